@@ -1,0 +1,1 @@
+"""Trained weights to ONNX, ONNX to an engine."""

@@ -1,0 +1,1 @@
+"""Engines: one small interface (`base.Engine`), one module a backend."""

@@ -1,0 +1,67 @@
+"""The interface that pipeline, bench and eval drive without knowing which library is behind it."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.manifest import Manifest
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a network gave for a batch; None for the roles that its graph has not.
+
+    Attributes:
+        heatmaps: (N, J or J+1, h, w) float32 or float16.
+        pafs: (N, 2C, h, w) float32 or float16; None for networks with heat maps only.
+        peaks: (N, J, K, 3) float32: x, y in cells, score; 0 = empty slot, best first.
+        pairs: (N, C, K, K) float32: score of peak a of the limb's first part with peak b of its second, 0 = no pair.
+
+    The arrays are valid until the engine's next call: an engine may reuse its buffers.
+    """
+
+    heatmaps: NDArray[np.floating] | None = None
+    pafs: NDArray[np.floating] | None = None
+    peaks: NDArray[np.float32] | None = None
+    pairs: NDArray[np.float32] | None = None
+
+
+class Engine(abc.ABC):
+    """A network ready to run on this device. Use it as a context manager; it is driven from one thread at a time."""
+
+    manifest: Manifest
+    precision: Precision
+    backend: str
+
+    @abc.abstractmethod
+    def infer(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+        """Run the network.
+
+        Args:
+            inputs: a batch in the manifest's layout and type, of a size that the manifest allows.
+
+        Raises:
+            PosetrtError: the shape or type is not what the network takes, or the device failed.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Free what the device holds; closing twice is harmless."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

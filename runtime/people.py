@@ -1,0 +1,93 @@
+"""People: the key points of everyone in a frame, and the forms that other programs read them in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.errors import UsageError
+from posetrt.runtime.skeleton import Skeleton
+
+
+@dataclass(frozen=True)
+class People:
+    """Everyone found in one frame, best first.
+
+    Attributes:
+        keypoints: (N, K, 3) float32: x, y, score; score 0 (and x = y = 0) for a part not found. The frame of
+            reference is the maker's: heat-map cells from the parser, pixels of the frame from a `Pose`.
+        scores: (N,) float32: one score a person, comparable within a frame and between frames of one network.
+        ids: (N,) int64 stable ids from a tracker, or None.
+    """
+
+    keypoints: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    ids: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+
+def nobody(parts: int) -> People:
+    """No person, for a skeleton of `parts` parts."""
+    return People(np.zeros((0, parts, 3), np.float32), np.zeros(0, np.float32))
+
+
+def to_coco17(people: People, skeleton: Skeleton) -> NDArray[np.float32]:
+    """(N, 17, 3) float32 in COCO's order.
+
+    Raises:
+        UsageError: the skeleton has no correspondence with COCO's 17 key points.
+    """
+    if not skeleton.coco17:
+        raise UsageError(
+            f"skeleton {skeleton.name!r} has no coco17 field, so its people cannot be given as COCO key points; "
+            "add the 17 part numbers to the skeleton's JSON"
+        )
+    return people.keypoints[:, list(skeleton.coco17)]
+
+
+def to_openpose(people: People) -> dict[str, Any]:
+    """OpenPose's JSON object of one frame (version 1.3): person_id is -1 where no tracker gave one.
+
+    Source: OpenPose, doc/02_output.md.
+    """
+    rounded = np.round(people.keypoints.astype(np.float64), 4)
+    return {
+        "version": 1.3,
+        "people": [
+            {
+                "person_id": [int(people.ids[index]) if people.ids is not None else -1],
+                "pose_keypoints_2d": rounded[index].ravel().tolist(),
+                "face_keypoints_2d": [],
+                "hand_left_keypoints_2d": [],
+                "hand_right_keypoints_2d": [],
+                "pose_keypoints_3d": [],
+                "face_keypoints_3d": [],
+                "hand_left_keypoints_3d": [],
+                "hand_right_keypoints_3d": [],
+            }
+            for index in range(len(people))
+        ],
+    }
+
+
+def to_coco_results(people: People, skeleton: Skeleton, image_id: int) -> list[dict[str, Any]]:
+    """COCO's result format for key points: one object a person, category 1.
+
+    Source: cocodataset.org, "Results Format", key-point detection.
+    """
+    points = to_coco17(people, skeleton).astype(np.float64)
+    points[..., 2] = points[..., 2] > 0
+    return [
+        {
+            "image_id": image_id,
+            "category_id": 1,
+            "keypoints": np.round(points[index], 3).ravel().tolist(),
+            "score": round(float(people.scores[index]), 6),
+        }
+        for index in range(len(people))
+    ]

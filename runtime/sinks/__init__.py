@@ -1,0 +1,1 @@
+"""Where people go: JSON, pictures, video."""

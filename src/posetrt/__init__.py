@@ -1,0 +1,12 @@
+"""posetrt: OpenPose-family networks from trained weights to a TensorRT engine, and people at camera rate.
+
+Importing this package imports NumPy and nothing else; each heavy library is imported by the one module that owns it.
+"""
+
+from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
+from posetrt.runtime.people import People
+from posetrt.runtime.skeleton import Skeleton, load_skeleton
+
+__version__ = "0.1.0"
+
+__all__ = ["EngineMismatch", "People", "PosetrtError", "Skeleton", "UsageError", "__version__", "load_skeleton"]

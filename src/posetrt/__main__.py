@@ -1,0 +1,5 @@
+"""`python -m posetrt`."""
+
+from posetrt.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,51 @@
+"""The command line: `posetrt COMMAND`. Each command stands in its own file of `posetrt.commands`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import posetrt
+from posetrt.runtime.errors import PosetrtError
+
+COMMANDS = ("export", "calibrate", "build", "run", "eval", "bench", "doctor", "demo")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line. A command module gives `SUMMARY`, `add_arguments(parser)` and `run(args) -> int`."""
+    parser = argparse.ArgumentParser(
+        prog="posetrt",
+        description="Trained OpenPose-family networks to ONNX, INT8 and TensorRT, and people out of cameras.",
+        epilog="Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 an engine or model that does not fit this device.",
+    )
+    parser.add_argument("--version", action="version", version=f"posetrt {posetrt.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = importlib.import_module(f"posetrt.commands.{name.replace('-', '_')}")
+        command = commands.add_parser(
+            name, help=module.SUMMARY, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; print an error's sentence on stderr and return its exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except PosetrtError as error:
+        print(f"posetrt {args.command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"posetrt {args.command}: interrupted; files written so far are whole", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader of our stdout has gone (`posetrt ... | head`): the interpreter must not fail again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
