@@ -5,14 +5,37 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import pkgutil
 import signal
 import sys
 from collections.abc import Sequence
 
 import posetrt
+import posetrt.commands
 from posetrt.runtime.errors import PosetrtError
 
-COMMANDS = ("export", "calibrate", "build", "run", "eval", "bench", "doctor", "demo")
+_ORDER = (
+    "export",
+    "fetch",
+    "calibrate",
+    "build",
+    "inspect",
+    "run",
+    "eval",
+    "bench",
+    "bench-parser",
+    "compare",
+    "verify-gpu",
+    "triton",
+    "doctor",
+    "demo",
+)
+
+
+def commands() -> list[str]:
+    """Names of the commands, in the order in which a user meets them."""
+    names = {module.name.replace("_", "-") for module in pkgutil.iter_modules(posetrt.commands.__path__)}
+    return sorted(names, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,10 +46,10 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 an engine or model that does not fit this device.",
     )
     parser.add_argument("--version", action="version", version=f"posetrt {posetrt.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in commands():
         module = importlib.import_module(f"posetrt.commands.{name.replace('-', '_')}")
-        command = commands.add_parser(
+        command = subparsers.add_parser(
             name, help=module.SUMMARY, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         module.add_arguments(command)
