@@ -1,0 +1,86 @@
+"""A model folder's graph to an engine for this device, with its sidecar, for whichever backend the device has."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from posetrt.runtime.engines.base import Precision
+from posetrt.runtime.engines.choose import find_engine
+from posetrt.runtime.errors import EngineMismatch, PosetrtError
+from posetrt.runtime.files import sha256_of, written_whole
+from posetrt.runtime.folder import ModelFolder
+from posetrt.runtime.manifest import manifest_of_onnx
+from posetrt.runtime.sidecar import Sidecar, write_sidecar
+
+
+def build(folder: ModelFolder, precision: Precision, backend: str = "auto", *, if_needed: bool = False) -> tuple[Path, Sidecar]:
+    """Build an engine into `folder.engines`.
+
+    Args:
+        folder: the model folder.
+        precision: int8 needs `posetrt calibrate` first.
+        backend: "auto" takes TensorRT where this device has it, else ONNX Runtime.
+        if_needed: give the engine that is there, where one fits.
+
+    Returns:
+        The engine's path and its sidecar.
+
+    Raises:
+        PosetrtError: no calibration for int8, or the library refuses the graph.
+        EngineMismatch: the calibration or a variant is of another model.
+    """
+    if if_needed:
+        try:
+            return find_engine(folder, precision, backend)
+        except EngineMismatch:
+            pass
+    if precision == "int8" and not folder.calibration.is_file():
+        raise PosetrtError(
+            f"int8 needs ranges, and {folder.path} has no calibration.json. Find them with: posetrt calibrate {folder.path} --images DIR"
+        )
+    return build_onnxruntime(folder, precision)
+
+
+def build_onnxruntime(folder: ModelFolder, precision: Precision) -> tuple[Path, Sidecar]:
+    """Optimise the graph of a precision for this CPU with ONNX Runtime.
+
+    Raises:
+        PosetrtError: onnxruntime is missing or refuses the graph.
+    """
+    graph = folder.onnx if precision == "fp32" else folder.checked_variant({"fp16": "fp16", "int8": "int8-ort"}[precision])
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise PosetrtError("building for the CPU needs the package onnxruntime: pip install 'posetrt[desk]'") from error
+    from posetrt.runtime.engines.onnxruntime import device, version
+
+    cpu = device()
+    tag = "-".join([cpu["machine"], *(feature.replace("_", "") for feature in cpu["features"][-1:])])
+    engine = folder.engines / f"{tag}_ort{version()}_{precision}.onnx"
+    started = time.perf_counter()
+    with written_whole(engine) as temporary:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.optimized_model_filepath = str(temporary)
+        try:
+            onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises a dozen types without a common base
+            raise PosetrtError(f"ONNX Runtime refuses {graph}: {str(error).splitlines()[0]}") from error
+    hashes = folder.hashes()
+    made_from = {"graph": sha256_of(graph), "model": hashes["model"]}
+    if precision == "int8":
+        made_from["calibration"] = hashes["calibration"]
+    sidecar = Sidecar(
+        backend="onnxruntime",
+        precision=precision,
+        library_version=version(),
+        device=cpu,
+        engine_sha256=sha256_of(engine),
+        graph=str(graph.relative_to(folder.path)),
+        made_from=made_from,
+        manifest=manifest_of_onnx(graph),
+        build_s=round(time.perf_counter() - started, 3),
+    )
+    write_sidecar(engine, sidecar)
+    return engine, sidecar

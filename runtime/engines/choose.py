@@ -1,0 +1,135 @@
+"""Which engine of a folder fits this device, this precision and this library; why not, where none does."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import get_args
+
+from posetrt.runtime.engines.base import PRECISIONS, Engine, Precision
+from posetrt.runtime.errors import EngineMismatch, UsageError
+from posetrt.runtime.folder import ModelFolder, open_folder
+from posetrt.runtime.manifest import manifest_of_onnx
+from posetrt.runtime.sidecar import Sidecar, check_engine_file, read_sidecar, sidecar_path
+
+# Each module gives `mismatch(sidecar) -> reason or None` and `open_built(engine, sidecar, threads=) -> Engine`.
+_BACKENDS = {"onnxruntime": "posetrt.runtime.engines.onnxruntime"}
+
+
+def backend_module(name: str) -> ModuleType:
+    """The module of a backend.
+
+    Raises:
+        EngineMismatch: a name that this version does not know.
+    """
+    if name not in _BACKENDS:
+        raise EngineMismatch(f"backend {name!r} is not known to this posetrt, which has {', '.join(_BACKENDS)}")
+    return importlib.import_module(_BACKENDS[name])
+
+
+def as_precision(text: str) -> Precision:
+    """Check a precision's name.
+
+    Raises:
+        UsageError: not one of fp32, fp16, int8.
+    """
+    for precision in get_args(Precision):
+        if text == precision:
+            return precision  # type: ignore[no-any-return]
+    raise UsageError(f"precision {text!r} is not one of {', '.join(PRECISIONS)}")
+
+
+def default_precision(folder: ModelFolder) -> Precision:
+    """The folder's own default, else fp32: there is no gain from fp16 on a CPU."""
+    chosen = folder.default_precision()
+    return as_precision(chosen) if chosen else "fp32"
+
+
+def built_engines(folder: ModelFolder, precision: Precision | None = None, backend: str = "auto") -> dict[Path, Sidecar]:
+    """Engines of a folder with readable sidecars, by path, in the order of their names."""
+    found = {}
+    for sidecar_file in sorted(folder.engines.glob("*.json")) if folder.engines.is_dir() else []:
+        engine = sidecar_file.with_suffix("")
+        sidecar = read_sidecar(engine)
+        if (precision in (None, sidecar.precision)) and backend in ("auto", sidecar.backend):
+            found[engine] = sidecar
+    return found
+
+
+def why_not(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | None:
+    """Why an engine cannot be used here, as the rest of a sentence; None where it fits. Touches no engine library but for its version."""
+    if not engine.is_file():
+        return "is gone; only its sidecar is left"
+    for what, file in (("model", "model.onnx"), ("calibration", "calibration.json")):
+        made = sidecar.made_from.get(what)
+        if made is not None and made != hashes.get(what):
+            return f"was built from another {file} (sha256 {made[:12]}; here {hashes.get(what, 'none')[:12]})"
+    try:
+        reason: str | None = backend_module(sidecar.backend).mismatch(sidecar)
+    except ModuleNotFoundError as error:
+        return f"needs the package {error.name}, which is not installed here"
+    return reason
+
+
+def find_engine(folder: ModelFolder, precision: Precision, backend: str = "auto") -> tuple[Path, Sidecar]:
+    """The engine that fits, its file checked against its sidecar.
+
+    Raises:
+        EngineMismatch: none was built, or none fits: says why, and the command that mends it.
+    """
+    remedy = f"Build it with: posetrt build {folder.path} --precision {precision}"
+    hashes = folder.hashes()
+    reasons = []
+    for engine, sidecar in built_engines(folder, precision, backend).items():
+        reason = why_not(engine, sidecar, hashes)
+        if reason is None:
+            check_engine_file(engine, sidecar)
+            return engine, sidecar
+        reasons.append(f"{engine.name} {reason}")
+    if reasons:
+        raise EngineMismatch(f"{'; '.join(reasons)}. {remedy}")
+    orphans = sorted(
+        path.name for path in folder.engines.glob(f"*_{precision}.*") if path.suffix != ".json" and not sidecar_path(path).is_file()
+    )
+    if orphans:
+        raise EngineMismatch(f"{', '.join(orphans)} has no sidecar, so nothing is known of what it was built for. {remedy}")
+    raise EngineMismatch(f"{folder.path} has no {precision} engine for this device yet. {remedy}")
+
+
+def open_engine(path: str | Path, precision: str | None = None, backend: str = "auto", *, threads: int = 0) -> Engine:
+    """Open the engine of a model folder, a bare .onnx with a manifest, or one engine file.
+
+    Args:
+        path: a model folder; an .onnx file (run on ONNX Runtime as it is); or an engine with its sidecar.
+        precision: "fp32", "fp16" or "int8"; None takes the folder's default, else fp32 on a CPU.
+        backend: "auto" or one backend's name.
+        threads: CPU threads of ONNX Runtime; 0 takes all cores.
+
+    Raises:
+        EngineMismatch: no engine fits; never builds one.
+        UsageError: no such path.
+    """
+    path = Path(path)
+    wanted = as_precision(precision) if precision else None
+    if path.is_dir():
+        folder = open_folder(path)
+        engine, sidecar = find_engine(folder, wanted or default_precision(folder), backend)
+    elif not path.is_file():
+        raise UsageError(f"there is no model folder, .onnx or engine at {path}")
+    elif path.suffix == ".onnx" and not sidecar_path(path).is_file():
+        from posetrt.runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+        if wanted not in (None, "fp32"):
+            raise UsageError(f"{path.name} is a bare graph and runs as it is; for {wanted} give its model folder")
+        return OnnxRuntimeEngine(path, manifest_of_onnx(path), "fp32", threads=threads)
+    else:
+        engine, sidecar = path, read_sidecar(path)
+        if reason := backend_module(sidecar.backend).mismatch(sidecar):
+            raise EngineMismatch(
+                f"{path.name} {reason}. Build it again from its model folder with: posetrt build FOLDER --precision {sidecar.precision}"
+            )
+        check_engine_file(engine, sidecar)
+    opened: Engine = backend_module(sidecar.backend).open_built(engine, sidecar, threads=threads)
+    return opened

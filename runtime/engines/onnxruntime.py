@@ -1,0 +1,109 @@
+"""ONNX Runtime on the CPU: the engine of computers without TensorRT. Alone imports onnxruntime in the runtime."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.engines.base import Engine, Outputs, Precision
+from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.manifest import Manifest
+from posetrt.runtime.sidecar import Sidecar
+
+# Instruction sets that change which kernels ONNX Runtime bakes into an optimised graph.
+_KERNEL_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm", "sve")
+
+
+def version() -> str:
+    """ONNX Runtime's own version."""
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
+
+
+@cache
+def device() -> dict[str, Any]:
+    """This CPU, as far as it decides whether an optimised graph fits: architecture and instruction sets."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    flags = next((set(line.partition(":")[2].split()) for line in lines if line.startswith(("flags", "Features"))), set())
+    return {"machine": platform.machine(), "features": [feature for feature in _KERNEL_FEATURES if feature in flags]}
+
+
+def mismatch(sidecar: Sidecar) -> str | None:
+    """Why an engine of ours does not fit this computer, as the rest of a sentence; None where it fits."""
+    if sidecar.library_version != version():
+        return f"was built by ONNX Runtime {sidecar.library_version}; this computer has {version()}"
+    if dict(sidecar.device) != device():
+        return f"was built for {_cpu(sidecar.device)}; this computer is {_cpu(device())}"
+    return None
+
+
+def _cpu(described: Any) -> str:
+    return f"{described.get('machine', '?')} with {', '.join(described.get('features', [])) or 'no vector extensions'}"
+
+
+class OnnxRuntimeEngine(Engine):
+    """A graph on ONNX Runtime's CPU provider.
+
+    Args:
+        graph: an ONNX file: the float32 model, a variant, or the optimised graph that `posetrt build` wrote.
+        manifest: of the network.
+        precision: what the graph is, for tables.
+        threads: of one call; 0 takes all cores.
+        optimise: let ONNX Runtime optimise at load; False for a graph that `build` has optimised already.
+
+    Raises:
+        PosetrtError: the package is missing, or the graph does not load.
+    """
+
+    backend = "onnxruntime"
+
+    def __init__(self, graph: Path, manifest: Manifest, precision: Precision, *, threads: int = 0, optimise: bool = True) -> None:
+        try:
+            import onnxruntime
+        except ModuleNotFoundError as error:
+            raise PosetrtError("running on the CPU needs the package onnxruntime: pip install 'posetrt[desk]'") from error
+        self.manifest = manifest
+        self.precision = precision
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads
+        if not optimise:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        roles = manifest.outputs.present()
+        self._roles, self._names = list(roles), list(roles.values())
+        try:
+            self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises a dozen types without a common base
+            raise PosetrtError(f"ONNX Runtime cannot load {graph}: {str(error).splitlines()[0]}") from error
+
+    def infer(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+        """Run the network; see `Engine.infer`."""
+        if self._session is None:
+            raise PosetrtError("this engine was closed")
+        try:
+            values = self._session.run(self._names, {self.manifest.input.name: inputs})
+        except Exception as error:  # ONNX Runtime raises a dozen types without a common base
+            spec = self.manifest.input
+            raise PosetrtError(
+                f"the network failed on input {inputs.dtype} {inputs.shape}; it takes {spec.layout} of {spec.size_wh[0]}x{spec.size_wh[1]}: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+        return Outputs(**dict(zip(self._roles, values, strict=True)))
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+
+def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0) -> Engine:
+    """Open an optimised graph that `posetrt build` wrote and that was checked to fit."""
+    return OnnxRuntimeEngine(engine, sidecar.manifest, sidecar.precision, threads=threads, optimise=False)
