@@ -1,0 +1,187 @@
+"""The parser: heat maps and PAFs of the network's own resolution to people, in NumPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.assembly import assemble, exact_matching, greedy_matching
+from posetrt.runtime.engines.base import Outputs
+from posetrt.runtime.errors import UsageError
+from posetrt.runtime.pairs import Pairs, PairScorer
+from posetrt.runtime.peaks import PeakFinder, Peaks
+from posetrt.runtime.people import People, nobody
+from posetrt.runtime.skeleton import Skeleton
+
+Assignment = Literal["greedy", "hungarian"]
+
+
+@dataclass(frozen=True)
+class ParserSettings:
+    """Thresholds of the parser.
+
+    Attributes:
+        peak_threshold: least heat-map value of a peak.
+        max_peaks: most peaks a part; the best by score stay.
+        samples: places along a limb at which its PAF is read.
+        pair_threshold: least PAF along the limb for a sample to count.
+        pair_share: least share of the samples that must count.
+        max_pairs: most candidate pairs that are scored in full, all limbs together.
+        min_parts: least parts of a person.
+        min_score: least score of a person.
+    """
+
+    peak_threshold: float = 0.1
+    max_peaks: int = 100
+    samples: int = 10
+    pair_threshold: float = 0.05
+    pair_share: float = 0.8
+    max_pairs: int = 20_000
+    min_parts: int = 4
+    min_score: float = 0.1
+
+
+PRESETS = {
+    "balanced": ParserSettings(),
+    "precise": ParserSettings(min_parts=6, min_score=0.2),
+    "all": ParserSettings(min_parts=2, min_score=0.0),
+}
+
+
+class PafParser:
+    """Turns a network's maps into people. Made once for a skeleton, used for every frame, from one thread.
+
+    Args:
+        skeleton: of the network.
+        preset: "balanced"; "precise" drops small and doubtful people; "all" keeps any two joined parts.
+        assignment: "greedy", or "hungarian", which is exact a limb and needs SciPy.
+        overrides: fields of `ParserSettings` that replace the preset's.
+
+    Raises:
+        UsageError: an unknown preset, assignment or field.
+    """
+
+    def __init__(self, skeleton: Skeleton, *, preset: str = "balanced", assignment: Assignment = "greedy", **overrides: float) -> None:
+        known = {each.name for each in fields(ParserSettings)}
+        if preset not in PRESETS:
+            raise UsageError(f"no parser preset {preset!r}: give one of {', '.join(PRESETS)}")
+        if assignment not in ("greedy", "hungarian"):
+            raise UsageError(f'assignment must be "greedy" or "hungarian", not {assignment!r}')
+        if overrides.keys() - known:
+            raise UsageError(f"unknown parser settings {sorted(overrides.keys() - known)}; there are {sorted(known)}")
+        changes: dict[str, Any] = dict(overrides)
+        self.skeleton, self.settings = skeleton, replace(PRESETS[preset], **changes)
+        settings = self.settings
+        self._assignment = assignment
+        self._peaks = PeakFinder(len(skeleton.parts), settings.peak_threshold, settings.max_peaks)
+        self._pairs = PairScorer(skeleton, settings.samples, settings.pair_threshold, settings.pair_share, settings.max_pairs)
+
+    def parse(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None = None) -> People:
+        """People of one frame.
+
+        Args:
+            heatmaps: (J or J+1, h, w) float32 or float16, any memory order; a background map is not looked at.
+            pafs: (2C, h, w) of the same kind; None for a network with heat maps only, which sees one person.
+
+        Returns:
+            People with x, y in heat-map cells, centres at integers.
+
+        Raises:
+            UsageError: the shapes are not the skeleton's.
+        """
+        parts, limbs = len(self.skeleton.parts), len(self.skeleton.paf_channels)
+        if heatmaps.ndim != 3 or heatmaps.shape[0] not in (parts, parts + 1):
+            raise UsageError(
+                f"heat maps of skeleton {self.skeleton.name!r} have shape ({parts} or {parts + 1}, h, w), not {tuple(heatmaps.shape)}; "
+                "give one frame, and the skeleton that the network was trained on"
+            )
+        if (pafs is None) == bool(limbs):
+            raise UsageError(
+                f"skeleton {self.skeleton.name!r} has {2 * limbs} PAF channels; "
+                + ("give the network's PAFs too" if pafs is None else "give heat maps alone")
+            )
+        if pafs is not None and pafs.shape != (2 * limbs, *heatmaps.shape[1:]):
+            raise UsageError(f"PAFs must have shape {(2 * limbs, *heatmaps.shape[1:])} beside these heat maps, not {tuple(pafs.shape)}")
+        with np.errstate(all="ignore"):
+            peaks = self._peaks.find(heatmaps)
+            if pafs is None:
+                return self._single(peaks)
+            return self._people(peaks, self._pairs.score(pafs, peaks))
+
+    def parse_decoded(self, peaks: NDArray[np.float32], pairs: NDArray[np.float32] | None = None) -> People:
+        """People of one frame whose peaks and line integrals the graph itself has found.
+
+        Args:
+            peaks: (J, K, 3) float32: x, y in heat-map cells, score; score 0 marks an empty slot.
+            pairs: (C, K, K) float32: score of peak a of the limb's first part with peak b of its second, 0 for no pair;
+                None for a network with heat maps only.
+
+        Raises:
+            UsageError: the shapes are not the skeleton's.
+        """
+        parts, limbs = len(self.skeleton.parts), len(self.skeleton.paf_channels)
+        if peaks.ndim != 3 or peaks.shape[0] != parts or peaks.shape[2] != 3:
+            raise UsageError(f"peaks of skeleton {self.skeleton.name!r} have shape ({parts}, K, 3), not {tuple(peaks.shape)}")
+        slots = peaks.shape[1]
+        if (pairs is None) == bool(limbs) or (pairs is not None and pairs.shape != (limbs, slots, slots)):
+            raise UsageError(
+                f"pairs of skeleton {self.skeleton.name!r} beside {slots} peaks a part have shape {(limbs, slots, slots)}, "
+                f"not {None if pairs is None else tuple(pairs.shape)}"
+            )
+        with np.errstate(all="ignore"):
+            valid = (peaks[..., 2] > self.settings.peak_threshold) & np.isfinite(peaks).all(axis=2)
+            x, y, score = (np.where(valid, peaks[..., axis], np.float32(0)) for axis in range(3))
+            found = Peaks(x, y, score, valid.sum(axis=1))
+            if pairs is None:
+                return self._single(found)
+            ends = np.array(self.skeleton.limbs, np.int64)
+            usable = (pairs > 0) & (pairs < np.inf) & valid[ends[:, 0], :, None] & valid[ends[:, 1], None, :]
+            limb, first, second = np.nonzero(usable)
+            return self._people(found, Pairs(limb, first, second, pairs[limb, first, second]))
+
+    def parse_batch(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None = None) -> list[People]:
+        """People of each frame of a batch: heat maps (N, J or J+1, h, w), PAFs (N, 2C, h, w) or None."""
+        if pafs is not None and len(pafs) != len(heatmaps):
+            raise UsageError(f"{len(heatmaps)} frames of heat maps came with {len(pafs)} of PAFs; give as many of each")
+        return [self.parse(maps, None if pafs is None else pafs[frame]) for frame, maps in enumerate(heatmaps)]
+
+    def parse_outputs(self, outputs: Outputs) -> list[People]:
+        """People of each frame of what an engine gave: maps, or the tensors that a graph has decoded itself.
+
+        Raises:
+            UsageError: the outputs have neither heat maps nor peaks, or do not fit the skeleton.
+        """
+        if outputs.peaks is not None:
+            pairs = outputs.pairs
+            return [self.parse_decoded(peaks, None if pairs is None else pairs[frame]) for frame, peaks in enumerate(outputs.peaks)]
+        if outputs.heatmaps is None:
+            raise UsageError("the network's outputs have neither heat maps nor peaks; name the outputs' roles when exporting the model")
+        return self.parse_batch(outputs.heatmaps, outputs.pafs)
+
+    def _single(self, peaks: Peaks) -> People:
+        """One person of each part's best peak, or nobody."""
+        parts = len(self.skeleton.parts)
+        if peaks.x.shape[1] == 0 or not peaks.score.any():
+            return nobody(parts)
+        rows, best = np.arange(parts), peaks.score.argmax(axis=1)
+        points = np.stack([peaks.x[rows, best], peaks.y[rows, best], peaks.score[rows, best]], axis=1)
+        return People(points[None], np.array([points[:, 2].mean()], np.float32))
+
+    def _people(self, peaks: Peaks, pairs: Pairs) -> People:
+        """Match, assemble, score and filter."""
+        chosen = greedy_matching(pairs) if self._assignment == "greedy" else exact_matching(pairs)
+        kept = []
+        for person in assemble(pairs, chosen, self.skeleton):
+            points = sum(float(peaks.score[part, slot]) for part, slot in person.peaks.items())
+            score = (points + person.limb_score) / (len(self.skeleton.parts) + len(self.skeleton.limbs))
+            if len(person.peaks) >= self.settings.min_parts and score >= self.settings.min_score:
+                kept.append((score, person))
+        kept.sort(key=lambda each: -each[0])
+        keypoints = np.zeros((len(kept), len(self.skeleton.parts), 3), np.float32)
+        for index, (_, person) in enumerate(kept):
+            part, slot = np.array(list(person.peaks.items())).T
+            keypoints[index, part] = np.stack([peaks.x[part, slot], peaks.y[part, slot], peaks.score[part, slot]], axis=1)
+        return People(keypoints, np.array([score for score, _ in kept], np.float32))
