@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -126,7 +126,9 @@ class Behind(Generic[T]):
             raise self._error
 
 
-def results(pose: Pose, frames: Iterable[Frame], stats: RunStats | None = None, *, keep_outputs: bool = False) -> Iterator[Result]:
+def results(
+    pose: Pose, frames: Iterable[Frame], stats: RunStats | None = None, *, keep_outputs: bool = False
+) -> Generator[Result, None, None]:
     """People of every frame, in order; decoding and letterboxing run ahead in a thread.
 
     Args:
