@@ -85,12 +85,18 @@ class Profile:
 
 
 def strongly_typed(offers: Capabilities, wish: BuildRequest) -> bool:
+    """Whether the network is held to the graph's types: always where there are no precision flags, else for explicit Q/DQ."""
     if not offers.weakly_typed:
         return True
     return wish.precision == "int8" and wish.explicit_qdq and offers.strongly_typed and wish.dla is None
 
 
 def check(offers: Capabilities, wish: BuildRequest, manifest: Manifest, strong: bool) -> None:
+    """Refuse a combination that cannot be.
+
+    Raises:
+        UsageError: says what does work.
+    """
     if strong and not offers.strongly_typed:
         raise UsageError(f"{offers.title} has neither precision flags nor strongly typed networks; posetrt drives 8.6, 10 and 11")
     if wish.own_calibration and (wish.precision != "int8" or not offers.calibrator):
@@ -138,6 +144,11 @@ def _check_dla(offers: Capabilities, wish: BuildRequest, manifest: Manifest, str
 
 
 def profile_of(wish: BuildRequest, manifest: Manifest) -> Profile:
+    """Shapes for the request, within what the manifest allows.
+
+    Raises:
+        UsageError: sizes or batches that the network does not take.
+    """
     spec = manifest.input
     low, best, high = wish.min_wh or spec.min_wh, wish.opt_wh, wish.max_wh or spec.max_wh
     if best is None:
@@ -163,6 +174,11 @@ def _size(size: tuple[int, int]) -> str:
 
 
 def workspace_of(offers: Capabilities, wish: BuildRequest) -> int | None:
+    """Bytes of scratch memory: as asked, else a share of the board's memory; None where no GPU is known.
+
+    Raises:
+        UsageError: more than the device has, or too little for any layer.
+    """
     memory = offers.gpu.memory_bytes if offers.gpu else None
     if wish.workspace_mb is not None:
         asked = wish.workspace_mb << 20
@@ -176,6 +192,11 @@ def workspace_of(offers: Capabilities, wish: BuildRequest) -> int | None:
 
 
 def compute_capability_of(offers: Capabilities, wish: BuildRequest) -> str | None:
+    """What TensorRT for RTX builds for, by name; None for a TensorRT that builds for the GPU it runs on.
+
+    Raises:
+        UsageError: one that it does not know, or none given without a GPU.
+    """
     if "num_compute_capabilities" not in offers.config:
         return None
     sm = wish.sm or (offers.gpu.sm if offers.gpu else None)
