@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Outputs:
         peaks: (N, J, K, 3) float32: x, y in cells, score; 0 = empty slot, best first.
         pairs: (N, C, K, K) float32: score of peak a of the limb's first part with peak b of its second, 0 = no pair.
 
-    The arrays are valid until the engine's next call: an engine may reuse its buffers.
+    The arrays are valid until the engine's next `infer` or `collect`: an engine may reuse its buffers.
     """
 
     heatmaps: NDArray[np.floating] | None = None
@@ -39,11 +40,18 @@ class Outputs:
 
 
 class Engine(abc.ABC):
-    """A network ready to run on this device. Use it as a context manager; it is driven from one thread at a time."""
+    """A network ready to run on this device. Use it as a context manager; it is driven from one thread at a time.
+
+    Attributes:
+        frames_in_flight: how many batches `submit` takes before the first must be collected. A GPU works on one while
+            the next is copied to it; ONNX Runtime has one.
+    """
 
     manifest: Manifest
     precision: Precision
     backend: str
+    frames_in_flight: int = 1
+    _submitted: Outputs | None = None
 
     @abc.abstractmethod
     def infer(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
@@ -55,6 +63,27 @@ class Engine(abc.ABC):
         Raises:
             PosetrtError: the shape or type is not what the network takes, or the device failed.
         """
+
+    def submit(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> None:
+        """Begin a batch; `inputs` may be reused when this returns. Results come in the same order from `collect`.
+
+        Raises:
+            PosetrtError: as many as `frames_in_flight` wait already, or as `infer`.
+        """
+        if self._submitted is not None:
+            raise PosetrtError("this engine has one frame in flight at most: collect it before the next submit")
+        self._submitted = self.infer(inputs)
+
+    def collect(self) -> Outputs:
+        """Wait for the oldest batch that was submitted, and give what it came to.
+
+        Raises:
+            PosetrtError: nothing was submitted, or the device failed.
+        """
+        outputs, self._submitted = self._submitted, None
+        if outputs is None:
+            raise PosetrtError("nothing is in flight: submit a batch before collecting")
+        return outputs
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -5,8 +5,10 @@ Importing this package imports NumPy and nothing else; each heavy library is imp
 
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.people import People
+from posetrt.runtime.pose import Pose
+from posetrt.runtime.pose import open_pose as open  # noqa: A004 (read as posetrt.open)
 from posetrt.runtime.skeleton import Skeleton, load_skeleton
 
 __version__ = "0.1.0"
 
-__all__ = ["EngineMismatch", "People", "PosetrtError", "Skeleton", "UsageError", "__version__", "load_skeleton"]
+__all__ = ["EngineMismatch", "People", "Pose", "PosetrtError", "Skeleton", "UsageError", "__version__", "load_skeleton", "open"]

@@ -1,0 +1,247 @@
+"""Q/DQ graphs from ranges: ONNX Runtime's layout (unsigned activations, int32 bias) and TensorRT's (signed, float bias, scales shared)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.calib.graph import Graph, Layer, run_order
+from posetrt.calib.ranges import Range
+from posetrt.runtime.errors import PosetrtError
+
+Layout = Literal["ort", "trt"]
+
+# Operators that ONNX Runtime runs on 8-bit tensors besides Conv, and that a scale can be given to.
+_EIGHT_BIT = frozenset({"Add", "Concat", "MaxPool"})
+
+
+class _Plan:
+    """Which tensors are quantised, which layers compute in 8 bits, and who reads the float form."""
+
+    def __init__(self, graph: Graph, layers: Collection[str], layout: Layout, ranges: Mapping[str, Range]) -> None:
+        self.graph, self.layout = graph, layout
+        chosen = [layer for layer in graph.layers if layer.name in layers]
+        left = [layer for layer in graph.layers if layer.name not in layers]
+        self.float_read = {layer.input for layer in left}
+        self.tensors = {layer.input for layer in chosen}
+        self.dropped_relu: set[str] = set()
+        if layout == "ort":
+            # A convolution whose float output someone reads cannot be one 8-bit operator there.
+            self.eight_bit = [layer for layer in chosen if layer.activated not in self.float_read and layer.output not in self.float_read]
+            self.tensors |= {layer.activated for layer in self.eight_bit}
+        else:
+            self.eight_bit = chosen
+        self.operators: list[Any] = []
+        self._reach_operators()
+        self.ranges = {name: self._range(name, ranges) for name in sorted(self.tensors)}
+        if layout == "trt":
+            self._share_scales()
+
+    def _reach_operators(self) -> None:
+        """Take in the adds, concats and pools that stand between quantised tensors."""
+        candidates = [node for node in self.graph.nodes if node.op_type in _EIGHT_BIT]
+        if self.layout == "trt":
+            # MaxPool lets a Q pass by itself in TensorRT.
+            candidates = [node for node in candidates if node.op_type != "MaxPool"]
+        for node in candidates:
+            ends = [*node.input, node.output[0]]
+            if any(name in self.graph.constants or name in self.float_read for name in ends):
+                continue
+            wanted = ends if self.layout == "ort" else [node.output[0]]
+            if any(name in self.tensors for name in wanted):
+                self.operators.append(node)
+                self.tensors.update(ends if self.layout == "ort" or node.op_type == "Concat" else node.input)
+
+    def _range(self, name: str, ranges: Mapping[str, Range]) -> Range:
+        if name not in ranges:
+            raise PosetrtError(
+                f"the calibration has no range for tensor {name!r} of {self.graph.where}: it was made for another graph. "
+                "Calibrate again with: posetrt calibrate FOLDER --images DIR"
+            )
+        return ranges[name]
+
+    def _share_scales(self) -> None:
+        """One scale for both operands of a residual add, and for all that a concat joins: TensorRT then moves 8-bit values as they are."""
+        groups = [[*node.input] if node.op_type == "Add" else [*node.input, node.output[0]] for node in self.operators]
+        changed = True
+        while changed:
+            changed = False
+            for group in groups:
+                widest = self.ranges[group[0]]
+                for name in group[1:]:
+                    widest = widest.widened(self.ranges[name])
+                for name in group:
+                    if self.ranges[name].amax != widest.amax:
+                        self.ranges[name] = widest
+                        changed = True
+
+
+def quantize(graph: Graph, ranges: Mapping[str, Range], layout: Layout, kept_float: Collection[str] = ()) -> Any:
+    """A Q/DQ ModelProto of a float graph.
+
+    Args:
+        graph: the equalised float graph.
+        ranges: of at least every tensor that a quantised operator reads or writes.
+        layout: "ort" puts Q/DQ around each operator, unsigned activations, int32 bias, ReLU folded into the range where 0 is its lower
+            end. "trt" puts Q/DQ on the inputs of convolutions, residual adds and concats alone, signed, zero point 0, float bias.
+        kept_float: names of layers that stay in float.
+
+    Raises:
+        PosetrtError: a range is missing.
+    """
+    layers = [layer.name for layer in graph.layers if layer.name not in set(kept_float)]
+    return quantize_only(graph, ranges, layout, layers)
+
+
+def quantize_only(graph: Graph, ranges: Mapping[str, Range], layout: Layout, layers: Collection[str]) -> Any:
+    """As `quantize`, with the layers named that are put into INT8 rather than those that are not."""
+    plan = _Plan(graph, layers, layout, ranges)
+    writer = _Writer(graph, plan)
+    return writer.model()
+
+
+def eight_bit_share(graph: Graph, layout: Layout, kept_float: Collection[str], shapes: Mapping[str, tuple[int, ...]]) -> float:
+    """Share of the convolutions' multiply-adds that the graph of this layout does in INT8.
+
+    Args:
+        shapes: of each layer's output, as observed.
+    """
+    layers = [layer.name for layer in graph.layers if layer.name not in set(kept_float)]
+    blank = dict.fromkeys(graph.float_tensors, Range(0, 1, 1, "", 0, 1))
+    inside = {layer.name for layer in _Plan(graph, layers, layout, blank).eight_bit}
+    cost = {layer.name: layer.macs_per_pixel * int(np.prod(shapes[layer.output][2:])) for layer in graph.layers}
+    return sum(macs for name, macs in cost.items() if name in inside) / max(sum(cost.values()), 1)
+
+
+def weight_scales(weight: NDArray[np.floating[Any]], bias: NDArray[np.floating[Any]] | None, input_scale: float) -> NDArray[np.float32]:
+    """(out,) float32: the scale of each output channel's int8 weights, symmetric.
+
+    A dead channel gets the scale 1; and where a bias would leave int32 at this scale, the scale is raised until it fits.
+    """
+    widest = np.abs(weight.reshape(len(weight), -1)).max(axis=1).astype(np.float64)
+    scales = np.where(widest > 0, widest / 127, 1.0)
+    if bias is not None:
+        scales = np.maximum(scales, np.abs(bias) / (input_scale * (2**31 - 1)) * 2)
+    fitted: NDArray[np.float32] = np.maximum(scales, np.finfo(np.float32).tiny).astype(np.float32)
+    return fitted
+
+
+class _Writer:
+    """Writes the nodes of a quantised graph."""
+
+    def __init__(self, graph: Graph, plan: _Plan) -> None:
+        self.graph, self.plan = graph, plan
+        self.unsigned = plan.layout == "ort"
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
+        self.replaced: dict[str, str] = {}  # float tensor -> the name that readers of the dequantised form take
+        self.made_as: dict[str, str] = {}  # tensor -> the name that its producer writes, where that is another
+        self.by_output = {layer.output: layer for layer in plan.eight_bit}
+
+    def model(self) -> Any:
+        """The whole model."""
+        import onnx
+
+        for name in sorted(self.plan.tensors):
+            self._quantise_tensor(name)
+        skipped = self._drop_relu()
+        for node in self.graph.nodes:
+            if node.output[0] not in skipped:
+                self.nodes.append(self._rewritten(node))
+        model = self.graph.copy().model
+        used = {name for node in self.nodes for name in node.input}
+        kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+        known = [*self.graph.inputs, *(tensor.name for tensor in (*kept, *self.initializers))]
+        ordered = run_order([node for node in self.nodes if any(name in used or name in self.graph.outputs for name in node.output)], known)
+        del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
+        model.graph.node.extend(ordered)
+        model.graph.initializer.extend([*kept, *self.initializers])
+        onnx.checker.check_model(model)
+        return model
+
+    def _constant(self, name: str, value: NDArray[Any]) -> str:
+        from onnx import numpy_helper
+
+        self.initializers.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def scale_of(self, name: str) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Scale and zero point of a tensor's 8-bit form."""
+        one = self.plan.ranges[name]
+        if not self.unsigned:
+            return np.asarray(max(one.amax, 1e-8) / 127, np.float32), np.asarray(0, np.int8)
+        scale = np.asarray(max(one.high - one.low, 1e-8) / 255, np.float32)
+        return scale, np.asarray(np.clip(np.rint(-one.low / scale), 0, 255), np.uint8)
+
+    def _quantise_tensor(self, name: str) -> None:
+        from onnx import helper
+
+        scale, zero = self.scale_of(name)
+        # In ONNX Runtime's layout an output is what its Q/DQ gives; in TensorRT's it stays float and only its readers see 8 bits.
+        is_output = self.unsigned and name in self.graph.outputs
+        source, target = (name, f"{name}/dequantized") if not is_output else (f"{name}/float", name)
+        if is_output:
+            self.made_as[name] = source
+        self.replaced[name] = target
+        scale_name, zero_name = self._constant(f"{name}/scale", scale), self._constant(f"{name}/zero_point", zero)
+        self.nodes.append(helper.make_node("QuantizeLinear", [source, scale_name, zero_name], [f"{name}/quantized"], f"{name}/Q"))
+        self.nodes.append(helper.make_node("DequantizeLinear", [f"{name}/quantized", scale_name, zero_name], [target], f"{name}/DQ"))
+
+    def _drop_relu(self) -> set[str]:
+        """Outputs of ReLUs that an unsigned range from 0 does anyhow; their convolutions then write in their place."""
+        if not self.unsigned:
+            return set()
+        dropped = set()
+        for layer in self.plan.eight_bit:
+            if layer.activated != layer.output and layer.activated in self.plan.tensors and self.plan.ranges[layer.activated].low == 0:
+                self.made_as[layer.output] = self.made_as.get(layer.activated, layer.activated)
+                dropped.add(layer.activated)
+        return dropped
+
+    def _rewritten(self, node: Any) -> Any:
+        """A node of the float graph as it stands in the quantised one."""
+        import onnx
+
+        layer = self.by_output.get(node.output[0])
+        copied = onnx.NodeProto()
+        copied.CopyFrom(node)
+        eight_bit = layer is not None or any(node is one for one in self.plan.operators)
+        for index, name in enumerate(node.input):
+            if name in self.replaced and (eight_bit or (self.unsigned and name not in self.plan.float_read)):
+                copied.input[index] = self.replaced[name]
+        if layer is not None:
+            self._quantise_weights(copied, layer)
+        for index, name in enumerate(node.output):
+            copied.output[index] = self.made_as.get(name, name)
+        return copied
+
+    def _quantise_weights(self, node: Any, layer: Layer) -> None:
+        from onnx import helper
+
+        weight = self.graph.constants[layer.weight]
+        bias = self.graph.constants[layer.bias] if layer.bias else None
+        input_scale = float(self.scale_of(layer.input)[0])
+        scales = weight_scales(weight, bias if self.unsigned else None, input_scale)
+        rounded = np.clip(np.rint(weight / scales[:, None, None, None]), -127, 127).astype(np.int8)
+        prefix = layer.output
+        names = [
+            self._constant(f"{prefix}/weight/int8", rounded),
+            self._constant(f"{prefix}/weight/scale", scales),
+            self._constant(f"{prefix}/weight/zero_point", np.zeros(len(scales), np.int8)),
+        ]
+        self.nodes.append(helper.make_node("DequantizeLinear", names, [f"{prefix}/weight/float"], f"{prefix}/weight/DQ", axis=0))
+        node.input[1] = f"{prefix}/weight/float"
+        if bias is None or not self.unsigned:
+            return
+        bias_scales = (np.float32(input_scale) * scales).astype(np.float32)
+        whole = np.clip(np.rint(bias / bias_scales.astype(np.float64)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
+        names = [
+            self._constant(f"{prefix}/bias/int32", whole),
+            self._constant(f"{prefix}/bias/scale", bias_scales),
+            self._constant(f"{prefix}/bias/zero_point", np.zeros(len(scales), np.int32)),
+        ]
+        self.nodes.append(helper.make_node("DequantizeLinear", names, [f"{prefix}/bias/float"], f"{prefix}/bias/DQ", axis=0))
+        node.input[2] = f"{prefix}/bias/float"

@@ -1,0 +1,337 @@
+"""TensorRT on the GPU: an engine loaded after its sidecar was checked, with buffers made once and frames in flight."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.engines import driver
+from posetrt.runtime.engines.base import Engine, Outputs, Precision
+from posetrt.runtime.engines.cuda import Buffer, Cuda
+from posetrt.runtime.engines.library import Library, LibraryName, installed
+from posetrt.runtime.engines.preflight import Here, reason
+from posetrt.runtime.engines.trt_log import Log, logger_for
+from posetrt.runtime.errors import EngineMismatch, PosetrtError
+from posetrt.runtime.manifest import Manifest
+from posetrt.runtime.sidecar import Sidecar
+
+FRAMES_IN_FLIGHT = 2
+
+
+def mismatch(sidecar: Sidecar) -> str | None:
+    """Why a TensorRT engine does not fit this device, as the rest of a sentence; None where it fits. Loads no engine."""
+    try:
+        gpu = driver.gpu()
+        library = installed(cast(LibraryName, sidecar.backend))
+    except PosetrtError as error:
+        return f"needs a GPU with TensorRT: {str(error).rstrip('.')}"
+    cores = _dla_cores(library) if sidecar.device.get("dla") is not None else None
+    return reason(sidecar, Here(library.name, library.text, gpu.sm, gpu.name, cores))
+
+
+def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool = False) -> Engine:
+    """Open an engine whose sidecar fits this device.
+
+    Args:
+        threads: of a CPU; the GPU has no use for it.
+        trust: let a version-compatible engine bring code that runs on this computer's CPU.
+
+    Raises:
+        EngineMismatch: a version-compatible engine and no trust, or TensorRT refuses the file.
+    """
+    del threads
+    host_code = bool(sidecar.options.get("version_compatible"))
+    if host_code and not trust:
+        raise EngineMismatch(
+            f"{engine.name} is version-compatible: it carries code that would run on this computer. "
+            "If you trust where it comes from, load it with --trust; else build one here with: posetrt build"
+        )
+    return TensorRTEngine(
+        engine,
+        sidecar.manifest,
+        sidecar.precision,
+        library=installed(cast(LibraryName, sidecar.backend)),
+        dla=sidecar.device.get("dla"),
+        host_code=host_code,
+    )
+
+
+def _dla_cores(library: Library) -> int:
+    trt = library.module
+    runtime = trt.Runtime(logger_for(trt, Log()))
+    return int(runtime.num_DLA_cores)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of the engine: what it is, its type and its largest shape."""
+
+    name: str
+    role: str
+    dtype: np.dtype[Any]
+    largest: tuple[int, ...]
+
+
+@dataclass
+class Slot:
+    """The buffers and events of one frame in flight."""
+
+    buffers: dict[str, Buffer]
+    uploaded: Any
+    computed: Any
+    downloaded: Any
+    shapes: dict[str, tuple[int, ...]]
+
+
+class TensorRTEngine(Engine):
+    """An engine on one GPU.
+
+    A frame is copied to the device on one stream, computed on a second and copied back on a third, so that the copies
+    of one frame run beside the computing of another. There is one slot more than frames in flight: what `collect`
+    gave stays valid while the next ones are submitted.
+
+    Args:
+        path: the engine, checked against its sidecar by the caller.
+        manifest: of the network.
+        precision: as asked of `build`.
+        library: TensorRT or TensorRT for RTX.
+        device: CUDA's ordinal of the GPU.
+        dla: the DLA core that it was built for.
+        host_code: allow the code inside a version-compatible engine.
+        roles: outputs to copy to the host ("heatmaps", "pafs", "peaks", "pairs"); None copies all. The others stay
+            on the device, at `device_address`.
+        frames_in_flight: batches that may be submitted before the first is collected.
+
+    Raises:
+        PosetrtError: no driver, no pycuda, too little memory, or CUDA fails.
+        EngineMismatch: TensorRT refuses the engine.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        precision: Precision,
+        *,
+        library: Library,
+        device: int = 0,
+        dla: int | None = None,
+        host_code: bool = False,
+        roles: Collection[str] | None = None,
+        frames_in_flight: int = FRAMES_IN_FLIGHT,
+    ) -> None:
+        self.manifest = manifest
+        self.precision = precision
+        self.backend = library.name
+        self.frames_in_flight = frames_in_flight
+        self._library = library
+        self._log = Log()
+        self._engine: Any = None
+        self._context: Any = None
+        self._slots: list[Slot] = []
+        self._pending: deque[Slot] = deque()
+        self._next = 0
+        self._shape: tuple[int, ...] | None = None
+        self._roles = {role for role in manifest.outputs.present() if roles is None or role in roles}
+        self._cuda = Cuda(device)
+        try:
+            with self._cuda.current(f"load {path.name}"):
+                self._load(path, dla, host_code)
+                self._streams = [self._cuda.stream() for _ in range(3)]
+                self._slots = [self._slot() for _ in range(frames_in_flight + 1)]
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, path: Path, dla: int | None, host_code: bool) -> None:
+        trt = self._library.module
+        self._logger = logger_for(trt, self._log)
+        runtime = trt.Runtime(self._logger)
+        if host_code:
+            runtime.engine_host_code_allowed = True
+        if dla is not None:
+            runtime.DLA_core = dla
+        self._runtime = runtime
+        engine = runtime.deserialize_cuda_engine(path.read_bytes())
+        if engine is None:
+            why = self._log.reason("it gives no reason")
+            raise EngineMismatch(f"{self._library.title} refuses {path.name}: {why}. Build it again on this device with: posetrt build")
+        context = engine.create_execution_context()
+        if context is None:
+            need, free = engine_memory(engine), self._cuda.free_bytes()
+            raise PosetrtError(
+                f"{path.name} needs {need / 1e6:.0f} MB to run and {free / 1e6:.0f} MB are free: "
+                f"{self._log.reason('no room for its layers')}. Close other programs, or build for a smaller size or batch"
+            )
+        self._engine, self._context = engine, context
+        self._input, self._outputs = self._tensors(engine, context)
+
+    def _tensors(self, engine: Any, context: Any) -> tuple[Tensor, list[Tensor]]:
+        trt = self._library.module
+        roles = {name: role for role, name in self.manifest.outputs.present().items()}
+        types = {
+            # Not trt.nptype: that of 8.6 asks NumPy for np.bool, which NumPy 1.24 to 1.26 have not.
+            trt.DataType.FLOAT: np.float32,
+            trt.DataType.HALF: np.float16,
+            trt.DataType.UINT8: np.uint8,
+            trt.DataType.INT32: np.int32,
+        }
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        missing = {self.manifest.input.name, *roles} - set(names)
+        if missing or len(inputs) != 1:
+            raise EngineMismatch(
+                f"the engine has the tensors {', '.join(names)}, and its manifest names {', '.join(sorted(missing)) or 'one input'}: "
+                "they do not belong together. Build again with: posetrt build"
+            )
+        name = inputs[0]
+        shape = tuple(engine.get_tensor_shape(name))
+        largest = shape
+        if -1 in shape:
+            self._smallest, _, largest = (tuple(one) for one in engine.get_tensor_profile_shape(name, 0))
+            context.set_input_shape(name, largest)
+        else:
+            self._smallest = shape
+        outputs = [
+            Tensor(one, role, np.dtype(types[engine.get_tensor_dtype(one)]), tuple(context.get_tensor_shape(one)))
+            for one, role in roles.items()
+        ]
+        return Tensor(name, "input", np.dtype(types[engine.get_tensor_dtype(name)]), largest), outputs
+
+    def _slot(self) -> Slot:
+        buffers = {one.name: self._cuda.buffer(int(np.prod(one.largest)), one.dtype) for one in (self._input, *self._outputs)}
+        return Slot(buffers, self._cuda.event(), self._cuda.event(), self._cuda.event(), {})
+
+    def submit(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> None:
+        """Queue a batch: copy in, compute, copy out; see `Engine.submit`."""
+        self._open()
+        if len(self._pending) >= self.frames_in_flight:
+            raise PosetrtError(
+                f"{len(self._pending)} frames are in flight, as many as this engine takes: collect one before the next submit"
+            )
+        self._check(inputs)
+        slot = self._slots[self._next]
+        with self._cuda.current("run the network"):
+            self._queue(slot, inputs)
+        self._next = (self._next + 1) % len(self._slots)
+        self._pending.append(slot)
+
+    def _queue(self, slot: Slot, inputs: NDArray[Any]) -> None:
+        into, compute, out = self._streams
+        np.copyto(slot.buffers[self._input.name].view(inputs.shape), inputs)
+        self._cuda.upload(slot.buffers[self._input.name], inputs.size, into)
+        slot.uploaded.record(into)
+        compute.wait_for_event(slot.uploaded)
+        if inputs.shape != self._shape:
+            if not self._context.set_input_shape(self._input.name, inputs.shape):
+                raise PosetrtError(f"TensorRT refuses the input shape {inputs.shape}: {self._log.reason('it gives no reason')}")
+            self._shape = inputs.shape
+        for name, buffer in slot.buffers.items():
+            self._context.set_tensor_address(name, buffer.address)
+        if not self._context.execute_async_v3(compute.handle):
+            # What was queued may still write into the buffers: it must end before anyone uses or frees them.
+            compute.synchronize()
+            raise PosetrtError(f"TensorRT failed to start the network (execute_async_v3): {self._log.reason('it gives no reason')}")
+        slot.computed.record(compute)
+        out.wait_for_event(slot.computed)
+        slot.shapes = {one.name: tuple(self._context.get_tensor_shape(one.name)) for one in self._outputs}
+        for one in self._outputs:
+            if one.role in self._roles:
+                self._cuda.download(slot.buffers[one.name], int(np.prod(slot.shapes[one.name])), out)
+        slot.downloaded.record(out)
+
+    def collect(self) -> Outputs:
+        """Wait for the oldest batch; see `Engine.collect`."""
+        self._open()
+        if not self._pending:
+            raise PosetrtError("nothing is in flight: submit a batch before collecting")
+        slot = self._pending.popleft()
+        with self._cuda.current("run the network"):
+            slot.downloaded.synchronize()
+        views = {one.role: slot.buffers[one.name].view(slot.shapes[one.name]) for one in self._outputs if one.role in self._roles}
+        return Outputs(**views)
+
+    def infer(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+        """Run the network on one batch; see `Engine.infer`."""
+        if self._pending:
+            raise PosetrtError("frames are in flight: collect them before infer")
+        self.submit(inputs)
+        return self.collect()
+
+    def parts_ms(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> dict[str, float]:
+        """Time of each part of one batch by the GPU's own clock, one after the other: "upload", "network", "download", in ms."""
+        self._open()
+        self._check(inputs)
+        self.infer(inputs)
+        slot, stream = self._slots[self._next], self._streams[1]
+        np.copyto(slot.buffers[self._input.name].view(inputs.shape), inputs)
+        with self._cuda.current("time the network"):
+            marks = [self._cuda.event(timed=True) for _ in range(4)]
+            marks[0].record(stream)
+            self._cuda.upload(slot.buffers[self._input.name], inputs.size, stream)
+            marks[1].record(stream)
+            for name, buffer in slot.buffers.items():
+                self._context.set_tensor_address(name, buffer.address)
+            if not self._context.execute_async_v3(stream.handle):
+                stream.synchronize()
+                raise PosetrtError(f"TensorRT failed to start the network (execute_async_v3): {self._log.reason('it gives no reason')}")
+            marks[2].record(stream)
+            for one in self._outputs:
+                if one.role in self._roles:
+                    self._cuda.download(slot.buffers[one.name], int(np.prod(self._context.get_tensor_shape(one.name))), stream)
+            marks[3].record(stream)
+            marks[3].synchronize()
+            times = [float(marks[index].time_till(marks[index + 1])) for index in range(3)]
+        return dict(zip(("upload", "network", "download"), times, strict=True))
+
+    def free_bytes(self) -> int:
+        """Free memory of the device, in bytes."""
+        self._open()
+        return self._cuda.free_bytes()
+
+    def _open(self) -> None:
+        if self._context is None:
+            raise PosetrtError("this engine was closed")
+
+    def _check(self, inputs: NDArray[Any]) -> None:
+        low, high = self._smallest, self._input.largest
+        fits = len(inputs.shape) == len(high) and all(a <= size <= b for a, size, b in zip(low, inputs.shape, high, strict=True))
+        if inputs.dtype != self._input.dtype or not fits:
+            takes = f"{self._input.dtype} {high}" if low == high else f"{self._input.dtype} between {low} and {high}"
+            raise PosetrtError(
+                f"the engine takes {takes}; got {inputs.dtype} {inputs.shape}. "
+                "For other sizes or batches build again with --min-size, --max-size and --max-batch"
+            )
+
+    def close(self) -> None:
+        """Wait for the GPU, then free in order: context, engine, runtime, events and streams, buffers; twice is harmless."""
+        if self._cuda is None:
+            return
+        cuda, self._cuda = self._cuda, cast(Cuda, None)
+        try:
+            with cuda.current("free the engine"):
+                for stream in getattr(self, "_streams", []):
+                    stream.synchronize()
+        finally:
+            try:
+                with cuda.current("free the engine"):
+                    self._context = None
+                    self._engine = None
+                    self._runtime = None
+                    self._streams = []
+                    for slot in self._slots:
+                        slot.uploaded = slot.computed = slot.downloaded = None
+            finally:
+                self._pending.clear()
+                cuda.close()
+
+
+def engine_memory(engine: Any) -> int:
+    """Memory that an engine's layers need, in bytes: `device_memory_size_v2`, which 8.6 has not, and 11 alone has."""
+    return int(engine.device_memory_size_v2 if hasattr(engine, "device_memory_size_v2") else engine.device_memory_size)

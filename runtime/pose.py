@@ -1,0 +1,86 @@
+"""A pose network as one call: frame in, people out. The stages are methods, so that the pipeline can overlap them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.engines.base import Engine, Outputs
+from posetrt.runtime.engines.choose import open_engine
+from posetrt.runtime.letterbox import Letterbox, cells_to_frame, check_frame, letterbox_for, place, to_input
+from posetrt.runtime.parser import PafParser
+from posetrt.runtime.people import People
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A frame ready for the network: `tensor` in the manifest's layout, `box` the way back."""
+
+    tensor: NDArray[np.float32] | NDArray[np.uint8]
+    box: Letterbox
+
+
+class Pose:
+    """An engine with its parser. Use it as a context manager, from one thread at a time.
+
+    Args:
+        engine: closed with this object.
+        preset: of the parser: "balanced", "precise" or "all".
+    """
+
+    def __init__(self, engine: Engine, *, preset: str = "balanced") -> None:
+        self.engine = engine
+        self.manifest = engine.manifest
+        self.parser = PafParser(engine.manifest.skeleton, preset=preset)
+
+    def __call__(self, frame: NDArray[np.uint8]) -> People:
+        """Find the people in a frame.
+
+        Args:
+            frame: (H, W, 3) uint8 BGR, of any size.
+
+        Returns:
+            People in pixels of the frame (centres at integers), best first.
+
+        Raises:
+            PosetrtError: the frame is no such array, or the network failed.
+        """
+        prepared = self.prepare(frame)
+        return self.finish(self.engine.infer(prepared.tensor), prepared.box)
+
+    def prepare(self, frame: NDArray[np.uint8]) -> Prepared:
+        """Letterbox and normalise a frame; may run in another thread than `finish`."""
+        check_frame(frame)
+        box = letterbox_for((frame.shape[1], frame.shape[0]), self.manifest.input.size_wh)
+        return Prepared(to_input(place(frame, box), self.manifest.input), box)
+
+    def finish(self, outputs: Outputs, box: Letterbox) -> People:
+        """Parse the network's outputs for one frame into people in pixels of that frame."""
+        people = self.parser.parse_outputs(outputs)[0]
+        return replace(people, keypoints=cells_to_frame(people.keypoints, self.manifest.stride, box))
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def open_pose(path: str | Path, precision: str | None = None, backend: str = "auto", *, preset: str = "balanced", threads: int = 0) -> Pose:
+    """Open a model folder (or a bare .onnx, or an engine) for use: `with posetrt.open("person/") as pose: people = pose(frame)`.
+
+    Args and errors as `engines.choose.open_engine`; `preset` as `parser.PafParser`.
+    """
+    return Pose(open_engine(path, precision, backend, threads=threads), preset=preset)

@@ -1,0 +1,49 @@
+"""What a sink is given, and what it must do."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+from posetrt.runtime.engines.base import Outputs
+from posetrt.runtime.letterbox import Letterbox
+from posetrt.runtime.manifest import Manifest
+from posetrt.runtime.people import People
+from posetrt.runtime.sources import Frame
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything known of one frame.
+
+    Attributes:
+        frame: as the source gave it.
+        people: in pixels of the frame.
+        manifest: of the network that found them.
+        box: how the frame was placed in the network's input.
+        outputs: the network's own maps, where a sink asked for them.
+    """
+
+    frame: Frame
+    people: People
+    manifest: Manifest
+    box: Letterbox
+    outputs: Outputs | None = None
+
+
+class Sink(abc.ABC):
+    """Takes results in order, from one thread."""
+
+    needs_outputs = False
+
+    @abc.abstractmethod
+    def write(self, result: Result) -> None:
+        """Take one result.
+
+        Raises:
+            PosetrtError: it cannot be written; what was written before is whole.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Finish what is open; closing twice is harmless."""

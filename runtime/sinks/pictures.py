@@ -1,0 +1,90 @@
+"""Annotated pictures and video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.files import written_whole
+from posetrt.runtime.sinks.base import Result, Sink
+from posetrt.runtime.sinks.draw import DRAWINGS
+
+
+class Pictures(Sink):
+    """Writes `DIR/NAME_rendered.png`.
+
+    Args:
+        folder: made where absent.
+        what: "people", "heatmaps" or "pafs".
+    """
+
+    def __init__(self, folder: Path, what: str = "people") -> None:
+        self.folder = folder
+        self.draw = DRAWINGS[what]
+        self.needs_outputs = what != "people"
+
+    def write(self, result: Result) -> None:
+        """Draw and write one picture, whole or not at all."""
+        import cv2
+
+        target = self.folder / f"{result.frame.name}_rendered.png"
+        with written_whole(target) as temporary:
+            if not cv2.imwrite(str(temporary), self.draw(result)):
+                raise PosetrtError(f"OpenCV could not write {target}; is the disk full?")
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+class VideoFile(Sink):
+    """Writes one annotated video; it appears under its name when it is complete, or when the run was interrupted.
+
+    Args:
+        path: .mp4 (MPEG-4) or .avi (Motion JPEG).
+        fps: of the source.
+        what: "people", "heatmaps" or "pafs".
+    """
+
+    def __init__(self, path: Path, fps: float, what: str = "people") -> None:
+        self.path = path
+        self.fps = fps
+        self.draw = DRAWINGS[what]
+        self.needs_outputs = what != "people"
+        if path.suffix.lower() not in (".mp4", ".avi"):
+            raise PosetrtError(f"a video is written as .mp4 or .avi; got {path.name}")
+        self._writer: Any = None
+        self._whole: Any = None
+        self._temporary: Path | None = None
+        self._size_wh = (0, 0)
+
+    def write(self, result: Result) -> None:
+        """Draw and append one frame; a frame of another size than the first is scaled to it."""
+        import cv2
+
+        image = self.draw(result)
+        if self._writer is None:
+            self._whole = written_whole(self.path)
+            self._temporary = self._whole.__enter__()
+            self._size_wh = (image.shape[1] // 2 * 2, image.shape[0] // 2 * 2)
+            code = cv2.VideoWriter.fourcc(*("mp4v" if self.path.suffix.lower() == ".mp4" else "MJPG"))
+            self._writer = cv2.VideoWriter(str(self._temporary), code, self.fps, self._size_wh)
+            if not self._writer.isOpened():
+                raise PosetrtError(f"OpenCV cannot write {self.path}: this build lacks the encoder, or the disk refuses")
+        if (image.shape[1], image.shape[0]) != self._size_wh:
+            image = np.asarray(cv2.resize(image, self._size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+        self._writer.write(image)
+
+    def close(self) -> None:
+        """Finish the file and give it its name."""
+        if self._whole is None:
+            return
+        whole, self._whole = self._whole, None
+        self._writer.release()
+        if self._temporary is not None and self._temporary.stat().st_size == 0:
+            failure = PosetrtError(f"OpenCV wrote nothing to {self.path}; is the disk full?")
+            whole.__exit__(PosetrtError, failure, None)
+            raise failure
+        whole.__exit__(None, None, None)

@@ -1,0 +1,35 @@
+"""Say what this machine has, what is missing, what that stops, and the command that mends it.
+
+Exit code 1 where people cannot be found on this machine at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+SUMMARY = "what this machine has, what is missing, and the command that mends it"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `posetrt doctor`."""
+    parser.add_argument("--json", action="store_true", help="for machines, on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Examine and print."""
+    from posetrt.jetson.doctor import can_run, examine
+
+    findings = examine()
+    if args.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+        return 0 if can_run(findings) else 1
+    for finding in findings:
+        mark = "missing" if finding.found is None else "look" if finding.remedy else "ok"
+        print(f"{mark:<8} {finding.what:<14} {finding.found or ''}")
+        if finding.stops:
+            print(f"{'':<8} {'':<14} stops: {finding.stops}")
+        if finding.remedy:
+            print(f"{'':<8} {'':<14} mend:  {finding.remedy}")
+    return 0 if can_run(findings) else 1
