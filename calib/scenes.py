@@ -49,10 +49,12 @@ class Scene:
         keypoints: (N, 18, 3) float32 in the order of coco18: x, y in pixels (centres at integers), score. Score 1: in the picture;
             0 (and x = y = 0): outside it, behind another person or thing, or a part of a face that looks away. A limb behind
             its own body is given, as annotators of photographs do. Nearest person last.
+        areas: (N,) float32: how many pixels of each person can be seen, which COCO's measure needs.
     """
 
     image: NDArray[np.uint8]
     keypoints: NDArray[np.float32]
+    areas: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -186,8 +188,8 @@ def _moved(person: _Person, motion: str, start: float, way: float, time_s: float
 
 def _painted(
     background: NDArray[np.float32], crowd: list[_Person], light: paint.Light, rng: np.random.Generator, clutter: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The picture with everyone in it, small (far) ones first, and the key points that can be seen."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """The picture with everyone in it, small (far) ones first, and the key points and areas that can be seen."""
     canvas = background.copy()
     owners: NDArray[np.int16] = np.full(canvas.shape[:2], -1, np.int16)
     points = []
@@ -195,7 +197,7 @@ def _painted(
         points.append(_paint_person(canvas, owners, owner, person, light))
         if rng.random() < clutter / max(1, len(crowd)):
             owners[paint.paint_clutter(rng, canvas)] = -2
-    return canvas, _visible(points, owners)
+    return canvas, *_visible(points, owners)
 
 
 def _paint_person(
@@ -247,10 +249,10 @@ def _paint_limb(
     paint.paint_limb(canvas, owners, owner, (start, end), (near * thickness, far * thickness), person.looks[name], light, person.height)
 
 
-def _visible(people: list[NDArray[np.float32]], owners: NDArray[np.int16]) -> NDArray[np.float32]:
-    """(N, 18, 3): parts outside the picture or behind someone or something else get score 0; people with fewer than 3 parts go."""
+def _visible(people: list[NDArray[np.float32]], owners: NDArray[np.int16]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(N, 18, 3) and (N,): parts outside the picture or behind someone or something get score 0; people with fewer than 3 parts go."""
     height, width = owners.shape
-    kept = []
+    kept, areas = [], []
     for owner, points in enumerate(people):
         column, row = np.floor(points[:, 0] + 0.5).astype(int), np.floor(points[:, 1] + 0.5).astype(int)
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
@@ -258,16 +260,17 @@ def _visible(people: list[NDArray[np.float32]], owners: NDArray[np.int16]) -> ND
         points[~(inside & ((above == owner) | (above == -1)) & (points[:, 2] > 0))] = 0
         if np.count_nonzero(points[:, 2]) >= LEAST_LABELLED:
             kept.append(points)
-    return np.stack(kept) if kept else np.zeros((0, PARTS, 3), np.float32)
+            areas.append(np.count_nonzero(owners == owner))
+    return np.stack(kept) if kept else np.zeros((0, PARTS, 3), np.float32), np.array(areas, np.float32)
 
 
-def _finished(drawn: tuple[NDArray[np.float32], NDArray[np.float32]], rng: np.random.Generator | None) -> Scene:
+def _finished(drawn: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]], rng: np.random.Generator | None) -> Scene:
     """As a camera gives it: exposure, colour cast, blur and noise by `rng`, or a little blur alone."""
-    canvas, keypoints = drawn
+    canvas, keypoints, areas = drawn
     if rng is None:
         canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.5), np.float32)
     else:
         canvas = canvas * (rng.uniform(0.75, 1.2) * rng.uniform(0.92, 1.08, 3)).astype(np.float32) + np.float32(rng.uniform(-15, 15))
         canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), float(rng.uniform(0.35, 1.2))), np.float32)
         canvas += rng.standard_normal(canvas.shape, np.float32) * np.float32(rng.uniform(0, 6))
-    return Scene(np.clip(np.round(canvas), 0, 255).astype(np.uint8), keypoints)
+    return Scene(np.clip(np.round(canvas), 0, 255).astype(np.uint8), keypoints, areas)

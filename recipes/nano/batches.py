@@ -8,9 +8,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from canvases import HINT_SCALE, HINTS, MAP_SCALE, MAPS
 from numpy.typing import NDArray
 
-from canvases import HINT_SCALE, HINTS, MAP_SCALE, MAPS
 from posetrt.runtime.skeleton import Skeleton
 
 STRIDE = 8

@@ -50,7 +50,7 @@ class Stage:
     hint: float
 
 
-STAGES = (Stage(steps=600, crop=160, batch=24, rate=(2e-3, 2e-3), drawn=0.0, photographs=3, scenes=0, hint=0.5),)
+STAGES = (Stage(steps=1500, crop=160, batch=12, rate=(2.5e-3, 2.5e-3), drawn=0.0, photographs=5, scenes=0, hint=1.0),)
 WARM_UP = 150
 
 
@@ -75,8 +75,9 @@ def map_loss(guess: Tensor, target: Tensor) -> Tensor:
 
 
 def hint_loss(guess: Tensor, target: Tensor, hinted: Tensor) -> Tensor:
-    """Squared error against the teacher's inner features, where there are any."""
-    per_crop = ((guess - target) ** 2).mean(dim=(1, 2, 3))
+    """Squared error against the teacher's inner features, the directions of greatest variance first, where there are any."""
+    weights = 1 / (1 + torch.arange(guess.shape[1]) / 4)
+    per_crop = (((guess - target) ** 2).mean(dim=(2, 3)) * weights).sum(dim=1) / weights.sum()
     return (per_crop * hinted).sum() / hinted.sum().clamp(min=1)
 
 
