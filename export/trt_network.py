@@ -56,7 +56,7 @@ def inputs_of(layer: Any) -> list[Any]:
     return [tensor for tensor in (layer.get_input(index) for index in range(layer.num_inputs)) if tensor is not None]
 
 
-def check_shapes(network: Any, name: str, profile: Profile) -> bool:
+def check_shapes(network: Any, name: str, wanted: Profile) -> bool:
     """Whether the input needs an optimisation profile.
 
     Raises:
@@ -69,9 +69,9 @@ def check_shapes(network: Any, name: str, profile: Profile) -> bool:
     shape = tuple(found[name].shape)
     if -1 in shape:
         return True
-    if {profile.smallest, profile.best, profile.largest} != {shape}:
+    if {wanted.smallest, wanted.best, wanted.largest} != {shape}:
         raise UsageError(
-            f"the graph takes {shape} alone, and {profile.smallest} to {profile.largest} was asked for. "
+            f"the graph takes {shape} alone, and {wanted.smallest} to {wanted.largest} was asked for. "
             "Export it again with a range of sizes or batches"
         )
     return False
