@@ -111,19 +111,12 @@ def find_ranges(graph: Graph, seen: Observation, method: str, scales: dict[str, 
         name: scales[family.producer.name] for family in families(graph)[0] if family.producer.name in scales for name in family.tensors
     }
     maps = keep_peaks(graph)
-    ranges = {}
-    for name in graph.float_tensors:
-        if name not in seen.tensors:
-            continue
-        one = seen.tensors[name]
-        divisor = divided.get(name)
-        if one.histogram is None:
-            by = np.ones(1) if divisor is None else divisor
-            low, high = min(float((one.low / by).min()), 0.0), max(float((one.high / by).max()), 0.0)
-            ranges[name] = Range(low, high, max(-low, high), "minmax", low, high)
-        else:
-            ranges[name] = find_range(one.distribution(divisor), "minmax" if name in maps else method)
-    return ranges
+    found = {
+        name: find_range(one.distribution(divided.get(name)), "minmax" if name in maps else method) for name, one in seen.tensors.items()
+    }
+    # A ReLU's input is never rounded: every engine computes both as one. Where an engine asks for its range, it is the ReLU's.
+    fused = {layer.output: layer.activated for layer in graph.layers}
+    return {name: found[fused.get(name, name)] for name in graph.float_tensors if fused.get(name, name) in found}
 
 
 def keep_peaks(graph: Graph) -> set[str]:
@@ -170,7 +163,7 @@ def _observe(
 ) -> tuple[Observation, tuple[Any, ...]]:
     """Run the images through the graph; unreadable ones are put into `skipped`."""
     plan = families(graph)[0] if equalise else ()
-    ends = {layer.output for layer in graph.layers if layer.activated != layer.output}
+    unseen = {layer.output for layer in graph.layers if layer.activated != layer.output}
     done = 0
 
     def step() -> None:
@@ -193,8 +186,8 @@ def _observe(
         maps = outputs[manifest.outputs.heatmaps or ""]
         return bool(maps[:, : len(manifest.skeleton.parts)].max() >= PERSON_PEAK)
 
-    by_channel = {name for family in plan for name in family.tensors} - ends
-    seen = observe(graph, inputs(), by_channel=by_channel, ends_only=ends, people_in=people_in, progress=step)
+    by_channel = {name for family in plan for name in family.tensors} - unseen
+    seen = observe(graph, inputs(), by_channel=by_channel, unseen=unseen, people_in=people_in, progress=step)
     return seen, plan
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import read_json
 
-BUILT_IN = ("coco18", "body25", "mpi15", "car12", "hand21", "face70")
+BUILT_IN = ("coco18", "body25", "mpi15", "trtpose18", "car12", "hand21", "face70", "mpi14")
 
 
 @dataclass(frozen=True)

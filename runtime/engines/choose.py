@@ -68,13 +68,22 @@ def default_precision(folder: ModelFolder) -> Precision:
 
 def built_engines(folder: ModelFolder, precision: Precision | None = None, backend: str = "auto") -> dict[Path, Sidecar]:
     """Engines of a folder with readable sidecars, by path, in the order of their names."""
-    found = {}
+    return _read_sidecars(folder, precision, backend)[0]
+
+
+def _read_sidecars(folder: ModelFolder, precision: Precision | None, backend: str) -> tuple[dict[Path, Sidecar], list[str]]:
+    """Engines with their sidecars, and a sentence for each sidecar that cannot be read: one bad file must not hide the others."""
+    found, complaints = {}, []
     for sidecar_file in sorted(folder.engines.glob("*.json")) if folder.engines.is_dir() else []:
         engine = sidecar_file.with_suffix("")
-        sidecar = read_sidecar(engine)
+        try:
+            sidecar = read_sidecar(engine)
+        except EngineMismatch as error:
+            complaints.append(str(error).rstrip("."))
+            continue
         if (precision in (None, sidecar.precision)) and backend in ("auto", sidecar.backend):
             found[engine] = sidecar
-    return found
+    return found, complaints
 
 
 def why_not(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | None:
@@ -87,6 +96,8 @@ def why_not(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | 
             return f"was built from another {file} (sha256 {made[:12]}; here {hashes.get(what, 'none')[:12]})"
     try:
         reason: str | None = backend_module(sidecar.backend).mismatch(sidecar)
+    except EngineMismatch as error:
+        return f"cannot be used: {error}"
     except ModuleNotFoundError as error:
         return f"needs the package {error.name}, which is not installed here"
     return reason
@@ -103,8 +114,8 @@ def find_engine(folder: ModelFolder, precision: Precision, backend: str = "auto"
         # On a GPU nobody expects the CPU's engine because the GPU's does not fit.
         backend = best_backend()
     hashes = folder.hashes()
-    reasons = []
-    for engine, sidecar in built_engines(folder, precision, backend).items():
+    engines, reasons = _read_sidecars(folder, precision, backend)
+    for engine, sidecar in engines.items():
         reason = why_not(engine, sidecar, hashes)
         if reason is None:
             check_engine_file(engine, sidecar)

@@ -1,0 +1,41 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`. Both make .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= out/demo
+
+.PHONY: demo test test-full lint bench clean
+
+$(VENV)/.desk: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[desk]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.desk
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+# PyTorch and OpenVINO: references that only the full tests compare with.
+$(VENV)/.full: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[reference]'
+	touch $@
+
+demo: $(VENV)/.desk ## export, calibrate, build, run and bench in one go
+	$(BIN)/posetrt demo -o $(OUT)
+
+test: lint ## lint, types and the fast tests: pip packages alone
+	$(BIN)/python -m pytest -m "not slow and not gpu and not jetson"
+
+test-full: $(VENV)/.full ## the slow tests: whole networks, references, real bindings
+	$(BIN)/python -m pytest -m "slow and not gpu and not jetson"
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## the parser's benchmark, drawn maps
+	$(BIN)/posetrt bench-parser
+
+clean:
+	rm -rf $(VENV) out build dist

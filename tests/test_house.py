@@ -1,0 +1,72 @@
+"""The house itself: the four links, a lean import, data files in the wheel."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+import posetrt
+from posetrt.cli import build_parser, commands
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_each_folder_is_a_subpackage_by_a_relative_link() -> None:
+    for name in ("export", "runtime", "calib", "jetson"):
+        link = ROOT / "src" / "posetrt" / name
+        assert link.is_symlink()
+        assert str(link.readlink()) == f"../../{name}"
+        assert (link / "__init__.py").is_file()
+
+
+def test_importing_posetrt_imports_numpy_and_nothing_else() -> None:
+    probe = (
+        "import sys, json; import numpy; import posetrt; "
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names))))"
+    )
+    loaded = json.loads(
+        subprocess.run([sys.executable, "-S", "-c", probe], env=_environment(), capture_output=True, text=True, check=True).stdout
+    )
+    assert {name for name in loaded if not name.startswith("_")} <= {"numpy", "posetrt", "mkl", "sitecustomize"}
+
+
+def _environment() -> dict[str, str]:
+    import numpy
+
+    return {"PYTHONPATH": f"{ROOT / 'src'}:{Path(numpy.__file__).parents[1]}", "PATH": "/usr/bin:/bin"}
+
+
+def test_the_runtime_never_imports_the_other_folders() -> None:
+    for module in (ROOT / "runtime").rglob("*.py"):
+        for line in module.read_text(encoding="utf-8").splitlines():
+            for folder in ("export", "calib", "jetson"):
+                assert not line.strip().startswith((f"from posetrt.{folder}", f"import posetrt.{folder}")), f"{module}: {line}"
+
+
+def test_the_version_of_the_package_is_the_version_of_the_project() -> None:
+    assert f'version = "{posetrt.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+
+
+def test_every_command_has_help_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in commands():
+        with pytest.raises(SystemExit) as stopped:
+            build_parser().parse_args([name, "--help"])
+        assert stopped.value.code == 0
+        assert f"posetrt {name}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_carries_its_data_files(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path), str(ROOT)], check=True)
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", str(next(tmp_path.glob("*.whl")))], check=True)
+    probe = "import posetrt; print(len(posetrt.load_skeleton('face70').parts), posetrt.__file__)"
+    said = subprocess.run([str(python), "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert said.startswith("70 ")
+    assert str(tmp_path) in said
