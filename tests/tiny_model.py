@@ -64,7 +64,10 @@ def tiny_folder(path: Path, *, dynamic: bool = False, decodes: bool = False, var
     manifest = tiny_manifest(dynamic=dynamic, decodes=decodes)
     save(folder.onnx, tiny_graph(dynamic=dynamic), manifest)
     if any(name.startswith("int8") for name in variants):
-        tensors = {name: {"amax": amax} for name, amax in (("image", 1.0), ("conv1_out", 4.0), ("relu1_out", 3.0), ("heatmaps", 0.9))}
+        tensors = {
+            name: {"amax": amax}
+            for name, amax in (("image", 1.0), ("scaled", 0.5), ("conv1_out", 4.0), ("relu1_out", 3.0), ("heatmaps", 0.9))
+        }
         folder.calibration.write_text(json.dumps({"format": 1, "tensors": tensors, "kept_float": ["conv1"]}), encoding="utf-8")
     for name in variants:
         save(folder.variant(name), tiny_graph(dynamic=dynamic), manifest, folder.hashes())

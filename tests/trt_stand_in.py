@@ -253,11 +253,12 @@ def _limited(name: str, behaviour: type | None, members: list[str]) -> type:
 
 
 def pose_graph(*, decodes: bool = False, dtype: str = "FLOAT") -> GraphData:
-    """image → conv1 → relu1 → maps (a convolution) → and, where it decodes, max-pooling, comparison and TopK."""
+    """image → scaling → conv1 → relu1 → maps (a convolution) → and, where it decodes, max-pooling, comparison and TopK."""
     image = TensorData("image", dtype, (1, 3, 64, 64))
     layers = [
+        LayerData("input/Mul_0", "ELEMENTWISE", ["image"], [TensorData("scaled")]),
         LayerData("weights", "CONSTANT", [], [TensorData("w")]),
-        LayerData("conv1", "CONVOLUTION", ["image", "w"], [TensorData("conv1_out")]),
+        LayerData("conv1", "CONVOLUTION", ["scaled", "w"], [TensorData("conv1_out")]),
         LayerData("relu1", "ACTIVATION", ["conv1_out"], [TensorData("relu1_out")]),
         LayerData("maps", "CONVOLUTION", ["relu1_out"], [TensorData("heatmaps")]),
     ]

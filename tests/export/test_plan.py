@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trt_stand_in import VERSIONS, names_of, pose_graph, stand_in
+from tests.trt_stand_in import VERSIONS, names_of, pose_graph, stand_in
 
 from posetrt.export.capabilities import Capabilities, capabilities_of
 from posetrt.export.plan import plan_build
@@ -85,7 +85,7 @@ def test_each_version_and_precision_is_built_as_that_version_can(
     assert plan.builder_flags == (*flags, "TF32")
     assert bool(plan.ranges) == ranged
     assert plan.kept_float == (("conv1",) if ranged else ())
-    assert plan.float32_head == head
+    assert plan.float32_ends == head
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_model import tiny_folder
-from trt_stand_in import VERSIONS, GraphData, LayerData, TensorData, names_of, pose_graph, stand_in
+from tests.tiny_model import tiny_folder
+from tests.trt_stand_in import VERSIONS, GraphData, LayerData, TensorData, names_of, pose_graph, stand_in
 
 from posetrt.export.calibrator import cache_header
 from posetrt.export.engine import Built, OwnCalibration, build_engine
@@ -68,13 +68,15 @@ def test_every_version_builds_every_precision_with_the_names_it_has(
 
 
 @pytest.mark.parametrize("version", ["8.6.1", "10.3.0", "10.16.1"])
-def test_what_decodes_is_held_in_float32_and_what_calibration_keeps_in_float16(shared_spec: Path, tmp_path: Path, version: str) -> None:
+def test_what_scales_and_decodes_is_held_in_float32_and_what_calibration_keeps_in_float16(
+    shared_spec: Path, tmp_path: Path, version: str
+) -> None:
     folder = tiny_folder(tmp_path / "m", decodes=True, variants=("int8-base",))
     trt, _ = build(shared_spec, version, folder, BuildRequest("int8"))
     full, half = trt.DataType.FLOAT, trt.DataType.HALF
     # is_peak gives booleans and "where" holds cell numbers: neither is a float to be held.
-    assert trt.precisions == {"conv1": half, "peak_max": full, "choose": full, "best": full}
-    assert trt.output_types == {"conv1_out": half, "highest": full, "chosen": full, "peaks": full}
+    assert trt.precisions == {"input/Mul_0": full, "conv1": half, "peak_max": full, "choose": full, "best": full}
+    assert trt.output_types == {"scaled": full, "conv1_out": half, "highest": full, "chosen": full, "peaks": full}
 
 
 def test_every_float_tensor_gets_a_range_or_is_listed(shared_spec: Path, tmp_path: Path) -> None:
@@ -88,6 +90,7 @@ def test_every_float_tensor_gets_a_range_or_is_listed(shared_spec: Path, tmp_pat
     # The parser's own shuffle takes the range of what it moves; a constant and an integer need none.
     assert trt.ranges == {
         "image": (-1.0, 1.0),
+        "scaled": (-0.5, 0.5),
         "conv1_out": (-4.0, 4.0),
         "relu1_out": (-3.0, 3.0),
         "heatmaps": (-0.9, 0.9),

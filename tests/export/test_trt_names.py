@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trt_names import CLASSES, Missing, Names, missing
-from trt_stand_in import VERSIONS, names_of
+from tests.trt_names import CLASSES, Missing, Names, missing
+from tests.trt_stand_in import VERSIONS, names_of
 
 ROOT = Path(__file__).resolve().parents[2]
 # What talks to TensorRT, and the variables that are something else there.
