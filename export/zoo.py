@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from posetrt.export.networks import Maps, cpm, lightweight, openpose, trt_pose
+from posetrt.export.networks import Maps, cpm, lightweight, nano, openpose, trt_pose
 from posetrt.export.onnx_graph import GraphWriter, Tensor
 from posetrt.export.parameters import Parameters
 from posetrt.runtime.errors import UsageError
@@ -166,6 +166,18 @@ _NETWORKS = (
         md5="",
         licence="MIT (NVIDIA-AI-IOT/trt_pose); trained on COCO",
         unused=(_BATCH_COUNTS, "0.densenet.classifier.*"),
+    ),
+    Network(
+        name="nano",
+        build=_any_size(nano.nano),
+        skeleton="coco18",
+        size_wh=(456, 256),
+        multiple=8,
+        normalisation="openpose",
+        file="nano.npz",
+        urls=(),
+        md5="",
+        licence="Apache-2.0 (posetrt, recipes/nano); learned from human-pose-estimation-0001, Apache-2.0 (Open Model Zoo)",
     ),
 )
 

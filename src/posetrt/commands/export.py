@@ -155,5 +155,5 @@ def _print_zoo(as_json: bool) -> None:
     for row in rows:
         print(
             f"{row['network']:<22} {row['skeleton']:<10} {row['parameters'] / 1e6:>9.1f} M {row['gflops']:>7.1f}  {row['size']:<8} "
-            f"{row['normalisation']:<10} {row['file']}\n{'':<23}{row['urls'][0]}\n{'':<23}{row['licence']}"
+            f"{row['normalisation']:<10} {row['file']}\n{'':<23}{row['urls'][0] if row['urls'] else 'ships with posetrt'}\n{'':<23}{row['licence']}"
         )
