@@ -90,7 +90,7 @@ def observe(
         if constant.dtype.kind == "f" and not np.isfinite(constant).all():
             raise PosetrtError(f"weight {name!r} of {graph.where} holds NaN or infinity; export the network again from sound weights")
     names = [name for name in graph.float_tensors if name not in graph.inputs and (name not in unseen or name in graph.outputs)]
-    session = _session(graph, names)
+    session = open_session(graph, names)
     feed = graph.inputs[0]
     outputs = set(graph.outputs)
     seen = Observation()
@@ -134,7 +134,7 @@ def _count(seen: Observation, name: str, value: NDArray[np.float32], by_channel:
         known.histogram.add(value.reshape(1, -1), low.min(keepdims=True), high.max(keepdims=True))
 
 
-def _session(graph: Graph, names: list[str]) -> Any:
+def open_session(graph: Graph, names: list[str]) -> Any:
     """An ONNX Runtime session of the graph with every tensor of `names` as an output."""
     import onnx
     import onnxruntime

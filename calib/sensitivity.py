@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from posetrt.calib.agreement import agreement
 from posetrt.calib.graph import Graph
 from posetrt.calib.judge import Judge, Runner, runner
-from posetrt.calib.quantize import Layout, eight_bit_share, quantize, quantize_only
+from posetrt.calib.quantize import Layout, eight_bit_share, layer_shares, quantize, quantize_only
 from posetrt.calib.ranges import Range
 from posetrt.runtime.people import People
 
@@ -59,6 +59,7 @@ def layer_costs(
     reference: Sequence[People],
     *,
     score: Score | None = None,
+    only: Collection[str] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[LayerCost]:
     """The cost of each layer by itself, the costliest first.
@@ -67,14 +68,16 @@ def layer_costs(
         base: the equalised float graph.
         reference: the float graph's people on the judge's photographs.
         score: AP of people, where the photographs are annotated.
+        only: names of the layers to measure; None for all.
     """
     costs = []
     best = score(reference) if score is not None else 0.0
-    for index, layer in enumerate(base.layers):
+    layers = [layer for layer in base.layers if only is None or layer.name in only]
+    for index, layer in enumerate(layers):
         people = judge.people(runner(quantize_only(base, ranges, "trt", [layer.name]), judge.manifest))
         oks = agreement(reference, people, judge.manifest.skeleton).oks
         costs.append(LayerCost(layer.name, 1 - oks, None if score is None else best - score(people)))
-        progress(index + 1, len(base.layers))
+        progress(index + 1, len(layers))
     return sorted(costs, key=lambda cost: -cost.oks_cost)
 
 
@@ -91,9 +94,10 @@ def choose_float(
     least_eight_bit: float = 0.9,
     progress: Callable[[str], None] = lambda _what: None,
 ) -> Choice:
-    """The fewest of the costliest layers whose float computation meets the budget in both layouts.
+    """The smallest set of layers whose float computation meets the budget in both layouts.
 
-    Sets are tried as prefixes of the ranking, by bisection; each is measured as a whole.
+    Small is what takes few multiply-adds out of INT8: layers are ranked by cost over share of the multiply-adds, those that would leave too
+    few in INT8 are passed over, and prefixes of the ranking are tried by bisection, each measured as a whole.
 
     Args:
         budget: how far the score may stay below the float graph's, as 0.005.
@@ -104,7 +108,7 @@ def choose_float(
     skeleton = judge.manifest.skeleton
     measure: Score = score if score is not None else lambda people: agreement(reference, people, skeleton).oks
     target = measure(reference) - budget
-    ranking = [cost.layer for cost in costs]
+    ranking = _ranking(base, costs, shapes, least_eight_bit)
     known: dict[tuple[int, str], float] = {}
 
     def graph_runner(count: int, layout: Layout) -> Runner:
@@ -123,7 +127,7 @@ def choose_float(
     def meets(count: int) -> bool:
         return all(scored(count, layout) >= target for layout in LAYOUTS)
 
-    most = max(count for count in range(len(ranking) + 1) if count == 0 or min(shares(count).values()) >= least_eight_bit)
+    most = len(ranking)
     if meets(0):
         best = 0
     elif not meets(most):
@@ -143,3 +147,20 @@ def choose_float(
         shares(best),
         meets(best),
     )
+
+
+# What a boundary between INT8 and float costs beside the layer itself, as a share of all multiply-adds; without it the smallest layers
+# would come first however little they cost.
+_BOUNDARY = 0.005
+
+
+def _ranking(base: Graph, costs: Sequence[LayerCost], shapes: Mapping[str, tuple[int, ...]], least: float) -> list[str]:
+    """Layers in the order in which they are put into float, as far as the share in INT8 allows."""
+    shares = layer_shares(base, shapes)
+    order = sorted((cost for cost in costs if cost.oks_cost > 0), key=lambda cost: -cost.oks_cost / (shares[cost.layer] + _BOUNDARY))
+    ranking: list[str] = []
+    for cost in order:
+        tried = [*ranking, cost.layer]
+        if min(eight_bit_share(base, layout, tried, shapes) for layout in LAYOUTS) >= least:
+            ranking = tried
+    return ranking

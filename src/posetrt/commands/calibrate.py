@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", help="photographs of people, as the camera will see them")
     parser.add_argument("--method", default=None, help="mse (default), minmax, percentile[-99.9] or entropy")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N images, drawn at random by --seed (default: all)")
-    parser.add_argument("--seed", type=int, default=0, help="for --limit (default 0)")
+    parser.add_argument("--select", type=int, metavar="N", help="N images that cover what the network can see, out of 8 N drawn by --seed")
+    parser.add_argument("--seed", type=int, default=0, help="for --limit, --select and --judge (default 0)")
     parser.add_argument("--no-equalise", action="store_true", help="leave the channels of depthwise inputs as they are")
     parser.add_argument("--ranges-from", type=Path, metavar="QDQ.onnx", help="take the ranges that a Q/DQ model trained elsewhere has")
     parser.add_argument(
@@ -76,6 +77,12 @@ def run(args: argparse.Namespace) -> int:
     chosen = "all"
     if args.limit is not None and args.limit < len(images):
         images, chosen = sample(images, args.limit, args.seed), f"random, seed {args.seed}"
+    if args.select is not None:
+        from posetrt.calib.selection import select
+
+        with progress_bar("select", "image") as progress:
+            images = select(folder, images, args.select, seed=args.seed, progress=progress)
+        chosen = f"selected for coverage, seed {args.seed}"
     with progress_bar("calibrate", "image") as progress:
         made = calibrate(
             folder,
