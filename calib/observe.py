@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,14 @@ def observe(
     feed = graph.inputs[0]
     outputs = set(graph.outputs)
     seen = Observation()
-    for path, tensor in inputs:
+
+    def infer(path: Path, tensor: NDArray[np.float32] | NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         try:
-            values = session.run(names, {feed: tensor})
+            return list(session.run(names, {feed: tensor}))
         except Exception as error:
             raise PosetrtError(f"ONNX Runtime cannot run {graph.where} on {path.name}: {error}") from error
+
+    def take(path: Path, tensor: NDArray[np.float32] | NDArray[np.uint8], values: list[NDArray[np.float32]]) -> None:
         everything = dict(zip(names, values, strict=True))
         if tensor.dtype == np.float32:
             everything[feed] = np.asarray(tensor, np.float32)
@@ -108,6 +112,17 @@ def observe(
             seen.empty += 1
         seen.count += 1
         progress()
+
+    # The network looks at the next image while the values of this one are counted.
+    with ThreadPoolExecutor(1) as ahead:
+        waiting: tuple[Path, NDArray[Any], Future[list[NDArray[np.float32]]]] | None = None
+        for path, tensor in inputs:
+            started = (path, tensor, ahead.submit(infer, path, tensor))
+            if waiting is not None:
+                take(waiting[0], waiting[1], waiting[2].result())
+            waiting = started
+        if waiting is not None:
+            take(waiting[0], waiting[1], waiting[2].result())
     return seen
 
 
