@@ -42,7 +42,9 @@ class _Plan:
 
     def _reach_operators(self) -> None:
         """Take in the adds, concats and pools that stand between quantised tensors."""
-        candidates = [node for node in self.graph.nodes if node.op_type in _EIGHT_BIT]
+        # What stands behind the last convolution (peaks, line integrals) computes in float32 in every precision.
+        leading = self.graph.leading_to_layers
+        candidates = [node for node in self.graph.nodes if node.op_type in _EIGHT_BIT and node.output[0] in leading]
         if self.layout == "trt":
             # MaxPool lets a Q pass by itself in TensorRT.
             candidates = [node for node in candidates if node.op_type != "MaxPool"]

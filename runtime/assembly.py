@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.pairs import Pairs
-from posetrt.runtime.skeleton import Skeleton
 
 
-@dataclass
+@dataclass(slots=True)
 class Person:
-    """One person while it grows.
+    """One person, while it grows and after.
 
     Attributes:
-        peaks: for each part found, which of its peaks.
-        limb_score: sum of the scores of the limbs that agree on this person.
-        limbs: their number.
+        parts: bit j is set where part j was found.
+        peaks: part * slots + slot of each peak.
+        limbs: number of limbs that agree on this person.
+        limb_score: sum of their scores.
     """
 
-    peaks: dict[int, int] = field(default_factory=dict)
-    limb_score: float = 0.0
-    limbs: int = 0
-
-
-def greedy_matching(pairs: Pairs) -> NDArray[np.int64]:
-    """Indices of a matching for each limb, best first: a pair is taken unless one of its ends has gone to a better one."""
-    order = np.argsort(-pairs.score, kind="stable")
-    taken: set[tuple[int, int, int]] = set()
-    chosen = []
-    for index, limb, first, second in zip(
-        order.tolist(), pairs.limb[order].tolist(), pairs.first[order].tolist(), pairs.second[order].tolist(), strict=True
-    ):
-        start, end = (limb, 0, first), (limb, 1, second)
-        if start not in taken and end not in taken:
-            taken.update((start, end))
-            chosen.append(index)
-    return np.array(chosen, np.int64)
+    parts: int
+    peaks: list[int]
+    limbs: int
+    limb_score: float
 
 
 def exact_matching(pairs: Pairs) -> NDArray[np.int64]:
@@ -68,33 +55,59 @@ def exact_matching(pairs: Pairs) -> NDArray[np.int64]:
     return best_first
 
 
-def assemble(pairs: Pairs, chosen: NDArray[np.int64], skeleton: Skeleton) -> list[Person]:
-    """Join limbs into people, in the order of `chosen`.
+def best_first(pairs: Pairs) -> NDArray[np.int64]:
+    """Indices of all pairs by falling score; equal scores by limb and peaks."""
+    order: NDArray[np.int64] = np.argsort(-pairs.score, kind="stable")
+    return order
+
+
+def assemble(pairs: Pairs, order: NDArray[np.int64], limbs: Sequence[tuple[int, int]], slots: int) -> list[Person]:
+    """Join limbs into people, in the order given.
 
     A limb between two people that share no part makes them one; a limb that would give a person a second peak of a part
-    contradicts better limbs and is ignored.
+    contradicts better limbs and is ignored. Hence no peak serves a limb twice: with all pairs, best first, the pass is the greedy
+    matching of every limb as well.
     Source: arXiv 1812.08008, section 3.4 (redundant PAF connections).
+
+    Args:
+        pairs: candidates.
+        order: indices into them, best first.
+        limbs: parts of each limb.
+        slots: number of peak slots a part.
     """
-    owner: dict[tuple[int, int], Person] = {}
-    for limb, first, second, score in zip(
-        pairs.limb[chosen].tolist(), pairs.first[chosen].tolist(), pairs.second[chosen].tolist(), pairs.score[chosen].tolist(), strict=True
-    ):
-        a, b = skeleton.limbs[limb]
-        one, other = owner.get((a, first)), owner.get((b, second))
+    limb = pairs.limb.take(order)
+    ends = np.array(limbs, np.int64).reshape(-1, 2) * slots
+    starts = (ends[:, 0].take(limb) + pairs.first.take(order)).tolist()
+    stops = (ends[:, 1].take(limb) + pairs.second.take(order)).tolist()
+    bits = [(1 << first, 1 << second) for first, second in limbs]
+    owner: dict[int, Person] = {}
+    for start, stop, which, score in zip(starts, stops, limb.tolist(), pairs.score.take(order).tolist(), strict=True):
+        one, other = owner.get(start), owner.get(stop)
         if one is None:
-            one = owner[a, first] = Person({a: first})
-        if other is None:
-            other = owner[b, second] = Person({b: second})
-        if one is not other:
-            if not one.peaks.keys().isdisjoint(other.peaks):
+            if other is None:
+                first, second = bits[which]
+                owner[start] = owner[stop] = Person(first | second, [start, stop], 1, score)
                 continue
-            if len(one.peaks) < len(other.peaks):
-                one, other = other, one
-            one.peaks.update(other.peaks)
-            one.limb_score += other.limb_score
-            one.limbs += other.limbs
-            for part, peak in other.peaks.items():
-                owner[part, peak] = one
-        one.limb_score += score
-        one.limbs += 1
+            one, new, bit = other, start, bits[which][0]
+        elif other is None:
+            new, bit = stop, bits[which][1]
+        else:
+            if one is not other:
+                if one.parts & other.parts:
+                    continue
+                one.parts |= other.parts
+                one.peaks += other.peaks
+                one.limbs += other.limbs
+                one.limb_score += other.limb_score
+                for peak in other.peaks:
+                    owner[peak] = one
+            one.limbs += 1
+            one.limb_score += score
+            continue
+        if not one.parts & bit:
+            owner[new] = one
+            one.parts |= bit
+            one.peaks.append(new)
+            one.limbs += 1
+            one.limb_score += score
     return list({id(person): person for person in owner.values()}.values())
