@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from running import run_onnx
 
 from posetrt.export.fused import with_decoding, with_uint8_input
 from posetrt.export.normalisation import NORMALISATIONS
@@ -23,6 +22,7 @@ from posetrt.runtime.manifest import InputSpec, Manifest, OutputNames
 from posetrt.runtime.parser import PafParser
 from posetrt.runtime.people import People
 from posetrt.runtime.skeleton import Skeleton, load_skeleton
+from tests.running import run_onnx
 
 STRIDE = 8
 
