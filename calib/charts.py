@@ -33,11 +33,11 @@ def bench_svg(report: Report) -> str:
     stream = io.StringIO()
     # Letters stay letters: the page can be searched and read aloud.
     with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}):
-        _figure(report).savefig(stream, format="svg", metadata={"Date": None})
+        _figure(report, titled=False).savefig(stream, format="svg", metadata={"Date": None})
     return stream.getvalue()[stream.getvalue().index("<svg") :]
 
 
-def _figure(report: Report) -> Any:
+def _figure(report: Report, *, titled: bool = True) -> Any:
     from matplotlib.figure import Figure
 
     rows = report.results
@@ -46,11 +46,12 @@ def _figure(report: Report) -> Any:
         panels.append(_accuracy)
     if any(row.watts is not None for row in rows):
         panels.append(_power)
-    height = 1.6 + 0.55 * len(rows)
+    height = 2.1 + 0.55 * len(rows)
     figure = Figure(figsize=(11, 2 * height if len(panels) > 2 else height), layout="constrained")
     grid = figure.subplots(2 if len(panels) > 2 else 1, 2, squeeze=False).ravel()
-    width, height_px = report.input_wh
-    figure.suptitle(f"{report.model} ({report.network}, {width}x{height_px}) on {machine_name(report)}", fontsize=10)
+    if titled:
+        width, height_px = report.input_wh
+        figure.suptitle(f"{report.model} ({report.network}, {width}x{height_px}) on {machine_name(report)}", fontsize=10)
     for axes, panel in zip(grid, panels, strict=False):
         panel(axes, rows)
         axes.set_yticks(range(len(rows)), [row.label for row in rows])
@@ -71,14 +72,22 @@ def _bars(axes: Any, places: Sequence[float], values: Sequence[float | None], he
 
 
 def _fps(axes: Any, rows: Sequence[Result]) -> None:
-    _bars(axes, [place - 0.2 for place in range(len(rows))], [row.network_fps for row in rows], 0.38, "network alone", "%.1f")
-    _bars(axes, [place + 0.2 for place in range(len(rows))], [row.end_to_end_fps for row in rows], 0.38, "end to end", "%.1f")
-    for place, row in enumerate(rows):
-        for name, shift in (("network_fps", -0.2), ("end_to_end_fps", 0.2)):
-            values = row.rounds.get(name, ())
-            axes.plot(values, [place + shift] * len(values), ".", color="#222222", markersize=3)
+    for name, field, shift in (("network alone", "network_fps", -0.2), ("end to end", "end_to_end_fps", 0.2)):
+        places = [place + shift for place in range(len(rows))]
+        values = [float(getattr(row, field)) for row in rows]
+        axes.barh(places, values, 0.38, label=name, color=_COLOURS[name])
+        for place, row, value in zip(places, rows, values, strict=True):
+            rounds = row.rounds.get(field, ())
+            axes.plot(rounds, [place] * len(rounds), ".", color="#222222", markersize=3)
+            # Right of the bar and of its dots.
+            axes.annotate(f"{value:.1f}", (max(value, *rounds, 0.0), place), (5, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_title("frames a second (dots: the rounds)", fontsize=10)
-    axes.legend(fontsize=8, loc="lower right", frameon=False)
+    _legend_below(axes, 2)
+
+
+def _legend_below(axes: Any, columns: int) -> None:
+    """Where no bar can reach."""
+    axes.legend(fontsize=8, ncols=columns, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14))
 
 
 def _latency(axes: Any, rows: Sequence[Result]) -> None:
@@ -87,10 +96,10 @@ def _latency(axes: Any, rows: Sequence[Result]) -> None:
         values = [float(getattr(row, f"{name}_ms")) for row in rows]
         axes.barh(range(len(rows)), values, 0.6, left=left, label=name, color=_COLOURS[name])
         left = [low + value for low, value in zip(left, values, strict=True)]
-    axes.plot([row.latency_p90_ms for row in rows], range(len(rows)), "k|", markersize=20, label="p90", alpha=0.5)
-    axes.plot([row.latency_p99_ms for row in rows], range(len(rows)), "k|", markersize=20, label="p99")
-    axes.set_title("latency of one frame, ms: medians of the stages, p90 and p99 of the whole", fontsize=10)
-    axes.legend(fontsize=8, ncols=2, frameon=False, loc="lower right")
+    axes.plot([row.latency_p90_ms for row in rows], range(len(rows)), "d", color="#777777", markersize=5, label="p90 of a frame")
+    axes.plot([row.latency_p99_ms for row in rows], range(len(rows)), "D", color="#222222", markersize=5, label="p99")
+    axes.set_title("latency of one frame, ms (bars: medians of its stages)", fontsize=10)
+    _legend_below(axes, 6)
 
 
 def _accuracy(axes: Any, rows: Sequence[Result]) -> None:
@@ -99,7 +108,7 @@ def _accuracy(axes: Any, rows: Sequence[Result]) -> None:
         if row.ap is not None and row.delta_ap is not None and row.delta_ap_low is not None and row.delta_ap_high is not None:
             reference = row.ap - row.delta_ap
             axes.plot([reference + row.delta_ap_low, reference + row.delta_ap_high], [place + 0.22] * 2, "k-", linewidth=1)
-    axes.set_title("AP (OKS .50:.95); line: 95 % interval of the difference to the first", fontsize=10)
+    axes.set_title("AP (OKS .50:.95); line: 95 % interval of the loss", fontsize=10)
 
 
 def _power(axes: Any, rows: Sequence[Result]) -> None:
