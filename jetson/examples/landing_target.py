@@ -48,7 +48,7 @@ def choose(people: Sequence[dict[str, Any]], followed: int | None) -> dict[str, 
     """The person followed so far while in view, else the best one with a point to aim at."""
     aimable = [person for person in people if aim(person["keypoints"]) is not None]
     same = [person for person in aimable if followed is not None and person["person_id"] == followed]
-    return (same or sorted(aimable, key=lambda person: -person["score"]) or [None])[0]
+    return next(iter(same or sorted(aimable, key=lambda person: -person["score"])), None)
 
 
 def follow(lines: Iterable[str], link: Any, size_wh: tuple[int, int], fov_deg: tuple[float, float], clock: Any = time.monotonic) -> int:
