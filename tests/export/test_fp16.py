@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from caffe_files import caffemodel, layer_table, random_blobs
 from onnx import TensorProto, helper
-from running import run_onnx
+from tests.caffe_files import caffemodel, layer_table, random_blobs
+from tests.running import run_onnx
 
 from posetrt.export.fp16 import LARGEST, to_fp16, write_fp16
 from posetrt.export.from_weights import model_from_weights

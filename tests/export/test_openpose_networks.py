@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from caffe_files import Blobs, caffemodel, layer_table, prototxt, random_blobs
-from running import run_onnx
+from tests.caffe_files import Blobs, caffemodel, layer_table, prototxt, random_blobs
+from tests.running import run_onnx
 
 from posetrt.export.from_weights import model_from_weights
 from posetrt.export.zoo import find_network

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from caffe_files import caffemodel
+from tests.caffe_files import caffemodel
 
 from posetrt.export.from_weights import model_from_weights
 from posetrt.export.parameters import Parameters
