@@ -11,6 +11,7 @@ from posetrt.runtime.peaks import Peaks
 from posetrt.runtime.skeleton import Skeleton
 
 _HALF = np.float32(0.5)
+_MARGIN = 0.15
 
 
 @dataclass(frozen=True)
@@ -36,20 +37,21 @@ class PairScorer:
 
     Args:
         skeleton: with PAF channels.
-        samples: places along the limb, evenly spaced, both ends included.
+        samples: places along the limb, evenly spaced from 15 % to 85 % of the way: nearer to its ends the limb does not fill its cells.
+        middle: least PAF along the way in the middle, where the limb fills its cells and its neighbours' joints are far.
         agree: a sample agrees where the PAF along the way is above this.
         share: least share of the samples that must agree.
         least: a pair's score must be above this.
         limit: most pairs of which all samples are taken, of all limbs together; the best by their middle stay.
     """
 
-    def __init__(self, skeleton: Skeleton, *, samples: int, agree: float, share: float, least: float, limit: int) -> None:
+    def __init__(self, skeleton: Skeleton, *, samples: int, middle: float, agree: float, share: float, least: float, limit: int) -> None:
         limbs = np.array(skeleton.limbs, np.int64).reshape(-1, 2)
         self._first, self._second = np.ascontiguousarray(limbs.T)
         self._channels = np.array(skeleton.paf_channels, np.int64).reshape(-1, 2).T[:, :, None]
-        self._way = np.linspace(0, 1, samples, dtype=np.float32)[:, None]
+        self._way = np.linspace(_MARGIN, 1 - _MARGIN, samples, dtype=np.float32)[:, None]
         self._mean = np.full(samples, 1 / samples, np.float32)
-        self._agree, self._share = np.float32(agree), np.float32(share - 1e-3)
+        self._middle, self._agree, self._share = np.float32(middle), np.float32(agree), np.float32(share - 1e-3)
         self._least, self._limit = np.float32(least), limit
 
     def score(self, pafs: NDArray[np.floating], peaks: Peaks) -> Pairs:
@@ -68,7 +70,7 @@ class PairScorer:
         along = along[0] + along[1]
         square = way * way
         length = np.sqrt(square[0] + square[1])
-        found = ((along > self._agree * length) & (along < np.inf)).nonzero()[0]
+        found = ((along > self._middle * length) & (along < np.inf)).nonzero()[0]
         if len(found) > self._limit:
             found = found[np.argpartition(-along[found] / length[found], self._limit)[: self._limit]]
 

@@ -25,8 +25,11 @@ class ParserSettings:
 
     Attributes:
         peak_threshold: least heat-map value of a peak, above 0.
+        noisy_from: a part with more peaks than this has a noisy map, of which
+        noisy_threshold: is the least value of a peak.
         max_peaks: most peaks a part; the best by value stay.
         samples: places along a limb at which its PAF is read.
+        middle_threshold: least PAF along the limb in its middle; pairs below it are not looked at further.
         pair_threshold: a sample agrees where the PAF along the limb is above this.
         pair_share: least share of the samples that must agree.
         pair_score: a limb's mean PAF must be above this.
@@ -36,13 +39,16 @@ class ParserSettings:
     """
 
     peak_threshold: float = 0.06
+    noisy_from: int = 32
+    noisy_threshold: float = 0.15
     max_peaks: int = 100
-    samples: int = 10
+    samples: int = 8
+    middle_threshold: float = 0.05
     pair_threshold: float = 0.0
-    pair_share: float = 0.8
+    pair_share: float = 0.6
     pair_score: float = 0.03
     max_pairs: int = 10_000
-    min_parts: int = 3
+    min_parts: int = 5
     min_score: float = 0.3
 
 
@@ -78,10 +84,17 @@ class PafParser:
         self.skeleton, self.settings = skeleton, replace(PRESETS[preset], **changes)
         settings = self.settings
         self._assignment, self._assembler = assignment, Assembler(skeleton.limbs)
-        self._peaks = PeakFinder(len(skeleton.parts), settings.peak_threshold, settings.max_peaks)
+        self._peaks = PeakFinder(
+            len(skeleton.parts),
+            threshold=settings.peak_threshold,
+            limit=settings.max_peaks,
+            noisy_from=settings.noisy_from,
+            noisy_threshold=settings.noisy_threshold,
+        )
         self._pairs = PairScorer(
             skeleton,
             samples=settings.samples,
+            middle=settings.middle_threshold,
             agree=settings.pair_threshold,
             share=settings.pair_share,
             least=settings.pair_score,
