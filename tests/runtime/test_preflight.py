@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_model import tiny_folder, tiny_manifest
 
 from posetrt.runtime.engines import choose, driver, preflight, tensorrt
 from posetrt.runtime.engines.driver import Gpu
@@ -16,6 +15,7 @@ from posetrt.runtime.engines.preflight import Here, engine_name, reason
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from posetrt.runtime.files import sha256_of
 from posetrt.runtime.sidecar import Sidecar, write_sidecar
+from tests.tiny_model import tiny_folder, tiny_manifest
 
 HERE = Here("tensorrt", "10.3.0", 87, "Orin")
 BUILT = Sidecar(

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.cuda_stand_in import Cuda, module
-from tests.tiny_model import tiny_manifest
-from tests.trt_stand_in import pose_graph, stand_in
 
 from posetrt.runtime.engines import cuda as cuda_module
 from posetrt.runtime.engines.driver import Gpu
 from posetrt.runtime.engines.library import Library
 from posetrt.runtime.engines.tensorrt import TensorRTEngine
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
+from tests.cuda_stand_in import Cuda, module
+from tests.tiny_model import tiny_manifest
+from tests.trt_stand_in import pose_graph, stand_in
 
 CELLS = 8
 
