@@ -68,18 +68,18 @@ def _drawn(args: argparse.Namespace) -> dict[str, Any]:
     from posetrt.calib.parser_benchmark import bench_drawn, bench_worst, draw_chart, growth
 
     _one_thread()
-    cases = [(args.skeleton, (46, 82), people, 0.02, 10) for people in _PEOPLE] + [(args.skeleton, (46, 82), 10, 0.05, 10)]
+    cases = [(args.skeleton, (46, 82), people, 0.02, "apart") for people in _PEOPLE] + [(args.skeleton, (46, 82), 10, 0.05, "apart")]
     if args.full:
-        cases += [(args.skeleton, (46, 82), people, 0.02, 1) for people in (10, 20, 50)]
-        cases += [(args.skeleton, (46, 82), people, noise, 10) for noise in (0.0, 0.05) for people in (1, 20, 50)]
-        cases += [(name, (64, 64), people, 0.02, 10) for name in ("coco18", "body25") for people in (1, 10, 50)]
-        cases += [("body25", (46, 82), people, 0.02, 10) for people in (1, 10, 50)]
+        cases += [(args.skeleton, (46, 82), people, 0.02, kind) for kind in ("anywhere", "no neck") for people in (10, 50)]
+        cases += [(args.skeleton, (46, 82), people, noise, "apart") for noise in (0.0, 0.05) for people in (1, 20, 50)]
+        cases += [(name, (64, 64), people, 0.02, "apart") for name in ("coco18", "body25") for people in (1, 10, 50)]
+        cases += [("body25", (46, 82), people, 0.02, "apart") for people in (1, 10, 50)]
     rows = []
-    for name, shape, people, noise, tries in cases:
+    for name, shape, people, noise, kind in cases:
         print(f"{name} {shape[0]}x{shape[1]}, {people} people, noise {noise}", file=sys.stderr)
         skeleton = load_skeleton(name)
         parser = _parser(args, skeleton)
-        rows.append(bench_drawn(parser, skeleton, shape, people, noise, frames=args.frames, repeats=args.repeats, tries=tries))
+        rows.append(bench_drawn(parser, skeleton, shape, people, noise, frames=args.frames, repeats=args.repeats, kind=kind))
     skeleton = load_skeleton(args.skeleton)
     report = {
         "drawn": rows,
@@ -112,7 +112,7 @@ def _text(report: dict[str, Any]) -> str:
             )
         return out.getvalue()
     print(
-        f"{'skeleton':8} {'maps':>6} {'people':>6} {'noise':>5} {'placed':8} | {'ms':>6} {'peaks':>6} {'pairs':>6} {'people':>6} {'cold':>6} "
+        f"{'skeleton':8} {'maps':>6} {'people':>6} {'noise':>5} {'kind':8} | {'ms':>6} {'peaks':>6} {'pairs':>6} {'people':>6} {'cold':>6} "
         f"{'floor':>6} {'x8':>6} {'ratio':>5} | {'recall':>6} {'prec.':>6} {'px':>5} | {'x8 recall':>9} {'prec.':>5} {'px':>5}",
         file=out,
     )
@@ -120,7 +120,7 @@ def _text(report: dict[str, Any]) -> str:
         times, ours, theirs = row["timing_ms"], row["parser"], row["upsampling"]
         shape = "x".join(map(str, row["shape_hw"]))
         print(
-            f"{row['skeleton']:8} {shape:>6} {row['people']:6} {row['noise']:5.2f} {row['placing']:8} | {times['parser']:6.2f} "
+            f"{row['skeleton']:8} {shape:>6} {row['people']:6} {row['noise']:5.2f} {row['kind']:8} | {times['parser']:6.2f} "
             f"{times['peaks']:6.2f} {times['pairs']:6.2f} {times['people']:6.2f} {times['cold']:6.2f} {times['floor']:6.2f} "
             f"{times['upsampling']:6.0f} {row['ratio']:5.0f} | {ours['recall']:6.3f} {ours['precision']:6.3f} {ours['error_px']:5.2f} | "
             f"{theirs['recall']:9.3f} {theirs['precision']:5.2f} {theirs['error_px']:5.2f}",
