@@ -129,7 +129,7 @@ def bench_drawn(
     *,
     frames: int,
     repeats: int,
-    tries: int = 10,
+    kind: str = "apart",
 ) -> dict[str, Any]:
     """One row: drawn frames of `people` figures, the parser beside the x8 decoder.
 
