@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.trt_stand_in import pose_graph, stand_in
 
 from posetrt.export.capabilities import capabilities_of
+from tests.trt_stand_in import pose_graph, stand_in
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_model import save, tiny_folder, tiny_graph, tiny_manifest
-from tests.zoo_folders import zoo_folder
 
 from posetrt.calib.calibrate import calibrate
 from posetrt.export.engine import build_engine
@@ -23,6 +21,8 @@ from posetrt.export.request import BuildRequest
 from posetrt.export.zoo import find_network, names
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.sidecar import check_engine_file, read_sidecar
+from tests.tiny_model import save, tiny_folder, tiny_graph, tiny_manifest
+from tests.zoo_folders import zoo_folder
 
 pytest.importorskip("tensorrt_rtx")
 
