@@ -6,10 +6,10 @@ from pathlib import Path
 
 import onnx
 import pytest
-from tests.rtx import build_with_rtx
 
 from posetrt.calib.calibrate import calibrate
 from posetrt.runtime.folder import ModelFolder
+from tests.rtx import build_with_rtx
 
 
 @pytest.mark.parametrize("variant", ["int8-base", "int8-trt", "int8-trt-fp16"])
