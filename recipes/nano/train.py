@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from batches import Canvases, draw_batch, load_canvases
 from network import HEATMAPS, Nano
+from photographs import teacher_path
 from torch import Tensor
 
 from posetrt.runtime.skeleton import Skeleton, load_skeleton
@@ -50,7 +51,7 @@ class Stage:
     hint: float
 
 
-STAGES = (Stage(steps=1500, crop=160, batch=12, rate=(2.5e-3, 2.5e-3), drawn=0.0, photographs=5, scenes=0, hint=1.0),)
+STAGES = (Stage(steps=1500, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.0, photographs=5, scenes=0, hint=1.0),)
 WARM_UP = 150
 
 
@@ -108,13 +109,15 @@ class Run:
         self.step = stored["step"]
 
 
-def new_run() -> Run:
-    """Fresh weights by the fixed seed."""
+def new_run(teacher: Path | None) -> Run:
+    """Fresh weights by the fixed seed, and the stem from the teacher's ONNX file (None: fresh as well, for tests)."""
     torch.manual_seed(SEED)
     net, smooth = Nano().to(memory_format=torch.channels_last), Nano().to(memory_format=torch.channels_last)
+    if teacher is not None:
+        net.stem.take(teacher)
     smooth.load_state_dict(net.state_dict())
-    decayed = [weight for weight in net.parameters() if weight.ndim > 1]
-    others = [weight for weight in net.parameters() if weight.ndim <= 1]
+    decayed = [weight for weight in net.parameters() if weight.ndim > 1 and weight.requires_grad]
+    others = [weight for weight in net.parameters() if weight.ndim <= 1 and weight.requires_grad]
     groups = [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
     return Run(net, smooth, torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99)))
 
@@ -182,13 +185,14 @@ def chunks(folder: Path, count: int, how: str) -> list[Path]:
 def main() -> None:
     """Run the stages, with a checkpoint every 100 steps and at SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--store", type=Path, required=True, help="folder of photographs/, scenes/ and the run's checkpoints")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--eager", action="store_true", help="do not compile")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     skeleton = load_skeleton("coco18")
-    run = new_run()
+    run = new_run(teacher_path(arguments.data))
     checkpoint = arguments.store / "run.pt"
     if checkpoint.is_file():
         run.load(checkpoint)

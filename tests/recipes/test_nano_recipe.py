@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_loss_curve_twice():
     curves = []
     for _ in range(2):
         torch.manual_seed(int.from_bytes(b"another", "little") % 2**31)  # what ran before must not matter
-        run = new_run()
+        run = new_run(None)
         losses = list(train_stage(run, stage, 0, _tiny_canvases(True), _tiny_canvases(False), load_skeleton("coco18"), run.net))
         curves.append(np.array([loss for _, *loss in losses]))
     assert curves[0].shape == (50, 3)
