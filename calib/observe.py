@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,13 @@ class Seen:
     Attributes:
         low, high: (C,) float32: smallest and largest value of each channel.
         shape: of the tensor, batch included, as first seen.
-        histogram: of the whole tensor (1 row) or of each channel (C rows); None where only the ends are wanted.
+        histogram: of the whole tensor (1 row) or of each channel (C rows).
     """
 
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     shape: tuple[int, ...]
-    histogram: Histogram | None
+    histogram: Histogram
 
     def distribution(self, divisors: NDArray[np.float64] | None = None) -> Distribution:
         """The tensor as a whole.
@@ -36,8 +37,6 @@ class Seen:
         Args:
             divisors: (C,) what equalisation divides each channel by; needs a histogram a channel.
         """
-        if self.histogram is None:
-            raise ValueError("this tensor was observed for its ends alone")
         if self.histogram.rows == 1:
             if divisors is not None and np.any(divisors != 1):
                 raise ValueError("rescaling channels needs a histogram for each of them")
@@ -47,7 +46,7 @@ class Seen:
 
     def channels(self) -> list[Distribution]:
         """Each channel by itself; needs a histogram a channel."""
-        if self.histogram is None or self.histogram.rows != len(self.low):
+        if self.histogram.rows != len(self.low):
             raise ValueError("this tensor was not observed channel by channel")
         return [self.histogram.row(index, float(self.low[index]), float(self.high[index])) for index in range(len(self.low))]
 
@@ -72,7 +71,7 @@ def observe(
     inputs: Iterable[tuple[Path, NDArray[np.float32] | NDArray[np.uint8]]],
     *,
     by_channel: Collection[str] = (),
-    ends_only: Collection[str] = (),
+    unseen: Collection[str] = (),
     people_in: Callable[[dict[str, NDArray[np.float32]]], bool] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Observation:
@@ -81,36 +80,53 @@ def observe(
     Args:
         inputs: path (for errors) and input tensor of each image, batch 1.
         by_channel: tensors that need a histogram for each channel.
-        ends_only: tensors of which the smallest and largest value are enough.
+        unseen: tensors that nobody needs, such as the inputs of ReLUs.
         people_in: tells from the outputs, by name, whether anybody was seen.
         progress: called after each image.
 
     Raises:
         PosetrtError: an activation is NaN or infinite (the tensor and the image are named), or the graph does not run.
     """
-    names = [name for name in graph.float_tensors if name not in graph.inputs]
-    session = _session(graph, names)
+    for name, constant in graph.constants.items():
+        if constant.dtype.kind == "f" and not np.isfinite(constant).all():
+            raise PosetrtError(f"weight {name!r} of {graph.where} holds NaN or infinity; export the network again from sound weights")
+    names = [name for name in graph.float_tensors if name not in graph.inputs and (name not in unseen or name in graph.outputs)]
+    session = open_session(graph, names)
     feed = graph.inputs[0]
     outputs = set(graph.outputs)
     seen = Observation()
-    for path, tensor in inputs:
+
+    def infer(path: Path, tensor: NDArray[np.float32] | NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         try:
-            values = session.run(names, {feed: tensor})
+            return list(session.run(names, {feed: tensor}))
         except Exception as error:
             raise PosetrtError(f"ONNX Runtime cannot run {graph.where} on {path.name}: {error}") from error
+
+    def take(path: Path, tensor: NDArray[np.float32] | NDArray[np.uint8], values: list[NDArray[np.float32]]) -> None:
         everything = dict(zip(names, values, strict=True))
         if tensor.dtype == np.float32:
             everything[feed] = np.asarray(tensor, np.float32)
         for name, value in everything.items():
-            _count(seen, name, value, name in by_channel, name in ends_only, path)
+            _count(seen, name, value, name in by_channel, path)
         if people_in is not None and not people_in({name: everything[name] for name in outputs if name in everything}):
             seen.empty += 1
         seen.count += 1
         progress()
+
+    # The network looks at the next image while the values of this one are counted.
+    with ThreadPoolExecutor(1) as ahead:
+        waiting: tuple[Path, NDArray[Any], Future[list[NDArray[np.float32]]]] | None = None
+        for path, tensor in inputs:
+            started = (path, tensor, ahead.submit(infer, path, tensor))
+            if waiting is not None:
+                take(waiting[0], waiting[1], waiting[2].result())
+            waiting = started
+        if waiting is not None:
+            take(waiting[0], waiting[1], waiting[2].result())
     return seen
 
 
-def _count(seen: Observation, name: str, value: NDArray[np.float32], by_channel: bool, ends_only: bool, path: Path) -> None:
+def _count(seen: Observation, name: str, value: NDArray[np.float32], by_channel: bool, path: Path) -> None:
     """Add one tensor of one image."""
     channels = value.shape[1] if value.ndim == 4 else 1
     flat = value.reshape(channels, -1)
@@ -123,19 +139,17 @@ def _count(seen: Observation, name: str, value: NDArray[np.float32], by_channel:
         )
     known = seen.tensors.get(name)
     if known is None:
-        histogram = None if ends_only else Histogram(channels if by_channel else 1)
-        known = seen.tensors[name] = Seen(low.copy(), high.copy(), tuple(value.shape), histogram)
+        known = seen.tensors[name] = Seen(low.copy(), high.copy(), tuple(value.shape), Histogram(channels if by_channel else 1))
     else:
         np.minimum(known.low, low, out=known.low)
         np.maximum(known.high, high, out=known.high)
-    if known.histogram is not None:
-        if by_channel:
-            known.histogram.add(flat, low, high)
-        else:
-            known.histogram.add(value.reshape(1, -1), low.min(keepdims=True), high.max(keepdims=True))
+    if by_channel:
+        known.histogram.add(flat, low, high)
+    else:
+        known.histogram.add(value.reshape(1, -1), low.min(keepdims=True), high.max(keepdims=True))
 
 
-def _session(graph: Graph, names: list[str]) -> Any:
+def open_session(graph: Graph, names: list[str]) -> Any:
     """An ONNX Runtime session of the graph with every tensor of `names` as an output."""
     import onnx
     import onnxruntime

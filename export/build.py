@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
+from posetrt.export.engine import OwnCalibration, Show, build_engine
+from posetrt.export.progress import Report
+from posetrt.export.request import BuildRequest
 from posetrt.runtime.engines.base import Precision
-from posetrt.runtime.engines.choose import find_engine
-from posetrt.runtime.errors import EngineMismatch, PosetrtError
+from posetrt.runtime.engines.choose import best_backend, find_engine
+from posetrt.runtime.engines.library import as_library, installed
+from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import sha256_of, written_whole
 from posetrt.runtime.folder import ModelFolder
 from posetrt.runtime.manifest import manifest_of_onnx
 from posetrt.runtime.sidecar import Sidecar, write_sidecar
 
 
-def build(folder: ModelFolder, precision: Precision, backend: str = "auto", *, if_needed: bool = False) -> tuple[Path, Sidecar]:
+def build(
+    folder: ModelFolder,
+    precision: Precision,
+    backend: str = "auto",
+    *,
+    if_needed: bool = False,
+    wish: BuildRequest | None = None,
+    own_calibration: OwnCalibration | None = None,
+    report: Report | None = None,
+    show: Show | None = None,
+) -> tuple[Path, Sidecar]:
     """Build an engine into `folder.engines`.
 
     Args:
@@ -22,6 +37,9 @@ def build(folder: ModelFolder, precision: Precision, backend: str = "auto", *, i
         precision: int8 needs `posetrt calibrate` first.
         backend: "auto" takes TensorRT where this device has it, else ONNX Runtime.
         if_needed: give the engine that is there, where one fits.
+        wish: what else is asked of TensorRT; None for its defaults.
+        own_calibration: photographs or a cache for TensorRT's own calibration.
+        report, show: told how far a TensorRT build is, and what the user should know of it.
 
     Returns:
         The engine's path and its sidecar.
@@ -35,11 +53,18 @@ def build(folder: ModelFolder, precision: Precision, backend: str = "auto", *, i
             return find_engine(folder, precision, backend)
         except EngineMismatch:
             pass
-    if precision == "int8" and not folder.calibration.is_file():
+    if precision == "int8" and not folder.calibration.is_file() and own_calibration is None:
         raise PosetrtError(
             f"int8 needs ranges, and {folder.path} has no calibration.json. Find them with: posetrt calibrate {folder.path} --images DIR"
         )
-    return build_onnxruntime(folder, precision)
+    chosen = best_backend() if backend == "auto" else backend
+    if chosen == "onnxruntime":
+        if wish is not None and wish != BuildRequest(precision):
+            raise UsageError("these options are TensorRT's, and this build is for ONNX Runtime; leave them out, or give --backend tensorrt")
+        return build_onnxruntime(folder, precision)
+    asked = replace(wish or BuildRequest(precision), precision=precision)
+    built = build_engine(folder, asked, library=installed(as_library(chosen)), own_calibration=own_calibration, report=report, show=show)
+    return built.engine, built.sidecar
 
 
 def build_onnxruntime(folder: ModelFolder, precision: Precision) -> tuple[Path, Sidecar]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
-import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.skeleton import Skeleton, skeleton_from_dict
@@ -164,48 +164,49 @@ def metadata_of_onnx(path: Path) -> dict[str, str]:
         PosetrtError: no such file, no ONNX file, or a truncated one.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, memoryview(data) as view:
-            return dict(_metadata_props(view))
+        with path.open("rb") as file:
+            entries = [{key: text for key, text in _fields(io.BytesIO(entry)) if text is not None} for entry in _entries(file)]
+            return {entry.get(1, b"").decode("utf-8"): entry.get(2, b"").decode("utf-8") for entry in entries}
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise PosetrtError(f"{path} cannot be read as an ONNX file: {reason}") from error
 
 
-def _metadata_props(data: memoryview) -> Iterator[tuple[str, str]]:
-    """Key and value of each metadata_props entry: field 14 of ModelProto, whose fields 1 and 2 are strings (onnx.proto3)."""
-    for number, value in _fields(data):
-        if number == 14:
-            entry = {key: bytes(text).decode("utf-8") for key, text in _fields(value)}
-            value.release()
-            yield entry.get(1, ""), entry.get(2, "")
+def _entries(file: BinaryIO) -> Iterator[bytes]:
+    """Each metadata_props entry: field 14 of ModelProto, a message whose fields 1 and 2 are strings (onnx.proto3)."""
+    return (entry for number, entry in _fields(file, only=14) if entry is not None and number == 14)
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and bytes of each length-delimited field of a protobuf message; other fields are passed over."""
-    position = 0
+def _fields(stream: BinaryIO, only: int | None = None) -> Iterator[tuple[int, bytes | None]]:
+    """Number and bytes of each length-delimited field of a protobuf message; None in place of bytes where `only` passes them over.
+
+    Raises:
+        ValueError: the message is cut short, or is no protobuf message.
+    """
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
 
     def varint() -> int:
-        nonlocal position
         value = shift = 0
-        while True:
-            if position >= len(data) or shift > 63:
-                raise ValueError("truncated, or no ONNX file at all")
-            byte = data[position]
-            position += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
+        while shift <= 63 and (byte := stream.read(1)):
+            value |= (byte[0] & 0x7F) << shift
+            if byte[0] < 0x80:
                 return value
             shift += 7
+        raise ValueError("truncated, or no ONNX file at all")
 
-    while position < len(data):
+    while stream.tell() < size:
         tag = varint()
         kind, number = tag & 7, tag >> 3
         if kind == 0:
             varint()
             continue
         length = varint() if kind == 2 else {1: 8, 5: 4}.get(kind, -1)
-        if length < 0 or number == 0 or position + length > len(data):
+        if length < 0 or number == 0 or stream.tell() + length > size:
             raise ValueError("truncated, or no ONNX file at all")
-        if kind == 2:
-            yield number, data[position : position + length]
-        position += length
+        if kind == 2 and only in (None, number):
+            yield number, stream.read(length)
+        else:
+            stream.seek(length, io.SEEK_CUR)
+            if kind == 2:
+                yield number, None

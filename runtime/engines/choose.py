@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
 
+from posetrt.runtime.engines import driver, library
 from posetrt.runtime.engines.base import PRECISIONS, Engine, Precision
-from posetrt.runtime.errors import EngineMismatch, UsageError
+from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.folder import ModelFolder, open_folder
 from posetrt.runtime.manifest import manifest_of_onnx
 from posetrt.runtime.sidecar import Sidecar, check_engine_file, read_sidecar, sidecar_path
 
-# Each module gives `mismatch(sidecar) -> reason or None` and `open_built(engine, sidecar, threads=) -> Engine`.
-_BACKENDS = {"onnxruntime": "posetrt.runtime.engines.onnxruntime"}
+# Each module gives `mismatch(sidecar) -> reason or None` and `open_built(engine, sidecar, threads=, trust=) -> Engine`.
+_BACKENDS = {
+    "onnxruntime": "posetrt.runtime.engines.onnxruntime",
+    "tensorrt": "posetrt.runtime.engines.tensorrt",
+    "tensorrt-rtx": "posetrt.runtime.engines.tensorrt",
+}
 
 
 def backend_module(name: str) -> ModuleType:
@@ -41,21 +47,43 @@ def as_precision(text: str) -> Precision:
     raise UsageError(f"precision {text!r} is not one of {', '.join(PRECISIONS)}")
 
 
+@cache
+def best_backend() -> str:
+    """The fastest backend of this device: TensorRT where both it and a GPU are here, else ONNX Runtime."""
+    name = library.present()
+    if name is None:
+        return "onnxruntime"
+    try:
+        driver.probe()
+    except PosetrtError:
+        return "onnxruntime"
+    return name
+
+
 def default_precision(folder: ModelFolder) -> Precision:
-    """The folder's own default, else fp32: there is no gain from fp16 on a CPU."""
+    """The folder's own default, else fp16 on a GPU and fp32 on a CPU, which has no gain from fp16."""
     chosen = folder.default_precision()
-    return as_precision(chosen) if chosen else "fp32"
+    return as_precision(chosen) if chosen else "fp32" if best_backend() == "onnxruntime" else "fp16"
 
 
 def built_engines(folder: ModelFolder, precision: Precision | None = None, backend: str = "auto") -> dict[Path, Sidecar]:
     """Engines of a folder with readable sidecars, by path, in the order of their names."""
-    found = {}
+    return _read_sidecars(folder, precision, backend)[0]
+
+
+def _read_sidecars(folder: ModelFolder, precision: Precision | None, backend: str) -> tuple[dict[Path, Sidecar], list[str]]:
+    """Engines with their sidecars, and a sentence for each sidecar that cannot be read: one bad file must not hide the others."""
+    found, complaints = {}, []
     for sidecar_file in sorted(folder.engines.glob("*.json")) if folder.engines.is_dir() else []:
         engine = sidecar_file.with_suffix("")
-        sidecar = read_sidecar(engine)
+        try:
+            sidecar = read_sidecar(engine)
+        except EngineMismatch as error:
+            complaints.append(str(error).rstrip("."))
+            continue
         if (precision in (None, sidecar.precision)) and backend in ("auto", sidecar.backend):
             found[engine] = sidecar
-    return found
+    return found, complaints
 
 
 def why_not(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | None:
@@ -68,6 +96,8 @@ def why_not(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | 
             return f"was built from another {file} (sha256 {made[:12]}; here {hashes.get(what, 'none')[:12]})"
     try:
         reason: str | None = backend_module(sidecar.backend).mismatch(sidecar)
+    except EngineMismatch as error:
+        return f"cannot be used: {error}"
     except ModuleNotFoundError as error:
         return f"needs the package {error.name}, which is not installed here"
     return reason
@@ -80,9 +110,12 @@ def find_engine(folder: ModelFolder, precision: Precision, backend: str = "auto"
         EngineMismatch: none was built, or none fits: says why, and the command that mends it.
     """
     remedy = f"Build it with: posetrt build {folder.path} --precision {precision}"
+    if backend == "auto" and best_backend() != "onnxruntime":
+        # On a GPU nobody expects the CPU's engine because the GPU's does not fit.
+        backend = best_backend()
     hashes = folder.hashes()
-    reasons = []
-    for engine, sidecar in built_engines(folder, precision, backend).items():
+    engines, reasons = _read_sidecars(folder, precision, backend)
+    for engine, sidecar in engines.items():
         reason = why_not(engine, sidecar, hashes)
         if reason is None:
             check_engine_file(engine, sidecar)
@@ -98,7 +131,7 @@ def find_engine(folder: ModelFolder, precision: Precision, backend: str = "auto"
     raise EngineMismatch(f"{folder.path} has no {precision} engine for this device yet. {remedy}")
 
 
-def open_engine(path: str | Path, precision: str | None = None, backend: str = "auto", *, threads: int = 0) -> Engine:
+def open_engine(path: str | Path, precision: str | None = None, backend: str = "auto", *, threads: int = 0, trust: bool = False) -> Engine:
     """Open the engine of a model folder, a bare .onnx with a manifest, or one engine file.
 
     Args:
@@ -106,6 +139,7 @@ def open_engine(path: str | Path, precision: str | None = None, backend: str = "
         precision: "fp32", "fp16" or "int8"; None takes the folder's default, else fp32 on a CPU.
         backend: "auto" or one backend's name.
         threads: CPU threads of ONNX Runtime; 0 takes all cores.
+        trust: let a version-compatible TensorRT engine run the code that it carries.
 
     Raises:
         EngineMismatch: no engine fits; never builds one.
@@ -131,5 +165,5 @@ def open_engine(path: str | Path, precision: str | None = None, backend: str = "
                 f"{path.name} {reason}. Build it again from its model folder with: posetrt build FOLDER --precision {sidecar.precision}"
             )
         check_engine_file(engine, sidecar)
-    opened: Engine = backend_module(sidecar.backend).open_built(engine, sidecar, threads=threads)
+    opened: Engine = backend_module(sidecar.backend).open_built(engine, sidecar, threads=threads, trust=trust)
     return opened

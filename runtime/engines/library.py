@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from posetrt.runtime.engines.driver import board_name
-from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.errors import PosetrtError, UsageError
 
 LibraryName = Literal["tensorrt", "tensorrt-rtx"]
 MODULES: dict[LibraryName, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
@@ -42,6 +43,23 @@ def version_numbers(text: str) -> tuple[int, ...]:
     """`"10.3.0.post1"` → (10, 3, 0): versions are compared as numbers, since "10.3" < "8.6" as text."""
     match = re.match(r"\d+(\.\d+)*", text)
     return tuple(int(part) for part in match.group().split(".")) if match else ()
+
+
+def as_library(text: str) -> LibraryName:
+    """Check a library's name.
+
+    Raises:
+        UsageError: neither tensorrt nor tensorrt-rtx.
+    """
+    for name in MODULES:
+        if text == name:
+            return name
+    raise UsageError(f"backend {text!r} is not one of {', '.join(MODULES)}, onnxruntime")
+
+
+def present() -> LibraryName | None:
+    """The TensorRT that could be imported here, without importing it."""
+    return next((name for name, module in MODULES.items() if importlib.util.find_spec(module) is not None), None)
 
 
 def installed(name: LibraryName | None = None) -> Library:

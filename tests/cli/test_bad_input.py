@@ -1,0 +1,253 @@
+"""What a user gets for bad input: a sentence, the right exit code, and nothing on disk harmed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Posetrt
+from tests.tiny import tiny_network
+
+SIZE = ["--input-size", "96x64"]
+
+
+@pytest.fixture
+def tiny(posetrt: Posetrt, tmp_path: Path) -> Path:
+    """A model folder of a tiny network with its fp32 engine."""
+    folder = tmp_path / "tiny"
+    assert posetrt("export", "onnx", "--weights", tiny_network(tmp_path / "tiny.onnx"), *SIZE, "-o", folder).code == 0
+    assert posetrt("build", folder, "--precision", "fp32").code == 0
+    return folder
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8))
+    return path
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no onnx file", bytes(range(256)) * 20])
+def test_export_of_a_file_that_is_no_onnx(posetrt: Posetrt, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(content)
+    said = posetrt("export", "onnx", "--weights", path, *SIZE, "-o", tmp_path / "out")
+    assert said.code == 1
+    assert "bad.onnx" in said.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.98])
+def test_export_of_a_truncated_file(posetrt: Posetrt, tmp_path: Path, share: float) -> None:
+    whole = tiny_network(tmp_path / "whole.onnx").read_bytes()
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(whole[: int(len(whole) * share)])
+    said = posetrt("export", "onnx", "--weights", path, *SIZE, "-o", tmp_path / "out")
+    assert said.code == 1
+    assert "truncated" in said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_export_without_pafs_names_what_was_expected(posetrt: Posetrt, tmp_path: Path) -> None:
+    path = tiny_network(tmp_path / "maps.onnx", fields=0)
+    said = posetrt("export", "onnx", "--weights", path, "--skeleton", "coco18", *SIZE, "-o", tmp_path / "out")
+    assert said.code == 2
+    assert "19 heat maps and 38 PAF channels" in said.err
+    assert "maps_out (19 channels)" in said.err
+
+
+def test_export_of_channel_counts_that_fit_no_skeleton(posetrt: Posetrt, tmp_path: Path) -> None:
+    said = posetrt("export", "onnx", "--weights", tiny_network(tmp_path / "odd.onnx", maps=7, fields=9), *SIZE, "-o", tmp_path / "out")
+    assert said.code == 2
+    assert "no built-in skeleton fits" in said.err
+    assert "body25: 26 + 52" in said.err
+
+
+def test_export_at_a_size_that_the_stride_does_not_divide(posetrt: Posetrt, tmp_path: Path) -> None:
+    said = posetrt("export", "onnx", "--weights", tiny_network(tmp_path / "n.onnx"), "--input-size", "100x64", "-o", tmp_path / "out")
+    assert said.code == 2
+    assert "stride 8" in said.err
+    assert "Try 96x64" in said.err
+
+
+def test_export_of_a_fixed_graph_at_another_size(posetrt: Posetrt, tmp_path: Path) -> None:
+    path = tiny_network(tmp_path / "n.onnx", size_wh=(96, 64))
+    said = posetrt("export", "onnx", "--weights", path, "--input-size", "104x64", "-o", tmp_path / "out")
+    assert said.code == 2
+    assert "fixed at 96x64" in said.err
+    assert posetrt("export", "onnx", "--weights", path, "-o", tmp_path / "out").code == 0
+
+
+def test_export_never_replaces_another_model_unasked(posetrt: Posetrt, tiny: Path, tmp_path: Path) -> None:
+    before = _contents(tiny)
+    again = ["export", "onnx", "--weights", tmp_path / "tiny.onnx", "--input-size", "128x64", "-o", tiny]
+    said = posetrt(*again)
+    assert said.code == 2
+    assert "--force" in said.err
+    assert _contents(tiny) == before
+    assert posetrt(*again, "--force").code == 0
+    said = posetrt("run", tiny, "--source", tmp_path / "tiny.onnx")
+    assert said.code in (1, 3)
+
+
+def test_run_never_builds_and_names_the_command(posetrt: Posetrt, tiny: Path, photo: Path) -> None:
+    shutil.rmtree(tiny / "engines")
+    said = posetrt("run", tiny, "--source", photo)
+    assert said.code == 3
+    assert f"posetrt build {tiny} --precision fp32" in said.err
+    assert not (tiny / "engines").exists()
+    assert posetrt("run", tiny, "--source", photo, "--build").code == 0
+
+
+def _engine(folder: Path) -> Path:
+    return next(path for path in (folder / "engines").iterdir() if path.suffix == ".onnx")
+
+
+def test_an_engine_without_its_sidecar_is_refused(posetrt: Posetrt, tiny: Path, photo: Path) -> None:
+    engine = _engine(tiny)
+    Path(f"{engine}.json").unlink()
+    said = posetrt("run", tiny, "--source", photo)
+    assert said.code == 3
+    assert "no sidecar" in said.err
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("library_version", "1.2.3", "was built by ONNX Runtime 1.2.3"),
+        ("device", {"machine": "aarch64", "features": ["asimddp"]}, "was built for aarch64"),
+        ("engine_sha256", "0" * 64, "is not the file that was built"),
+        ("made_from", {"model": "f" * 64}, "another model.onnx"),
+        ("format", 99, "format 1"),
+        ("backend", "abacus", "abacus"),
+    ],
+)
+def test_an_engine_whose_sidecar_does_not_match_is_refused(
+    posetrt: Posetrt, tiny: Path, photo: Path, field: str, value: object, complaint: str
+) -> None:
+    sidecar = Path(f"{_engine(tiny)}.json")
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {field: value}))
+    said = posetrt("run", tiny, "--source", photo)
+    assert said.code == 3
+    assert complaint in said.err
+    assert "posetrt build" in said.err
+
+
+def test_int8_without_calibration_names_the_command(posetrt: Posetrt, tiny: Path) -> None:
+    before = _contents(tiny)
+    said = posetrt("build", tiny, "--precision", "int8")
+    assert said.code == 1
+    assert f"posetrt calibrate {tiny} --images DIR" in said.err
+    assert _contents(tiny) == before
+
+
+def test_a_broken_photograph_among_good_ones_is_skipped_and_counted(posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(photo, folder / "good.png")
+    (folder / "broken.jpg").write_bytes(photo.read_bytes()[:40])
+    said = posetrt("run", tiny, "--source", folder, "--write-json", tmp_path / "json")
+    assert said.code == 0
+    assert "1 broken photographs were skipped" in said.err
+    assert [path.name for path in (tmp_path / "json").iterdir()] == ["good_keypoints.json"]
+    alone = posetrt("run", tiny, "--source", folder / "broken.jpg")
+    assert alone.code == 1
+    assert "broken.jpg is not a picture" in alone.err
+
+
+def test_an_empty_folder_and_a_missing_source(posetrt: Posetrt, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    empty = posetrt("run", tiny, "--source", tmp_path / "empty")
+    assert empty.code == 1
+    assert "holds no photographs" in empty.err
+    assert posetrt("run", tiny, "--source", tmp_path / "nowhere.mp4").code == 2
+
+
+def test_a_video_that_ends_early_keeps_what_it_gave(posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path) -> None:
+    image = cv2.imread(str(photo))
+    video = cv2.VideoWriter(str(tmp_path / "v.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (80, 60))
+    for _ in range(40):
+        video.write(image)
+    video.release()
+    data = (tmp_path / "v.avi").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
+    said = posetrt("run", tiny, "--source", tmp_path / "cut.avi", "--write-json", tmp_path / "json")
+    assert said.code == 1
+    assert "ended early" in said.err
+    assert 10 <= len(list((tmp_path / "json").iterdir())) < 40
+
+
+def test_a_read_only_output_folder(posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("a file where a folder is wanted")
+    said = posetrt("run", tiny, "--source", photo, "--write-json", blocked / "json")
+    assert said.code == 1
+    assert "cannot write" in said.err
+    assert blocked.read_text() == "a file where a folder is wanted"
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from posetrt.runtime.errors import PosetrtError
+    from posetrt.runtime.files import write_text
+
+    target = tmp_path / "result.json"
+    write_text(target, "old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PosetrtError, match="No space left"):
+        write_text(target, "new")
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_ctrl_c_leaves_whole_files_only(tiny: Path, photo: Path, tmp_path: Path) -> None:
+    image = cv2.imread(str(photo))
+    video = cv2.VideoWriter(str(tmp_path / "v.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (80, 60))
+    for _ in range(3000):
+        video.write(image)
+    video.release()
+    command = [sys.executable, "-m", "posetrt", "run", str(tiny), "--source", str(tmp_path / "v.avi")]
+    command += ["--write-json", str(tmp_path / "json"), "--write-video", str(tmp_path / "out.mp4")]
+    source = Path(__file__).resolve().parents[2] / "src"
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(source)}, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "json").is_dir() or len(list((tmp_path / "json").iterdir())) < 20:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, "the run ended before it could be interrupted"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    files = list((tmp_path / "json").iterdir())
+    assert all(path.name.endswith("_keypoints.json") and not path.name.startswith(".") for path in files)
+    for path in files:
+        json.loads(path.read_text())
+    assert cv2.VideoCapture(str(tmp_path / "out.mp4")).read()[0]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
+
+
+def test_a_truncated_model_is_refused_before_any_library_sees_it(posetrt: Posetrt, tiny: Path) -> None:
+    model = tiny / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-100])
+    said = posetrt("build", tiny, "--precision", "fp32")
+    assert said.code == 1
+    assert "model.onnx" in said.err
