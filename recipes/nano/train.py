@@ -54,7 +54,7 @@ class Stage:
     hint: float
 
 
-STAGES = (Stage(steps=1500, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.0, photographs=5, scenes=0, hint=1.0),)
+STAGES = (Stage(steps=1500, crop=160, batch=12, rate=(2.5e-3, 2.5e-3), drawn=0.0, photographs=5, scenes=0, hint=1.0),)
 WARM_UP = 150
 
 
@@ -112,15 +112,13 @@ class Run:
         self.step = stored["step"]
 
 
-def new_run(teacher: Path | None) -> Run:
-    """Fresh weights by the fixed seed, and the stem from the teacher's ONNX file (None: fresh as well, for tests)."""
+def new_run() -> Run:
+    """Fresh random weights by the fixed seed."""
     torch.manual_seed(SEED)
     net, smooth = Nano().to(memory_format=torch.channels_last), Nano().to(memory_format=torch.channels_last)
-    if teacher is not None:
-        net.stem.take(teacher)
     smooth.load_state_dict(net.state_dict())
-    decayed = [weight for weight in net.parameters() if weight.ndim > 1 and weight.requires_grad]
-    others = [weight for weight in net.parameters() if weight.ndim <= 1 and weight.requires_grad]
+    decayed = [weight for weight in net.parameters() if weight.ndim > 1]
+    others = [weight for weight in net.parameters() if weight.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
     return Run(net, smooth, torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99)))
 
@@ -196,7 +194,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     skeleton = load_skeleton("coco18")
-    run = new_run(teacher_path(arguments.data))
+    run = new_run()
     checkpoint = arguments.store / "run.pt"
     if checkpoint.is_file():
         run.load(checkpoint)

@@ -59,13 +59,13 @@ def test_a_recipe_without_its_data_says_what_to_put_where(tmp_path):
         capture_output=True, text=True, env={"PYTHONPATH": str(RECIPE.parents[1] / "src"), "PATH": ""}, check=False,
     )  # fmt: skip
     assert run.returncode == 1
-    assert "expected the teacher at" in run.stderr
-    assert str(tmp_path / "weights" / "hpe0001") in run.stderr
+    assert "Leeds Sports Pose" in run.stderr
+    assert str(tmp_path / "lspet") in run.stderr
     assert "Traceback" not in run.stderr
-    from photographs import MissingData, split_photographs
+    from photographs import MissingData, teacher_path
 
-    with pytest.raises(MissingData, match=r"Leeds Sports Pose Extended as .*lspet.*found 0"):
-        split_photographs(tmp_path)
+    with pytest.raises(MissingData, match=r"expected the teacher at .*hpe0001.*Put it there"):
+        teacher_path(tmp_path)
 
 
 def test_the_split_keeps_its_parts_apart(tmp_path):
@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_loss_curve_twice():
     curves = []
     for _ in range(2):
         torch.manual_seed(int.from_bytes(b"another", "little") % 2**31)  # what ran before must not matter
-        run = new_run(None)
+        run = new_run()
         losses = list(train_stage(run, stage, 0, _tiny_canvases(True), _tiny_canvases(False), load_skeleton("coco18"), run.net))
         curves.append(np.array([loss for _, *loss in losses]))
     assert curves[0].shape == (50, 3)
