@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from posetrt.calib.calibration import Calibration, read_calibration, write_calibration
 from posetrt.calib.equalise import divisors, equalised, families
 from posetrt.calib.graph import Graph, load_graph, save_variant
+from posetrt.calib.half import half_around_int8
 from posetrt.calib.observe import Observation, observe
 from posetrt.calib.photographs import network_input, read_photograph, set_hash
 from posetrt.calib.quantize import quantize
 from posetrt.calib.ranges import Range, check_method, find_range
+from posetrt.calib.trained import trained_ranges
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import sha256_of
 from posetrt.runtime.folder import ModelFolder
@@ -52,6 +54,7 @@ def calibrate(
     limit: int | None = None,
     equalise: bool = True,
     chosen: str = "all",
+    trained: Path | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Calibrated:
     """Find INT8 ranges on photographs, write calibration.json and the graphs made with them.
@@ -64,6 +67,7 @@ def calibrate(
         limit: at most so many of the images, from the first.
         equalise: scale channels of depthwise inputs to one reach in the weights.
         chosen: a word on how the images were chosen, for the file.
+        trained: a Q/DQ ONNX of the same network whose ranges go before those that the images give; nothing is equalised then.
         progress: called with images done and images in all.
 
     Raises:
@@ -76,6 +80,8 @@ def calibrate(
         raise UsageError("no images to calibrate with: give photographs of people, 50 or more")
     manifest = folder.manifest()
     graph = load_graph(folder.onnx)
+    own = trained_ranges(trained, graph) if trained is not None else {}
+    equalise = equalise and not own
     skipped: list[Path] = []
     seen, plan = _observe(graph, manifest, paths, skipped, progress, equalise)
     if seen.count == 0:
@@ -93,9 +99,9 @@ def calibrate(
             "skipped": len(skipped),
             "without_people": seen.empty,
         },
-        ranges=find_ranges(graph, seen, method, scales),
+        ranges={**find_ranges(graph, seen, method, scales), **own},
         scales=scales,
-        not_equalised=families(graph)[1],
+        not_equalised=families(graph)[1] if equalise else {},
     )
     write_variants(folder, calibration, graph)
     return Calibrated(calibration, seen, _warnings(seen, skipped), tuple(skipped))
@@ -131,13 +137,14 @@ def keep_peaks(graph: Graph) -> set[str]:
 
 
 def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph | None = None) -> None:
-    """Write calibration.json, and the graphs that it makes: int8-base (float, equalised), int8-ort and int8-trt."""
+    """Write calibration.json, and the graphs that it makes: int8-base (float, equalised), int8-ort, int8-trt and int8-trt-fp16."""
     graph = graph if graph is not None else load_graph(folder.onnx)
     manifest = folder.manifest().to_json()
     base = equalised(graph, calibration.scales)
     models: dict[str, Any] = {"int8-base": base.copy().model}
     models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float)
     models["int8-trt"] = quantize(base, calibration.ranges, "trt", calibration.kept_float)
+    models["int8-trt-fp16"] = half_around_int8(models["int8-trt"], folder.onnx.name)
     write_calibration(folder.calibration, calibration)
     for name, model in models.items():
         save_variant(folder.variant(name), model, manifest, folder.hashes())

@@ -111,6 +111,15 @@ class Graph:
         return tuple(found)
 
     @cached_property
+    def leading_to_layers(self) -> frozenset[str]:
+        """Names of the tensors from which a way leads into a layer."""
+        leading = {layer.input for layer in self.layers}
+        for node in reversed(self.nodes):
+            if any(name in leading for name in node.output):
+                leading.update(node.input)
+        return frozenset(leading)
+
+    @cached_property
     def float_tensors(self) -> tuple[str, ...]:
         """Names of the tensors that depend on the input and hold floats: the fed inputs first, then in the order of the nodes."""
         import onnx

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.engines.cuda import Cuda
-from posetrt.runtime.errors import EngineMismatch, PosetrtError
+from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.letterbox import letterbox_for, place, to_input
 from posetrt.runtime.manifest import InputSpec
@@ -98,7 +98,12 @@ def calibrator_for(trt: Any, following: Callable[[], int | None] | None, cache: 
         keep: where to write the cache that TensorRT finds.
 
     `failure` holds the exception that ended it: one that left the callback would end the process.
+
+    Raises:
+        UsageError: this TensorRT has no calibrator.
     """
+    if not hasattr(trt, "IInt8EntropyCalibrator2"):
+        raise UsageError("this TensorRT has no calibrator of its own; take the ranges of `posetrt calibrate`")
 
     class Calibrator(trt.IInt8EntropyCalibrator2):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -79,7 +79,7 @@ def build_engine(
     """
     library = library or installed()
     gpu = _gpu(library, wish)
-    device = {"sm": wish.sm, "name": "any"} if gpu is None else preflight.device_entry(gpu, wish.dla)
+    device = {"sm": wish.sm, "name": "any", "dla": None} if gpu is None else preflight.device_entry(gpu, wish.dla)
     log = Log(show)
     logger = logger_for(library.module, log)
     builder = library.module.Builder(logger)
@@ -242,8 +242,8 @@ class _Build:
             unknown = trt_network.hold_named(trt, network, plan.kept_float, trt.DataType.HALF)
             if unknown:
                 _tell(show, "warning", f"calibration.json keeps {', '.join(unknown[:5])} in float, which the graph has not")
-        if plan.float32_head:
-            trt_network.hold(trt, trt_network.head_of(trt, network), trt.DataType.FLOAT)
+        if plan.float32_ends:
+            trt_network.hold(trt, trt_network.ends_of(trt, network, decodes=self.manifest.decodes), trt.DataType.FLOAT)
 
     def _calibrator(self, config: Any, cuda: Cuda | None) -> Any:
         trt, plan = self.library.module, self.plan

@@ -27,6 +27,7 @@ def model_from_weights(
     size_wh: tuple[int, int] | None = None,
     dynamic: bool = False,
     skeleton: Skeleton | None = None,
+    normalisation: str | None = None,
     opset: int = DEFAULT_OPSET,
     licence: str = "",
 ) -> tuple[ModelProto, Manifest]:
@@ -38,6 +39,7 @@ def model_from_weights(
         size_wh: input width and height; None takes the network's usual one.
         dynamic: leave height and width open, between half and twice `size_wh`.
         skeleton: of networks that were trained on other parts than the published ones; it sets the number of maps.
+        normalisation: a name of `NORMALISATIONS`, of networks that were trained otherwise than the published ones.
         opset: of the graph.
         licence: a note on the weights; "" takes that of the published ones.
 
@@ -65,7 +67,7 @@ def model_from_weights(
     outputs = {"heatmaps": maps.heatmaps} | ({"pafs": maps.pafs} if maps.pafs is not None else {})
     dims: list[int | str] = [1, 3, "height", "width"] if dynamic else [1, 3, size[1], size[0]]
     model = net.model(network.image, dims, outputs, opset, IR_FOR_OPSET[opset])
-    normalisation = NORMALISATIONS[network.normalisation]
+    pixels = NORMALISATIONS[normalisation or network.normalisation]
     manifest = Manifest(
         network=network.name,
         skeleton=skeleton,
@@ -75,10 +77,10 @@ def model_from_weights(
             size,
             _rounded(size, 0.5, network.multiple) if dynamic else size,
             _rounded(size, 2.0, network.multiple) if dynamic else size,
-            normalisation.colour,
-            normalisation.mean,
-            normalisation.scale,
-            normalisation.in_graph,
+            pixels.colour,
+            pixels.mean,
+            pixels.scale,
+            pixels.in_graph,
         ),
         outputs=OutputNames("heatmaps", "pafs" if maps.pafs is not None else None),
         stride=maps.heatmaps.stride,

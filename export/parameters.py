@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -60,16 +61,14 @@ class Parameters:
         Args:
             where: the file, for the error.
             network: the network, for the error.
-            unused: beginnings or endings of names that the file may hold and the network does not use.
+            unused: patterns (`*.fc.*`) of names that the file may hold and the network does not use.
 
         Raises:
             PosetrtError: lists missing, extra, misshapen and non-finite arrays by name.
         """
         arrays = self._arrays or {}
         missing = [name for name in self.shapes if name not in arrays]
-        extra = [
-            name for name in arrays if name not in self.shapes and not any(name.startswith(part) or name.endswith(part) for part in unused)
-        ]
+        extra = [name for name in arrays if name not in self.shapes and not any(fnmatch.fnmatchcase(name, part) for part in unused)]
         problems = [
             f"{title}: {', '.join(names[:_SHOWN])}" + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
             for title, names in (("missing", missing), ("not of this network", extra), ("wrong", self._wrong))

@@ -23,7 +23,7 @@ class BuildPlan:
         network_flags, builder_flags, cleared_flags: by name; `cleared_flags` are on by default and must go off.
         ranges: dynamic range by tensor; empty where the graph carries Q/DQ or TensorRT calibrates.
         kept_float: layers to hold above INT8.
-        float32_head: hold everything behind the last convolutions, which decodes, in float32.
+        float32_ends: hold what stands in front of the network and what decodes behind it in float32.
         own_calibration: as requested.
         profile: shapes of the input.
         workspace_bytes: None leaves TensorRT's own.
@@ -44,7 +44,7 @@ class BuildPlan:
     cleared_flags: tuple[str, ...]
     ranges: Mapping[str, float]
     kept_float: tuple[str, ...]
-    float32_head: bool
+    float32_ends: bool
     own_calibration: Literal["images", "cache"] | None
     profile: Profile
     workspace_bytes: int | None
@@ -109,8 +109,8 @@ def plan_build(
             used = ranges
         elif ranges is not None and not wish.explicit_qdq:
             used = Ranges(kept_float=ranges.kept_float)
-    head = manifest.decodes and wish.precision != "fp32" and not strong
-    if head:
+    ends = (manifest.decodes or manifest.input.layout == "NHWC") and wish.precision != "fp32" and not strong
+    if ends:
         flags.append("OBEY_PRECISION_CONSTRAINTS")
     elif used.kept_float:
         flags.append("PREFER_PRECISION_CONSTRAINTS")
@@ -136,7 +136,7 @@ def plan_build(
         cleared_flags=() if wish.tf32 else ("TF32",),
         ranges=dict(used.amax),
         kept_float=used.kept_float,
-        float32_head=head,
+        float32_ends=ends,
         own_calibration=wish.own_calibration,
         profile=profile_of(wish, manifest),
         workspace_bytes=workspace_of(offers, wish),

@@ -67,7 +67,9 @@ class Progress:
 
 
 def monitor_for(trt: Any, progress: Progress) -> Any:
-    """A TensorRT progress monitor that feeds `progress`. Keep it alive as long as the build runs."""
+    """A TensorRT progress monitor that feeds `progress`; None where TensorRT has none (8.6). Keep it alive while the build runs."""
+    if not hasattr(trt, "IProgressMonitor"):
+        return None
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:

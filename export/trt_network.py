@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from posetrt.export.fused import DECODE_PREFIX, INPUT_PREFIX
 from posetrt.export.request import Profile
 from posetrt.runtime.engines.trt_log import Log
 from posetrt.runtime.errors import PosetrtError, UsageError
@@ -56,7 +57,7 @@ def inputs_of(layer: Any) -> list[Any]:
     return [tensor for tensor in (layer.get_input(index) for index in range(layer.num_inputs)) if tensor is not None]
 
 
-def check_shapes(network: Any, name: str, profile: Profile) -> bool:
+def check_shapes(network: Any, name: str, wanted: Profile) -> bool:
     """Whether the input needs an optimisation profile.
 
     Raises:
@@ -69,9 +70,9 @@ def check_shapes(network: Any, name: str, profile: Profile) -> bool:
     shape = tuple(found[name].shape)
     if -1 in shape:
         return True
-    if {profile.smallest, profile.best, profile.largest} != {shape}:
+    if {wanted.smallest, wanted.best, wanted.largest} != {shape}:
         raise UsageError(
-            f"the graph takes {shape} alone, and {profile.smallest} to {profile.largest} was asked for. "
+            f"the graph takes {shape} alone, and {wanted.smallest} to {wanted.largest} was asked for. "
             "Export it again with a range of sizes or batches"
         )
     return False
@@ -114,18 +115,23 @@ def set_ranges(trt: Any, network: Any, ranges: Mapping[str, float]) -> list[str]
     return without
 
 
-def head_of(trt: Any, network: Any) -> list[Any]:
-    """Layers that no convolution follows: what decodes the maps, and what merely renames them."""
+def ends_of(trt: Any, network: Any, *, decodes: bool) -> list[Any]:
+    """Layers in front of the network and behind it, which stay float32 in every precision.
+
+    They are known by the names that `export.fused` gives their nodes. A graph that decodes has helpers of the parser's
+    own there too, without such names: all that no convolution follows.
+    """
     layers = layers_of(network)
-    needed: set[str] = set()
-    head = []
-    for layer in reversed(layers):
-        names = {tensor.name for tensor in outputs_of(layer)}
-        if layer.type in _kinds(trt, "CONVOLUTION", "DECONVOLUTION") or names & needed:
-            needed |= {tensor.name for tensor in inputs_of(layer)}
-        else:
-            head.append(layer)
-    return head[::-1]
+    chosen = {layer.name for layer in layers if layer.name.startswith((INPUT_PREFIX, DECODE_PREFIX))}
+    if decodes:
+        needed: set[str] = set()
+        for layer in reversed(layers):
+            names = {tensor.name for tensor in outputs_of(layer)}
+            if layer.type in _kinds(trt, "CONVOLUTION", "DECONVOLUTION") or names & needed:
+                needed |= {tensor.name for tensor in inputs_of(layer)}
+            else:
+                chosen.add(layer.name)
+    return [layer for layer in layers if layer.name in chosen]
 
 
 def hold(trt: Any, layers: Collection[Any], precision: Any) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from posetrt.export.networks import Maps, cpm, lightweight, openpose, trt_pose
+from posetrt.export.networks import Maps, cpm, lightweight, nano, openpose, trt_pose
 from posetrt.export.onnx_graph import GraphWriter, Tensor
 from posetrt.export.parameters import Parameters
 from posetrt.runtime.errors import UsageError
@@ -29,7 +29,7 @@ _MIRRORS = {
     "pose_iter_102000.caffemodel": ("https://www.dropbox.com/s/gqgsme6sgoo0zxf/pose_iter_102000.caffemodel?dl=1",),
 }
 _CMU_LICENCE = "OpenPose licence: academic or non-profit, non-commercial research use only (CMU-Perceptual-Computing-Lab/openpose, LICENSE)"
-_TORCHVISION_UNUSED = (".num_batches_tracked",)
+_BATCH_COUNTS = "*.num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Network:
         md5: published by the authors, or "" where none is.
         licence: of the weights.
         image: name of the input tensor.
-        unused: beginnings or endings of parameter names that the file holds and the network does not use.
+        unused: patterns of parameter names that the file may hold and the network does not use.
         fixed: the graph has one size.
     """
 
@@ -94,6 +94,8 @@ def _openpose(
         urls=(*(server.format(path) for server in _CMU), *_MIRRORS.get(file, ())),
         md5=md5,
         licence=_CMU_LICENCE,
+        # The four-stage network reads the six-stage network's file.
+        unused=("*_stage5_L?.*", "*_stage6_L?.*") if build is openpose.four_stages else (),
     )
 
 
@@ -137,7 +139,7 @@ _NETWORKS = (
         urls=("https://download.01.org/opencv/openvino_training_extensions/models/human_pose_estimation/checkpoint_iter_370000.pth",),
         md5="",
         licence="Apache-2.0 (Daniil-Osokin/lightweight-human-pose-estimation.pytorch)",
-        unused=_TORCHVISION_UNUSED,
+        unused=(_BATCH_COUNTS,),
     ),
     Network(
         name="trt-pose-resnet18",
@@ -150,7 +152,7 @@ _NETWORKS = (
         urls=("https://drive.usercontent.google.com/download?id=1XYDdCUdiF2xxx4rznmLb62SdOUZuoNbd&export=download&confirm=t",),
         md5="",
         licence="MIT (NVIDIA-AI-IOT/trt_pose); trained on COCO",
-        unused=(*_TORCHVISION_UNUSED, "0.resnet.fc."),
+        unused=(_BATCH_COUNTS, "0.resnet.fc.*"),
     ),
     Network(
         name="trt-pose-densenet121",
@@ -163,7 +165,19 @@ _NETWORKS = (
         urls=("https://drive.usercontent.google.com/download?id=13FkJkx7evQ1WwP54UmdiDXWyFMY1OxDU&export=download&confirm=t",),
         md5="",
         licence="MIT (NVIDIA-AI-IOT/trt_pose); trained on COCO",
-        unused=(*_TORCHVISION_UNUSED, "0.densenet.classifier."),
+        unused=(_BATCH_COUNTS, "0.densenet.classifier.*"),
+    ),
+    Network(
+        name="nano",
+        build=_any_size(nano.nano),
+        skeleton="coco18",
+        size_wh=(456, 256),
+        multiple=8,
+        normalisation="openpose",
+        file="nano.npz",
+        urls=(),
+        md5="",
+        licence="Apache-2.0 (posetrt, recipes/nano); learned from human-pose-estimation-0001, Apache-2.0 (Open Model Zoo)",
     ),
 )
 

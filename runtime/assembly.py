@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.pairs import Pairs
-from posetrt.runtime.skeleton import Skeleton
 
 
-@dataclass
+@dataclass(slots=True)
 class Person:
-    """One person while it grows.
+    """One person, while it grows and after.
 
     Attributes:
-        peaks: for each part found, which of its peaks.
-        limb_score: sum of the scores of the limbs that agree on this person.
-        limbs: their number.
+        parts: bit j is set where part j was found.
+        peaks: part * slots + slot of each peak.
+        limbs: number of limbs that agree on this person.
+        limb_score: sum of their scores.
     """
 
-    peaks: dict[int, int] = field(default_factory=dict)
-    limb_score: float = 0.0
-    limbs: int = 0
-
-
-def greedy_matching(pairs: Pairs) -> NDArray[np.int64]:
-    """Indices of a matching for each limb, best first: a pair is taken unless one of its ends has gone to a better one."""
-    order = np.argsort(-pairs.score, kind="stable")
-    taken: set[tuple[int, int, int]] = set()
-    chosen = []
-    for index, limb, first, second in zip(
-        order.tolist(), pairs.limb[order].tolist(), pairs.first[order].tolist(), pairs.second[order].tolist(), strict=True
-    ):
-        start, end = (limb, 0, first), (limb, 1, second)
-        if start not in taken and end not in taken:
-            taken.update((start, end))
-            chosen.append(index)
-    return np.array(chosen, np.int64)
+    parts: int
+    peaks: list[int]
+    limbs: int
+    limb_score: float
 
 
 def exact_matching(pairs: Pairs) -> NDArray[np.int64]:
@@ -68,33 +56,66 @@ def exact_matching(pairs: Pairs) -> NDArray[np.int64]:
     return best_first
 
 
-def assemble(pairs: Pairs, chosen: NDArray[np.int64], skeleton: Skeleton) -> list[Person]:
-    """Join limbs into people, in the order of `chosen`.
+def best_first(pairs: Pairs) -> NDArray[np.int64]:
+    """Indices of all pairs by falling score; equal scores by limb and peaks."""
+    order: NDArray[np.int64] = (-pairs.score).argsort(kind="stable")
+    return order
 
-    A limb between two people that share no part makes them one; a limb that would give a person a second peak of a part
-    contradicts better limbs and is ignored.
-    Source: arXiv 1812.08008, section 3.4 (redundant PAF connections).
+
+class Assembler:
+    """Joins limbs into people.
+
+    Args:
+        limbs: the two parts of each limb.
     """
-    owner: dict[tuple[int, int], Person] = {}
-    for limb, first, second, score in zip(
-        pairs.limb[chosen].tolist(), pairs.first[chosen].tolist(), pairs.second[chosen].tolist(), pairs.score[chosen].tolist(), strict=True
-    ):
-        a, b = skeleton.limbs[limb]
-        one, other = owner.get((a, first)), owner.get((b, second))
-        if one is None:
-            one = owner[a, first] = Person({a: first})
-        if other is None:
-            other = owner[b, second] = Person({b: second})
-        if one is not other:
-            if not one.peaks.keys().isdisjoint(other.peaks):
-                continue
-            if len(one.peaks) < len(other.peaks):
-                one, other = other, one
-            one.peaks.update(other.peaks)
-            one.limb_score += other.limb_score
-            one.limbs += other.limbs
-            for part, peak in other.peaks.items():
-                owner[part, peak] = one
-        one.limb_score += score
-        one.limbs += 1
-    return list({id(person): person for person in owner.values()}.values())
+
+    def __init__(self, limbs: Sequence[tuple[int, int]]) -> None:
+        self._parts = np.ascontiguousarray(np.array(limbs, np.int64).reshape(-1, 2).T)
+        self._bits = [(1 << first, 1 << second) for first, second in limbs]
+
+    def assemble(self, pairs: Pairs, order: NDArray[np.int64], slots: int) -> list[Person]:
+        """Join pairs in the order given.
+
+        A limb between two people that share no part makes them one; a limb that would give a person a second peak of a part
+        contradicts better limbs and is ignored. Hence no peak serves a limb twice: with all pairs, best first, the pass is the
+        greedy matching of every limb as well.
+        Source: arXiv 1812.08008, section 3.4 (redundant PAF connections).
+
+        Args:
+            pairs: candidates.
+            order: indices into them, best first.
+            slots: number of peak slots a part.
+        """
+        limb = pairs.limb.take(order)
+        starts, stops = self._parts.take(limb, axis=1) * slots
+        starts += pairs.first.take(order)
+        stops += pairs.second.take(order)
+        bits = self._bits
+        people: list[Person] = []
+        owner: dict[int, Person] = {}
+        for start, stop, which, score in zip(starts.tolist(), stops.tolist(), limb.tolist(), pairs.score.take(order).tolist(), strict=True):
+            one, other = owner.get(start), owner.get(stop)
+            if one is None and other is None:
+                first, second = bits[which]
+                owner[start] = owner[stop] = person = Person(first | second, [start, stop], 1, score)
+                people.append(person)
+            elif other is None or one is None:
+                person, peak, bit = (one, stop, bits[which][1]) if one is not None else (cast(Person, other), start, bits[which][0])
+                if not person.parts & bit:
+                    owner[peak] = person
+                    person.parts |= bit
+                    person.peaks.append(peak)
+                    person.limbs += 1
+                    person.limb_score += score
+            elif one is other:
+                one.limbs += 1
+                one.limb_score += score
+            elif not one.parts & other.parts:
+                one.parts |= other.parts
+                one.peaks += other.peaks
+                one.limbs += other.limbs + 1
+                one.limb_score += other.limb_score + score
+                for peak in other.peaks:
+                    owner[peak] = one
+                other.peaks = []
+        return [person for person in people if person.peaks]

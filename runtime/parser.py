@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.assembly import assemble, exact_matching, greedy_matching
+from posetrt.runtime.assembly import Assembler, best_first, exact_matching
 from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.pairs import Pairs, PairScorer
@@ -24,29 +24,37 @@ class ParserSettings:
     """Thresholds of the parser.
 
     Attributes:
-        peak_threshold: least heat-map value of a peak.
-        max_peaks: most peaks a part; the best by score stay.
+        peak_threshold: least heat-map value of a peak, above 0.
+        noisy_from: a part with more peaks than this has a noisy map, of which
+        noisy_threshold: is the least value of a peak.
+        max_peaks: most peaks a part; the best by value stay.
         samples: places along a limb at which its PAF is read.
-        pair_threshold: least PAF along the limb for a sample to count.
-        pair_share: least share of the samples that must count.
+        middle_threshold: least PAF along the limb in its middle; pairs below it are not looked at further.
+        pair_threshold: a sample agrees where the PAF along the limb is above this.
+        pair_share: least share of the samples that must agree.
+        pair_score: a limb's mean PAF must be above this.
         max_pairs: most candidate pairs that are scored in full, all limbs together.
         min_parts: least parts of a person.
         min_score: least score of a person.
     """
 
-    peak_threshold: float = 0.1
+    peak_threshold: float = 0.06
+    noisy_from: int = 32
+    noisy_threshold: float = 0.15
     max_peaks: int = 100
-    samples: int = 10
-    pair_threshold: float = 0.05
-    pair_share: float = 0.8
-    max_pairs: int = 20_000
-    min_parts: int = 4
-    min_score: float = 0.1
+    samples: int = 8
+    middle_threshold: float = 0.05
+    pair_threshold: float = 0.0
+    pair_share: float = 0.6
+    pair_score: float = 0.03
+    max_pairs: int = 10_000
+    min_parts: int = 5
+    min_score: float = 0.3
 
 
 PRESETS = {
     "balanced": ParserSettings(),
-    "precise": ParserSettings(min_parts=6, min_score=0.2),
+    "precise": ParserSettings(min_parts=5, min_score=0.8),
     "all": ParserSettings(min_parts=2, min_score=0.0),
 }
 
@@ -75,9 +83,23 @@ class PafParser:
         changes: dict[str, Any] = dict(overrides)
         self.skeleton, self.settings = skeleton, replace(PRESETS[preset], **changes)
         settings = self.settings
-        self._assignment = assignment
-        self._peaks = PeakFinder(len(skeleton.parts), settings.peak_threshold, settings.max_peaks)
-        self._pairs = PairScorer(skeleton, settings.samples, settings.pair_threshold, settings.pair_share, settings.max_pairs)
+        self._assignment, self._assembler = assignment, Assembler(skeleton.limbs)
+        self._peaks = PeakFinder(
+            len(skeleton.parts),
+            threshold=settings.peak_threshold,
+            limit=settings.max_peaks,
+            noisy_from=settings.noisy_from,
+            noisy_threshold=settings.noisy_threshold,
+        )
+        self._pairs = PairScorer(
+            skeleton,
+            samples=settings.samples,
+            middle=settings.middle_threshold,
+            agree=settings.pair_threshold,
+            share=settings.pair_share,
+            least=settings.pair_score,
+            limit=settings.max_pairs,
+        )
 
     def parse(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None = None) -> People:
         """People of one frame.
@@ -133,8 +155,7 @@ class PafParser:
             )
         with np.errstate(all="ignore"):
             valid = (peaks[..., 2] > self.settings.peak_threshold) & np.isfinite(peaks).all(axis=2)
-            x, y, score = (np.where(valid, peaks[..., axis], np.float32(0)) for axis in range(3))
-            found = Peaks(x, y, score, valid.sum(axis=1))
+            found = Peaks(np.where(valid, peaks.transpose(2, 0, 1), np.float32(0)))
             if pairs is None:
                 return self._single(found)
             ends = np.array(self.skeleton.limbs, np.int64)
@@ -164,24 +185,27 @@ class PafParser:
     def _single(self, peaks: Peaks) -> People:
         """One person of each part's best peak, or nobody."""
         parts = len(self.skeleton.parts)
-        if peaks.x.shape[1] == 0 or not peaks.score.any():
+        score = peaks.points[2]
+        if not score.any():
             return nobody(parts)
-        rows, best = np.arange(parts), peaks.score.argmax(axis=1)
-        points = np.stack([peaks.x[rows, best], peaks.y[rows, best], peaks.score[rows, best]], axis=1)
-        return People(points[None], np.array([points[:, 2].mean()], np.float32))
+        best = peaks.points[:, np.arange(parts), score.argmax(axis=1)].T
+        keypoints = np.where(best[:, 2:] > 0, best, np.float32(0))
+        return People(keypoints[None], keypoints[None, :, 2].mean(axis=1))
 
     def _people(self, peaks: Peaks, pairs: Pairs) -> People:
         """Match, assemble, score and filter."""
-        chosen = greedy_matching(pairs) if self._assignment == "greedy" else exact_matching(pairs)
-        kept = []
-        for person in assemble(pairs, chosen, self.skeleton):
-            points = sum(float(peaks.score[part, slot]) for part, slot in person.peaks.items())
-            score = (points + person.limb_score) / (len(self.skeleton.parts) + len(self.skeleton.limbs))
-            if len(person.peaks) >= self.settings.min_parts and score >= self.settings.min_score:
-                kept.append((score, person))
-        kept.sort(key=lambda each: -each[0])
-        keypoints = np.zeros((len(kept), len(self.skeleton.parts), 3), np.float32)
-        for index, (_, person) in enumerate(kept):
-            part, slot = np.array(list(person.peaks.items())).T
-            keypoints[index, part] = np.stack([peaks.x[part, slot], peaks.y[part, slot], peaks.score[part, slot]], axis=1)
-        return People(keypoints, np.array([score for score, _ in kept], np.float32))
+        parts, slots, least = len(self.skeleton.parts), peaks.slots, self.settings.min_parts
+        order = best_first(pairs) if self._assignment == "greedy" else exact_matching(pairs)
+        found = [person for person in self._assembler.assemble(pairs, order, slots) if len(person.peaks) >= least]
+        if not found:
+            return nobody(parts)
+        size = np.array([len(person.peaks) for person in found])
+        owner = np.arange(len(found)).repeat(size)
+        nodes = np.array([peak for person in found for peak in person.peaks])
+        points = peaks.points.reshape(3, -1).take(nodes, axis=1)
+        keypoints = np.zeros((len(found), parts, 3), np.float32)
+        keypoints.reshape(-1, 3)[owner * parts + nodes // slots] = points.T
+        scores = (np.bincount(owner, points[2]) + np.array([person.limb_score for person in found])) / size
+        best = (-scores).argsort(kind="stable")
+        best = best.compress(scores.take(best) >= self.settings.min_score)
+        return People(keypoints.take(best, axis=0), scores.take(best).astype(np.float32))

@@ -1,18 +1,23 @@
 """Make a model folder of a trained network.
 
-NETWORK is `onnx` for your own graph (any ONNX with heat maps and PAFs), as in:
+NETWORK is a name of the zoo (`posetrt export --list`), or `onnx` for your own graph (any ONNX with heat maps and PAFs):
 
+  posetrt export openpose-body25 --weights pose_iter_584000.caffemodel -o person/
   posetrt export onnx --weights pose.onnx --input-size 456x256 --normalise openpose -o person/
 
-The outputs and the skeleton are found by their channel counts where you do not name them. The exported graph is
-compared with the original on random input before anything is written.
+Of your own graph, outputs and skeleton are found by their channel counts where you do not name them, and the exported graph is
+compared with the original on random input before anything is written. For a camera on a GPU, add `--input uint8 --decode in-graph`:
+the graph then takes the camera's bytes and gives peaks and pair scores in place of maps.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 SUMMARY = "trained weights to a model folder with model.onnx"
 
@@ -27,16 +32,24 @@ def size_wh(text: str) -> tuple[int, int]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt export`."""
-    parser.add_argument("network", metavar="NETWORK", help="`onnx` for your own graph")
-    parser.add_argument("--weights", metavar="FILE", type=Path, required=True, help="the trained network")
-    parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True, help="the model folder to make")
-    parser.add_argument("--input-size", metavar="WxH", type=size_wh, help="width x height of the network's input; a multiple of its stride")
+    parser.add_argument("network", metavar="NETWORK", nargs="?", help="a name of the zoo, or `onnx` for your own graph")
+    parser.add_argument("--list", action="store_true", help="show the zoo and stop")
+    parser.add_argument("--json", action="store_true", help="the list for machines")
+    parser.add_argument("--weights", metavar="FILE", type=Path, help="the trained network: .caffemodel, .pth, .npz, .safetensors; or .onnx")
+    parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, help="the model folder to make")
+    parser.add_argument("--input-size", metavar="WxH", type=size_wh, help="width x height of the network's input; default: its usual one")
+    parser.add_argument("--dynamic", action="store_true", help="leave the size open, from half to twice --input-size (zoo only)")
+    parser.add_argument("--input", choices=["float", "uint8"], default="float", help="uint8: take the camera's bytes (1, H, W, 3) BGR")
     parser.add_argument(
-        "--normalise", choices=["in-graph", "openpose", "imagenet", "unit"], default="openpose", help="default: openpose, BGR x/256 - 0.5"
+        "--decode", choices=["none", "in-graph"], default="none", help="in-graph: give peaks and pair scores in place of maps"
     )
-    parser.add_argument("--skeleton", metavar="NAME|FILE.json", help="default: the built-in one whose channel counts fit")
-    parser.add_argument("--heatmaps", metavar="NAME", help="output with the heat maps; default: by channel count")
-    parser.add_argument("--pafs", metavar="NAME", help="output with the PAFs; default: by channel count")
+    parser.add_argument("--slots", metavar="K", type=int, default=32, help="peaks kept a part with --decode in-graph; default 32")
+    parser.add_argument(
+        "--normalise", choices=["in-graph", "openpose", "imagenet", "unit"], help="default: the network's own; for `onnx`, openpose"
+    )
+    parser.add_argument("--skeleton", metavar="NAME|FILE.json", help="default: the network's own; for `onnx`, the one that fits")
+    parser.add_argument("--heatmaps", metavar="NAME", help="output with the heat maps (`onnx` only); default: by channel count")
+    parser.add_argument("--pafs", metavar="NAME", help="output with the PAFs (`onnx` only); default: by channel count")
     parser.add_argument(
         "--opset", metavar="N", type=int, default=17, help="ONNX opset of the result (default 17, which TensorRT 8.6 reads)"
     )
@@ -46,16 +59,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export and say what came of it."""
+    from posetrt.export.fp16 import write_fp16
+    from posetrt.export.fused import with_decoding, with_uint8_input
+    from posetrt.export.onnx_model import write_folder
+    from posetrt.runtime.errors import UsageError
+
+    if args.list:
+        _print_zoo(args.json)
+        return 0
+    missing = [name for name, value in (("NETWORK", args.network), ("--weights", args.weights), ("-o", args.output)) if value is None]
+    if missing:
+        raise UsageError(f"{' and '.join(missing)} missing: posetrt export NETWORK --weights FILE -o FOLDER, or posetrt export --list")
+    model, manifest = _own_graph(args) if args.network == "onnx" else _zoo_network(args)
+    if args.input == "uint8":
+        model, manifest = with_uint8_input(model, manifest)
+    if args.decode == "in-graph":
+        model, manifest = with_decoding(model, manifest, args.slots)
+    folder = write_folder(model, manifest, args.output, force=args.force)
+    write_fp16(folder)
+    width, height = manifest.input.size_wh
+    size = f"{width}x{height}" + (" ({}x{} to {}x{})".format(*manifest.input.min_wh, *manifest.input.max_wh) if args.dynamic else "")
+    kind = "uint8" if manifest.input.layout == "NHWC" else "float32"
+    outputs = ", ".join(f"{role} = {name}" for role, name in manifest.outputs.present().items())
+    equal = f"; equal to {args.weights.name}" if args.network == "onnx" else ""
+    print(f"{folder.onnx}: {manifest.skeleton.name}, input {size} {kind}, stride {manifest.stride}, {outputs}{equal}")
+    if manifest.licence:
+        print(f"licence of the weights: {manifest.licence}", file=sys.stderr)
+    print(f"next: posetrt build {folder.path} --precision fp32", file=sys.stderr)
+    return 0
+
+
+def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
     from posetrt.export.normalisation import NORMALISATIONS
-    from posetrt.export.onnx_model import model_from_onnx, write_folder
+    from posetrt.export.onnx_model import model_from_onnx
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.skeleton import load_skeleton
 
-    if args.network != "onnx":
-        raise UsageError(f"no network {args.network!r}: give `onnx` with --weights FILE.onnx")
-    model, manifest = model_from_onnx(
+    if args.dynamic:
+        raise UsageError("--dynamic is for networks of the zoo; of your own graph make one folder a size")
+    return model_from_onnx(
         args.weights,
-        normalisation=NORMALISATIONS[args.normalise],
+        normalisation=NORMALISATIONS[args.normalise or "openpose"],
         skeleton=load_skeleton(args.skeleton) if args.skeleton else None,
         heatmaps=args.heatmaps,
         pafs=args.pafs,
@@ -63,11 +107,53 @@ def run(args: argparse.Namespace) -> int:
         opset=args.opset,
         licence=args.licence,
     )
-    folder = write_folder(model, manifest, args.output, force=args.force)
-    width, height = manifest.input.size_wh
-    outputs = ", ".join(f"{role} = {name}" for role, name in manifest.outputs.present().items())
-    print(
-        f"{folder.onnx}: {manifest.skeleton.name}, input {width}x{height}, stride {manifest.stride}, {outputs}; equal to {args.weights.name}"
+
+
+def _zoo_network(args: argparse.Namespace) -> tuple[Any, Any]:
+    from posetrt.export.from_weights import model_from_weights
+    from posetrt.export.zoo import find_network
+    from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.skeleton import load_skeleton
+
+    network = find_network(args.network)
+    if args.heatmaps or args.pafs:
+        raise UsageError("--heatmaps and --pafs name outputs of your own graph; a network of the zoo knows its own")
+    return model_from_weights(
+        network,
+        args.weights,
+        size_wh=args.input_size,
+        dynamic=args.dynamic,
+        skeleton=load_skeleton(args.skeleton) if args.skeleton else None,
+        normalisation=args.normalise,
+        opset=args.opset,
+        licence=args.licence,
     )
-    print(f"next: posetrt build {folder.path} --precision fp32", file=sys.stderr)
-    return 0
+
+
+def _print_zoo(as_json: bool) -> None:
+    from posetrt.export.zoo import cost_of, find_network, names
+
+    rows = []
+    for name in names():
+        network = find_network(name)
+        rows.append(
+            {
+                "network": name,
+                "skeleton": network.skeleton,
+                "size": "{}x{}".format(*network.size_wh),
+                **asdict(cost_of(name)),
+                "normalisation": network.normalisation,
+                "file": network.file,
+                "urls": list(network.urls),
+                "licence": network.licence,
+            }
+        )
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    print(f"{'network':<22} {'skeleton':<10} {'parameters':>11} {'GFLOPs':>7}  {'at':<8} {'normalise':<10} weights")
+    for row in rows:
+        print(
+            f"{row['network']:<22} {row['skeleton']:<10} {row['parameters'] / 1e6:>9.1f} M {row['gflops']:>7.1f}  {row['size']:<8} "
+            f"{row['normalisation']:<10} {row['file']}\n{'':<23}{row['urls'][0] if row['urls'] else 'ships with posetrt'}\n{'':<23}{row['licence']}"
+        )

@@ -1,0 +1,134 @@
+"""Batches for training: crops of labelled canvases, flipped and recoloured, each decided by (seed, step) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from canvases import HINT_SCALE, HINTS, MAP_SCALE, MAPS
+from numpy.typing import NDArray
+
+from posetrt.runtime.skeleton import Skeleton
+
+STRIDE = 8
+
+
+@dataclass(frozen=True)
+class Canvases:
+    """Labelled pictures, all of one size.
+
+    Attributes:
+        images: (n, H, W, 3) uint8 BGR.
+        maps: (n, 57, H/8, W/8) int8, times MAP_SCALE.
+        hints: (n, 32, H/8, W/8) int8, times HINT_SCALE; None for drawn scenes, which have no teacher.
+    """
+
+    images: NDArray[np.uint8]
+    maps: NDArray[np.int8]
+    hints: NDArray[np.int8] | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees: inputs (B, 3, S, S) float32 normalised, maps (B, 57, s, s), hints (B, 32, s, s), hinted (B,) 1 or 0."""
+
+    inputs: NDArray[np.float32]
+    maps: NDArray[np.float32]
+    hints: NDArray[np.float32]
+    hinted: NDArray[np.float32]
+
+
+def load_canvases(paths: Sequence[Path]) -> Canvases:
+    """Join stored chunks in the order given."""
+    parts = []
+    for path in paths:
+        with np.load(path) as stored:
+            parts.append({name: stored[name] for name in stored.files})
+    hinted = all("hints" in part for part in parts)
+    return Canvases(
+        np.concatenate([part["images"] for part in parts]),
+        np.concatenate([part["maps"] for part in parts]),
+        np.concatenate([part["hints"] for part in parts]) if hinted else None,
+    )
+
+
+def mirrored_channels(skeleton: Skeleton) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Which channel each of the 57 comes from in a mirrored picture, and its sign: parts and PAFs swap sides, x turns around."""
+    source = np.arange(skeleton.heatmap_channels + skeleton.paf_channel_count)
+    sign = np.ones(len(source), np.float32)
+    source[: len(skeleton.parts)] = skeleton.mirror
+    first = skeleton.heatmap_channels
+    channels = dict(zip(skeleton.limbs, skeleton.paf_channels, strict=True))
+    for (start, end), (x, y) in channels.items():
+        partner_x, partner_y = channels[skeleton.mirror[start], skeleton.mirror[end]]
+        source[first + x], source[first + y] = first + partner_x, first + partner_y
+        sign[first + x] = -1
+    return source, sign
+
+
+def recoloured(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Light, contrast, colour, blur and noise as cameras vary them; normalised to (x - 128) / 256."""
+    if rng.random() < 0.2:
+        crop = np.asarray(cv2.GaussianBlur(crop, (0, 0), float(rng.uniform(0.4, 1.3))), np.uint8)
+    picture = crop.astype(np.float32)
+    if rng.random() < 0.1:
+        picture[:] = picture.mean(axis=2, keepdims=True)
+    gain = float(rng.uniform(0.7, 1.3)) * rng.uniform(0.9, 1.1, 3).astype(np.float32)
+    picture = (picture - 128) * gain + float(rng.uniform(-28, 28))
+    if rng.random() < 0.2:
+        picture += rng.standard_normal(picture.shape, np.float32) * float(rng.uniform(2, 9))
+    return np.clip(picture, -128, 127) / np.float32(256)
+
+
+def busiest(weights: NDArray[np.int64], size: int, rng: np.random.Generator, tries: int) -> tuple[int, int]:
+    """Row and column (in cells) of the one of `tries` random squares of `size` cells with the most people in it."""
+    best, place = -1, (0, 0)
+    for _ in range(tries):
+        row, column = (int(rng.integers(side - size + 1)) for side in weights.shape)
+        total = int(weights[row : row + size, column : column + size].sum())
+        if total > best:
+            best, place = total, (row, column)
+    return place
+
+
+def draw_batch(
+    photographs: Canvases, scenes: Canvases | None, skeleton: Skeleton, seed: tuple[int, int], count: int, size: int, drawn: float
+) -> Batch:
+    """One batch.
+
+    Args:
+        photographs, scenes: where the crops come from.
+        skeleton: for the mirror.
+        seed: (run, step): decides everything.
+        count, size: crops, and their side in pixels, a multiple of 8.
+        drawn: share of the crops that are drawn scenes.
+    """
+    rng = np.random.default_rng(seed)
+    source, sign = mirrored_channels(skeleton)
+    cells = size // STRIDE
+    batch = Batch(
+        np.empty((count, 3, size, size), np.float32),
+        np.empty((count, MAPS, cells, cells), np.float32),
+        np.zeros((count, HINTS, cells, cells), np.float32),
+        np.zeros(count, np.float32),
+    )
+    from_scenes = round(count * drawn) if scenes is not None else 0
+    for slot in range(count):
+        canvases = scenes if scenes is not None and slot < from_scenes else photographs
+        index = int(rng.integers(len(canvases.images)))
+        maps = canvases.maps[index]
+        row, column = busiest(np.maximum(maps[:18], 0).sum(axis=0, dtype=np.int64), cells, rng, 1 if rng.random() < 0.3 else 3)
+        rows, columns = slice(row, row + cells), slice(column, column + cells)
+        crop = canvases.images[index, row * STRIDE : row * STRIDE + size, column * STRIDE : column * STRIDE + size]
+        flip = rng.random() < 0.3
+        labels = maps[:, rows, columns].astype(np.float32) / np.float32(MAP_SCALE)
+        picture = recoloured(crop, rng).transpose(2, 0, 1)
+        batch.inputs[slot] = picture[:, :, ::-1] if flip else picture
+        batch.maps[slot] = labels[source, :, ::-1] * sign[:, None, None] if flip else labels
+        if canvases.hints is not None and not flip:
+            batch.hints[slot] = canvases.hints[index][:, rows, columns].astype(np.float32) / np.float32(HINT_SCALE)
+            batch.hinted[slot] = 1
+    return batch

@@ -1,0 +1,44 @@
+"""A checkpoint's averaged weights as nano.npz, which `posetrt export nano --weights nano.npz` takes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from network import HEATMAPS
+from numpy.typing import NDArray
+
+from posetrt.runtime.files import written_whole
+
+TRAINING_ONLY = ("hint.",)
+
+
+def exported_weights(state: dict[str, torch.Tensor], gain: float) -> dict[str, NDArray[np.float32]]:
+    """Weights by the names of `export/networks/nano.py`: the last layer is cut into heat maps and PAFs, and times `gain`."""
+    arrays = {
+        name: value.numpy().astype(np.float32)
+        for name, value in state.items()
+        if not name.startswith(TRAINING_ONLY) and not name.endswith("num_batches_tracked")
+    }
+    for kind in ("weight", "bias"):
+        last = arrays.pop(f"second.1.{kind}") * np.float32(gain)
+        arrays[f"second.heatmaps.{kind}"], arrays[f"second.pafs.{kind}"] = last[:HEATMAPS], last[HEATMAPS:]
+    return arrays
+
+
+def main() -> None:
+    """Write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--gain", type=float, default=1.0, help="multiplies the maps; chosen on held-out photographs")
+    arguments = parser.parse_args()
+    arrays = exported_weights(torch.load(arguments.checkpoint, weights_only=True)["smooth"], arguments.gain)
+    with written_whole(arguments.output) as temporary:
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Train nano: `python recipes/nano/train.py --data ../shared/data --store FOLDER`. A run that was stopped goes on where it was."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from batches import Canvases, draw_batch, load_canvases
+from network import HEATMAPS, Nano
+from photographs import teacher_path
+from torch import Tensor
+
+from posetrt.runtime.skeleton import Skeleton, load_skeleton
+
+SEED = 20161123
+EMA = 0.998
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with one crop size.
+
+    Attributes:
+        steps: optimiser steps.
+        crop, batch: side of the crops in pixels, and crops a step.
+        rate: learning rate at its start and at its end; a cosine between.
+        drawn: share of drawn scenes.
+        photographs, scenes: chunks of canvases that it draws from.
+        hint: weight of the hint loss.
+    """
+
+    steps: int
+    crop: int
+    batch: int
+    rate: tuple[float, float]
+    drawn: float
+    photographs: int
+    scenes: int
+    hint: float
+
+
+STAGES = (Stage(steps=1500, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.0, photographs=5, scenes=0, hint=1.0),)
+WARM_UP = 150
+
+
+def rate_at(stage: Stage, done: int, total_done: int) -> float:
+    """Learning rate `done` steps into a stage and `total_done` into the run, whose first steps warm up."""
+    start, end = stage.rate
+    rate = end + (start - end) * 0.5 * (1 + math.cos(math.pi * done / stage.steps))
+    return rate * min(1.0, (total_done + 1) / WARM_UP)
+
+
+def map_loss(guess: Tensor, target: Tensor) -> Tensor:
+    """Squared error with the rare cells that hold something weighed up, scaled so that guessing nothing costs about 1.
+
+    Heat maps: 1 + 12 t. PAFs: 1 + 6 |t|. The background counts a fifth, since it repeats what the others say.
+    """
+    heat, background, paf = target[:, : HEATMAPS - 1], target[:, HEATMAPS - 1 : HEATMAPS], target[:, HEATMAPS:]
+    error = (guess - target) ** 2
+    loss_heat = (error[:, : HEATMAPS - 1] * (1 + 12 * heat.clamp(0, 1))).mean()
+    loss_background = (error[:, HEATMAPS - 1 : HEATMAPS] * (2 - background).clamp(1, 2)).mean()
+    loss_paf = (error[:, HEATMAPS:] * (1 + 6 * paf.abs())).mean()
+    return 120 * loss_heat + 120 * loss_paf + 5 * loss_background
+
+
+def hint_loss(guess: Tensor, target: Tensor, hinted: Tensor) -> Tensor:
+    """Squared error against the teacher's inner features, the directions of greatest variance first, where there are any."""
+    weights = 1 / (1 + torch.arange(guess.shape[1]) / 4)
+    per_crop = (((guess - target) ** 2).mean(dim=(2, 3)) * weights).sum(dim=1) / weights.sum()
+    return (per_crop * hinted).sum() / hinted.sum().clamp(min=1)
+
+
+@dataclass
+class Run:
+    """What a checkpoint holds."""
+
+    net: Nano
+    smooth: Nano
+    optimiser: torch.optim.AdamW
+    step: int = 0
+
+    def save(self, path: Path) -> None:
+        """Whole or not at all."""
+        temporary = path.with_suffix(".tmp")
+        torch.save(
+            {"net": self.net.state_dict(), "smooth": self.smooth.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step},
+            temporary,
+        )
+        temporary.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        stored: dict[str, Any] = torch.load(path, weights_only=True)
+        self.net.load_state_dict(stored["net"])
+        self.smooth.load_state_dict(stored["smooth"])
+        self.optimiser.load_state_dict(stored["optimiser"])
+        self.step = stored["step"]
+
+
+def new_run(teacher: Path | None) -> Run:
+    """Fresh weights by the fixed seed, and the stem from the teacher's ONNX file (None: fresh as well, for tests)."""
+    torch.manual_seed(SEED)
+    net, smooth = Nano().to(memory_format=torch.channels_last), Nano().to(memory_format=torch.channels_last)
+    if teacher is not None:
+        net.stem.take(teacher)
+    smooth.load_state_dict(net.state_dict())
+    decayed = [weight for weight in net.parameters() if weight.ndim > 1 and weight.requires_grad]
+    others = [weight for weight in net.parameters() if weight.ndim <= 1 and weight.requires_grad]
+    groups = [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
+    return Run(net, smooth, torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99)))
+
+
+def follow(smooth: Nano, net: Nano, step: int) -> None:
+    """Move the averaged weights a little towards the present ones; faster in the beginning."""
+    keep = min(EMA, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for slow, fast in zip(smooth.state_dict().values(), net.state_dict().values(), strict=True):
+            if slow.dtype.is_floating_point:
+                slow.lerp_(fast, 1 - keep)
+            else:
+                slow.copy_(fast)
+
+
+def train_stage(
+    run: Run, stage: Stage, first: int, photographs: Canvases, scenes: Canvases | None, skeleton: Skeleton, forward: Any
+) -> Iterator[tuple[int, float, float, float]]:
+    """Train to the stage's end, giving (step, loss, first guess's loss, hint loss) after each step.
+
+    Args:
+        first: the run's step at which the stage begins.
+        forward: the network as it is called: compiled, or itself.
+    """
+    run.net.train()
+
+    def make(step: int) -> Any:
+        return draw_batch(photographs, scenes, skeleton, (SEED, step), stage.batch, stage.crop, stage.drawn)
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(make, run.step)
+        while run.step < first + stage.steps:
+            batch = ahead.result()
+            ahead = pool.submit(make, run.step + 1)
+            for group in run.optimiser.param_groups:
+                group["lr"] = rate_at(stage, run.step - first, run.step)
+            inputs = torch.from_numpy(batch.inputs).contiguous(memory_format=torch.channels_last)
+            target = torch.from_numpy(batch.maps)
+            guess, refined, hint = forward(inputs)
+            loss_first, loss_second = map_loss(guess, target), map_loss(refined, target)
+            loss_hint = hint_loss(hint, torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted))
+            loss = loss_first + loss_second + stage.hint * loss_hint
+            run.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(run.net.parameters(), 5.0)
+            run.optimiser.step()
+            run.step += 1
+            follow(run.smooth, run.net, run.step)
+            yield run.step, float(loss_second.detach()), float(loss_first.detach()), float(loss_hint.detach())
+
+
+def chunks(folder: Path, count: int, how: str) -> list[Path]:
+    """The first `count` chunks of a folder.
+
+    Raises:
+        SystemExit: some are missing; says how to make them.
+    """
+    paths = [folder / f"{index:03d}.npz" for index in range(count)]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise SystemExit(f"{folder} lacks {', '.join(missing[:4])}{' …' if len(missing) > 4 else ''}; make them with: {how}")
+    return paths
+
+
+def main() -> None:
+    """Run the stages, with a checkpoint every 100 steps and at SIGTERM."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--store", type=Path, required=True, help="folder of photographs/, scenes/ and the run's checkpoints")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--eager", action="store_true", help="do not compile")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    skeleton = load_skeleton("coco18")
+    run = new_run(teacher_path(arguments.data))
+    checkpoint = arguments.store / "run.pt"
+    if checkpoint.is_file():
+        run.load(checkpoint)
+    stopping: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
+    forward = run.net if arguments.eager else torch.compile(run.net, dynamic=False)
+    first = 0
+    log_path = arguments.store / "log.csv"
+    with log_path.open("a", newline="") as log:
+        rows = csv.writer(log)
+        for stage in STAGES:
+            if run.step < first + stage.steps:
+                photographs = load_canvases(chunks(arguments.store, stage.photographs, "python recipes/nano/label.py"))
+                scenes = (
+                    load_canvases(chunks(arguments.store / "scenes", stage.scenes, "python recipes/nano/draw.py")) if stage.scenes else None
+                )
+                started, recent = time.perf_counter(), []
+                for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, forward):
+                    recent.append(losses)
+                    if step % 50 == 0:
+                        mean = np.mean(recent, axis=0)
+                        speed = len(recent) * stage.batch / (time.perf_counter() - started)
+                        rows.writerow([step, *(f"{value:.5f}" for value in mean), f"{speed:.1f}", round(time.time())])
+                        log.flush()
+                        print(
+                            f"{time.strftime('%H:%M:%S')} step {step}: loss {mean[0]:.4f}, first {mean[1]:.4f}, hint {mean[2]:.4f}, {speed:.0f} crops/s",
+                            file=sys.stderr,
+                            flush=True,
+                        )
+                        started, recent = time.perf_counter(), []
+                    if step % 100 == 0 or stopping:
+                        run.save(checkpoint)
+                    if step % 500 == 0:
+                        run.save(arguments.store / f"step{step:06d}.pt")
+                    if stopping:
+                        print(f"stopped at step {step}, process {os.getpid()}", file=sys.stderr)
+                        return
+            first += stage.steps
+    run.save(checkpoint)
+
+
+if __name__ == "__main__":
+    main()

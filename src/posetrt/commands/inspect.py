@@ -1,0 +1,124 @@
+"""Say what an engine is: what it was built from and for, and on a device that can load it, its layers.
+
+  posetrt inspect person/engines/orin-sm87_trt10.3.0_int8.engine
+  posetrt inspect person/
+
+The table counts layers by the precision that they really run in: who asked for int8 wants to know how much of it there
+is. Without a GPU the sidecar alone is shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+SUMMARY = "what an engine is made of and runs in"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `posetrt inspect`."""
+    parser.add_argument(
+        "engine", metavar="ENGINE|FOLDER", type=Path, help="an engine with its sidecar, or a model folder for all of its engines"
+    )
+    parser.add_argument("--layers", action="store_true", help="list every layer")
+    parser.add_argument("--json", action="store_true", help="for machines; always with every layer")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a description of each engine."""
+    from posetrt.runtime.engines.choose import built_engines
+    from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.folder import open_folder
+    from posetrt.runtime.sidecar import read_sidecar
+
+    if args.engine.is_dir():
+        engines = built_engines(open_folder(args.engine))
+        if not engines:
+            raise UsageError(f"{args.engine} has no engine yet; build one with: posetrt build {args.engine}")
+    elif args.engine.is_file():
+        engines = {args.engine: read_sidecar(args.engine)}
+    else:
+        raise UsageError(f"there is no engine or model folder at {args.engine}")
+    described = [describe(path, sidecar) for path, sidecar in engines.items()]
+    if args.json:
+        print(json.dumps(described, indent=1))
+    else:
+        print("\n\n".join(_text(one, every_layer=args.layers) for one in described))
+    return 0
+
+
+def describe(path: Path, sidecar: Any) -> dict[str, Any]:
+    """All that is known of an engine; "layers" is None where this device cannot load it, and "why" says so."""
+    from posetrt.runtime.engines.choose import backend_module
+    from posetrt.runtime.engines.layers import layers_of, share
+    from posetrt.runtime.engines.library import as_library, installed
+    from posetrt.runtime.errors import PosetrtError
+    from posetrt.runtime.sidecar import check_engine_file
+
+    check_engine_file(path, sidecar)
+    result: dict[str, Any] = {
+        "engine": path.name,
+        "size_bytes": path.stat().st_size,
+        "backend": sidecar.backend,
+        "version": sidecar.library_version,
+        "precision": sidecar.precision,
+        "device": dict(sidecar.device),
+        "graph": sidecar.graph,
+        "made_from": dict(sidecar.made_from),
+        "options": dict(sidecar.options),
+        "build_s": sidecar.build_s,
+        "input": list(sidecar.manifest.input.size_wh),
+        "layers": None,
+        "why": "",
+    }
+    if sidecar.backend == "onnxruntime":
+        result["why"] = "ONNX Runtime tells no precisions of its layers"
+        return result
+    reason = backend_module(sidecar.backend).mismatch(sidecar)
+    if reason is None and sidecar.options.get("version_compatible"):
+        reason = "is version-compatible, and would bring code of its own: it is not loaded to be looked at"
+    if reason is not None:
+        result["why"] = reason
+        return result
+    try:
+        layers = layers_of(path, installed(as_library(sidecar.backend)), sidecar.device.get("dla"))
+    except PosetrtError as error:
+        result["why"] = str(error)
+        return result
+    count, macs = share(layers, sidecar.precision)
+    result["layers"] = [asdict(layer) for layer in layers]
+    result["share"] = {"precision": sidecar.precision, "of_layers": count, "of_multiply_adds": macs}
+    return result
+
+
+def _text(one: dict[str, Any], *, every_layer: bool) -> str:
+    options = one["options"]
+    lines = [
+        f"{one['engine']}: {one['precision']} by {one['backend']} {one['version']}, {one['size_bytes'] / 1e6:.1f} MB, built in {one['build_s']:.1f} s",
+        f"  from {one['graph']} (model {one['made_from'].get('model', '?')[:12]}), input {one['input'][0]}x{one['input'][1]}",
+        f"  for {', '.join(f'{key} {value}' for key, value in one['device'].items())}",
+    ]
+    if "profile" in options:
+        lines.append("  shapes " + " / ".join("x".join(map(str, shape)) for shape in options["profile"]) + " (smallest / best / largest)")
+        lines.append(f"  {'types of the graph' if options['strongly_typed'] else 'flags'} {' '.join(options['flags'])}")
+    for key, words in (("without_range", "tensors without a range"), ("fell_back", "layers on the GPU instead of the DLA")):
+        if options.get(key):
+            lines.append(f"  {len(options[key])} {words}: {', '.join(options[key][:6])}")
+    if one["layers"] is None:
+        return "\n".join(
+            [*lines, f"  layers: not shown, the engine {one['why']}" if one["backend"] != "onnxruntime" else f"  {one['why']}"]
+        )
+    table = Counter((layer["unit"], layer["precision"], layer["computes"]) for layer in one["layers"])
+    lines.append("  unit  precision  computing  others")
+    for unit, precision in sorted({(unit, precision) for unit, precision, _ in table}):
+        lines.append(f"  {unit:5} {precision:10} {table[unit, precision, True]:9} {table[unit, precision, False]:7}")
+    share = one["share"]
+    by_macs = "" if share["of_multiply_adds"] is None else f", {share['of_multiply_adds']:.0%} of the multiply-adds"
+    lines.append(f"  {share['of_layers']:.0%} of the computing layers run in {share['precision']}{by_macs}")
+    if every_layer:
+        lines += [f"  {layer['unit']} {layer['precision']:5} {layer['kind']:24} {layer['name'][:90]}" for layer in one["layers"]]
+    return "\n".join(lines)

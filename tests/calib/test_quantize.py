@@ -1,0 +1,213 @@
+"""The Q/DQ graphs: what each engine's layout must look like, and that it computes what the float graph does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from posetrt.calib.calibrate import calibrate, folder_calibration
+from posetrt.calib.equalise import families
+from posetrt.calib.graph import load_graph
+from posetrt.calib.half import half_around_int8
+from posetrt.calib.photographs import network_input, read_photograph
+from posetrt.calib.quantize import eight_bit_share, quantize
+from posetrt.calib.trained import trained_ranges
+from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.folder import ModelFolder
+
+
+@pytest.fixture
+def calibrated(small_folder: ModelFolder, pictures: list[Path]) -> ModelFolder:
+    calibrate(small_folder, pictures)
+    return small_folder
+
+
+def run(model: Any, tensor: np.ndarray, optimised: Path | None = None) -> list[np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
+    data = model if isinstance(model, (str, bytes)) else model.SerializeToString()
+    session = onnxruntime.InferenceSession(
+        data, options, providers=["CPUExecutionProvider"], disabled_optimizers=["WeightBiasQuantization"]
+    )
+    return session.run(None, {session.get_inputs()[0].name: tensor})
+
+
+def first_input(folder: ModelFolder, pictures: list[Path]) -> np.ndarray:
+    return network_input(read_photograph(pictures[0]), folder.manifest().input)
+
+
+def test_the_equalised_graph_computes_what_the_model_does(calibrated: ModelFolder, pictures: list[Path]) -> None:
+    tensor = first_input(calibrated, pictures)
+    reference, found = run(str(calibrated.onnx), tensor), run(str(calibrated.variant("int8-base")), tensor)
+    for one, other in zip(reference, found, strict=True):
+        assert np.abs(one - other).max() <= 1e-5 * np.ptp(one)
+    changed = load_graph(calibrated.variant("int8-base")).constants["first.weight"] / load_graph(calibrated.onnx).constants["first.weight"]
+    assert changed[3].mean() < 0.2, "the channel that is 40 times too large must have been divided"
+
+
+def test_a_scale_does_not_pass_an_elu_and_the_file_says_so(calibrated: ModelFolder) -> None:
+    calibration = folder_calibration(calibrated)
+    assert set(calibration.scales) == {"first"}
+    assert calibration.not_equalised == {"smooth/out": "Elu does not let a scale through"}
+
+
+def test_a_float_reader_beside_the_depthwise_one_forbids_scaling(small_folder: ModelFolder) -> None:
+    model = onnx.load(str(small_folder.onnx))
+    model.graph.node.append(onnx.helper.make_node("Sigmoid", ["first/out"], ["gate"], "gate"))
+    onnx.save(model, str(small_folder.onnx))
+    found, refused = families(load_graph(small_folder.onnx))
+    assert not found
+    assert "Sigmoid gate" in refused["first/out"]
+
+
+def test_onnx_runtime_computes_every_convolution_in_8_bits(calibrated: ModelFolder, pictures: list[Path], tmp_path: Path) -> None:
+    tensor = first_input(calibrated, pictures)
+    found = run(str(calibrated.variant("int8-ort")), tensor, tmp_path / "optimised.onnx")
+    kinds = Counter(node.op_type for node in onnx.load(str(tmp_path / "optimised.onnx")).graph.node)
+    assert kinds["QLinearConv"] == 10
+    assert kinds["QLinearAdd"] == kinds["QLinearConcat"] == 1
+    assert kinds["Conv"] + kinds["FusedConv"] + kinds["Relu"] == 0
+    for one, other in zip(run(str(calibrated.onnx), tensor), found, strict=True):
+        assert np.abs(one - other).mean() < 0.03 * np.ptp(one)
+
+
+def test_activations_of_onnx_runtimes_layout_are_unsigned_and_of_tensorrts_signed_around_zero(calibrated: ModelFolder) -> None:
+    for name, kind in (("int8-ort", np.uint8), ("int8-trt", np.int8)):
+        graph = load_graph(calibrated.variant(name))
+        quantisers = [node for node in graph.nodes if node.op_type == "QuantizeLinear"]
+        assert quantisers
+        for node in quantisers:
+            zero = graph.constants[node.input[2]]
+            assert zero.dtype == kind
+            assert kind == np.uint8 or zero == 0
+
+
+def test_tensorrts_layout_puts_nothing_between_conv_and_activation_and_shares_scales(calibrated: ModelFolder) -> None:
+    graph = load_graph(calibrated.variant("int8-trt"))
+
+    def scale_before(name: str) -> float:
+        node = graph.producers[name]
+        assert node.op_type == "DequantizeLinear", f"{name} comes from {node.op_type}"
+        return float(graph.constants[node.input[1]])
+
+    for node in graph.nodes:
+        if node.op_type == "Conv":
+            weight = graph.producers[node.input[1]]
+            assert weight.op_type == "DequantizeLinear"
+            assert graph.constants[weight.input[1]].shape == (graph.constants[weight.input[0]].shape[0],), "a scale an output channel"
+            assert graph.constants[node.input[2]].dtype == np.float32, "TensorRT takes no int32 bias"
+            scale_before(node.input[0])
+            if any(reader.op_type == "Relu" for reader in graph.consumers.get(node.output[0], [])):
+                assert len(graph.consumers[node.output[0]]) == 1, "a ReLU is fused into the convolution before anything is rounded"
+        if node.op_type == "Add" and node.name == "residual":
+            assert len({scale_before(name) for name in node.input}) == 1
+        if node.op_type == "Concat":
+            scales = {scale_before(name) for name in node.input}
+            behind = next(reader for reader in graph.consumers[node.output[0]] if reader.op_type == "QuantizeLinear")
+            assert scales == {float(graph.constants[behind.input[1]])}
+    assert "heatmaps" not in graph.consumers
+    assert graph.producers["heatmaps"].op_type == "Conv", "the network's outputs stay float"
+
+
+def test_a_layer_kept_in_float_has_no_rounding_on_its_way_in(calibrated: ModelFolder, pictures: list[Path], tmp_path: Path) -> None:
+    base, calibration = load_graph(calibrated.variant("int8-base")), folder_calibration(calibrated)
+    for layout in ("ort", "trt"):
+        graph_of = quantize(base, calibration.ranges, layout, ["point"])
+        node = next(node for node in graph_of.graph.node if node.name == "point")
+        assert node.input[1] == "point.weight"
+        assert not node.input[0].endswith("dequantized")
+    shapes = {layer.activated: (1, 1, 12, 16) for layer in base.layers}
+    run(quantize(base, calibration.ranges, "ort", ["point"]), first_input(calibrated, pictures), tmp_path / "optimised.onnx")
+    kinds = Counter(node.op_type for node in onnx.load(str(tmp_path / "optimised.onnx")).graph.node)
+    assert kinds["QLinearConv"] == 8, "in ONNX Runtime's layout the layer that feeds it computes in float too"
+    assert eight_bit_share(base, "ort", ["point"], shapes) < eight_bit_share(base, "trt", ["point"], shapes) < 1
+
+
+def test_onnx_runtime_puts_no_kept_layer_back_into_int8(calibrated: ModelFolder, pictures: list[Path]) -> None:
+    base, calibration = load_graph(calibrated.variant("int8-base")), folder_calibration(calibrated)
+    tensor = first_input(calibrated, pictures)
+    for kept in (["point"], ["smooth", "side"], ["heatmaps"]):
+        model = quantize(base, calibration.ranges, "ort", kept).SerializeToString()
+        by_default = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"image": tensor})
+        for one, other in zip(by_default, run(model, tensor), strict=True):
+            np.testing.assert_array_equal(one, other, "its WeightBiasQuantization would requantise a float layer between 8-bit tensors")
+
+
+def test_everything_kept_in_float_is_the_float_graph(calibrated: ModelFolder, pictures: list[Path]) -> None:
+    base, calibration = load_graph(calibrated.variant("int8-base")), folder_calibration(calibrated)
+    tensor = first_input(calibrated, pictures)
+    for layout in ("ort", "trt"):
+        model = quantize(base, calibration.ranges, layout, [layer.name for layer in base.layers])
+        for one, other in zip(run(base.model, tensor), run(model, tensor), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5 * np.ptp(one))
+
+
+def test_a_range_that_is_missing_is_named(calibrated: ModelFolder) -> None:
+    base, calibration = load_graph(calibrated.variant("int8-base")), folder_calibration(calibrated)
+    ranges = {name: one for name, one in calibration.ranges.items() if name != "depth/out"}
+    with pytest.raises(PosetrtError, match=r"'depth/out'.*posetrt calibrate"):
+        quantize(base, ranges, "trt")
+
+
+def test_float16_around_int8_keeps_the_types_that_tensorrt_11_needs(calibrated: ModelFolder, pictures: list[Path]) -> None:
+    model = onnx.load(str(calibrated.variant("int8-trt-fp16")))
+    assert model.opset_import[0].version == 19
+    graph = load_graph(calibrated.variant("int8-trt-fp16"))
+    halves = {value.name for value in onnx.shape_inference.infer_shapes(model).graph.value_info if value.type.tensor_type.elem_type == 10}
+    for node in graph.nodes:
+        if node.op_type == "Conv":
+            assert node.output[0] in halves
+        if node.op_type == "DequantizeLinear":
+            assert graph.constants[node.input[1]].dtype == np.float16
+    assert {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)} == {onnx.TensorProto.FLOAT}
+    tensor = first_input(calibrated, pictures)
+    for one, other in zip(
+        run(str(calibrated.variant("int8-trt")), tensor), run(str(calibrated.variant("int8-trt-fp16")), tensor), strict=True
+    ):
+        assert np.abs(one - other).mean() < 0.02 * np.ptp(one)
+
+
+def test_a_weight_too_large_for_float16_is_named(calibrated: ModelFolder) -> None:
+    model = onnx.load(str(calibrated.variant("int8-trt")))
+    for tensor in model.graph.initializer:
+        if tensor.name == "head.bias":
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.full(16, 1e6, np.float32), "head.bias"))
+    with pytest.raises(PosetrtError, match=r"head\.bias.*float16"):
+        half_around_int8(model, "int8-trt.onnx")
+
+
+def test_ranges_of_a_graph_that_another_tool_quantised_are_read(small_folder: ModelFolder, pictures: list[Path], tmp_path: Path) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.waiting = [{"image": network_input(read_photograph(path), small_folder.manifest().input)} for path in pictures]
+
+        def get_next(self) -> Any:
+            return self.waiting.pop() if self.waiting else None
+
+    target = tmp_path / "trained.onnx"
+    quantize_static(str(small_folder.onnx), str(target), Reader(), QuantFormat.QDQ, activation_type=QuantType.QUInt8, per_channel=True)
+    ranges = trained_ranges(target, load_graph(small_folder.onnx))
+    theirs = load_graph(target)
+    made = calibrate(small_folder, pictures, method="minmax", equalise=False).calibration
+    for name in ("first/out", "depth/out", "smooth/out", "joined"):
+        node = next(node for node in theirs.nodes if node.op_type == "QuantizeLinear" and node.input[0] == name)
+        assert ranges[name].high - ranges[name].low == pytest.approx(255 * float(theirs.constants[node.input[1]]), rel=1e-6)
+        assert ranges[name].high == pytest.approx(made.ranges[name].high, rel=0.01), "both tools saw the same minimum and maximum"
+    again = calibrate(small_folder, pictures, trained=target).calibration
+    assert again.ranges["depth/out"] == ranges["depth/out"]
+    assert not again.scales, "ranges of a trained graph hold for its own channels"
+
+
+def test_a_float_model_has_no_trained_ranges(small_folder: ModelFolder) -> None:
+    with pytest.raises(PosetrtError, match="no QuantizeLinear"):
+        trained_ranges(small_folder.onnx, load_graph(small_folder.onnx))

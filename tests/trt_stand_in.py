@@ -1,0 +1,344 @@
+"""A TensorRT made of a version's list of names: what that version lacks, it lacks too, on classes and on objects.
+
+pybind11's classes refuse unknown attributes, so a name that is not in the list raises AttributeError here as it would
+there. Behaviour is only what a build or a run needs; each call is recorded in `module.calls`.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import types
+from pathlib import Path
+from typing import Any
+
+VERSIONS = ("8.6.1", "10.3.0", "10.13.3", "10.16.1", "11.4.0")
+
+
+def names_of(spec: Path, version: str) -> dict[str, Any]:
+    """The name list of a version: `{"BuilderFlag": {"enum": {...}}, "ITensor": {"members": [...]}}`."""
+    names: dict[str, Any] = json.loads((spec / "tensorrt_api" / f"{version}.json").read_text(encoding="utf-8"))["names"]
+    return names
+
+
+class TensorData:
+    """A tensor of the stand-in's graph: `(name, dtype, shape)`."""
+
+    def __init__(self, name: str, dtype: str = "FLOAT", shape: tuple[int, ...] = (1, 8, 4, 4)) -> None:
+        self.name, self.dtype, self.shape = name, dtype, shape
+
+
+class LayerData:
+    """A layer of the stand-in's graph."""
+
+    def __init__(self, name: str, kind: str, inputs: list[str], outputs: list[TensorData]) -> None:
+        self.name, self.kind, self.inputs, self.outputs = name, kind, inputs, outputs
+
+
+class GraphData:
+    """What the stand-in's parser finds, whatever file it is given; `errors` make it fail."""
+
+    def __init__(self, inputs: list[TensorData], layers: list[LayerData], errors: list[tuple[str, str, str]] | None = None) -> None:
+        self.inputs, self.layers, self.errors = inputs, layers, errors or []
+
+
+def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> Any:
+    """A module with the names of one version and nothing more.
+
+    Args:
+        behaviour: "dla_cores", "engine" (bytes that a build gives, or None), "log" (lines that a build says),
+            "steps" (steps of the one phase of a build), "not_on_dla" (names of layers).
+    """
+    names = names_of(spec, version)
+    trt: Any = types.ModuleType("stand_in")
+    trt.__version__ = version
+    trt.calls = []
+    trt.ranges = {}
+    trt.precisions = {}
+    trt.output_types = {}
+    for name, entry in names.items():
+        if "enum" in entry:
+            setattr(trt, name, enum.IntEnum(name, entry["enum"]))
+
+    def record(call: str, *args: Any) -> None:
+        trt.calls.append((call, *args))
+
+    class ILogger:
+        ERROR, WARNING, INFO, INTERNAL_ERROR, VERBOSE = 1, 2, 3, 0, 4
+
+    class ITensor:
+        def __init__(self, data: TensorData) -> None:
+            self.__dict__["name"], self.__dict__["shape"] = data.name, data.shape
+            self.__dict__["dtype"] = getattr(trt.DataType, data.dtype)
+
+        def set_dynamic_range(self, low: float, high: float) -> bool:
+            trt.ranges[self.name] = (low, high)
+            return True
+
+    class ILayer:
+        def __init__(self, data: LayerData, tensors: dict[str, Any]) -> None:
+            self.__dict__["name"], self.__dict__["type"] = data.name, getattr(trt.LayerType, data.kind)
+            self.__dict__["_in"] = [tensors.get(name) for name in data.inputs]
+            self.__dict__["_out"] = [tensors[tensor.name] for tensor in data.outputs]
+
+        num_inputs = property(lambda self: len(self._in))
+        num_outputs = property(lambda self: len(self._out))
+        precision = property(lambda self: trt.precisions.get(self.name), lambda self, value: trt.precisions.__setitem__(self.name, value))
+
+        def get_input(self, index: int) -> Any:
+            return self._in[index]
+
+        def get_output(self, index: int) -> Any:
+            return self._out[index]
+
+        def set_output_type(self, index: int, dtype: Any) -> None:
+            trt.output_types[self._out[index].name] = dtype
+
+    class INetworkDefinition:
+        def _fill(self) -> None:
+            tensors = {data.name: trt.ITensor(data) for data in graph.inputs}
+            for layer in graph.layers:
+                tensors.update({data.name: trt.ITensor(data) for data in layer.outputs})
+            self.__dict__["_inputs"] = [tensors[data.name] for data in graph.inputs]
+            self.__dict__["_layers"] = [trt.ILayer(layer, tensors) for layer in graph.layers]
+
+        num_layers = property(lambda self: len(self._layers))
+        num_inputs = property(lambda self: len(self._inputs))
+
+        def get_layer(self, index: int) -> Any:
+            return self._layers[index]
+
+        def get_input(self, index: int) -> Any:
+            return self._inputs[index]
+
+    class ParserError:
+        def __init__(self, error: tuple[str, str, str]) -> None:
+            self.__dict__["_error"] = error
+
+        def desc(self) -> str:
+            return self._error[2]
+
+        def node(self) -> int:
+            return 7
+
+        def node_name(self) -> str:
+            return self._error[0]
+
+        def node_operator(self) -> str:
+            return self._error[1]
+
+    class OnnxParser:
+        def __init__(self, network: Any, logger: Any) -> None:
+            self.__dict__["_network"] = network
+
+        num_errors = property(lambda self: len(graph.errors))
+
+        def parse_from_file(self, path: str) -> bool:
+            record("parse", Path(path).name)
+            self._network._fill()
+            return not graph.errors
+
+        def get_error(self, index: int) -> Any:
+            return trt.ParserError(graph.errors[index])
+
+    class IHostMemory(bytes):
+        pass
+
+    class ITimingCache:
+        def serialize(self) -> bytes:
+            return b"timing"
+
+    class IOptimizationProfile:
+        def set_shape(self, name: str, low: Any, best: Any, high: Any) -> None:
+            record("set_shape", name, low, best, high)
+
+    class IBuilderConfig:
+        def __setattr__(self, name: str, value: Any) -> None:
+            if not hasattr(type(self), name):
+                raise AttributeError(name)
+            record("set", name, value)
+            self.__dict__["_" + name] = value
+
+        def set_flag(self, flag: Any) -> None:
+            record("set_flag", flag.name)
+
+        def clear_flag(self, flag: Any) -> None:
+            record("clear_flag", flag.name)
+
+        def set_memory_pool_limit(self, pool: Any, size: int) -> None:
+            record("set_memory_pool_limit", pool.name, size)
+
+        def create_timing_cache(self, data: bytes) -> Any:
+            record("create_timing_cache", data)
+            return trt.ITimingCache()
+
+        def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
+            return True
+
+        def get_timing_cache(self) -> Any:
+            return trt.ITimingCache()
+
+        def add_optimization_profile(self, profile: Any) -> int:
+            record("add_optimization_profile")
+            return 0
+
+        def can_run_on_DLA(self, layer: Any) -> bool:  # noqa: N802
+            return layer.name not in behaviour.get("not_on_dla", ())
+
+    class Builder:
+        def __init__(self, logger: Any) -> None:
+            self.__dict__["_logger"] = logger
+
+        num_DLA_cores = behaviour.get("dla_cores", 0)  # noqa: N815
+
+        def create_network(self, flags: int) -> Any:
+            record("create_network", flags)
+            return trt.INetworkDefinition()
+
+        def create_builder_config(self) -> Any:
+            return trt.IBuilderConfig()
+
+        def create_optimization_profile(self) -> Any:
+            return trt.IOptimizationProfile()
+
+        def build_serialized_network(self, network: Any, config: Any) -> bytes | None:
+            record("build")
+            for severity, line in behaviour.get("log", ()):
+                self._logger.log(severity, line)
+            monitor = config.__dict__.get("_progress_monitor")
+            steps = behaviour.get("steps", 3)
+            if monitor is not None:
+                monitor.phase_start("Building engine", None, steps)
+                for step in range(steps):
+                    if not monitor.step_complete("Building engine", step):
+                        return None
+                monitor.phase_finish("Building engine")
+            calibrator = config.__dict__.get("_int8_calibrator")
+            if calibrator is not None:
+                record("calibration_cache", calibrator.read_calibration_cache())
+            engine: bytes | None = behaviour.get("engine", b"an engine")
+            return engine
+
+    class IProgressMonitor:
+        pass
+
+    class IInt8EntropyCalibrator2:
+        pass
+
+    class Runtime:
+        num_DLA_cores = behaviour.get("dla_cores", 0)  # noqa: N815
+        engine_host_code_allowed = False
+
+        def __init__(self, logger: Any) -> None:
+            self.__dict__["_logger"] = logger
+
+        def deserialize_cuda_engine(self, data: bytes) -> Any:
+            record("deserialize", data)
+            for severity, line in behaviour.get("log", ()):
+                self._logger.log(severity, line)
+            return trt.ICudaEngine() if behaviour.get("loads", True) else None
+
+    class ICudaEngine:
+        """`behaviour["io"]`: name → (mode, dtype, shape); `behaviour["profile"]`: three shapes of the input."""
+
+        num_io_tensors = property(lambda self: len(behaviour["io"]))
+        device_memory_size = device_memory_size_v2 = 123_000_000
+
+        def get_tensor_name(self, index: int) -> str:
+            return list(behaviour["io"])[index]
+
+        def get_tensor_mode(self, name: str) -> Any:
+            return getattr(trt.TensorIOMode, behaviour["io"][name][0])
+
+        def get_tensor_dtype(self, name: str) -> Any:
+            return getattr(trt.DataType, behaviour["io"][name][1])
+
+        def get_tensor_shape(self, name: str) -> Any:
+            return behaviour["io"][name][2]
+
+        def get_tensor_profile_shape(self, name: str, profile: int) -> Any:
+            return behaviour["profile"]
+
+        def create_execution_context(self) -> Any:
+            return trt.IExecutionContext() if behaviour.get("context", True) else None
+
+        def create_engine_inspector(self) -> Any:
+            return trt.EngineInspector()
+
+    class EngineInspector:
+        def get_engine_information(self, form: Any) -> Any:
+            return behaviour["layers"]
+
+    class IExecutionContext:
+        """Runs `behaviour["network"](address by tensor, input shape)` on the stream when its turn comes."""
+
+        def __init__(self) -> None:
+            self.__dict__["_addresses"] = {}
+            self.__dict__["_shape"] = None
+
+        def set_input_shape(self, name: str, shape: Any) -> bool:
+            record("set_input_shape", tuple(shape))
+            self.__dict__["_shape"] = tuple(shape)
+            return True
+
+        def get_tensor_shape(self, name: str) -> Any:
+            return behaviour["shape_of"](name, self._shape)
+
+        def set_tensor_address(self, name: str, address: int) -> bool:
+            self._addresses[name] = address
+            return True
+
+        def execute_async_v3(self, handle: int) -> bool:
+            record("execute_async_v3")
+            if behaviour.get("launches", lambda: True)():
+                bound, shape = dict(self._addresses), self._shape
+                behaviour["cuda"].streams[handle].queue.append(lambda: behaviour["network"](bound, shape))
+                return True
+            self.__dict__["_failed"] = True
+            return False
+
+    local = dict(locals())
+    for name, entry in names.items():
+        if "members" in entry:
+            setattr(trt, name, _limited(name, local.get(name), entry["members"]))
+    return trt
+
+
+def _limited(name: str, behaviour: type | None, members: list[str]) -> type:
+    """A class with exactly these public names: the behaviour where there is one, an inert attribute elsewhere."""
+    given = dict(vars(behaviour)) if behaviour is not None else {}
+    body = {key: value for key, value in given.items() if key.startswith("_") and key not in ("__dict__", "__weakref__")}
+    body.update({member: given.get(member) for member in members})
+
+    def strict(self: Any, attribute: str, value: Any) -> None:
+        if attribute not in members and type(self).__module__ == __name__ and type(self).__name__ == name:
+            raise AttributeError(f"{name} has no attribute {attribute}")
+        descriptor = getattr(type(self), attribute, None)
+        if isinstance(descriptor, property):
+            descriptor.__set__(self, value)
+        else:
+            self.__dict__[attribute] = value
+
+    body.setdefault("__setattr__", strict)
+    body["__module__"] = __name__
+    return type(name, (behaviour.__base__ if behaviour is not None and behaviour.__base__ is bytes else object,), body)
+
+
+def pose_graph(*, decodes: bool = False, dtype: str = "FLOAT") -> GraphData:
+    """image → scaling → conv1 → relu1 → maps (a convolution) → and, where it decodes, max-pooling, comparison and TopK."""
+    image = TensorData("image", dtype, (1, 3, 64, 64))
+    layers = [
+        LayerData("input/Mul_0", "ELEMENTWISE", ["image"], [TensorData("scaled")]),
+        LayerData("weights", "CONSTANT", [], [TensorData("w")]),
+        LayerData("conv1", "CONVOLUTION", ["scaled", "w"], [TensorData("conv1_out")]),
+        LayerData("relu1", "ACTIVATION", ["conv1_out"], [TensorData("relu1_out")]),
+        LayerData("maps", "CONVOLUTION", ["relu1_out"], [TensorData("heatmaps")]),
+    ]
+    if decodes:
+        layers += [
+            LayerData("peak_max", "POOLING", ["heatmaps"], [TensorData("highest")]),
+            LayerData("is_peak", "ELEMENTWISE", ["heatmaps", "highest"], [TensorData("flag", "BOOL")]),
+            LayerData("choose", "SELECT", ["flag", "heatmaps"], [TensorData("chosen")]),
+            LayerData("best", "TOPK", ["chosen"], [TensorData("peaks"), TensorData("where", "INT32")]),
+        ]
+    return GraphData([image], layers)
