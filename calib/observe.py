@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,15 +91,18 @@ def observe(
         if constant.dtype.kind == "f" and not np.isfinite(constant).all():
             raise PosetrtError(f"weight {name!r} of {graph.where} holds NaN or infinity; export the network again from sound weights")
     names = [name for name in graph.float_tensors if name not in graph.inputs and (name not in unseen or name in graph.outputs)]
-    session = _session(graph, names)
+    session = open_session(graph, names)
     feed = graph.inputs[0]
     outputs = set(graph.outputs)
     seen = Observation()
-    for path, tensor in inputs:
+
+    def infer(path: Path, tensor: NDArray[np.float32] | NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         try:
-            values = session.run(names, {feed: tensor})
+            return list(session.run(names, {feed: tensor}))
         except Exception as error:
             raise PosetrtError(f"ONNX Runtime cannot run {graph.where} on {path.name}: {error}") from error
+
+    def take(path: Path, tensor: NDArray[np.float32] | NDArray[np.uint8], values: list[NDArray[np.float32]]) -> None:
         everything = dict(zip(names, values, strict=True))
         if tensor.dtype == np.float32:
             everything[feed] = np.asarray(tensor, np.float32)
@@ -108,6 +112,17 @@ def observe(
             seen.empty += 1
         seen.count += 1
         progress()
+
+    # The network looks at the next image while the values of this one are counted.
+    with ThreadPoolExecutor(1) as ahead:
+        waiting: tuple[Path, NDArray[Any], Future[list[NDArray[np.float32]]]] | None = None
+        for path, tensor in inputs:
+            started = (path, tensor, ahead.submit(infer, path, tensor))
+            if waiting is not None:
+                take(waiting[0], waiting[1], waiting[2].result())
+            waiting = started
+        if waiting is not None:
+            take(waiting[0], waiting[1], waiting[2].result())
     return seen
 
 
@@ -134,7 +149,7 @@ def _count(seen: Observation, name: str, value: NDArray[np.float32], by_channel:
         known.histogram.add(value.reshape(1, -1), low.min(keepdims=True), high.max(keepdims=True))
 
 
-def _session(graph: Graph, names: list[str]) -> Any:
+def open_session(graph: Graph, names: list[str]) -> Any:
     """An ONNX Runtime session of the graph with every tensor of `names` as an output."""
     import onnx
     import onnxruntime

@@ -113,9 +113,15 @@ def eight_bit_share(graph: Graph, layout: Layout, kept_float: Collection[str], s
     """
     layers = [layer.name for layer in graph.layers if layer.name not in set(kept_float)]
     blank = dict.fromkeys(graph.float_tensors, Range(0, 1, 1, "", 0, 1))
-    inside = {layer.name for layer in _Plan(graph, layers, layout, blank).eight_bit}
+    shares = layer_shares(graph, shapes)
+    return sum(shares[layer.name] for layer in _Plan(graph, layers, layout, blank).eight_bit)
+
+
+def layer_shares(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, float]:
+    """Each layer's share of all layers' multiply-adds, by name; `shapes` as for `eight_bit_share`."""
     cost = {layer.name: layer.macs_per_pixel * int(np.prod(shapes[layer.activated][2:])) for layer in graph.layers}
-    return sum(macs for name, macs in cost.items() if name in inside) / max(sum(cost.values()), 1)
+    total = max(sum(cost.values()), 1)
+    return {name: macs / total for name, macs in cost.items()}
 
 
 def weight_scales(weight: NDArray[np.floating[Any]], bias: NDArray[np.floating[Any]] | None, input_scale: float) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,57 +58,64 @@ def exact_matching(pairs: Pairs) -> NDArray[np.int64]:
 
 def best_first(pairs: Pairs) -> NDArray[np.int64]:
     """Indices of all pairs by falling score; equal scores by limb and peaks."""
-    order: NDArray[np.int64] = np.argsort(-pairs.score, kind="stable")
+    order: NDArray[np.int64] = (-pairs.score).argsort(kind="stable")
     return order
 
 
-def assemble(pairs: Pairs, order: NDArray[np.int64], limbs: Sequence[tuple[int, int]], slots: int) -> list[Person]:
-    """Join limbs into people, in the order given.
-
-    A limb between two people that share no part makes them one; a limb that would give a person a second peak of a part
-    contradicts better limbs and is ignored. Hence no peak serves a limb twice: with all pairs, best first, the pass is the greedy
-    matching of every limb as well.
-    Source: arXiv 1812.08008, section 3.4 (redundant PAF connections).
+class Assembler:
+    """Joins limbs into people.
 
     Args:
-        pairs: candidates.
-        order: indices into them, best first.
-        limbs: parts of each limb.
-        slots: number of peak slots a part.
+        limbs: the two parts of each limb.
     """
-    limb = pairs.limb.take(order)
-    ends = np.array(limbs, np.int64).reshape(-1, 2) * slots
-    starts = (ends[:, 0].take(limb) + pairs.first.take(order)).tolist()
-    stops = (ends[:, 1].take(limb) + pairs.second.take(order)).tolist()
-    bits = [(1 << first, 1 << second) for first, second in limbs]
-    owner: dict[int, Person] = {}
-    for start, stop, which, score in zip(starts, stops, limb.tolist(), pairs.score.take(order).tolist(), strict=True):
-        one, other = owner.get(start), owner.get(stop)
-        if one is None:
-            if other is None:
+
+    def __init__(self, limbs: Sequence[tuple[int, int]]) -> None:
+        self._parts = np.ascontiguousarray(np.array(limbs, np.int64).reshape(-1, 2).T)
+        self._bits = [(1 << first, 1 << second) for first, second in limbs]
+
+    def assemble(self, pairs: Pairs, order: NDArray[np.int64], slots: int) -> list[Person]:
+        """Join pairs in the order given.
+
+        A limb between two people that share no part makes them one; a limb that would give a person a second peak of a part
+        contradicts better limbs and is ignored. Hence no peak serves a limb twice: with all pairs, best first, the pass is the
+        greedy matching of every limb as well.
+        Source: arXiv 1812.08008, section 3.4 (redundant PAF connections).
+
+        Args:
+            pairs: candidates.
+            order: indices into them, best first.
+            slots: number of peak slots a part.
+        """
+        limb = pairs.limb.take(order)
+        starts, stops = self._parts.take(limb, axis=1) * slots
+        starts += pairs.first.take(order)
+        stops += pairs.second.take(order)
+        bits = self._bits
+        people: list[Person] = []
+        owner: dict[int, Person] = {}
+        for start, stop, which, score in zip(starts.tolist(), stops.tolist(), limb.tolist(), pairs.score.take(order).tolist(), strict=True):
+            one, other = owner.get(start), owner.get(stop)
+            if one is None and other is None:
                 first, second = bits[which]
-                owner[start] = owner[stop] = Person(first | second, [start, stop], 1, score)
-                continue
-            one, new, bit = other, start, bits[which][0]
-        elif other is None:
-            new, bit = stop, bits[which][1]
-        else:
-            if one is not other:
-                if one.parts & other.parts:
-                    continue
+                owner[start] = owner[stop] = person = Person(first | second, [start, stop], 1, score)
+                people.append(person)
+            elif other is None or one is None:
+                person, peak, bit = (one, stop, bits[which][1]) if one is not None else (cast(Person, other), start, bits[which][0])
+                if not person.parts & bit:
+                    owner[peak] = person
+                    person.parts |= bit
+                    person.peaks.append(peak)
+                    person.limbs += 1
+                    person.limb_score += score
+            elif one is other:
+                one.limbs += 1
+                one.limb_score += score
+            elif not one.parts & other.parts:
                 one.parts |= other.parts
                 one.peaks += other.peaks
-                one.limbs += other.limbs
-                one.limb_score += other.limb_score
+                one.limbs += other.limbs + 1
+                one.limb_score += other.limb_score + score
                 for peak in other.peaks:
                     owner[peak] = one
-            one.limbs += 1
-            one.limb_score += score
-            continue
-        if not one.parts & bit:
-            owner[new] = one
-            one.parts |= bit
-            one.peaks.append(new)
-            one.limbs += 1
-            one.limb_score += score
-    return list({id(person): person for person in owner.values()}.values())
+                other.peaks = []
+        return [person for person in people if person.peaks]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.assembly import assemble, best_first, exact_matching
+from posetrt.runtime.assembly import Assembler, best_first, exact_matching
 from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.pairs import Pairs, PairScorer
@@ -25,8 +26,11 @@ class ParserSettings:
 
     Attributes:
         peak_threshold: least heat-map value of a peak, above 0.
+        noisy_from: a part with more peaks than this has a noisy map, of which
+        noisy_threshold: is the least value of a peak.
         max_peaks: most peaks a part; the best by value stay.
         samples: places along a limb at which its PAF is read.
+        middle_threshold: least PAF along the limb in its middle; pairs below it are not looked at further.
         pair_threshold: a sample agrees where the PAF along the limb is above this.
         pair_share: least share of the samples that must agree.
         pair_score: a limb's mean PAF must be above this.
@@ -36,13 +40,16 @@ class ParserSettings:
     """
 
     peak_threshold: float = 0.06
+    noisy_from: int = 32
+    noisy_threshold: float = 0.15
     max_peaks: int = 100
-    samples: int = 10
+    samples: int = 8
+    middle_threshold: float = 0.05
     pair_threshold: float = 0.0
-    pair_share: float = 0.8
+    pair_share: float = 0.6
     pair_score: float = 0.03
     max_pairs: int = 10_000
-    min_parts: int = 3
+    min_parts: int = 5
     min_score: float = 0.3
 
 
@@ -77,11 +84,18 @@ class PafParser:
         changes: dict[str, Any] = dict(overrides)
         self.skeleton, self.settings = skeleton, replace(PRESETS[preset], **changes)
         settings = self.settings
-        self._assignment = assignment
-        self._peaks = PeakFinder(len(skeleton.parts), settings.peak_threshold, settings.max_peaks)
+        self._assignment, self._assembler = assignment, Assembler(skeleton.limbs)
+        self._peaks = PeakFinder(
+            len(skeleton.parts),
+            threshold=settings.peak_threshold,
+            limit=settings.max_peaks,
+            noisy_from=settings.noisy_from,
+            noisy_threshold=settings.noisy_threshold,
+        )
         self._pairs = PairScorer(
             skeleton,
             samples=settings.samples,
+            middle=settings.middle_threshold,
             agree=settings.pair_threshold,
             share=settings.pair_share,
             least=settings.pair_score,
@@ -142,7 +156,7 @@ class PafParser:
             )
         with np.errstate(all="ignore"):
             valid = (peaks[..., 2] > self.settings.peak_threshold) & np.isfinite(peaks).all(axis=2)
-            found = Peaks(peaks[..., 0], peaks[..., 1], np.where(valid, peaks[..., 2], np.float32(0)))
+            found = Peaks(np.where(valid, peaks.transpose(2, 0, 1), np.float32(0)))
             if pairs is None:
                 return self._single(found)
             ends = np.array(self.skeleton.limbs, np.int64)
@@ -169,30 +183,42 @@ class PafParser:
             raise UsageError("the network's outputs have neither heat maps nor peaks; name the outputs' roles when exporting the model")
         return self.parse_batch(outputs.heatmaps, outputs.pafs)
 
+    def time_stages(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating]) -> dict[str, float]:
+        """Milliseconds of each stage on one frame: peaks, pairs (line integrals), people (matching and assembly)."""
+        with np.errstate(all="ignore"):
+            times = [time.perf_counter()]
+            peaks = self._peaks.find(heatmaps)
+            times.append(time.perf_counter())
+            pairs = self._pairs.score(pafs, peaks)
+            times.append(time.perf_counter())
+            self._people(peaks, pairs)
+            times.append(time.perf_counter())
+        return {stage: (times[i + 1] - times[i]) * 1e3 for i, stage in enumerate(("peaks", "pairs", "people"))}
+
     def _single(self, peaks: Peaks) -> People:
         """One person of each part's best peak, or nobody."""
         parts = len(self.skeleton.parts)
-        if peaks.x.shape[1] == 0 or not peaks.score.any():
+        score = peaks.points[2]
+        if not score.any():
             return nobody(parts)
-        rows, best = np.arange(parts), peaks.score.argmax(axis=1)
-        points = np.stack([peaks.x[rows, best], peaks.y[rows, best], peaks.score[rows, best]], axis=1)
-        return People(points[None], np.array([points[:, 2].mean()], np.float32))
+        best = peaks.points[:, np.arange(parts), score.argmax(axis=1)].T
+        keypoints = np.where(best[:, 2:] > 0, best, np.float32(0))
+        return People(keypoints[None], keypoints[None, :, 2].mean(axis=1))
 
     def _people(self, peaks: Peaks, pairs: Pairs) -> People:
         """Match, assemble, score and filter."""
-        parts, slots = peaks.score.shape
+        parts, slots, least = len(self.skeleton.parts), peaks.slots, self.settings.min_parts
         order = best_first(pairs) if self._assignment == "greedy" else exact_matching(pairs)
-        found = [person for person in assemble(pairs, order, self.skeleton.limbs, slots) if len(person.peaks) >= self.settings.min_parts]
+        found = [person for person in self._assembler.assemble(pairs, order, slots) if len(person.peaks) >= least]
         if not found:
             return nobody(parts)
         size = np.array([len(person.peaks) for person in found])
         owner = np.arange(len(found)).repeat(size)
         nodes = np.array([peak for person in found for peak in person.peaks])
-        points = np.stack([peaks.x.ravel().take(nodes), peaks.y.ravel().take(nodes), peaks.score.ravel().take(nodes)], axis=1)
-        limb_score = np.array([person.limb_score for person in found])
-        scores = (np.bincount(owner, points[:, 2]) + limb_score) / size
+        points = peaks.points.reshape(3, -1).take(nodes, axis=1)
         keypoints = np.zeros((len(found), parts, 3), np.float32)
-        keypoints[owner, nodes // slots] = points
+        keypoints.reshape(-1, 3)[owner * parts + nodes // slots] = points.T
+        scores = (np.bincount(owner, points[2]) + np.array([person.limb_score for person in found])) / size
         best = (-scores).argsort(kind="stable")
-        best = best[scores[best] >= self.settings.min_score]
-        return People(keypoints[best], scores[best].astype(np.float32))
+        best = best.compress(scores.take(best) >= self.settings.min_score)
+        return People(keypoints.take(best, axis=0), scores.take(best).astype(np.float32))

@@ -225,6 +225,78 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
     class IInt8EntropyCalibrator2:
         pass
 
+    class Runtime:
+        num_DLA_cores = behaviour.get("dla_cores", 0)  # noqa: N815
+        engine_host_code_allowed = False
+
+        def __init__(self, logger: Any) -> None:
+            self.__dict__["_logger"] = logger
+
+        def deserialize_cuda_engine(self, data: bytes) -> Any:
+            record("deserialize", data)
+            for severity, line in behaviour.get("log", ()):
+                self._logger.log(severity, line)
+            return trt.ICudaEngine() if behaviour.get("loads", True) else None
+
+    class ICudaEngine:
+        """`behaviour["io"]`: name → (mode, dtype, shape); `behaviour["profile"]`: three shapes of the input."""
+
+        num_io_tensors = property(lambda self: len(behaviour["io"]))
+        device_memory_size = device_memory_size_v2 = 123_000_000
+
+        def get_tensor_name(self, index: int) -> str:
+            return list(behaviour["io"])[index]
+
+        def get_tensor_mode(self, name: str) -> Any:
+            return getattr(trt.TensorIOMode, behaviour["io"][name][0])
+
+        def get_tensor_dtype(self, name: str) -> Any:
+            return getattr(trt.DataType, behaviour["io"][name][1])
+
+        def get_tensor_shape(self, name: str) -> Any:
+            return behaviour["io"][name][2]
+
+        def get_tensor_profile_shape(self, name: str, profile: int) -> Any:
+            return behaviour["profile"]
+
+        def create_execution_context(self) -> Any:
+            return trt.IExecutionContext() if behaviour.get("context", True) else None
+
+        def create_engine_inspector(self) -> Any:
+            return trt.EngineInspector()
+
+    class EngineInspector:
+        def get_engine_information(self, form: Any) -> Any:
+            return behaviour["layers"]
+
+    class IExecutionContext:
+        """Runs `behaviour["network"](address by tensor, input shape)` on the stream when its turn comes."""
+
+        def __init__(self) -> None:
+            self.__dict__["_addresses"] = {}
+            self.__dict__["_shape"] = None
+
+        def set_input_shape(self, name: str, shape: Any) -> bool:
+            record("set_input_shape", tuple(shape))
+            self.__dict__["_shape"] = tuple(shape)
+            return True
+
+        def get_tensor_shape(self, name: str) -> Any:
+            return behaviour["shape_of"](name, self._shape)
+
+        def set_tensor_address(self, name: str, address: int) -> bool:
+            self._addresses[name] = address
+            return True
+
+        def execute_async_v3(self, handle: int) -> bool:
+            record("execute_async_v3")
+            if behaviour.get("launches", lambda: True)():
+                bound, shape = dict(self._addresses), self._shape
+                behaviour["cuda"].streams[handle].queue.append(lambda: behaviour["network"](bound, shape))
+                return True
+            self.__dict__["_failed"] = True
+            return False
+
     local = dict(locals())
     for name, entry in names.items():
         if "members" in entry:

@@ -28,7 +28,7 @@ _MEANINGS: tuple[tuple[str, str | None], ...] = (
         r"layer \1 cannot run on the DLA and runs on the GPU",
     ),
     (
-        r"Tactic Device request: (\S+) Available: (\S+)\.? .*memory is insufficient",
+        r"Tactic Device request: (\S+) Available: (\S+?)\.? .*memory is insufficient",
         r"a faster way to compute a layer needs \1 of memory and \2 is free: close other programs, or set --workspace below what is free",
     ),
     (

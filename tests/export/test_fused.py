@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from tests.running import run_onnx
 
 from posetrt.export.fused import with_decoding, with_uint8_input
 from posetrt.export.normalisation import NORMALISATIONS
@@ -25,6 +24,7 @@ from posetrt.runtime.parser import PafParser, ParserSettings
 from posetrt.runtime.peaks import PeakFinder, Peaks
 from posetrt.runtime.people import People
 from posetrt.runtime.skeleton import Skeleton, load_skeleton
+from tests.running import run_onnx
 
 STRIDE = 8
 

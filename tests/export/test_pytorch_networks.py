@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.running import run_onnx
 
 from posetrt.export.from_weights import model_from_weights
 from posetrt.export.zoo import find_network
+from tests.running import run_onnx
 
 pytestmark = pytest.mark.slow
 torch = pytest.importorskip("torch")

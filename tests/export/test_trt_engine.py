@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_model import tiny_folder
-from tests.trt_stand_in import VERSIONS, GraphData, LayerData, TensorData, names_of, pose_graph, stand_in
 
 from posetrt.export.calibrator import cache_header
 from posetrt.export.engine import Built, OwnCalibration, build_engine
@@ -19,6 +17,8 @@ from posetrt.runtime.engines.library import Library, version_numbers
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.folder import ModelFolder
 from posetrt.runtime.sidecar import read_sidecar
+from tests.tiny_model import tiny_folder
+from tests.trt_stand_in import VERSIONS, GraphData, LayerData, TensorData, names_of, pose_graph, stand_in
 
 ALL = ("fp16", "int8-base", "int8-trt", "int8-trt-fp16")
 

@@ -15,10 +15,15 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.files import write_text
 from posetrt.runtime.folder import ModelFolder, open_folder
+
+if TYPE_CHECKING:
+    from posetrt.calib.accuracy import CocoPhotos
+    from posetrt.calib.calibration import Calibration
 
 SUMMARY = "find INT8 ranges on photographs and make the INT8 graphs"
 
@@ -29,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", help="photographs of people, as the camera will see them")
     parser.add_argument("--method", default=None, help="mse (default), minmax, percentile[-99.9] or entropy")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N images, drawn at random by --seed (default: all)")
-    parser.add_argument("--seed", type=int, default=0, help="for --limit (default 0)")
+    parser.add_argument("--select", type=int, metavar="N", help="N images that cover what the network can see, out of 8 N drawn by --seed")
+    parser.add_argument("--seed", type=int, default=0, help="for --limit, --select and --judge (default 0)")
     parser.add_argument("--no-equalise", action="store_true", help="leave the channels of depthwise inputs as they are")
     parser.add_argument("--ranges-from", type=Path, metavar="QDQ.onnx", help="take the ranges that a Q/DQ model trained elsewhere has")
     parser.add_argument(
@@ -37,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="VERSION",
         help="also write the calibration cache text of this TensorRT (8.6.1, 10.3.0); without --images from the ranges that are there",
     )
+    parser.add_argument("--sensitivity", action="store_true", help="measure each layer's cost and keep the costliest in float")
+    parser.add_argument("--judge", type=int, default=48, metavar="N", help="photographs of --images to judge by; they calibrate nothing")
+    parser.add_argument("--coco", type=Path, metavar="ANNOTATIONS", help="judge by AP on annotated photographs instead (COCO key points)")
+    parser.add_argument("--coco-images", type=Path, metavar="DIR", help="the photographs that --coco names")
+    parser.add_argument("--budget-ap", type=float, metavar="POINTS", help="AP that INT8 may lose, with --coco (default 0.5)")
+    parser.add_argument("--budget-oks", type=float, metavar="POINTS", help="OKS agreement that INT8 may lose, without (default 5)")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
 
 
@@ -55,9 +67,22 @@ def run(args: argparse.Namespace) -> int:
         _write_cache(folder, cache_text(folder_calibration(folder).ranges, args.cache), args.cache)
         return 0
     images = photographs_in(args.images)
+    annotated = _annotated(args)
+    judge_by: list[Path] = []
+    if args.sensitivity and annotated is None:
+        judge_by = sample(images, min(args.judge, len(images) // 2), args.seed)
+        images = [path for path in images if path not in set(judge_by)]
+        if not judge_by:
+            raise UsageError("--sensitivity judges by photographs that calibrate nothing: give --images with two or more")
     chosen = "all"
     if args.limit is not None and args.limit < len(images):
         images, chosen = sample(images, args.limit, args.seed), f"random, seed {args.seed}"
+    if args.select is not None:
+        from posetrt.calib.selection import select
+
+        with progress_bar("select", "image") as progress:
+            images = select(folder, images, args.select, seed=args.seed, progress=progress)
+        chosen = f"selected for coverage, seed {args.seed}"
     with progress_bar("calibrate", "image") as progress:
         made = calibrate(
             folder,
@@ -71,16 +96,66 @@ def run(args: argparse.Namespace) -> int:
     for warning in made.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     calibration = made.calibration
+    if args.sensitivity:
+        from posetrt.calib.budget import fit_budget
+
+        with progress_bar("layers", "layer") as progress:
+            calibration = fit_budget(
+                folder,
+                made,
+                judge_by,
+                budget=args.budget_oks if annotated is None else args.budget_ap,
+                annotated=annotated,
+                progress=progress,
+                say=lambda line: print(line, file=sys.stderr),
+            )
     if args.cache is not None:
         _write_cache(folder, cache_text(calibration.ranges, args.cache), args.cache)
     if args.json:
-        print(json.dumps({"method": calibration.method, "images": dict(calibration.images), "tensors": len(calibration.ranges)}))
+        summary = {"method": calibration.method, "images": dict(calibration.images), "tensors": len(calibration.ranges)}
+        print(json.dumps({**summary, "kept_float": list(calibration.kept_float), "sensitivity": calibration.sensitivity}))
     else:
         print(
             f"{folder.calibration}: {len(calibration.ranges)} ranges by {calibration.method} from {calibration.images['count']} images; "
             f"{len(calibration.scales)} depthwise inputs equalised, {len(calibration.not_equalised)} not"
         )
+        _print_sensitivity(calibration)
     return 0
+
+
+def _annotated(args: argparse.Namespace) -> CocoPhotos | None:
+    """The annotated photographs to judge by, if any."""
+    if args.coco is None:
+        if args.budget_ap is not None:
+            raise UsageError(
+                "--budget-ap needs annotated photographs: --coco ANNOTATIONS --coco-images DIR; without them give --budget-oks"
+            )
+        return None
+    if args.coco_images is None or not args.sensitivity:
+        raise UsageError("--coco judges layers: give --sensitivity and --coco-images DIR with it")
+    from posetrt.calib.accuracy import coco_photos
+
+    return coco_photos(args.coco, args.coco_images)
+
+
+def _print_sensitivity(calibration: Calibration) -> None:
+    """The costliest layers, and what the choice costs as measured."""
+    found = calibration.sensitivity
+    if found is None:
+        return
+    print(f"{'layer alone in INT8':<46} {'OKS lost':>8} {'AP lost':>8}")
+    for layer in found["layers"][: max(8, len(calibration.kept_float))]:
+        ap = "" if layer["ap_cost"] is None else f"{100 * layer['ap_cost']:8.2f}"
+        mark = "  kept in float" if layer["name"] in calibration.kept_float else ""
+        print(f"{layer['name']:<46} {100 * layer['oks_cost']:8.2f} {ap:>8}{mark}")
+    for layout in found["chosen"]:
+        print(
+            f"{layout} layout: {100 * found['all_int8'][layout]:.1f} all in INT8, {100 * found['chosen'][layout]:.1f} with "
+            f"{len(calibration.kept_float)} layers in float, FP32 {100 * found['float_score']:.1f} ({found['measure']}); "
+            f"{100 * found['eight_bit_share'][layout]:.1f} % of the multiply-adds in INT8"
+        )
+    if not found["met"]:
+        print(f"the budget of {found['budget_points']:g} points was not met with at least 90 % of the multiply-adds in INT8")
 
 
 def _write_cache(folder: ModelFolder, text: str, version: str) -> None:

@@ -1,0 +1,122 @@
+"""What a folder's INT8 costs, layer by layer, measured and written into calibration.json: `posetrt calibrate --sensitivity`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from posetrt.calib.accuracy import CocoPhotos, coco_accuracy
+from posetrt.calib.calibrate import Calibrated, write_variants
+from posetrt.calib.calibration import Calibration
+from posetrt.calib.equalise import equalised
+from posetrt.calib.graph import load_graph
+from posetrt.calib.judge import Judge, runner
+from posetrt.calib.sensitivity import Choice, LayerCost, choose_float, layer_costs
+from posetrt.runtime.files import written_whole
+from posetrt.runtime.folder import ModelFolder
+from posetrt.runtime.people import People, to_coco_results
+
+DEFAULT_OKS_BUDGET = 5.0
+DEFAULT_AP_BUDGET = 0.5
+
+
+def fit_budget(
+    folder: ModelFolder,
+    made: Calibrated,
+    judge_by: Sequence[Path],
+    *,
+    budget: float | None = None,
+    annotated: CocoPhotos | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    say: Callable[[str], None] = lambda _line: None,
+) -> Calibration:
+    """Measure each layer's cost, keep the fewest layers in float that meet the budget, and write the folder's INT8 graphs again.
+
+    Args:
+        made: as `calibrate` gave it for this folder.
+        judge_by: photographs that calibrated nothing; not looked at where `annotated` is given.
+        budget: in points: of AP below FP32's where photographs are annotated (default 0.5), else of OKS agreement
+            below 100 (default 5).
+        annotated: photographs with COCO key points, to judge by their AP.
+
+    Returns:
+        The calibration as it was written: kept_float, and under sensitivity the layers with their costs, and what was measured.
+    """
+    graph, manifest = load_graph(folder.onnx), folder.manifest()
+    base = equalised(graph, made.calibration.scales)
+    judge = Judge(manifest, list(annotated.paths.values()) if annotated is not None else judge_by)
+    score = _score_by(annotated, judge) if annotated is not None else None
+    reference = judge.people(runner(base.model, manifest))
+    costs = layer_costs(base, made.calibration.ranges, judge, reference, score=score, progress=progress)
+    points = budget if budget is not None else DEFAULT_OKS_BUDGET if annotated is None else DEFAULT_AP_BUDGET
+    choice = choose_float(
+        base,
+        made.calibration.ranges,
+        costs,
+        judge,
+        reference,
+        points / 100,
+        {name: seen.shape for name, seen in made.observation.tensors.items()},
+        score=score,
+        progress=say,
+    )
+    calibration = made.calibration.keeping(choice.kept_float, _record(costs, choice, points, len(judge), annotated is not None))
+    write_variants(folder, calibration, graph)
+    chart(calibration, folder.path / "sensitivity.png")
+    return calibration
+
+
+def chart(calibration: Calibration, target: Path, most: int = 30) -> None:
+    """Draw the costliest layers as bars: kept in float, or in INT8."""
+    from matplotlib.figure import Figure
+
+    if calibration.sensitivity is None:
+        raise ValueError("this calibration holds no sensitivity")
+    layers = list(calibration.sensitivity["layers"])[:most]
+    kept = set(calibration.kept_float)
+    figure = Figure(figsize=(9, 1.5 + 0.22 * len(layers)), layout="constrained")
+    axes = figure.subplots()
+    colours = ["tab:orange" if layer["name"] in kept else "tab:blue" for layer in layers]
+    axes.barh([layer["name"] for layer in layers][::-1], [100 * layer["oks_cost"] for layer in layers][::-1], color=colours[::-1])
+    axes.set_xlabel("OKS agreement with FP32 lost by this layer alone in INT8, points (orange: kept in float)")
+    axes.tick_params(axis="y", labelsize=7)
+    with written_whole(target) as temporary:
+        figure.savefig(str(temporary), dpi=120)
+
+
+def _score_by(annotated: CocoPhotos, judge: Judge) -> Callable[[Sequence[People]], float]:
+    """AP of people, one entry for each of the judge's photographs."""
+    ids = {path: image_id for image_id, path in annotated.paths.items()}
+
+    def score(people: Sequence[People]) -> float:
+        rows: list[dict[str, Any]] = []
+        for path, found in zip(judge.paths, people, strict=True):
+            rows += to_coco_results(found, judge.manifest.skeleton, ids[path])
+        return coco_accuracy(rows, annotated).ap
+
+    return score
+
+
+def _record(costs: Sequence[LayerCost], choice: Choice, points: float, images: int, annotated: bool) -> dict[str, Any]:
+    """The JSON form, in a stable order, rounded to what means anything."""
+    record = {
+        "measure": "ap" if annotated else "oks agreement with fp32",
+        "images": images,
+        "budget_points": points,
+        "met": choice.met,
+        "float_score": round(choice.float_score, 5),
+        "all_int8": {name: round(value, 5) for name, value in choice.all_int8.items()},
+        "chosen": {name: round(value, 5) for name, value in choice.chosen.items()},
+        "eight_bit_share": {name: round(value, 5) for name, value in choice.eight_bit.items()},
+        "layers": [
+            {
+                "name": cost.layer,
+                "oks_cost": round(cost.oks_cost, 5),
+                "ap_cost": None if cost.ap_cost is None else round(cost.ap_cost, 5),
+            }
+            for cost in costs
+        ],
+    }
+    return dict(json.loads(json.dumps(record)))

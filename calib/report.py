@@ -1,0 +1,272 @@
+"""The accuracy report: what each precision costs, with its uncertainty and its worst photographs. One HTML page and one JSON."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.calib.accuracy import CocoPhotos, coco_accuracy
+from posetrt.calib.agreement import agreement
+from posetrt.calib.photographs import read_photograph
+from posetrt.runtime.errors import UsageError
+from posetrt.runtime.files import write_json, write_text
+from posetrt.runtime.letterbox import letterbox_for
+from posetrt.runtime.manifest import Manifest
+from posetrt.runtime.people import People, to_coco_results
+from posetrt.runtime.sinks.base import Result
+from posetrt.runtime.skeleton import Skeleton
+from posetrt.runtime.sources import Frame
+
+RESAMPLES = 200
+WORST = 6
+_PICTURE_WIDTH = 420
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A difference of AP to the reference precision: as measured, and where 95 % of paired resamples of the photographs lie."""
+
+    delta: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PrecisionReport:
+    """What one precision gives on the same photographs as the reference.
+
+    Attributes:
+        precision: its name.
+        ap, ap50, ap75, ar: as pycocotools computes them; None where nothing is annotated.
+        delta_ap: to the reference; None for the reference and where nothing is annotated.
+        oks: agreement with the reference's people.
+        parts: mean similarity of each part to the reference's, by name; None where neither ever has it.
+        people: found in all photographs.
+        worst: file names of the photographs that agree least with the reference, with their agreement.
+    """
+
+    precision: str
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+    ar: float | None
+    delta_ap: Interval | None
+    oks: float
+    parts: Mapping[str, float | None]
+    people: int
+    worst: Sequence[tuple[str, float]]
+
+
+def compare_precisions(
+    found: Mapping[str, Sequence[People]], paths: Sequence[Path], skeleton: Skeleton, annotated: CocoPhotos | None = None, *, seed: int = 0
+) -> list[PrecisionReport]:
+    """Compare precisions on the same photographs; the first one is the reference.
+
+    Args:
+        found: for each precision the people of each photograph, in pixels.
+        paths: the photographs.
+        annotated: with key points for these paths; None for a comparison by agreement alone.
+        seed: of the bootstrap.
+
+    Raises:
+        UsageError: no precision, or one with another number of photographs.
+    """
+    if not found or any(len(people) != len(paths) for people in found.values()):
+        raise UsageError(
+            f"each precision must have people for the same {len(paths)} photographs; got { ({k: len(v) for k, v in found.items()}) }"
+        )
+    first = next(iter(found))
+    intervals = _bootstrap(found, paths, skeleton, annotated, seed) if annotated is not None else {}
+    reports = []
+    for precision, people in found.items():
+        same = agreement(found[first], people, skeleton)
+        accuracy = coco_accuracy(_rows(people, paths, skeleton, annotated), annotated) if annotated is not None else None
+        order = np.argsort(same.images, kind="stable")[:WORST]
+        reports.append(
+            PrecisionReport(
+                precision,
+                None if accuracy is None else accuracy.ap,
+                None if accuracy is None else accuracy.ap50,
+                None if accuracy is None else accuracy.ap75,
+                None if accuracy is None else accuracy.ar,
+                intervals.get(precision),
+                same.oks,
+                {name: None if np.isnan(value) else float(value) for name, value in zip(skeleton.parts, same.parts, strict=True)},
+                same.people,
+                [(paths[index].name, float(same.images[index])) for index in order.tolist() if same.images[index] < 1],
+            )
+        )
+    return reports
+
+
+def _rows(people: Sequence[People], paths: Sequence[Path], skeleton: Skeleton, annotated: CocoPhotos) -> list[dict[str, Any]]:
+    """COCO's result rows of all photographs."""
+    ids = {path: image_id for image_id, path in annotated.paths.items()}
+    return [row for path, one in zip(paths, people, strict=True) for row in to_coco_results(one, skeleton, ids[path])]
+
+
+def _bootstrap(
+    found: Mapping[str, Sequence[People]], paths: Sequence[Path], skeleton: Skeleton, annotated: CocoPhotos, seed: int
+) -> dict[str, Interval]:
+    """95 % intervals of each precision's AP minus the first's, over photographs drawn with replacement, the same for both."""
+    judged = {name: _Judged(_rows(people, paths, skeleton, annotated), annotated) for name, people in found.items()}
+    first, *others = judged
+    random = np.random.default_rng(seed)
+    draws = [random.integers(0, len(paths), len(paths)) for _ in range(RESAMPLES)]
+    whole = np.arange(len(paths))
+    reference = np.array([judged[first].ap(draw) for draw in draws])
+    intervals = {}
+    for name in others:
+        deltas = np.array([judged[name].ap(draw) for draw in draws]) - reference
+        low, high = np.quantile(deltas, [0.025, 0.975]).tolist()
+        intervals[name] = Interval(judged[name].ap(whole) - judged[first].ap(whole), low, high)
+    return intervals
+
+
+class _Judged:
+    """pycocotools' matches of one precision, image by image, from which the AP of any draw of images is accumulated."""
+
+    def __init__(self, rows: list[dict[str, Any]], annotated: CocoPhotos) -> None:
+        import contextlib
+        import io
+
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+
+        self._evaluation: Any = None
+        if not rows:
+            return
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = COCO(str(annotated.annotations))
+            self._evaluation = COCOeval(truth, truth.loadRes(rows), "keypoints")
+            self._evaluation.params.imgIds = sorted(annotated.paths)
+            self._evaluation.params.areaRng = self._evaluation.params.areaRng[:1]
+            self._evaluation.params.areaRngLbl = self._evaluation.params.areaRngLbl[:1]
+            self._evaluation.evaluate()
+        order = {image_id: place for place, image_id in enumerate(sorted(annotated.paths))}
+        by_place = [order[image_id] for image_id in annotated.paths]
+        self._images = [self._evaluation.evalImgs[place] for place in by_place]
+
+    def ap(self, draw: NDArray[np.integer[Any]]) -> float:
+        """AP over OKS .50 to .95 of the photographs numbered in `draw`, each as often as it stands there."""
+        import contextlib
+        import io
+
+        if self._evaluation is None:
+            return 0.0
+        evaluation = self._evaluation
+        evaluation.evalImgs = [self._images[index] for index in draw.tolist()]
+        evaluation._paramsEval.imgIds = list(range(len(draw)))
+        evaluation.params.imgIds = list(range(len(draw)))
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.accumulate()
+        precision = evaluation.eval["precision"]
+        valid = precision[precision > -1]
+        return float(valid.mean()) if valid.size else 0.0
+
+
+def write_report(
+    directory: Path,
+    found: Mapping[str, Sequence[People]],
+    paths: Sequence[Path],
+    manifest: Manifest,
+    annotated: CocoPhotos | None = None,
+    *,
+    title: str = "Accuracy per precision",
+) -> list[PrecisionReport]:
+    """Write report.html (with its pictures inside) and report.json.
+
+    Args and errors as `compare_precisions`; `directory` is made where absent.
+    """
+    reports = compare_precisions(found, paths, manifest.skeleton, annotated)
+    fields = [_as_json(report) for report in reports]
+    write_json(directory / "report.json", {"format": 1, "title": title, "photographs": len(paths), "precisions": fields})
+    write_text(directory / "report.html", _page(title, reports, found, paths, manifest))
+    return reports
+
+
+def _as_json(report: PrecisionReport) -> dict[str, Any]:
+    delta = report.delta_ap
+    return {
+        "precision": report.precision,
+        "ap": report.ap,
+        "ap50": report.ap50,
+        "ap75": report.ap75,
+        "ar": report.ar,
+        "delta_ap": None if delta is None else {"delta": delta.delta, "low": delta.low, "high": delta.high},
+        "oks_agreement": report.oks,
+        "parts": dict(report.parts),
+        "people": report.people,
+        "worst": [{"photograph": name, "oks_agreement": oks} for name, oks in report.worst],
+    }
+
+
+def _page(
+    title: str, reports: Sequence[PrecisionReport], found: Mapping[str, Sequence[People]], paths: Sequence[Path], manifest: Manifest
+) -> str:
+    """The HTML page; it loads nothing."""
+    first = reports[0].precision
+    rows = "".join(
+        f"<tr><td>{html.escape(one.precision)}</td>"
+        + "".join(f"<td>{_number(value)}</td>" for value in (one.ap, one.ap50, one.ap75, one.ar))
+        + (f"<td>{one.delta_ap.delta:+.3f} ({one.delta_ap.low:+.3f} to {one.delta_ap.high:+.3f})</td>" if one.delta_ap else "<td></td>")
+        + f"<td>{one.oks:.3f}</td><td>{one.people}</td></tr>"
+        for one in reports
+    )
+    parts = "".join(
+        f"<tr><td>{html.escape(part)}</td>" + "".join(f"<td>{_number(one.parts[part])}</td>" for one in reports) + "</tr>"
+        for part in manifest.skeleton.parts
+    )
+    pictures = "".join(_worst(one, found, paths, manifest, first) for one in reports[1:])
+    names = "".join(f"<th>{html.escape(one.precision)}</th>" for one in reports)
+    return (
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{html.escape(title)}</title><style>"
+        "body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}"
+        "table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .8em;border-bottom:1px solid #ccc;text-align:right}"
+        "td:first-child,th:first-child{text-align:left}img{max-width:49%;margin-right:.5%}figure{margin:1.5em 0}</style>"
+        f"<h1>{html.escape(title)}</h1><p>{len(paths)} photographs. ΔAP is to {html.escape(first)}, with the interval that holds 95 % of "
+        f"{RESAMPLES} paired resamples of the photographs. OKS agreement: how far the people are those of {html.escape(first)}; it needs no "
+        "annotation.</p><table><tr><th>precision</th><th>AP</th><th>AP50</th><th>AP75</th><th>AR</th><th>ΔAP</th><th>OKS agreement</th>"
+        f"<th>people</th></tr>{rows}</table><h2>Each part's similarity to {html.escape(first)}</h2>"
+        f"<table><tr><th>part</th>{names}</tr>{parts}</table>{pictures}</html>\n"
+    )
+
+
+def _worst(report: PrecisionReport, found: Mapping[str, Sequence[People]], paths: Sequence[Path], manifest: Manifest, first: str) -> str:
+    """The photographs that changed most, side by side."""
+    if not report.worst:
+        return f"<h2>{html.escape(report.precision)}</h2><p>Every photograph gives the same people as {html.escape(first)}.</p>"
+    places = {path.name: index for index, path in enumerate(paths)}
+    figures = []
+    for name, oks in report.worst:
+        index = places[name]
+        frame = read_photograph(paths[index])
+        images = "".join(_picture(frame, found[which][index], manifest, f"{which}: {name}") for which in (first, report.precision))
+        figures.append(f"<figure>{images}<figcaption>{html.escape(name)}, agreement {oks:.2f}</figcaption></figure>")
+    return f"<h2>Worst photographs: {html.escape(first)} and {html.escape(report.precision)}</h2>{''.join(figures)}"
+
+
+def _picture(frame: NDArray[np.uint8], people: People, manifest: Manifest, alt: str) -> str:
+    """A photograph with its people as an img element that holds a JPEG."""
+    import cv2
+
+    from posetrt.runtime.sinks.draw import draw_people
+
+    box = letterbox_for((frame.shape[1], frame.shape[0]), manifest.input.size_wh)
+    drawn = draw_people(Result(Frame(frame, alt, 0, 0.0), people, manifest, box))
+    height = max(1, round(drawn.shape[0] * _PICTURE_WIDTH / drawn.shape[1]))
+    _, data = cv2.imencode(
+        ".jpg", cv2.resize(drawn, (_PICTURE_WIDTH, height), interpolation=cv2.INTER_AREA), [cv2.IMWRITE_JPEG_QUALITY, 80]
+    )
+    return f"<img alt='{html.escape(alt, quote=True)}' src='data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}'>"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

@@ -1,0 +1,183 @@
+"""A pycuda.driver that runs what is queued as late as it may: only when somebody waits for it.
+
+So a buffer that is written again before its copy has run, a missing wait between streams, or memory that is freed while
+it is in use gives wrong numbers or an error here, as it would at some time on a GPU. Every call is recorded.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+class Error(Exception):
+    """As pycuda.driver.Error: begins with the call that failed."""
+
+
+class Cuda:
+    """The state behind the module: memory by address, calls in order, the stack of contexts."""
+
+    def __init__(self, *, integrated: bool = False, memory: int = 1 << 30) -> None:
+        self.calls: list[str] = []
+        self.memory: dict[int, np.ndarray[Any, Any]] = {}
+        self.fail_at: dict[str, str] = {}
+        self.current = 0
+        self.free = memory
+        self.streams: dict[int, Any] = {}
+        self._next = 0x1000
+
+    def call(self, name: str, *, inside: bool = True) -> None:
+        """Record a call; fail where a test asks for it, or where no context is current."""
+        self.calls.append(name)
+        if inside and self.current <= 0:
+            raise Error(f"{name} failed: invalid device context")
+        if name in self.fail_at:
+            raise Error(f"{name} failed: {self.fail_at[name]}")
+
+    def address(self, data: np.ndarray[Any, Any]) -> int:
+        """Put an array into device memory."""
+        self._next += 0x100000
+        self.memory[self._next] = data
+        return self._next
+
+    def at(self, address: int) -> np.ndarray[Any, Any]:
+        """What stands at an address; an error where it was freed."""
+        if address not in self.memory:
+            raise AssertionError(f"memory at {address:#x} is used after it was freed")
+        return self.memory[address]
+
+
+def module(cuda: Cuda) -> Any:
+    """The module pycuda.driver on that state."""
+    driver: Any = types.ModuleType("pycuda.driver")
+
+    class Context:
+        def push(self) -> None:
+            cuda.current += 1
+
+        @staticmethod
+        def pop() -> None:
+            cuda.current -= 1
+
+        def detach(self) -> None:
+            cuda.calls.append("detach")
+
+    class Device:
+        def __init__(self, index: int) -> None:
+            self.index = index
+
+        def retain_primary_context(self) -> Context:
+            cuda.call("cuDevicePrimaryCtxRetain", inside=False)
+            return Context()
+
+    class Stream:
+        def __init__(self) -> None:
+            cuda.call("cuStreamCreate")
+            self.queue: list[Callable[[], None]] = []
+            self.handle = len(cuda.streams) + 1
+            cuda.streams[self.handle] = self
+
+        def run(self, until: int | None = None) -> None:
+            count = len(self.queue) if until is None else until
+            work, self.queue[:count] = self.queue[:count], [_nothing] * count
+            for one in work:
+                one()
+
+        def synchronize(self) -> None:
+            cuda.call("cuStreamSynchronize")
+            self.run()
+
+        def wait_for_event(self, event: Event) -> None:
+            cuda.call("cuStreamWaitEvent")
+            stream, mark = event.stream, event.mark
+            self.queue.append(lambda: stream.run(mark) if stream is not None else None)
+
+    class Event:
+        def __init__(self, flags: int = 0) -> None:
+            cuda.call("cuEventCreate")
+            self.stream: Stream | None = None
+            self.mark = 0
+
+        def record(self, stream: Stream) -> None:
+            cuda.call("cuEventRecord")
+            self.stream, self.mark = stream, len(stream.queue)
+
+        def synchronize(self) -> None:
+            cuda.call("cuEventSynchronize")
+            if self.stream is not None:
+                self.stream.run(self.mark)
+
+        def time_till(self, other: Event) -> float:
+            return 1.5
+
+    class Allocation:
+        def __init__(self, data: np.ndarray[Any, Any]) -> None:
+            self.address = cuda.address(data)
+
+        def __int__(self) -> int:
+            return self.address
+
+        def free(self) -> None:
+            cuda.call("cuMemFree")
+            del cuda.memory[self.address]
+
+    class Pinned:
+        """What `array.base` is of a page-locked array."""
+
+        def __init__(self, data: np.ndarray[Any, Any]) -> None:
+            self.data = data
+            self.address: int | None = None
+            self.__array_interface__ = data.__array_interface__
+
+        def get_device_pointer(self) -> int:
+            cuda.call("cuMemHostGetDevicePointer")
+            self.address = cuda.address(self.data)
+            return self.address
+
+        def free(self) -> None:
+            cuda.call("cuMemFreeHost")
+            if self.address is not None:
+                del cuda.memory[self.address]
+
+    def pagelocked_empty(elements: int, dtype: Any, mem_flags: int = 0) -> Any:
+        cuda.call("cuMemHostAlloc")
+        return np.asarray(Pinned(np.zeros(elements, dtype)))
+
+    def mem_alloc(size: int) -> Allocation:
+        cuda.call("cuMemAlloc")
+        if size > cuda.free:
+            raise Error("cuMemAlloc failed: out of memory")
+        return Allocation(np.zeros(size, np.uint8))
+
+    def memcpy_htod_async(address: int, host: np.ndarray[Any, Any], stream: Stream) -> None:
+        cuda.call("cuMemcpyHtoDAsync")
+
+        def copy() -> None:
+            cuda.at(address)[: host.nbytes] = host.view(np.uint8)
+
+        stream.queue.append(copy)
+
+    def memcpy_dtoh_async(host: np.ndarray[Any, Any], address: int, stream: Stream) -> None:
+        cuda.call("cuMemcpyDtoHAsync")
+
+        def copy() -> None:
+            host.view(np.uint8)[:] = cuda.at(address)[: host.nbytes]
+
+        stream.queue.append(copy)
+
+    driver.Error = Error
+    driver.Device, driver.Stream, driver.Event = Device, Stream, Event
+    driver.event_flags = types.SimpleNamespace(DEFAULT=0, DISABLE_TIMING=2)
+    driver.host_alloc_flags = types.SimpleNamespace(DEVICEMAP=2)
+    driver.init = lambda: cuda.call("cuInit", inside=False)
+    driver.pagelocked_empty, driver.mem_alloc = pagelocked_empty, mem_alloc
+    driver.memcpy_htod_async, driver.memcpy_dtoh_async = memcpy_htod_async, memcpy_dtoh_async
+    driver.mem_get_info = lambda: (cuda.free, cuda.free)
+    return driver
+
+
+def _nothing() -> None:
+    """Stands for work that has been done."""

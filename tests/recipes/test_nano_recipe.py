@@ -1,0 +1,123 @@
+"""The recipe of nano: the same seed gives the same run, missing data is named, and what is exported is what was trained."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from posetrt.calib.scenes import draw_scene
+from posetrt.calib.targets import draw_targets
+from posetrt.runtime.skeleton import load_skeleton
+
+RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "nano"
+
+
+@pytest.fixture(autouse=True)
+def recipe_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its modules import each other by bare names, as a script's do."""
+    monkeypatch.syspath_prepend(str(RECIPE))
+
+
+def _tiny_canvases(hints: bool) -> Any:
+    from batches import Canvases
+
+    skeleton = load_skeleton("coco18")
+    images, maps = [], []
+    for seed in range(4):
+        scene = draw_scene(seed, (128, 128), people=2)
+        targets = draw_targets(scene.keypoints, skeleton, (128, 128), sigma=9.0)
+        images.append(scene.image)
+        maps.append(np.round(np.concatenate([targets.heatmaps, targets.pafs]) * 120))
+    inner = np.random.default_rng(0).integers(-60, 60, (4, 32, 16, 16)).astype(np.int8) if hints else None
+    return Canvases(np.stack(images), np.stack(maps).astype(np.int8), inner)
+
+
+def test_a_mirrored_batch_has_the_maps_of_the_mirrored_scene():
+    """The reference is the paper's targets, drawn for the mirrored people."""
+    from batches import mirrored_channels
+
+    skeleton = load_skeleton("coco18")
+    scene = draw_scene(2, (160, 128), people=2)
+    targets = draw_targets(scene.keypoints, skeleton, (160, 128))
+    mirrored = scene.keypoints[:, list(skeleton.mirror)].copy()
+    mirrored[..., 0] = np.where(mirrored[..., 2] > 0, 159 - mirrored[..., 0], 0)
+    expected = draw_targets(mirrored, skeleton, (160, 128))
+    source, sign = mirrored_channels(skeleton)
+    maps = np.concatenate([targets.heatmaps, targets.pafs])
+    np.testing.assert_allclose(maps[source, :, ::-1] * sign[:, None, None], np.concatenate([expected.heatmaps, expected.pafs]), atol=1e-4)
+
+
+def test_a_recipe_without_its_data_says_what_to_put_where(tmp_path):
+    pytest.importorskip("torch")
+    run = subprocess.run(
+        [sys.executable, str(RECIPE / "train.py"), "--data", str(tmp_path), "--store", str(tmp_path / "store")],
+        capture_output=True, text=True, env={"PYTHONPATH": str(RECIPE.parents[1] / "src"), "PATH": ""}, check=False,
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert "Leeds Sports Pose" in run.stderr
+    assert str(tmp_path / "lspet") in run.stderr
+    assert "Traceback" not in run.stderr
+    from photographs import MissingData, teacher_path
+
+    with pytest.raises(MissingData, match=r"expected the teacher at .*hpe0001.*Put it there"):
+        teacher_path(tmp_path)
+
+
+def test_the_split_keeps_its_parts_apart(tmp_path):
+    from photographs import split_photographs
+
+    (tmp_path / "lspet").mkdir()
+    for index in range(720):
+        (tmp_path / "lspet" / f"im{index:05d}.jpg").touch()
+    split = split_photographs(tmp_path)
+    assert [len(split.held_out), len(split.calibration), len(split.train)] == [500, 200, 20]
+    assert len({*split.held_out, *split.calibration, *split.train}) == 720
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_loss_curve_twice():
+    torch = pytest.importorskip("torch")
+    from train import Stage, new_run, train_stage
+
+    stage = Stage(steps=50, crop=64, batch=4, rate=(2e-3, 1e-3), drawn=0.25, photographs=0, scenes=0, hint=1.0)
+    curves = []
+    for _ in range(2):
+        torch.manual_seed(int.from_bytes(b"another", "little") % 2**31)  # what ran before must not matter
+        run = new_run()
+        losses = list(train_stage(run, stage, 0, _tiny_canvases(True), _tiny_canvases(False), load_skeleton("coco18"), run.net))
+        curves.append(np.array([loss for _, *loss in losses]))
+    assert curves[0].shape == (50, 3)
+    np.testing.assert_allclose(curves[0], curves[1], rtol=5e-5)
+    assert curves[0][-5:, 0].mean() < 0.9 * curves[0][:5, 0].mean()
+
+
+def test_what_is_exported_computes_what_was_trained(tmp_path):
+    torch = pytest.importorskip("torch")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from network import Nano
+    from to_npz import exported_weights
+
+    from posetrt.export.from_weights import model_from_weights
+    from posetrt.export.zoo import find_network
+
+    torch.manual_seed(1)
+    net = Nano().eval()
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+    np.savez(tmp_path / "nano.npz", **exported_weights(net.state_dict(), 1.5))
+    model, _ = model_from_weights(find_network("nano"), tmp_path / "nano.npz", size_wh=(96, 64))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    inputs = np.random.default_rng(0).normal(0, 0.3, (1, 3, 64, 96)).astype(np.float32)
+    heatmaps, pafs = session.run(["heatmaps", "pafs"], {"image": inputs})
+    with torch.no_grad():
+        expected = net(torch.from_numpy(inputs))[1][0].numpy() * 1.5
+    assert np.abs(expected).max() > 0.01
+    np.testing.assert_allclose(np.concatenate([heatmaps[0], pafs[0]]), expected, atol=2e-5)
