@@ -56,9 +56,9 @@ def test_the_layer_with_the_outlier_costs_most(hard_folder: ModelFolder, shared_
 def test_sensitivity_names_the_layer_first_and_repairs_it(hard_folder: ModelFolder, shared_data: Path) -> None:
     photographs = sorted((shared_data / "lspet").iterdir())
     manifest = hard_folder.manifest()
-    made = calibrate(hard_folder, photographs[:24], method="minmax")
+    made = calibrate(hard_folder, photographs[:12], method="minmax")
     annotated = coco_photos(shared_data / "person_keypoints.json", shared_data / "images")
-    calibration = fit_budget(hard_folder, made, photographs[100:116])
+    calibration = fit_budget(hard_folder, made, photographs[100:108])
     assert calibration.sensitivity is not None
     assert calibration.sensitivity["layers"][0]["name"] == BROKEN
     assert BROKEN in calibration.kept_float
@@ -73,7 +73,7 @@ def test_sensitivity_names_the_layer_first_and_repairs_it(hard_folder: ModelFold
         return _score_by(annotated, judge)(judge.people(runner(onnx.load(str(path)), manifest)))
 
     float_ap, repaired = ap(hard_folder.onnx), ap(hard_folder.variant("int8-ort"))
-    calibrate(hard_folder, photographs[:24], method="minmax")
+    calibrate(hard_folder, photographs[:12], method="minmax")
     plain = ap(hard_folder.variant("int8-ort"))
     print(json.dumps({"float": float_ap, "plain minmax": plain, "repaired": repaired}))
     assert plain < float_ap / 2
