@@ -17,6 +17,7 @@ from posetrt.calib.graph import load_graph
 from posetrt.calib.judge import Judge, runner
 from posetrt.calib.selection import k_center, select
 from posetrt.calib.sensitivity import layer_costs
+from posetrt.cli import main
 from posetrt.runtime.folder import ModelFolder
 
 BROKEN = "conv5_3_CPM_L1/WithoutBiases"
@@ -103,3 +104,37 @@ def test_selection_prefers_what_differs_and_passes_broken_files(small_folder: Mo
     assert len(chosen) == 3
     assert blank in chosen, "the one picture that is unlike the others"
     assert chosen == select(small_folder, images, 3)
+
+
+def test_the_command_prints_each_layers_cost_and_every_output_honours_the_choice(
+    small_folder: ModelFolder, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "calibrate",
+        str(small_folder.path),
+        "--images",
+        str(pictures[0].parent),
+        "--sensitivity",
+        "--judge",
+        "4",
+        "--budget-oks",
+        "1",
+    ]
+    assert main([*command, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    found = printed["sensitivity"]
+    assert printed["images"]["count"] == 8, "four of the twelve judge and calibrate nothing"
+    assert {layer["name"] for layer in found["layers"]} == {layer.name for layer in load_graph(small_folder.onnx).layers}
+    costs = [layer["oks_cost"] for layer in found["layers"]]
+    assert costs == sorted(costs, reverse=True)
+    assert found["met"] == (min(found["chosen"].values()) >= 0.99)
+    calibration = folder_calibration(small_folder)
+    assert list(calibration.kept_float) == printed["kept_float"]
+    for variant in ("int8-ort", "int8-trt", "int8-trt-fp16"):
+        nodes = {node.name: node for node in onnx.load(str(small_folder.checked_variant(variant))).graph.node}
+        for name in calibration.kept_float:
+            assert "dequantized" not in nodes[name].input[0]
+    assert main(command) == 0
+    assert "layout:" in capsys.readouterr().out
+    assert main([*command, "--budget-ap", "0.5"]) == 2
+    assert main([*command, "--coco", "absent.json"]) == 2
