@@ -231,13 +231,13 @@ def video(bundle: Path, contents: dict[str, Any], backend: str) -> dict[str, Any
             continue
         precision = "int8" if "int8" in entry["precisions"] else entry["precisions"][-1]
         with Pose(open_engine(bundle / "models" / name, precision, backend)) as pose:
-            stats = pipeline.run(pose, open_source(bundle / contents["video"]), [])
+            stats = pipeline.run(pose, [open_source(bundle / contents["video"])], [])
         found["models"][f"{name} {precision}"] = {
             "frames": stats.frames,
             "people": stats.people,
             "fps": stats.fps,
-            "network_ms": 1000 * stats.network_s / max(stats.frames, 1),
-            "parse_ms": 1000 * stats.parse_s / max(stats.frames, 1),
+            "network_ms": 1000 * stats.stages["network"].busy_s / max(stats.frames, 1),
+            "parse_ms": 1000 * stats.stages["parser"].busy_s / max(stats.frames, 1),
         }
         found["passed"] &= stats.frames > 0
     return found

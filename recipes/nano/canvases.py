@@ -102,7 +102,7 @@ def principal_basis(features: NDArray[np.float32]) -> tuple[NDArray[np.float32],
     return mean.astype(np.float32), (vectors[:, order] / np.sqrt(values[order])).T.astype(np.float32)
 
 
-def make_chunk(photographs: Sequence[Path], teacher: Teacher, chunk: int, store: Path, seed: int) -> Path:
+def label_chunk(photographs: Sequence[Path], teacher: Teacher, chunk: int, store: Path, seed: int) -> Path:
     """Compose, label and store `CHUNK` canvases; a chunk that is there already is kept.
 
     Stored in `store`/NNN.npz: images (n, 320, 320, 3) uint8; maps (n, 57, 40, 40) int8, times MAP_SCALE; hints (n, 32, 40, 40)
@@ -111,6 +111,7 @@ def make_chunk(photographs: Sequence[Path], teacher: Teacher, chunk: int, store:
     target = store / f"{chunk:03d}.npz"
     if target.is_file():
         return target
+    store.mkdir(parents=True, exist_ok=True)
     images = np.empty((CHUNK, CANVAS, CANVAS, 3), np.uint8)
     maps = np.empty((CHUNK, MAPS, CELLS, CELLS), np.int8)
     hints = np.empty((CHUNK, HINTS, CELLS, CELLS), np.int8)

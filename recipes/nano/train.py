@@ -18,13 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 from batches import Canvases, draw_batch, load_canvases
+from canvases import Teacher, label_chunk
+from drawings import draw_chunk
 from network import HEATMAPS, Nano
-from photographs import teacher_path
+from photographs import split_photographs, teacher_path
 from torch import Tensor
 
 from posetrt.runtime.skeleton import Skeleton, load_skeleton
 
 SEED = 20161123
+CANVAS_SEED = 1
 EMA = 0.998
 
 
@@ -51,7 +54,7 @@ class Stage:
     hint: float
 
 
-STAGES = (Stage(steps=1500, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.0, photographs=5, scenes=0, hint=1.0),)
+STAGES = (Stage(steps=1500, crop=160, batch=12, rate=(2.5e-3, 2.5e-3), drawn=0.0, photographs=5, scenes=0, hint=1.0),)
 WARM_UP = 150
 
 
@@ -109,15 +112,13 @@ class Run:
         self.step = stored["step"]
 
 
-def new_run(teacher: Path | None) -> Run:
-    """Fresh weights by the fixed seed, and the stem from the teacher's ONNX file (None: fresh as well, for tests)."""
+def new_run() -> Run:
+    """Fresh random weights by the fixed seed."""
     torch.manual_seed(SEED)
     net, smooth = Nano().to(memory_format=torch.channels_last), Nano().to(memory_format=torch.channels_last)
-    if teacher is not None:
-        net.stem.take(teacher)
     smooth.load_state_dict(net.state_dict())
-    decayed = [weight for weight in net.parameters() if weight.ndim > 1 and weight.requires_grad]
-    others = [weight for weight in net.parameters() if weight.ndim <= 1 and weight.requires_grad]
+    decayed = [weight for weight in net.parameters() if weight.ndim > 1]
+    others = [weight for weight in net.parameters() if weight.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
     return Run(net, smooth, torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99)))
 
@@ -169,21 +170,22 @@ def train_stage(
             yield run.step, float(loss_second.detach()), float(loss_first.detach()), float(loss_hint.detach())
 
 
-def chunks(folder: Path, count: int, how: str) -> list[Path]:
-    """The first `count` chunks of a folder.
+def prepared(stage: Stage, data: Path, store: Path) -> tuple[Canvases, Canvases | None]:
+    """The canvases of a stage, from `store` and `store`/scenes; those that are not there yet are made first.
 
     Raises:
-        SystemExit: some are missing; says how to make them.
+        MissingData: the photographs or the teacher are needed and not there; says what to put where.
     """
-    paths = [folder / f"{index:03d}.npz" for index in range(count)]
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing:
-        raise SystemExit(f"{folder} lacks {', '.join(missing[:4])}{' …' if len(missing) > 4 else ''}; make them with: {how}")
-    return paths
+    photographs = [store / f"{index:03d}.npz" for index in range(stage.photographs)]
+    if not all(path.is_file() for path in photographs):
+        train, teacher = split_photographs(data).train, Teacher(teacher_path(data))
+        photographs = [label_chunk(train, teacher, index, store, CANVAS_SEED) for index in range(stage.photographs)]
+    scenes = [draw_chunk(index, store / "scenes") for index in range(stage.scenes)]
+    return load_canvases(photographs), load_canvases(scenes) if scenes else None
 
 
 def main() -> None:
-    """Run the stages, with a checkpoint every 100 steps and at SIGTERM."""
+    """Make what is missing of the data and run the stages, with a checkpoint every 100 steps and at SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--store", type=Path, required=True, help="folder of photographs/, scenes/ and the run's checkpoints")
@@ -192,7 +194,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     skeleton = load_skeleton("coco18")
-    run = new_run(teacher_path(arguments.data))
+    run = new_run()
     checkpoint = arguments.store / "run.pt"
     if checkpoint.is_file():
         run.load(checkpoint)
@@ -205,10 +207,7 @@ def main() -> None:
         rows = csv.writer(log)
         for stage in STAGES:
             if run.step < first + stage.steps:
-                photographs = load_canvases(chunks(arguments.store, stage.photographs, "python recipes/nano/label.py"))
-                scenes = (
-                    load_canvases(chunks(arguments.store / "scenes", stage.scenes, "python recipes/nano/draw.py")) if stage.scenes else None
-                )
+                photographs, scenes = prepared(stage, arguments.data, arguments.store)
                 started, recent = time.perf_counter(), []
                 for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, forward):
                     recent.append(losses)
@@ -225,7 +224,7 @@ def main() -> None:
                         started, recent = time.perf_counter(), []
                     if step % 100 == 0 or stopping:
                         run.save(checkpoint)
-                    if step % 500 == 0:
+                    if step % 250 == 0:
                         run.save(arguments.store / f"step{step:06d}.pt")
                     if stopping:
                         print(f"stopped at step {step}, process {os.getpid()}", file=sys.stderr)
