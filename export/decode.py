@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from posetrt.export.graph_ops import GraphOps, Value, axes
+from posetrt.runtime.pairs import MARGIN, SHORT, SHORT_WEIGHT
 from posetrt.runtime.parser import ParserSettings
 from posetrt.runtime.peaks import FLOOR
 from posetrt.runtime.skeleton import Skeleton
@@ -16,8 +17,8 @@ _INFINITE = 3.4e38  # a map's value at or above it is no value
 _SMALL = 1e-6  # keeps divisors off 0
 _FLOAT, _INT64 = 1, 7  # onnx.TensorProto
 _TO_THE_END = 2**31 - 1
-_BEFORE = ((-1, -1), (-1, 0), (-1, 1), (0, -1))  # neighbours that a peak may equal, as row and column
-_AFTER = ((0, 1), (1, -1), (1, 0), (1, 1))  # those that it must exceed
+_BEFORE = ((-1, -1), (-1, 0), (-1, 1), (0, -1))  # neighbours that a peak must exceed, as row and column
+_AFTER = ((0, 1), (1, -1), (1, 0), (1, 1))  # those that it may equal
 
 Peaks = tuple[str, str, str]
 
@@ -43,7 +44,11 @@ def find_peaks(ops: GraphOps, heatmaps: str, parts: int, size: tuple[Value, Valu
 
     before, after = (ops("Max", *(neighbour(*step) for step in steps)) for steps in (_BEFORE, _AFTER))
     found = ops("And", ops("Greater", maps, settings.peak_threshold), ops("Less", maps, _INFINITE))
-    found = ops("And", found, ops("And", ops("GreaterOrEqual", maps, before), ops("Greater", maps, after)))
+    found = ops("And", found, ops("And", ops("Greater", maps, before), ops("GreaterOrEqual", maps, after)))
+    # A map with more peaks than that is noisy, and its peaks must be higher.
+    count = ops("ReduceSum", ops("Cast", found, to=_FLOAT), axes(2, 3), keepdims=1)
+    least = ops("Where", ops("Greater", count, float(settings.noisy_from)), settings.noisy_threshold, 0.0)
+    found = ops("And", found, ops("Greater", maps, least))
     flat = ops("Reshape", ops("Where", found, maps, 0.0), axes(0, parts, -1))
     score, cell = ops.several("TopK", 2, flat, axes(slots), axis=2, largest=1, sorted=1)
 
@@ -118,34 +123,45 @@ def score_pairs(
     threshold = settings.peak_threshold
     usable = ops("And", ops("Greater", score, threshold), ops("Greater", score_end, threshold))
 
-    # The middle is read as well: where it does not point along the way, the pair is dropped, as the parser does.
-    way = np.append(np.linspace(0, 1, samples, dtype=np.float32), np.float32(0.5))
+    # Beside the samples, the nine cells about the middle: the fifth is the middle itself, and short limbs take the best of all.
+    way = np.append(np.linspace(MARGIN, 1 - MARGIN, samples), np.full(9, 0.5)).astype(np.float32)
+    beside = {"x": np.tile([-1, 0, 1], 3), "y": np.repeat([-1, 0, 1], 3)}
     tensors = {"x": x, "y": y, "dx": dx, "dy": dy, "length": ops("Max", length, _SMALL)}
     wide = {name: ops("Unsqueeze", tensor, axes(4)) for name, tensor in tensors.items()}
 
-    def cells(start: str, step: str, count: Value) -> str:
-        """The row or column in which each sample lies, (N, C, K, K, samples + 1)."""
-        place = ops("Floor", ops("Add", ops("Add", wide[start], ops("Mul", wide[step], way)), 0.5))
-        return ops("Min", ops("Max", place, 0.0), ops("Sub", count, 1.0) if isinstance(count, str) else float(count) - 1.0)
+    def cells(axis: str, count: Value) -> str:
+        """The row or column in which each sample lies, (N, C, K, K, samples + 9)."""
+        place = ops("Floor", ops("Add", ops("Add", wide[axis], 0.5), ops("Mul", wide[f"d{axis}"], way)))
+        moved = ops("Add", place, np.append(np.zeros(samples), beside[axis]).astype(np.float32))
+        return ops("Min", ops("Max", moved, 0.0), ops("Sub", count, 1.0) if isinstance(count, str) else float(count) - 1.0)
 
     height, width = size
-    places = ops("Add", ops("Mul", cells("y", "dy", height), width), cells("x", "dx", width))
+    places = ops("Add", ops("Mul", cells("y", height), width), cells("x", width))
     places = ops("Cast", ops("Reshape", places, axes(0, limbs, -1)), to=_INT64)
 
-    def along(axis: int, step: str) -> str:
+    def along(component: int, step: str) -> str:
         """One component of the PAF along the way."""
-        channels = axes(*(pair[axis] for pair in skeleton.paf_channels))
+        channels = axes(*(pair[component] for pair in skeleton.paf_channels))
         flat = ops("Reshape", ops("Gather", pafs, channels, axis=1), axes(0, limbs, -1))
-        read = ops("Reshape", ops("GatherElements", flat, places, axis=2), axes(0, limbs, slots, slots, samples + 1))
+        read = ops("Reshape", ops("GatherElements", flat, places, axis=2), axes(0, limbs, slots, slots, samples + 9))
         return ops("Mul", read, ops("Div", wide[step], wide["length"]))
 
     both = ops("Add", along(0, "dx"), along(1, "dy"))
-    field, middle = ops("Slice", both, axes(0), axes(samples), axes(4)), ops("Gather", both, np.array(samples, np.int64), axis=4)
+    field, nine = (ops("Slice", both, axes(start), axes(_TO_THE_END if start else samples), axes(4)) for start in (0, samples))
+    middle = ops("Gather", nine, np.array(4, np.int64), axis=4)
     mean = ops("Div", ops("ReduceSum", field, axes(4), keepdims=0), float(samples))
-    agree = settings.pair_threshold
-    number = ops("ReduceSum", ops("Cast", ops("Greater", field, agree), to=_FLOAT), axes(4), keepdims=0)
-    # Counts are whole numbers: half a sample less keeps the comparison off rounding.
-    enough = ops("Greater", number, float(np.ceil(settings.pair_share * samples - 1e-6)) - 0.5)
-    good = ops("And", ops("And", usable, enough), ops("Greater", middle, agree))
-    good = ops("And", good, ops("And", ops("Greater", mean, settings.pair_score), ops("Less", mean, _INFINITE)))
-    return ops("Where", good, mean, 0.0)
+    number = ops("ReduceSum", ops("Cast", ops("Greater", field, settings.pair_threshold), to=_FLOAT), axes(4), keepdims=0)
+    enough = ops("Greater", number, (settings.pair_share - 1e-3) * samples)
+    agrees = ops("And", enough, ops("And", ops("Greater", middle, settings.middle_threshold), ops("Less", middle, _INFINITE)))
+    best = ops("Mul", _largest(ops, nine), float(SHORT_WEIGHT))
+    short = ops("Less", length, float(SHORT))
+    score = ops("Where", short, best, mean)
+    agrees = ops("Or", ops("And", short, ops("Greater", best, settings.middle_threshold)), ops("And", ops("Not", short), agrees))
+    good = ops("And", ops("And", usable, ops("Greater", length, 0.0)), agrees)
+    good = ops("And", good, ops("And", ops("Greater", score, settings.pair_score), ops("Less", score, _INFINITE)))
+    return ops("Where", good, score, 0.0)
+
+
+def _largest(ops: GraphOps, nine: str) -> str:
+    """Maximum over the last of five axes, of nine cells. ReduceMax takes its axes in another way from opset 18 on; Max does not."""
+    return ops("Max", *(ops("Gather", nine, np.array(index, np.int64), axis=4) for index in range(9)))

@@ -13,9 +13,9 @@ from posetrt.runtime.peaks import Peaks
 from posetrt.runtime.skeleton import Skeleton
 
 _HALF = np.float32(0.5)
-_MARGIN = 0.15
-_SHORT = np.float32(1)
-_SHORT_WEIGHT = np.float32(0.75)
+MARGIN = 0.15
+SHORT = np.float32(1)
+SHORT_WEIGHT = np.float32(0.75)
 _BESIDE = np.array([[-1], [0], [1]])
 
 
@@ -55,7 +55,7 @@ class PairScorer:
         limbs = np.array(skeleton.limbs, np.int64).reshape(-1, 2)
         self._first, self._second = np.ascontiguousarray(limbs.T)
         self._channels = np.array(skeleton.paf_channels, np.int64).reshape(-1, 2).T[:, :, None]
-        self._way = np.linspace(_MARGIN, 1 - _MARGIN, samples, dtype=np.float32)[:, None]
+        self._way = np.linspace(MARGIN, 1 - MARGIN, samples, dtype=np.float32)[:, None]
         self._mean = np.full(samples, 1 / samples, np.float32)
         self._middle, self._agree, self._share = np.float32(middle), np.float32(agree), np.float32(share - 1e-3)
         self._rooms: dict[str, NDArray[Any]] = {}
@@ -83,7 +83,7 @@ class PairScorer:
         field = flat.take((rows * width + columns) + base[:, None, :, 0].take(limb, axis=2), mode="clip") * (way / length)[:, None]
         field = field[0] + field[1]
         score, agreeing = self._mean @ field, self._mean @ (field > self._agree)
-        short = (length < _SHORT).nonzero()[0]
+        short = (length < SHORT).nonzero()[0]
         if len(short):
             middle = (start.reshape(2, -1) + _HALF).take(node.take(short), axis=1) + _HALF * way.take(short, axis=1)
             unit = way.take(short, axis=1) / length.take(short)
@@ -111,7 +111,7 @@ class PairScorer:
         rows = np.clip(row + _BESIDE, 0, height - 1)
         cells = (rows[:, None] * width + columns).reshape(9, -1)
         field = flat.take(cells + base[:, None], mode="clip") * unit[:, None]
-        best: NDArray[np.float32] = _SHORT_WEIGHT * (field[0] + field[1]).max(axis=0)
+        best: NDArray[np.float32] = SHORT_WEIGHT * (field[0] + field[1]).max(axis=0)
         return best
 
     def _middles_agree(
@@ -142,7 +142,7 @@ class PairScorer:
         length = np.multiply(way[1], way[1], out=middle[1])
         length += square
         length = np.sqrt(length, out=length).ravel()
-        found = (((along > self._middle * length) & (along < np.inf)) | ((length < _SHORT) & (length > 0))).nonzero()[0]
+        found = (((along > self._middle * length) & (along < np.inf)) | ((length < SHORT) & (length > 0))).nonzero()[0]
         if len(found) > self._limit:
             found = found[np.argpartition(-along[found] / length[found], self._limit)[: self._limit]]
         return way.reshape(2, -1), length, found
