@@ -14,6 +14,9 @@ from posetrt.runtime.skeleton import Skeleton
 
 _HALF = np.float32(0.5)
 _MARGIN = 0.15
+_SHORT = np.float32(1)
+_SHORT_WEIGHT = np.float32(0.75)
+_BESIDE = np.array([[-1], [0], [1]])
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class PairScorer:
     """Takes the line integral of every two peaks that a limb could join.
 
     The PAF is read at the cell nearest to each sample. The middle of every pair is read first; where the PAF does not point along the
-    way there, the other samples are not taken.
+    way there, the other samples are not taken. A limb shorter than a cell, as the face of someone far away, is looked for in the nine
+    cells about its middle.
 
     Args:
         skeleton: with PAF channels.
@@ -78,9 +82,37 @@ class PairScorer:
         columns, rows = places.astype(np.int32)
         field = flat.take((rows * width + columns) + base[:, None, :, 0].take(limb, axis=2), mode="clip") * (way / length)[:, None]
         field = field[0] + field[1]
-        score = self._mean @ field
-        good = ((self._mean @ (field > self._agree) > self._share) & (score > self._least) & (score < np.inf)).nonzero()[0]
+        score, agreeing = self._mean @ field, self._mean @ (field > self._agree)
+        short = (length < _SHORT).nonzero()[0]
+        if len(short):
+            middle = (start.reshape(2, -1) + _HALF).take(node.take(short), axis=1) + _HALF * way.take(short, axis=1)
+            unit = way.take(short, axis=1) / length.take(short)
+            score[short] = self._best_beside(flat, pafs.shape[1:], base[:, :, 0].take(limb.take(short), axis=1), middle, unit)
+            agreeing[short] = score.take(short) > self._middle
+        good = ((agreeing > self._share) & (score > self._least) & (score < np.inf)).nonzero()[0]
         return Pairs(limb.take(good), (node - limb * slots).take(good), second.take(good), score.take(good))
+
+    @staticmethod
+    def _best_beside(
+        flat: NDArray[np.float32],
+        shape_hw: tuple[int, ...],
+        base: NDArray[np.int64],
+        middle: NDArray[np.float32],
+        unit: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Score of limbs shorter than a cell, whose PAF may hold none of their own cells: the best of nine about the middle, weighed down.
+
+        Args:
+            base, middle, unit: (2, S): offset of the channels, middle of the limb in cells plus a half, its direction.
+        """
+        height, width = shape_hw
+        column, row = middle.astype(np.int64)
+        columns = np.clip(column + _BESIDE, 0, width - 1)
+        rows = np.clip(row + _BESIDE, 0, height - 1)
+        cells = (rows[:, None] * width + columns).reshape(9, -1)
+        field = flat.take(cells + base[:, None], mode="clip") * unit[:, None]
+        best: NDArray[np.float32] = _SHORT_WEIGHT * (field[0] + field[1]).max(axis=0)
+        return best
 
     def _middles_agree(
         self, flat: NDArray[np.float32], width: int, base: NDArray[np.int64], start: NDArray[np.float32], end: NDArray[np.float32]
@@ -110,7 +142,7 @@ class PairScorer:
         length = np.multiply(way[1], way[1], out=middle[1])
         length += square
         length = np.sqrt(length, out=length).ravel()
-        found = ((along > self._middle * length) & (along < np.inf)).nonzero()[0]
+        found = (((along > self._middle * length) & (along < np.inf)) | ((length < _SHORT) & (length > 0))).nonzero()[0]
         if len(found) > self._limit:
             found = found[np.argpartition(-along[found] / length[found], self._limit)[: self._limit]]
         return way.reshape(2, -1), length, found

@@ -23,7 +23,8 @@ from tests.running import run_onnx
 
 OPERATORS = json.loads((Path(__file__).parent / "tensorrt_operators.json").read_text())
 QUICK = "lightweight-openpose"
-NETWORKS = [name if name == QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names()]
+QUICK_KINDS = ("dynamic, uint8, decoding", "uint8, decoding, fp16")
+CASES = [(QUICK, QUICK_KINDS), *(pytest.param(name, None, marks=pytest.mark.slow, id=name) for name in names())]
 
 
 def random_weights(network: Network, folder: Path) -> Path:
@@ -65,12 +66,13 @@ def variants(network: Network, weights: Path) -> dict[str, tuple[Any, Manifest]]
     return found | {f"{kind}, fp16": (to_fp16(model), manifest) for kind, (model, manifest) in list(found.items())}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_every_graph_of_a_network_is_checked_run_and_built(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "kinds"), CASES)
+def test_every_graph_of_a_network_is_checked_run_and_built(name: str, kinds: tuple[str, ...] | None, tmp_path: Path) -> None:
     network = find_network(name)
     graphs = variants(network, random_weights(network, tmp_path))
     rng = np.random.default_rng(0)
-    for kind, (model, manifest) in graphs.items():
+    for kind in kinds or graphs:
+        model, manifest = graphs[kind]
         onnx.checker.check_model(model, full_check=True)
         assert (model.ir_version, model.opset_import[0].version, len(model.opset_import)) == (8, 17, 1), kind
         used = {node.op_type for node in model.graph.node}
@@ -87,7 +89,7 @@ def test_every_graph_of_a_network_is_checked_run_and_built(name: str, tmp_path: 
         assert len(build_with_rtx(model, profile_of(manifest))) > 100_000, kind
 
 
-@pytest.mark.parametrize("opset", [18, 21])
+@pytest.mark.parametrize("opset", [18, pytest.param(21, marks=pytest.mark.slow)])
 def test_newer_opsets_are_written_as_asked(opset: int, tmp_path: Path) -> None:
     network = find_network(QUICK)
     weights = random_weights(network, tmp_path)
