@@ -59,7 +59,7 @@ def test_sensitivity_names_the_layer_first_and_repairs_it(hard_folder: ModelFold
     manifest = hard_folder.manifest()
     made = calibrate(hard_folder, photographs[:12], method="minmax")
     annotated = coco_photos(shared_data / "person_keypoints.json", shared_data / "images")
-    calibration = fit_budget(hard_folder, made, photographs[100:108])
+    calibration = fit_budget(hard_folder, made, photographs[100:104])
     assert calibration.sensitivity is not None
     assert calibration.sensitivity["layers"][0]["name"] == BROKEN
     assert BROKEN in calibration.kept_float

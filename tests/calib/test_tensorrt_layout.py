@@ -30,7 +30,7 @@ def test_tensorrt_parses_and_builds_the_real_network_in_int8(hpe_folder: ModelFo
 
 @pytest.mark.parametrize(
     ("network", "decode"),
-    [("nano", False), ("nano", True), pytest.param("body25", False, marks=pytest.mark.slow)],
+    [("nano", False), ("nano", True), pytest.param("openpose-body25", False, marks=pytest.mark.slow)],
 )
 def test_tensorrt_parses_and_builds_networks_of_the_zoo_in_int8(network: str, decode: bool, pictures: list[Path], tmp_path: Path) -> None:
     folder = zoo_folder(network, tmp_path / network, size_wh=(128, 96), uint8=decode, decode=decode, photographs=pictures[:3])
