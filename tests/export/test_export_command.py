@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from tests.export.test_tensorrt import random_weights
 
 from posetrt.cli import main
 from posetrt.export.zoo import find_network, names
 from posetrt.runtime.folder import open_folder
+from tests.export.test_tensorrt import random_weights
 
 
 @pytest.fixture(scope="module")

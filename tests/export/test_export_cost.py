@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from tests.caffe_files import caffemodel, layer_table, random_blobs
 
 from posetrt.export.fused import with_decoding, with_uint8_input
 from posetrt.export.normalisation import NORMALISATIONS
 from posetrt.export.onnx_model import model_from_onnx
 from posetrt.runtime.letterbox import letterbox_for, place, to_input
 from posetrt.runtime.parser import PafParser
+from tests.caffe_files import caffemodel, layer_table, random_blobs
 
 pytestmark = pytest.mark.slow
 SIZE = (656, 368)

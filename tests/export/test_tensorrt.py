@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from tests.rtx import SizeRange, build_with_rtx
-from tests.running import run_onnx
 
 from posetrt.export.fp16 import to_fp16
 from posetrt.export.from_weights import model_from_weights
@@ -20,6 +18,8 @@ from posetrt.export.parameters import Parameters
 from posetrt.export.zoo import Network, find_network, names
 from posetrt.runtime.manifest import Manifest
 from posetrt.runtime.skeleton import load_skeleton
+from tests.rtx import SizeRange, build_with_rtx
+from tests.running import run_onnx
 
 OPERATORS = json.loads((Path(__file__).parent / "tensorrt_operators.json").read_text())
 QUICK = "lightweight-openpose"
