@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_model import tiny_folder, tiny_manifest
 
 from posetrt import cli
 from posetrt.runtime.engines import layers, library, tensorrt
 from posetrt.runtime.engines.layers import EngineLayer
 from posetrt.runtime.files import sha256_of
 from posetrt.runtime.sidecar import Sidecar, write_sidecar
+from tests.tiny_model import tiny_folder, tiny_manifest
 
 
 @pytest.fixture
