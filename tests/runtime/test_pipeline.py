@@ -8,12 +8,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from tests.stand_in import Listed, StandIn, frames, stand_in
 
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.pipeline import Options, Pipeline, RunStats, results, run
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sources import Frame, Paced
+from tests.stand_in import Listed, StandIn, frames, stand_in
 
 
 class Kept(Sink):
