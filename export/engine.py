@@ -79,7 +79,7 @@ def build_engine(
     """
     library = library or installed()
     gpu = _gpu(library, wish)
-    device = {"sm": wish.sm, "name": "any"} if gpu is None else preflight.device_entry(gpu, wish.dla)
+    device = {"sm": wish.sm, "name": "any", "dla": None} if gpu is None else preflight.device_entry(gpu, wish.dla)
     log = Log(show)
     logger = logger_for(library.module, log)
     builder = library.module.Builder(logger)

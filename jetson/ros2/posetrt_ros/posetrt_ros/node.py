@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import rclpy
 from hri_msgs.msg import IdsList, NormalizedPointOfInterest2D, Skeleton2D
-from posetrt.runtime.tracker import Tracker
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
@@ -20,6 +19,7 @@ from posetrt.runtime.pose import open_pose
 from posetrt.runtime.sinks.base import Result
 from posetrt.runtime.sinks.draw import draw_people
 from posetrt.runtime.sources import Frame
+from posetrt.runtime.tracker import Tracker
 from posetrt_ros.skeletons import body_name, normalised
 
 # Name, default and description of each parameter; all are read when the node starts.
