@@ -40,20 +40,22 @@ set -euo pipefail
 cd "$(dirname "$0")"
 export CUDA_ROOT="${{CUDA_ROOT:-/usr/local/cuda}}"
 export PATH="$CUDA_ROOT/bin:$PATH"
+find . -name '*.piece00' | while read -r first; do
+    [ -e "${{first%.piece00}}" ] || cat "${{first%00}}"* > "${{first%.piece00}}"
+done
 if [ -d wheels ] && [ ! -x env/bin/python ]; then
-    for first in wheels/*.piece00; do
-        [ -e "$first" ] || continue
-        cat "${{first%00}}"* > "${{first%.piece00}}"
-    done
     python{python} -m venv env
     env/bin/pip install --quiet --no-index --find-links wheels {installed}
-    mkdir -p build
+    mkdir -p build/link
     tar -xzf wheels/pycuda-*.tar.gz -C build
+    # A driver brings libcuda.so.1; to link, its name without the number must be found. Without a driver the toolkit's stub serves.
+    driver=$(ldconfig -p | awk '/libcuda\\.so\\.1 / {{ print $NF; exit }}')
+    [ -z "$driver" ] || ln -sf "$driver" build/link/libcuda.so
+    export LDFLAGS="-L$PWD/build/link -L$CUDA_ROOT/lib64/stubs"
     (
         cd build/pycuda-*
         ../../env/bin/python configure.py --cuda-root="$CUDA_ROOT" --no-cuda-enable-curand
-        # With a driver the real libcuda is found first; without one the toolkit's stub lets it link.
-        LDFLAGS="-L$CUDA_ROOT/lib64/stubs" ../../env/bin/pip install --quiet --no-index --find-links ../../wheels --no-build-isolation .
+        ../../env/bin/pip install --quiet --no-index --find-links ../../wheels --no-build-isolation .
     )
 fi
 python=env/bin/python
@@ -107,6 +109,9 @@ def prepare(
     if timing_size_wh is not None:
         say(f"{TIMING_NETWORK} with random weights")
         folder = timing_folder(bundle / "models" / TIMING_MODEL, timing_size_wh, pictures[:2])
+        for unread in ("int8-ort", "int8-trt"):
+            # Large, and TensorRT takes int8-base or int8-trt-fp16.
+            folder.variant(unread).unlink()
         contents["models"][TIMING_MODEL] = {"timing_only": True, "precisions": _precisions(folder)}
     if video is not None:
         shutil.copyfile(video, bundle / f"video{video.suffix}")
@@ -119,6 +124,8 @@ def prepare(
     write_text(bundle / "verify.sh", INSTALL.format(python=python, installed=packages))
     (bundle / "verify.sh").chmod(0o755)
     write_json(bundle / "bundle.json", contents)
+    for path in sorted(path for path in bundle.rglob("*") if path.is_file() and path.stat().st_size > PIECE_BYTES):
+        split(path)
 
 
 def timing_folder(path: Path, size_wh: tuple[int, int], pictures: Sequence[Path]) -> ModelFolder:
@@ -150,7 +157,7 @@ def write_reference(folder: ModelFolder, pictures: Sequence[Path], target: Path)
 
 
 def carry_wheels(folder: Path, python: str) -> None:
-    """Fetch the packages of a bare machine, in pieces of at most 60 MB.
+    """Fetch the packages of a bare machine.
 
     Raises:
         PosetrtError: pip cannot get one.
@@ -170,9 +177,6 @@ def carry_wheels(folder: Path, python: str) -> None:
     )
     _pip("wheel", "--no-deps", "--wheel-dir", str(folder), *PURE)
     _pip("download", "--no-deps", "--no-binary=pycuda", "--dest", str(folder), "pycuda")
-    for path in sorted(folder.iterdir()):
-        if path.stat().st_size > PIECE_BYTES:
-            split(path)
 
 
 def split(path: Path) -> list[Path]:

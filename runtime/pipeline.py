@@ -200,7 +200,11 @@ class Pipeline:
                     counts.captured += missed
                     self.stats.dropping(number, "late", missed)
                 counts.captured += 1
-                frame = replace(frame, source=number, label=counts.label)
+                name = frame.name
+                if len(self.sources) > 1:
+                    # Two sources may call their frames alike, and files are named by them.
+                    name = counts.label + name.removeprefix(source.label) if name.startswith(source.label) else f"{counts.label}_{name}"
+                frame = replace(frame, name=name, source=number, label=counts.label)
                 try:
                     older = self._captured.put(number, frame)
                 except Closed:

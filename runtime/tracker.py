@@ -1,7 +1,8 @@
 """Stable person ids: people of one frame are matched to those of the frames before by their key points.
 
-The likeness is COCO's object key-point similarity (cocodataset.org, "Keypoint Evaluation") between where a person should be
-now, moving on as before, and where somebody is; a person not seen for a while is kept in mind, with growing tolerance.
+The likeness is COCO's object key-point similarity (cocodataset.org, "Keypoint Evaluation") of two bodies laid over each other,
+times how near somebody is to where the person should be now, moving on as before. People seen in the frame before choose first;
+those who were hidden are kept in mind, and the longer, the less is expected of their place, though never of their shape.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from posetrt.runtime.smoothing import OneEuro
 # COCO's sigma of each of its 17 key points: pycocotools, cocoeval.py.
 _COCO_SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89], np.float32) / 1000
 _OTHER_SIGMA = 0.079
-_LEAST_LIKENESS = 0.12
+_LEAST_LIKENESS = 0.1
+_FADE_S = 0.6
+_NEAR = 0.08
+"""Standard deviation of a person's place from one frame to the next, in body sizes; and below, how it grows a second."""
+_WANDER = 0.9
 _WIDENING = 2.0
 """Between two frames a person moves more than an annotator errs."""
 
@@ -33,7 +38,7 @@ class Tracker:
         usual_fps: the time between two frames where their times do not tell.
     """
 
-    def __init__(self, skeleton: Skeleton, *, bridge_s: float = 1.5, smooth: bool = False, usual_fps: float = 30.0) -> None:
+    def __init__(self, skeleton: Skeleton, *, bridge_s: float = 2.0, smooth: bool = False, usual_fps: float = 30.0) -> None:
         parts = len(skeleton.parts)
         sigmas = np.full(parts, _OTHER_SIGMA, np.float32)
         if skeleton.coco17:
@@ -48,6 +53,7 @@ class Tracker:
         self._ids = np.zeros(0, np.int64)
         self._points = np.zeros((0, parts, 2), np.float32)
         self._known = np.zeros((0, parts), bool)
+        self._sizes = np.zeros(0, np.float32)
         self._speed = np.zeros((0, 2), np.float32)
         self._steps = np.zeros(0, np.int64)
         self._seen_s = np.zeros(0)
@@ -65,14 +71,20 @@ class Tracker:
         step = self._advance(time_s)
         self._keep(self._now_s - self._seen_s <= self._bridge_s + 1e-6)
         points, found = people.keypoints[..., :2], people.keypoints[..., 2] > 0
-        track, person = _matching(self._likeness(points, found))
-        self._move(track, points[person], found[person])
+        sizes = _sizes(points, found)
+        likeness = self._likeness(points, found, sizes)
+        fresh = self._seen_s >= self._now_s - step - 1e-6
+        track, person = _matching(likeness * fresh[:, None])
+        likeness[track], likeness[:, person] = 0, 0
+        hidden, shown = _matching(likeness)
+        track, person = np.concatenate([track, hidden]), np.concatenate([person, shown])
+        self._move(track, points[person], found[person], sizes[person])
         ids = np.full(len(people), -1, np.int64)
         ids[person] = self._ids[track]
         new = np.flatnonzero(ids < 0)
         ids[new] = np.arange(self._next_id, self._next_id + len(new))
         self._next_id += len(new)
-        self._begin(ids[new], points[new], found[new])
+        self._begin(ids[new], points[new], found[new], sizes[new])
         keypoints = people.keypoints
         if self._filter is not None:
             keypoints = self._filter.smooth(ids, keypoints, step, self._ids)
@@ -87,26 +99,38 @@ class Tracker:
 
     def _keep(self, kept: NDArray[np.bool_]) -> None:
         if not kept.all():
-            for name in ("_ids", "_points", "_known", "_speed", "_steps", "_seen_s"):
+            for name in ("_ids", "_points", "_known", "_sizes", "_speed", "_steps", "_seen_s"):
                 setattr(self, name, getattr(self, name)[kept])
 
-    def _likeness(self, points: NDArray[np.float32], found: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """(T, N) float32, 0 to 1: how well each person stands where each track should be."""
-        if not len(self._ids) or not len(points):
-            return np.zeros((len(self._ids), len(points)), np.float32)
+    def _likeness(self, points: NDArray[np.float32], found: NDArray[np.bool_], sizes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(T, N) float32, 0 to 1: how well each person fits each track."""
+        likeness = np.zeros((len(self._ids), len(points)), np.float32)
+        if not likeness.size:
+            return likeness
         gone = (self._now_s - self._seen_s).astype(np.float32)
         # Speed fades: nobody walks on for ever unseen.
-        predicted = self._points + (self._speed * (0.6 * (1 - np.exp(-gone / 0.6)))[:, None])[:, None]
-        area = np.maximum(_areas(self._points, self._known)[:, None], _areas(points, found)[None])
-        area *= (1 + 2 * np.maximum(0, gone - self._usual_s))[:, None] ** 2
-        away = predicted[:, None] - points[None]
-        shared = self._known[:, None] & found[None]
-        alike = np.exp(-np.einsum("tnkd,tnkd->tnk", away, away) / (area[..., None] * self._spread)) * shared
-        count = shared.sum(axis=2)
-        likeness: NDArray[np.float32] = alike.sum(axis=2) / (count + 0.5)
+        predicted = self._points + (self._speed * (_FADE_S * (1 - np.exp(-gone / _FADE_S)))[:, None])[:, None]
+        spread = _NEAR + _WANDER * gone
+        # Only neighbours are compared part by part; most pairs in a crowd are none.
+        centres, middles = _centres(predicted, self._known), _centres(points, found)
+        size = np.maximum(self._sizes[:, None], sizes[None])
+        apart = np.hypot(centres[:, None, 0] - middles[None, :, 0], centres[:, None, 1] - middles[None, :, 1])
+        track, person = np.nonzero(apart < (3 * spread[:, None] + 0.3) * size)
+        if not len(track):
+            return likeness
+        shared = (self._known[track] & found[person]).astype(np.float32)
+        count = np.maximum(shared.sum(axis=1), 1e-6)
+        away = points[person] - predicted[track]
+        away *= shared[..., None]
+        offset = away.sum(axis=1) / count[:, None]
+        away -= offset[:, None]
+        area = size[track, person] ** 2
+        alike = (np.exp(-np.einsum("mkd,mkd->mk", away, away) / (area[:, None] * self._spread)) * shared).sum(axis=1) / (count + 0.5)
+        near = np.exp(-np.einsum("md,md->m", offset, offset) / (2 * area * spread[track] ** 2))
+        likeness[track, person] = alike * near
         return likeness
 
-    def _move(self, track: NDArray[np.int64], points: NDArray[np.float32], found: NDArray[np.bool_]) -> None:
+    def _move(self, track: NDArray[np.int64], points: NDArray[np.float32], found: NDArray[np.bool_], sizes: NDArray[np.float32]) -> None:
         if not len(track):
             return
         shared = (self._known[track] & found)[..., None]
@@ -118,27 +142,35 @@ class Tracker:
         # A part that is hidden moves on with the body.
         self._points[track] = np.where(found[..., None], points, self._points[track] + moved[:, None])
         self._known[track] |= found
+        self._sizes[track] += 0.2 * (sizes - self._sizes[track])
         self._seen_s[track] = self._now_s
 
-    def _begin(self, ids: NDArray[np.int64], points: NDArray[np.float32], found: NDArray[np.bool_]) -> None:
+    def _begin(self, ids: NDArray[np.int64], points: NDArray[np.float32], found: NDArray[np.bool_], sizes: NDArray[np.float32]) -> None:
         if not len(ids):
             return
         self._ids = np.concatenate([self._ids, ids])
         self._points = np.concatenate([self._points, points])
         self._known = np.concatenate([self._known, found])
+        self._sizes = np.concatenate([self._sizes, sizes])
         self._speed = np.concatenate([self._speed, np.zeros((len(ids), 2), np.float32)])
         self._steps = np.concatenate([self._steps, np.zeros(len(ids), np.int64)])
         self._seen_s = np.concatenate([self._seen_s, np.full(len(ids), self._now_s)])
 
 
-def _areas(points: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Area of each person's box in square pixels, at least that of a square over its longer side's half."""
+def _sizes(points: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The square root of the area of each person's box in pixels, at least half its longer side, at least 4."""
     here = known[..., None]
-    size = np.where(here, points, -np.inf).max(axis=1) - np.where(here, points, np.inf).min(axis=1)
-    size = np.where(np.isfinite(size), size, 0)
-    longest = size.max(axis=1)
-    area: NDArray[np.float32] = np.maximum(np.maximum(size[:, 0] * size[:, 1], longest * longest / 4), 16).astype(np.float32)
-    return area
+    size = np.where(here, points, -1e9).max(axis=1) - np.where(here, points, 1e9).min(axis=1)
+    width, height = np.maximum(size[:, 0], 0), np.maximum(size[:, 1], 0)
+    sizes: NDArray[np.float32] = np.maximum(np.maximum(np.sqrt(width * height), np.maximum(width, height) / 2), 4).astype(np.float32)
+    return sizes
+
+
+def _centres(points: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(N, 2) mean of the parts found."""
+    count = np.maximum(known.sum(axis=1), 1)[:, None]
+    centres: NDArray[np.float32] = (np.einsum("nkd,nk->nd", points, known.astype(np.float32)) / count).astype(np.float32)
+    return centres
 
 
 def _matching(likeness: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

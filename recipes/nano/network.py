@@ -9,6 +9,8 @@ HEATMAPS = 19
 PAFS = 38
 MAPS = HEATMAPS + PAFS
 HINTS = 32
+EARLY_HINTS = 64
+EARLY_BLOCKS = 2
 
 
 class ConvReLU(nn.Module):
@@ -59,6 +61,13 @@ class Nano(nn.Module):
                     nn.init.zeros_(module.bias)
         for head in (self.first[1], self.second[1]):
             nn.init.normal_(head.weight, std=0.001)
+        with torch.random.fork_rng():
+            self.early = nn.Conv2d(width, EARLY_HINTS, 1)
+
+    def imitate(self, x: Tensor) -> Tensor:
+        """(N, 64, h, w): the teacher's early features, guessed from the stem and the first blocks of the trunk. For training alone."""
+        guess: Tensor = self.early(self.trunk[:EARLY_BLOCKS](self.stem(x)))
+        return guess
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features = self.trunk(self.stem(x))

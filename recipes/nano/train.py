@@ -11,14 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from batches import Canvases, draw_batch, load_canvases
-from canvases import Teacher, label_chunk
+from canvases import EarlyTeacher, Teacher, early_chunk, label_chunk
 from drawings import draw_chunk
 from network import HEATMAPS, Nano
 from photographs import split_photographs, teacher_path
@@ -42,6 +42,7 @@ class Stage:
         drawn: share of drawn scenes.
         photographs, scenes: chunks of canvases that it draws from.
         hint: weight of the hint loss.
+        early: learn the teacher's early features alone, with the stem and the first blocks of the trunk.
     """
 
     steps: int
@@ -52,9 +53,13 @@ class Stage:
     photographs: int
     scenes: int
     hint: float
+    early: bool = False
 
 
-STAGES = (Stage(steps=1500, crop=160, batch=12, rate=(2.5e-3, 2.5e-3), drawn=0.0, photographs=5, scenes=0, hint=1.0),)
+STAGES = (
+    Stage(steps=600, crop=96, batch=32, rate=(3e-3, 1e-3), drawn=0.25, photographs=3, scenes=1, hint=1.0, early=True),
+    Stage(steps=4000, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.3, photographs=5, scenes=3, hint=1.0),
+)
 WARM_UP = 150
 
 
@@ -120,18 +125,19 @@ def new_run() -> Run:
     decayed = [weight for weight in net.parameters() if weight.ndim > 1]
     others = [weight for weight in net.parameters() if weight.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
-    return Run(net, smooth, torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99)))
+    return Run(net, smooth, torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), fused=True))
 
 
 def follow(smooth: Nano, net: Nano, step: int) -> None:
     """Move the averaged weights a little towards the present ones; faster in the beginning."""
     keep = min(EMA, (1 + step) / (10 + step))
+    slow, fast = (list(one.state_dict().values()) for one in (smooth, net))
     with torch.no_grad():
-        for slow, fast in zip(smooth.state_dict().values(), net.state_dict().values(), strict=True):
-            if slow.dtype.is_floating_point:
-                slow.lerp_(fast, 1 - keep)
-            else:
-                slow.copy_(fast)
+        floating = [index for index, value in enumerate(slow) if value.dtype.is_floating_point]
+        torch._foreach_lerp_([slow[index] for index in floating], [fast[index] for index in floating], 1 - keep)
+        for value, present in zip(slow, fast, strict=True):
+            if not value.dtype.is_floating_point:
+                value.copy_(present)
 
 
 def train_stage(
@@ -146,7 +152,7 @@ def train_stage(
     run.net.train()
 
     def make(step: int) -> Any:
-        return draw_batch(photographs, scenes, skeleton, (SEED, step), stage.batch, stage.crop, stage.drawn)
+        return draw_batch(photographs, scenes, skeleton, (SEED, step), stage.batch, stage.crop, stage.drawn, 0.0 if stage.early else 0.3)
 
     with ThreadPoolExecutor(1) as pool:
         ahead = pool.submit(make, run.step)
@@ -157,10 +163,15 @@ def train_stage(
                 group["lr"] = rate_at(stage, run.step - first, run.step)
             inputs = torch.from_numpy(batch.inputs).contiguous(memory_format=torch.channels_last)
             target = torch.from_numpy(batch.maps)
-            guess, refined, hint = forward(inputs)
-            loss_first, loss_second = map_loss(guess, target), map_loss(refined, target)
-            loss_hint = hint_loss(hint, torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted))
-            loss = loss_first + loss_second + stage.hint * loss_hint
+            if stage.early:
+                loss = loss_first = loss_second = loss_hint = hint_loss(
+                    forward(inputs), torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted)
+                )
+            else:
+                guess, refined, hint = forward(inputs)
+                loss_first, loss_second = map_loss(guess, target), map_loss(refined, target)
+                loss_hint = hint_loss(hint, torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted))
+                loss = loss_first + loss_second + stage.hint * loss_hint
             run.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(run.net.parameters(), 5.0)
@@ -181,7 +192,13 @@ def prepared(stage: Stage, data: Path, store: Path) -> tuple[Canvases, Canvases 
         train, teacher = split_photographs(data).train, Teacher(teacher_path(data))
         photographs = [label_chunk(train, teacher, index, store, CANVAS_SEED) for index in range(stage.photographs)]
     scenes = [draw_chunk(index, store / "scenes") for index in range(stage.scenes)]
-    return load_canvases(photographs), load_canvases(scenes) if scenes else None
+    pictures, drawings = load_canvases(photographs), load_canvases(scenes) if scenes else None
+    if stage.early:
+        early = EarlyTeacher(teacher_path(data))
+        pictures = replace(pictures, hints=np.concatenate([np.load(early_chunk(path, early, store)) for path in photographs]))
+        if drawings is not None:
+            drawings = replace(drawings, hints=np.concatenate([np.load(early_chunk(path, early, store)) for path in scenes]))
+    return pictures, drawings
 
 
 def main() -> None:
@@ -200,7 +217,8 @@ def main() -> None:
         run.load(checkpoint)
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
-    forward = run.net if arguments.eager else torch.compile(run.net, dynamic=False)
+    whole = run.net if arguments.eager else torch.compile(run.net, dynamic=False)
+    beginning = run.net.imitate if arguments.eager else torch.compile(run.net.imitate, dynamic=False)
     first = 0
     log_path = arguments.store / "log.csv"
     with log_path.open("a", newline="") as log:
@@ -209,7 +227,7 @@ def main() -> None:
             if run.step < first + stage.steps:
                 photographs, scenes = prepared(stage, arguments.data, arguments.store)
                 started, recent = time.perf_counter(), []
-                for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, forward):
+                for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, beginning if stage.early else whole):
                     recent.append(losses)
                     if step % 50 == 0:
                         mean = np.mean(recent, axis=0)

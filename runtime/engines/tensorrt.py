@@ -134,6 +134,7 @@ class TensorRTEngine(Engine):
         self._log = Log()
         self._engine: Any = None
         self._context: Any = None
+        self._streams: list[Any] = []
         self._slots: list[Slot] = []
         self._pending: deque[Slot] = deque()
         self._next = 0
@@ -295,6 +296,11 @@ class TensorRTEngine(Engine):
         self._open()
         return self._cuda.free_bytes()
 
+    def _wait(self) -> None:
+        # In a frame of its own: a stream that a variable still names would outlive its context.
+        for stream in self._streams:
+            stream.synchronize()
+
     def _open(self) -> None:
         if self._context is None:
             raise PosetrtError("this engine was closed")
@@ -316,8 +322,7 @@ class TensorRTEngine(Engine):
         cuda, self._cuda = self._cuda, cast(Cuda, None)
         try:
             with cuda.current("free the engine"):
-                for stream in getattr(self, "_streams", []):
-                    stream.synchronize()
+                self._wait()
         finally:
             try:
                 with cuda.current("free the engine"):

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from posetrt.runtime.health import LOOPBACK
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sinks.draw import draw_people
 from posetrt.runtime.sinks.rows import people_record
+from posetrt.runtime.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -30,13 +31,6 @@ if TYPE_CHECKING:
 _BOUNDARY = "posetrt-frame"
 _COOKIE = "posetrt-token"
 _UNSENT_BYTES = 1 << 16
-
-
-class Telemetry(Protocol):
-    """What a board says of itself; read about once a second, from another thread than the one that made it."""
-
-    def read(self) -> Mapping[str, float | None]:
-        """Figures by name, such as `temperature_c` and `power_mw`; None for one that is not known."""
 
 
 class WebPage(Sink):
@@ -126,7 +120,7 @@ class WebPage(Sink):
         import cv2
 
         sent_s = read_s = 0.0
-        board: dict[str, float | None] = {}
+        board: dict[str, Any] = {}
         while True:
             with self._arrived:
                 while self._newest is None and not self._closed:
@@ -137,7 +131,7 @@ class WebPage(Sink):
             assert result is not None
             now = time.perf_counter()
             if self._telemetry is not None and now - read_s > 1:
-                board, read_s = dict(self._telemetry.read()), now
+                board, read_s = _board(self._telemetry), now
             figures = self._describe(result, board)
             jpeg = b""
             if self._watching and now - sent_s >= self._shortest_s:
@@ -148,7 +142,7 @@ class WebPage(Sink):
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._publish, figures, jpeg)
 
-    def _describe(self, result: Result, board: Mapping[str, float | None]) -> dict[str, Any]:
+    def _describe(self, result: Result, board: Mapping[str, Any]) -> dict[str, Any]:
         frame = result.frame
         figures: dict[str, Any] = {
             "frame": frame.index,
@@ -312,6 +306,18 @@ class WebPage(Sink):
         finally:
             reader.cancel()
         return socket
+
+
+def _board(telemetry: Telemetry) -> dict[str, Any]:
+    """What the board said over the last second; None for what it does not tell."""
+    now = time.monotonic()
+    usage = telemetry.between(now - 1, now)
+    hottest, watts = usage.temperature_end_c, usage.watts
+    return {
+        "temperature_c": None if hottest is None else round(hottest, 1),
+        "power_w": None if watts is None else round(watts, 2),
+        "throttled": usage.throttled,
+    }
 
 
 async def _ignore(socket: web.WebSocketResponse) -> None:

@@ -33,10 +33,10 @@ class Connection(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of it; called by the reading thread, and where `interrupts` is true also by others to end a read."""
+        """Let go of it, from the reading thread."""
 
-    @property
-    def interrupts(self) -> bool: ...
+    def interrupt(self) -> None:
+        """From another thread: make a read that waits end soon, where that can be done."""
 
 
 class Camera:
@@ -185,6 +185,6 @@ class _Grabber:
         """Have the thread end; waits a moment for it."""
         self._left = True
         connection = self._connection
-        if connection is not None and connection.interrupts:
-            connection.close()
+        if connection is not None:
+            connection.interrupt()
         self._thread.join(1.0)

@@ -17,8 +17,6 @@ _TIMEOUT_MS = 4000
 class _Capture:
     """An open cv2.VideoCapture."""
 
-    interrupts = False
-
     def __init__(self, capture: Any, why_closed: str) -> None:
         self._capture = capture
         if not capture.isOpened():
@@ -33,8 +31,11 @@ class _Capture:
         return np.asarray(image, np.uint8)
 
     def close(self) -> None:
-        """Release it; by the reading thread alone, since OpenCV's captures are not safe between threads."""
+        """Release it."""
         self._capture.release()
+
+    def interrupt(self) -> None:
+        """OpenCV's captures are not safe between threads: a read ends by its own time limit."""
 
 
 class V4l2(_Capture):

@@ -62,8 +62,6 @@ class Launched:
         Lost: the pipeline does not start.
     """
 
-    interrupts = True
-
     def __init__(self, pipeline: str) -> None:
         program = shutil.which(_PROGRAM)
         if program is None:
@@ -108,7 +106,14 @@ class Launched:
         return f"the GStreamer pipeline ended: {lines[0] if lines else 'end of stream'}"
 
     def close(self) -> None:
+        """End the process."""
+        self.interrupt()
+        self._process.wait()
+        self._pictures.close()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+    def interrupt(self) -> None:
         """End the process; a read that waits for it ends too."""
         with contextlib.suppress(OSError):
             self._process.kill()
-        self._process.wait()

@@ -30,23 +30,34 @@ class Mjpeg:
         PosetrtError: the server answers with something else than Motion JPEG, or refuses user and password.
     """
 
-    interrupts = True
-
     def __init__(self, url: str) -> None:
         parts = urllib.parse.urlsplit(url)
         kind = http.client.HTTPSConnection if parts.scheme.lower() == "https" else http.client.HTTPConnection
         self._buffer = bytearray()
+        self._socket: socket.socket | None = None
         headers = {"Accept": "multipart/x-mixed-replace"}
         if parts.username is not None:
             secret = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
             headers["Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
         try:
             self._connection = kind(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
-            self._connection.request("GET", urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, "")), headers=headers)
-            self._socket = self._connection.sock
-            self._response = self._connection.getresponse()
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except ValueError as error:
+            raise PosetrtError(f"this is no address of a camera: {error}") from error
+        self._response: http.client.HTTPResponse | None = None
+        try:
+            self._boundary = self._begin(parts, headers)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
             raise Lost(f"no answer ({error})") from error
+        except (Lost, PosetrtError):
+            self.close()
+            raise
+
+    def _begin(self, parts: urllib.parse.SplitResult, headers: dict[str, str]) -> bytes:
+        """Ask for the stream; gives the boundary between its parts."""
+        self._connection.request("GET", urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, "")), headers=headers)
+        self._socket = self._connection.sock
+        self._response = self._connection.getresponse()
         status, content = self._response.status, self._response.getheader("Content-Type", "")
         if status in (401, 403):
             raise PosetrtError(f"the camera refuses user and password (HTTP {status}); give them as http://USER:PASSWORD@HOST/...")
@@ -58,7 +69,7 @@ class Mjpeg:
                 f"the address gives {content or 'no type'}, where Motion JPEG (multipart/x-mixed-replace) was expected; "
                 "other streams are read by a GStreamer string"
             )
-        self._boundary = b"--" + boundary.group(1).strip().removeprefix("--").encode()
+        return b"--" + boundary.group(1).strip().removeprefix("--").encode()
 
     def read(self) -> NDArray[np.uint8] | None:
         """The next picture; None for one that is cut short or is no JPEG."""
@@ -93,16 +104,21 @@ class Mjpeg:
             if len(self._buffer) > _LARGEST:
                 raise Lost(f"a part of more than {_LARGEST >> 20} MiB: this is no Motion JPEG")
             try:
-                chunk = self._response.read1(1 << 16)
-            except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
+                chunk = self._response.read1(1 << 16) if self._response is not None else b""
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 raise Lost(f"the stream broke ({error})") from error
             if not chunk:
                 raise Lost("the camera ended the stream")
             self._buffer += chunk
 
     def close(self) -> None:
-        """End the connection, also from another thread."""
+        """End the connection."""
+        if self._response is not None:
+            self._response.close()
+        self._connection.close()
+
+    def interrupt(self) -> None:
+        """End the stream under a read that waits."""
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
-        self._connection.close()

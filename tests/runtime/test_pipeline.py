@@ -299,3 +299,34 @@ def test_a_caller_gets_the_frame_that_the_people_belong_to() -> None:
     for result in results(stand_in(), [Frame(np.full((30, 40, 3), 7, np.uint8), "a", 0, 0.0)]):
         assert result.frame.image[0, 0, 0] == 7
         assert result.people.keypoints[0, :, 0].max() <= 40
+
+
+def test_a_network_that_gives_nan_shows_nobody_says_so_once_and_runs_on() -> None:
+    said: list[str] = []
+    sink = Kept()
+    stats = run(stand_in(0.001, value=float("nan")), [_live(100, 200)], [sink], Options(say=said.append, track=True))
+    assert stats.stages["parser"].restarts == 0
+    assert len(sink.results) > 20
+    assert all(len(result.people) == 0 for result in sink.results)
+    assert stats.not_finite >= len(sink.results)
+    assert len(said) == 1
+    assert "not numbers" in said[0]
+
+
+def test_an_exception_in_the_parser_gives_up_one_frame_of_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    pose, calls = stand_in(0.002), [0]
+    parse = pose.parser.parse_outputs
+
+    def fail(outputs):  # type: ignore[no-untyped-def]
+        calls[0] += 1
+        if calls[0] == 10:
+            raise IndexError("an index out of range")
+        return parse(outputs)
+
+    monkeypatch.setattr(pose.parser, "parse_outputs", fail)
+    said: list[str] = []
+    stats = run(pose, [_live(100, 100)], [Kept()], Options(say=said.append))
+    assert stats.sources[0].failed == 1
+    assert stats.frames > 60
+    assert _balanced(stats)
+    assert "IndexError: an index out of range" in said[0]
