@@ -109,6 +109,7 @@ def test_wrong_usage_is_told_in_a_sentence(arguments: list[str], said: str, caps
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_four_stage_network_reads_the_six_stage_networks_file(tmp_path: Path) -> None:
     from posetrt.export.from_weights import model_from_weights
 
