@@ -33,6 +33,8 @@ _TURNS: tuple[tuple[str, tuple[str, ...], float], ...] = (
     ("LKnee", ("LAnkle", "LBigToe", "LSmallToe", "LHeel"), 0.35),
 )
 
+_HUBS = ("Neck", "MidHip")
+
 _TRUNK = 0.15
 """Standard deviation of the whole figure's lean, in radians."""
 
@@ -54,13 +56,23 @@ class Scene:
 
 
 def draw_figures(
-    people: int, skeleton: Skeleton, size_wh: tuple[int, int], rng: np.random.Generator, *, hidden: float = 0.05, tries: int = 10
+    people: int,
+    skeleton: Skeleton,
+    size_wh: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    hidden: float = 0.1,
+    hide_hubs: bool = False,
+    tries: int = 10,
 ) -> NDArray[np.float64]:
     """(N, K, 3): random figures in network pixels, score 1 or 0 (hidden, or outside the frame).
 
     One figure is 60-95 % of the frame's height; the range falls with the logarithm of their number to 14-30 % at fifty, and stays there.
     Each figure stands where, of `tries` random places, its box overlaps those of the others least: people keep out of one another's
     way. With one try they stand anywhere, even inside each other.
+
+    Each joint is hidden with the probability `hidden`; neck and mid-hip only with `hide_hubs`, since without them no chain of limbs
+    joins a figure's halves, and no decoder that goes by limbs can find the whole of it.
 
     Raises:
         UsageError: the skeleton has parts that the figure has not.
@@ -73,6 +85,7 @@ def draw_figures(
     low, high = 0.60 + crowd * (0.14 - 0.60), 0.95 + crowd * (0.30 - 0.95)
     figures = np.zeros((people, len(skeleton.parts), 3))
     boxes = np.zeros((0, 4))
+    hub = np.array([name in _HUBS and not hide_hubs for name in skeleton.parts])
     for figure in figures:
         pose = {name: np.array(place) for name, place in _STANDING.items()}
         for joint, turned, spread in _TURNS:
@@ -92,7 +105,7 @@ def draw_figures(
         boxes = np.concatenate([boxes, corners[best : best + 1]])
         figure[:, :2] = points + places[best]
         inside = (figure[:, :2] >= 0).all(axis=1) & (figure[:, 0] <= width - 1) & (figure[:, 1] <= height - 1)
-        figure[:, 2] = inside & (rng.random(len(points)) >= hidden)
+        figure[:, 2] = inside & ((rng.random(len(points)) >= hidden) | hub)
     return figures
 
 
@@ -104,7 +117,8 @@ def draw_scene(
     *,
     noise: float = 0.02,
     stride: int = 8,
-    hidden: float = 0.05,
+    hidden: float = 0.1,
+    hide_hubs: bool = False,
     tries: int = 10,
 ) -> Scene:
     """A frame of maps of `shape_hw` cells with random figures and Gaussian noise on every map.
@@ -113,7 +127,7 @@ def draw_scene(
     """
     rng = np.random.default_rng([seed, people])
     size_wh = (shape_hw[1] * stride, shape_hw[0] * stride)
-    figures = draw_figures(people, skeleton, size_wh, rng, hidden=hidden, tries=tries)
+    figures = draw_figures(people, skeleton, size_wh, rng, hidden=hidden, hide_hubs=hide_hubs, tries=tries)
     targets = draw_targets(figures, skeleton, size_wh, stride)
     boxes = np.ptp(figures[..., :2], axis=1) / stride
     cells = figures.copy()

@@ -115,9 +115,17 @@ class Pose:
         self.close()
 
 
-def open_pose(path: str | Path, precision: str | None = None, backend: str = "auto", *, preset: str = "balanced", threads: int = 0) -> Pose:
+def open_pose(
+    path: str | Path,
+    precision: str | None = None,
+    backend: str = "auto",
+    *,
+    preset: str = "balanced",
+    threads: int = 0,
+    trust: bool = False,
+) -> Pose:
     """Open a model folder (or a bare .onnx, or an engine) for use: `with posetrt.open("person/") as pose: people = pose(frame)`.
 
     Args and errors as `engines.choose.open_engine`; `preset` as `parser.PafParser`.
     """
-    return Pose(open_engine(path, precision, backend, threads=threads), preset=preset)
+    return Pose(open_engine(path, precision, backend, threads=threads, trust=trust), preset=preset)

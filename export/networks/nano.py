@@ -1,7 +1,4 @@
-"""nano, the network that ships with posetrt: convolutions with ReLU at stride 8; trained by recipes/nano/.
-
-The stem is the first six layers of human-pose-estimation-0001 (MobileNet v1's), with that network's weights.
-"""
+"""nano, the network that ships with posetrt: plain convolutions with ReLU at stride 8; trained by recipes/nano/."""
 
 from __future__ import annotations
 
@@ -9,8 +6,7 @@ from posetrt.export.networks.maps import Maps
 from posetrt.export.onnx_graph import GraphWriter, Tensor
 from posetrt.runtime.skeleton import Skeleton
 
-# Output channels and stride of the stem's depthwise separable blocks.
-BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
+STEM = (16, 32)
 WIDTH = 64
 TRUNK = (1, 2, 1, 4, 2)
 REFINEMENT = (2, 4)
@@ -18,11 +14,9 @@ REFINEMENT = (2, 4)
 
 def nano(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:
     """A stem to stride 8, a residual trunk, a first guess of all maps, and a refinement that sees features and guess."""
-    x = net.conv(image, "stem.first", 32, stride=2)
-    for index, (channels, stride) in enumerate(BLOCKS):
-        x = net.conv(x, f"stem.depthwise.{index}", x.channels, stride=stride, groups=x.channels)
-        x = net.conv(x, f"stem.pointwise.{index}", channels, 1)
-    x = net.conv(x, "reduce.conv", WIDTH, 1, bias=False, norm="reduce.norm")
+    x = image
+    for index, channels in enumerate((*STEM, WIDTH)):
+        x = net.conv(x, f"stem.{index}.conv", channels, stride=2, bias=False, norm=f"stem.{index}.norm")
     for index, dilation in enumerate(TRUNK):
         x = _residual(net, x, f"trunk.{index}", dilation)
     guess = _head(net, x, "first.0", "first.1", skeleton.heatmap_channels + skeleton.paf_channel_count)

@@ -95,7 +95,14 @@ def busiest(weights: NDArray[np.int64], size: int, rng: np.random.Generator, tri
 
 
 def draw_batch(
-    photographs: Canvases, scenes: Canvases | None, skeleton: Skeleton, seed: tuple[int, int], count: int, size: int, drawn: float
+    photographs: Canvases,
+    scenes: Canvases | None,
+    skeleton: Skeleton,
+    seed: tuple[int, int],
+    count: int,
+    size: int,
+    drawn: float,
+    flipped: float = 0.3,
 ) -> Batch:
     """One batch.
 
@@ -105,6 +112,7 @@ def draw_batch(
         seed: (run, step): decides everything.
         count, size: crops, and their side in pixels, a multiple of 8.
         drawn: share of the crops that are drawn scenes.
+        flipped: share of the crops that are mirrored, which have no hint.
     """
     rng = np.random.default_rng(seed)
     source, sign = mirrored_channels(skeleton)
@@ -112,7 +120,7 @@ def draw_batch(
     batch = Batch(
         np.empty((count, 3, size, size), np.float32),
         np.empty((count, MAPS, cells, cells), np.float32),
-        np.zeros((count, HINTS, cells, cells), np.float32),
+        np.zeros((count, HINTS if photographs.hints is None else photographs.hints.shape[1], cells, cells), np.float32),
         np.zeros(count, np.float32),
     )
     from_scenes = round(count * drawn) if scenes is not None else 0
@@ -123,7 +131,7 @@ def draw_batch(
         row, column = busiest(np.maximum(maps[:18], 0).sum(axis=0, dtype=np.int64), cells, rng, 1 if rng.random() < 0.3 else 3)
         rows, columns = slice(row, row + cells), slice(column, column + cells)
         crop = canvases.images[index, row * STRIDE : row * STRIDE + size, column * STRIDE : column * STRIDE + size]
-        flip = rng.random() < 0.3
+        flip = rng.random() < flipped
         labels = maps[:, rows, columns].astype(np.float32) / np.float32(MAP_SCALE)
         picture = recoloured(crop, rng).transpose(2, 0, 1)
         batch.inputs[slot] = picture[:, :, ::-1] if flip else picture

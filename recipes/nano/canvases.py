@@ -19,6 +19,8 @@ MAPS = 57
 HINTS = 32
 CHUNK = 250
 FEATURE = "relu4_4_CPM"
+EARLY_FEATURE = "relu4_1/sep"
+EARLY_HINTS = 64
 MAP_SCALE = 120.0
 HINT_SCALE = 28.0
 
@@ -94,15 +96,15 @@ class Teacher:
         return np.concatenate([heatmaps[0], pafs[0]]), feature[0]
 
 
-def principal_basis(features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean (128,) and a whitening basis (HINTS, 128) of features (128, n): the directions in which the teacher varies most."""
+def principal_basis(features: NDArray[np.float32], count: int = HINTS) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean (c,) and a whitening basis (count, c) of features (c, n): the directions in which the teacher varies most."""
     mean = features.mean(axis=1)
     values, vectors = np.linalg.eigh(np.cov(features.astype(np.float64)))
-    order = np.argsort(values)[::-1][:HINTS]
+    order = np.argsort(values)[::-1][:count]
     return mean.astype(np.float32), (vectors[:, order] / np.sqrt(values[order])).T.astype(np.float32)
 
 
-def make_chunk(photographs: Sequence[Path], teacher: Teacher, chunk: int, store: Path, seed: int) -> Path:
+def label_chunk(photographs: Sequence[Path], teacher: Teacher, chunk: int, store: Path, seed: int) -> Path:
     """Compose, label and store `CHUNK` canvases; a chunk that is there already is kept.
 
     Stored in `store`/NNN.npz: images (n, 320, 320, 3) uint8; maps (n, 57, 40, 40) int8, times MAP_SCALE; hints (n, 32, 40, 40)
@@ -111,6 +113,7 @@ def make_chunk(photographs: Sequence[Path], teacher: Teacher, chunk: int, store:
     target = store / f"{chunk:03d}.npz"
     if target.is_file():
         return target
+    store.mkdir(parents=True, exist_ok=True)
     images = np.empty((CHUNK, CANVAS, CANVAS, 3), np.uint8)
     maps = np.empty((CHUNK, MAPS, CELLS, CELLS), np.int8)
     hints = np.empty((CHUNK, HINTS, CELLS, CELLS), np.int8)
@@ -129,5 +132,53 @@ def make_chunk(photographs: Sequence[Path], teacher: Teacher, chunk: int, store:
         hints[index] = np.clip(np.round(hint * HINT_SCALE), -127, 127)
     temporary = store / f".{chunk:03d}.npz"
     np.savez(temporary, images=images, maps=maps, hints=hints)
+    temporary.replace(target)
+    return target
+
+
+class EarlyTeacher:
+    """The teacher up to its first layers at stride 8: what corners, edges and textures it tells apart."""
+
+    def __init__(self, path: Path) -> None:
+        import onnx
+        import onnxruntime
+        from onnx.utils import Extractor
+
+        model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
+        part = Extractor(model).extract_model(["data"], [EARLY_FEATURE])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def feature(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(256, h, w) of a (H, W, 3) BGR picture."""
+        tensor = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
+        feature: NDArray[np.float32] = self.session.run(None, {"data": tensor})[0][0]
+        return feature
+
+
+def early_chunk(chunk: Path, teacher: EarlyTeacher, store: Path) -> Path:
+    """Early hints of a stored chunk, as `store`/early/NAME.npy: (n, 64, 40, 40) int8, times HINT_SCALE; kept if it is there already."""
+    folder = store / "early"
+    folder.mkdir(exist_ok=True)
+    target = folder / f"{'scenes' if chunk.parent.name == 'scenes' else 'photographs'}_{chunk.stem}.npy"
+    if target.is_file():
+        return target
+    with np.load(chunk) as stored:
+        images = stored["images"]
+    basis_path = folder / "basis.npz"
+    if not basis_path.is_file():
+        mean, basis = principal_basis(
+            np.concatenate([teacher.feature(image).reshape(256, -1) for image in images[:40]], axis=1), EARLY_HINTS
+        )
+        np.savez(basis_path, mean=mean, basis=basis)
+    with np.load(basis_path) as stored:
+        mean, basis = stored["mean"], stored["basis"]
+    hints = np.empty((len(images), EARLY_HINTS, CELLS, CELLS), np.int8)
+    for index, image in enumerate(images):
+        hint = np.tensordot(basis, teacher.feature(image) - mean[:, None, None], axes=1)
+        hints[index] = np.clip(np.round(hint * HINT_SCALE), -127, 127)
+    temporary = folder / f".{target.name}"
+    np.save(temporary, hints)
     temporary.replace(target)
     return target

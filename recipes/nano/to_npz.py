@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from posetrt.runtime.files import written_whole
 
-TRAINING_ONLY = ("hint.",)
+TRAINING_ONLY = ("hint.", "early.")
 
 
 def exported_weights(state: dict[str, torch.Tensor], gain: float) -> dict[str, NDArray[np.float32]]:

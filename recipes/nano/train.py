@@ -11,20 +11,23 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from batches import Canvases, draw_batch, load_canvases
+from canvases import EarlyTeacher, Teacher, early_chunk, label_chunk
+from drawings import draw_chunk
 from network import HEATMAPS, Nano
-from photographs import teacher_path
+from photographs import split_photographs, teacher_path
 from torch import Tensor
 
 from posetrt.runtime.skeleton import Skeleton, load_skeleton
 
 SEED = 20161123
+CANVAS_SEED = 1
 EMA = 0.998
 
 
@@ -39,6 +42,7 @@ class Stage:
         drawn: share of drawn scenes.
         photographs, scenes: chunks of canvases that it draws from.
         hint: weight of the hint loss.
+        early: learn the teacher's early features alone, with the stem and the first blocks of the trunk.
     """
 
     steps: int
@@ -49,9 +53,13 @@ class Stage:
     photographs: int
     scenes: int
     hint: float
+    early: bool = False
 
 
-STAGES = (Stage(steps=1500, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.0, photographs=5, scenes=0, hint=1.0),)
+STAGES = (
+    Stage(steps=600, crop=96, batch=32, rate=(3e-3, 1e-3), drawn=0.25, photographs=3, scenes=1, hint=1.0, early=True),
+    Stage(steps=4000, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.3, photographs=5, scenes=3, hint=1.0),
+)
 WARM_UP = 150
 
 
@@ -109,28 +117,27 @@ class Run:
         self.step = stored["step"]
 
 
-def new_run(teacher: Path | None) -> Run:
-    """Fresh weights by the fixed seed, and the stem from the teacher's ONNX file (None: fresh as well, for tests)."""
+def new_run() -> Run:
+    """Fresh random weights by the fixed seed."""
     torch.manual_seed(SEED)
     net, smooth = Nano().to(memory_format=torch.channels_last), Nano().to(memory_format=torch.channels_last)
-    if teacher is not None:
-        net.stem.take(teacher)
     smooth.load_state_dict(net.state_dict())
-    decayed = [weight for weight in net.parameters() if weight.ndim > 1 and weight.requires_grad]
-    others = [weight for weight in net.parameters() if weight.ndim <= 1 and weight.requires_grad]
+    decayed = [weight for weight in net.parameters() if weight.ndim > 1]
+    others = [weight for weight in net.parameters() if weight.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
-    return Run(net, smooth, torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99)))
+    return Run(net, smooth, torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), fused=True))
 
 
 def follow(smooth: Nano, net: Nano, step: int) -> None:
     """Move the averaged weights a little towards the present ones; faster in the beginning."""
     keep = min(EMA, (1 + step) / (10 + step))
+    slow, fast = (list(one.state_dict().values()) for one in (smooth, net))
     with torch.no_grad():
-        for slow, fast in zip(smooth.state_dict().values(), net.state_dict().values(), strict=True):
-            if slow.dtype.is_floating_point:
-                slow.lerp_(fast, 1 - keep)
-            else:
-                slow.copy_(fast)
+        floating = [index for index, value in enumerate(slow) if value.dtype.is_floating_point]
+        torch._foreach_lerp_([slow[index] for index in floating], [fast[index] for index in floating], 1 - keep)
+        for value, present in zip(slow, fast, strict=True):
+            if not value.dtype.is_floating_point:
+                value.copy_(present)
 
 
 def train_stage(
@@ -145,7 +152,7 @@ def train_stage(
     run.net.train()
 
     def make(step: int) -> Any:
-        return draw_batch(photographs, scenes, skeleton, (SEED, step), stage.batch, stage.crop, stage.drawn)
+        return draw_batch(photographs, scenes, skeleton, (SEED, step), stage.batch, stage.crop, stage.drawn, 0.0 if stage.early else 0.3)
 
     with ThreadPoolExecutor(1) as pool:
         ahead = pool.submit(make, run.step)
@@ -156,10 +163,15 @@ def train_stage(
                 group["lr"] = rate_at(stage, run.step - first, run.step)
             inputs = torch.from_numpy(batch.inputs).contiguous(memory_format=torch.channels_last)
             target = torch.from_numpy(batch.maps)
-            guess, refined, hint = forward(inputs)
-            loss_first, loss_second = map_loss(guess, target), map_loss(refined, target)
-            loss_hint = hint_loss(hint, torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted))
-            loss = loss_first + loss_second + stage.hint * loss_hint
+            if stage.early:
+                loss = loss_first = loss_second = loss_hint = hint_loss(
+                    forward(inputs), torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted)
+                )
+            else:
+                guess, refined, hint = forward(inputs)
+                loss_first, loss_second = map_loss(guess, target), map_loss(refined, target)
+                loss_hint = hint_loss(hint, torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted))
+                loss = loss_first + loss_second + stage.hint * loss_hint
             run.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(run.net.parameters(), 5.0)
@@ -169,21 +181,28 @@ def train_stage(
             yield run.step, float(loss_second.detach()), float(loss_first.detach()), float(loss_hint.detach())
 
 
-def chunks(folder: Path, count: int, how: str) -> list[Path]:
-    """The first `count` chunks of a folder.
+def prepared(stage: Stage, data: Path, store: Path) -> tuple[Canvases, Canvases | None]:
+    """The canvases of a stage, from `store` and `store`/scenes; those that are not there yet are made first.
 
     Raises:
-        SystemExit: some are missing; says how to make them.
+        MissingData: the photographs or the teacher are needed and not there; says what to put where.
     """
-    paths = [folder / f"{index:03d}.npz" for index in range(count)]
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing:
-        raise SystemExit(f"{folder} lacks {', '.join(missing[:4])}{' …' if len(missing) > 4 else ''}; make them with: {how}")
-    return paths
+    photographs = [store / f"{index:03d}.npz" for index in range(stage.photographs)]
+    if not all(path.is_file() for path in photographs):
+        train, teacher = split_photographs(data).train, Teacher(teacher_path(data))
+        photographs = [label_chunk(train, teacher, index, store, CANVAS_SEED) for index in range(stage.photographs)]
+    scenes = [draw_chunk(index, store / "scenes") for index in range(stage.scenes)]
+    pictures, drawings = load_canvases(photographs), load_canvases(scenes) if scenes else None
+    if stage.early:
+        early = EarlyTeacher(teacher_path(data))
+        pictures = replace(pictures, hints=np.concatenate([np.load(early_chunk(path, early, store)) for path in photographs]))
+        if drawings is not None:
+            drawings = replace(drawings, hints=np.concatenate([np.load(early_chunk(path, early, store)) for path in scenes]))
+    return pictures, drawings
 
 
 def main() -> None:
-    """Run the stages, with a checkpoint every 100 steps and at SIGTERM."""
+    """Make what is missing of the data and run the stages, with a checkpoint every 100 steps and at SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--store", type=Path, required=True, help="folder of photographs/, scenes/ and the run's checkpoints")
@@ -192,25 +211,23 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     skeleton = load_skeleton("coco18")
-    run = new_run(teacher_path(arguments.data))
+    run = new_run()
     checkpoint = arguments.store / "run.pt"
     if checkpoint.is_file():
         run.load(checkpoint)
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
-    forward = run.net if arguments.eager else torch.compile(run.net, dynamic=False)
+    whole = run.net if arguments.eager else torch.compile(run.net, dynamic=False)
+    beginning = run.net.imitate if arguments.eager else torch.compile(run.net.imitate, dynamic=False)
     first = 0
     log_path = arguments.store / "log.csv"
     with log_path.open("a", newline="") as log:
         rows = csv.writer(log)
         for stage in STAGES:
             if run.step < first + stage.steps:
-                photographs = load_canvases(chunks(arguments.store, stage.photographs, "python recipes/nano/label.py"))
-                scenes = (
-                    load_canvases(chunks(arguments.store / "scenes", stage.scenes, "python recipes/nano/draw.py")) if stage.scenes else None
-                )
+                photographs, scenes = prepared(stage, arguments.data, arguments.store)
                 started, recent = time.perf_counter(), []
-                for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, forward):
+                for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, beginning if stage.early else whole):
                     recent.append(losses)
                     if step % 50 == 0:
                         mean = np.mean(recent, axis=0)
@@ -225,7 +242,7 @@ def main() -> None:
                         started, recent = time.perf_counter(), []
                     if step % 100 == 0 or stopping:
                         run.save(checkpoint)
-                    if step % 500 == 0:
+                    if step % 250 == 0:
                         run.save(arguments.store / f"step{step:06d}.pt")
                     if stopping:
                         print(f"stopped at step {step}, process {os.getpid()}", file=sys.stderr)

@@ -52,23 +52,20 @@ def test_a_mirrored_batch_has_the_maps_of_the_mirrored_scene():
     np.testing.assert_allclose(maps[source, :, ::-1] * sign[:, None, None], np.concatenate([expected.heatmaps, expected.pafs]), atol=1e-4)
 
 
-def test_a_recipe_without_its_photographs_says_what_to_put_where(tmp_path):
-    pytest.importorskip("onnx")
+def test_a_recipe_without_its_data_says_what_to_put_where(tmp_path):
+    pytest.importorskip("torch")
     run = subprocess.run(
-        [sys.executable, str(RECIPE / "label.py"), "--data", str(tmp_path), "--store", str(tmp_path / "store")],
+        [sys.executable, str(RECIPE / "train.py"), "--data", str(tmp_path), "--store", str(tmp_path / "store")],
         capture_output=True, text=True, env={"PYTHONPATH": str(RECIPE.parents[1] / "src"), "PATH": ""}, check=False,
     )  # fmt: skip
     assert run.returncode == 1
     assert "Leeds Sports Pose" in run.stderr
     assert str(tmp_path / "lspet") in run.stderr
+    assert "Traceback" not in run.stderr
+    from photographs import MissingData, teacher_path
 
-
-def test_training_without_canvases_says_how_to_make_them(tmp_path):
-    pytest.importorskip("torch")
-    from train import chunks
-
-    with pytest.raises(SystemExit, match=r"lacks 000\.npz, 001\.npz; make them with: python recipes/nano/label\.py"):
-        chunks(tmp_path, 2, "python recipes/nano/label.py")
+    with pytest.raises(MissingData, match=r"expected the teacher at .*hpe0001.*Put it there"):
+        teacher_path(tmp_path)
 
 
 def test_the_split_keeps_its_parts_apart(tmp_path):
@@ -91,7 +88,7 @@ def test_the_same_seed_gives_the_same_loss_curve_twice():
     curves = []
     for _ in range(2):
         torch.manual_seed(int.from_bytes(b"another", "little") % 2**31)  # what ran before must not matter
-        run = new_run(None)
+        run = new_run()
         losses = list(train_stage(run, stage, 0, _tiny_canvases(True), _tiny_canvases(False), load_skeleton("coco18"), run.net))
         curves.append(np.array([loss for _, *loss in losses]))
     assert curves[0].shape == (50, 3)

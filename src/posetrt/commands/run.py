@@ -36,7 +36,9 @@ SUMMARY = "find people in photographs, video or cameras"
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that choose an engine, common to all commands that run one."""
-    parser.add_argument("--backend", default="auto", help="auto, onnxruntime (default: what was built and fits)")
+    parser.add_argument(
+        "--backend", default="auto", help="auto, tensorrt, tensorrt-rtx, onnxruntime (default: the best that this device has)"
+    )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of the network (default: all cores)")
     parser.add_argument(
         "--preset", choices=["balanced", "precise", "all"], default="balanced", help="what counts as a person (default: balanced)"
@@ -49,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="see above; may be given again")
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
+    parser.add_argument("--trust", action="store_true", help="let a version-compatible TensorRT engine run the code that it carries")
     parser.add_argument("--no-track", action="store_true", help="no person ids (photographs never have any)")
     parser.add_argument("--smooth", action="store_true", help="smooth key points with a One-Euro filter")
     parser.add_argument("--write-json", metavar="DIR", type=Path, help="OpenPose's JSON, a file a frame")
@@ -102,7 +105,9 @@ def run(args: argparse.Namespace) -> int:
             say(f"{stats.fps_now:.1f} fps, age p99 {stats.age_ms(99):.0f} ms, {stats.dropped} of {stats.captured} frames dropped")
 
     with contextlib.ExitStack() as held:
-        pose = held.enter_context(open_pose(args.folder, args.precision, args.backend, preset=args.preset, threads=args.threads))
+        pose = held.enter_context(
+            open_pose(args.folder, args.precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust)
+        )
         engine = pose.engine
         stopped = held.enter_context(_stop_signals())
         held.enter_context(_status(args.status_port, stats))

@@ -1,10 +1,7 @@
-"""Make drawn training canvases: `python recipes/nano/draw.py --store FOLDER/scenes --chunks 4`."""
+"""Drawn training canvases: scenes with the paper's own targets, stored as the photographs' canvases are."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +15,15 @@ SIGMA = 9.0
 TRAIN_SEEDS = 10_000_000
 
 
-def make_chunk(chunk: int, store: Path) -> Path:
-    """Draw and label `CHUNK` scenes; a chunk that is there already is kept. Layout as in `canvases.make_chunk`, without hints.
+def draw_chunk(chunk: int, store: Path) -> Path:
+    """Draw and label `CHUNK` scenes; a chunk that is there already is kept. Layout as in `canvases.label_chunk`, without hints.
 
     sigma is 9 px, as wide as the teacher's peaks. Tests and figures use seeds below `TRAIN_SEEDS`.
     """
     target = store / f"{chunk:03d}.npz"
     if target.is_file():
         return target
+    store.mkdir(parents=True, exist_ok=True)
     skeleton = load_skeleton("coco18")
     images = np.empty((CHUNK, CANVAS, CANVAS, 3), np.uint8)
     maps = np.empty((CHUNK, MAPS, CELLS, CELLS), np.int8)
@@ -38,20 +36,3 @@ def make_chunk(chunk: int, store: Path) -> Path:
     np.savez(temporary, images=images, maps=maps)
     temporary.replace(target)
     return target
-
-
-def main() -> None:
-    """Make chunks one after the other; a run that was stopped goes on where it was."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", type=Path, required=True)
-    parser.add_argument("--chunks", type=int, default=4)
-    arguments = parser.parse_args()
-    arguments.store.mkdir(parents=True, exist_ok=True)
-    for chunk in range(arguments.chunks):
-        started = time.perf_counter()
-        make_chunk(chunk, arguments.store)
-        print(f"chunk {chunk}: {CHUNK} scenes in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    main()

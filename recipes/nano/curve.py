@@ -1,0 +1,38 @@
+"""Draw the learning curve: `python recipes/nano/curve.py curve.csv curve.png`; curve.csv is what `judge.py` printed."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+COLUMNS = ("step", "crops", "ap_photographs", "ap50_photographs", "ap_drawn", "ap50_drawn")
+
+
+def main() -> None:
+    """Read the CSV and write the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("picture", type=Path)
+    arguments = parser.parse_args()
+    with arguments.table.open(newline="") as file:
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for column, label in (
+        ("ap_photographs", "38 photographs"),
+        ("ap_drawn", "drawn scenes, seeds not trained on"),
+    ):
+        axes.plot([row["crops"] / 1000 for row in rows], [row[column] for row in rows], marker="o", label=label)
+    axes.set(xlabel="crops seen, thousands", ylabel="OKS AP at 456x256", ylim=(0, None), title="nano while it learns (averaged weights)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(arguments.picture, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
