@@ -91,6 +91,11 @@ class WebPage(Sink):
         self._encoder.start()
 
     @property
+    def port(self) -> int:
+        """The port, also where a free one was asked for."""
+        return self._port
+
+    @property
     def url(self) -> str:
         """Where the page is, without the token."""
         host = f"[{self._host}]" if ":" in self._host else self._host
