@@ -114,7 +114,7 @@ def age(pose: Pose, frames: tuple[Frame, ...], *, fps: float = 120.0, count: int
     }
 
 
-def shares(pose: Pose, frames: tuple[Frame, ...], *, fps: float = 60.0, seconds: float = 12.0) -> dict[str, Any]:
+def shares(pose: Pose, frames: tuple[Frame, ...], *, fps: float = 60.0, seconds: float = 24.0) -> dict[str, Any]:
     """Four live sources into one network; the fourth ends half way."""
     sources: list[Source] = [Paced(Held(frames, len(frames), label=f"camera{n}"), fps, 0) for n in range(4)]
     counter, began, ended = _Count(), time.perf_counter(), [0.0]
