@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from typing import Any
@@ -23,11 +25,11 @@ def browser_program() -> str:
 
 async def look_at(url: str, script: str, wait_s: float) -> tuple[Any, bytes]:
     """Open a page, wait, and give what `script` comes to and a PNG of the page."""
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [browser_program(), "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", f"--user-data-dir={profile}",
              "--window-size=1200,700", "about:blank"],
-            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
         )  # fmt: skip
         try:
             assert process.stderr is not None
@@ -37,8 +39,11 @@ async def look_at(url: str, script: str, wait_s: float) -> tuple[Any, bytes]:
                 assert address or process.poll() is None, "the browser ended"
             return await _visit(address.split("listening on ")[1].strip(), url, script, wait_s)
         finally:
-            process.kill()
-            process.communicate()
+            # Its helpers hold the pipe open: the whole group ends.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
 
 
 async def _visit(address: str, url: str, script: str, wait_s: float) -> tuple[Any, bytes]:

@@ -91,6 +91,11 @@ class WebPage(Sink):
         self._encoder.start()
 
     @property
+    def port(self) -> int:
+        """The port, also where a free one was asked for."""
+        return self._port
+
+    @property
     def url(self) -> str:
         """Where the page is, without the token."""
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -234,7 +239,7 @@ class WebPage(Sink):
 
         if self._token and "token" in request.query:
             # The token leaves the address bar, where shoulders and histories read it.
-            moved = web.HTTPFound("/")
+            moved = web.Response(status=302, headers={"Location": "/"})
             moved.set_cookie(_COOKIE, self._token, httponly=True, samesite="Strict")
             return moved
         text = resources.files("posetrt.runtime").joinpath("sinks/page.html").read_text(encoding="utf-8")
@@ -293,7 +298,7 @@ class WebPage(Sink):
         sent = -1
         try:
             while not reader.done():
-                if sent == self._people_number:
+                if sent == self._people_number or not self._figures:
                     changed = asyncio.ensure_future(self._people_changed.wait())
                     await asyncio.wait([changed, reader], return_when=asyncio.FIRST_COMPLETED)
                     changed.cancel()

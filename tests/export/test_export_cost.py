@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 import subprocess
@@ -68,7 +69,8 @@ def test_decoding_in_the_graph_saves_bytes_and_time_behind_the_network(hpe0001: 
     bytes_out = sum(value.nbytes for value in maps) / sum(value.nbytes for value in decoded)
     bytes_in = image.nbytes / canvas.nbytes
     medians = {name: 1000 * statistics.median(values) for name, values in times.items()}
-    print(f"\n{people} people; bytes out {bytes_out:.1f} times fewer, in {bytes_in:.1f}; median ms: {medians}")
+    least = {name: 1000 * min(values) for name, values in times.items()}
+    print(f"\n{people} people; bytes out {bytes_out:.1f} times fewer, in {bytes_in:.1f}; median ms: {medians}; least ms: {least}")
     assert bytes_out >= 8
     assert bytes_in >= 4
     assert medians["parse decoded"] <= 1.1 * medians["parse"], "no more time behind the network; a tenth for a busy machine"
@@ -77,6 +79,7 @@ def test_decoding_in_the_graph_saves_bytes_and_time_behind_the_network(hpe0001: 
 def test_body25_is_exported_in_seconds_and_little_memory(shared_spec: Path, tmp_path: Path) -> None:
     weights = tmp_path / "random.caffemodel"
     weights.write_bytes(caffemodel(random_blobs(layer_table(shared_spec, "openpose-body25"))))
+    root = Path(__file__).resolve().parents[2]
     program = (
         "import resource, sys, time\n"
         "from posetrt.cli import main\n"
@@ -97,7 +100,13 @@ def test_body25_is_exported_in_seconds_and_little_memory(shared_spec: Path, tmp_
         "-o",
         str(tmp_path / "person"),
     ]
-    done = subprocess.run([sys.executable, "-c", program, *call], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", program, *call],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(root / "src")},
+    )
     found = re.search(r"seconds ([\d.]+) GiB ([\d.]+) code 0", done.stdout)
     assert found, done.stdout + done.stderr
     print("\n" + found.group())

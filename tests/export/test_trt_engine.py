@@ -142,6 +142,11 @@ def test_a_build_without_room_says_the_workspace_to_try(shared_spec: Path, tmp_p
     assert not (tmp_path / "m" / "engines").exists()
 
 
+def test_a_driver_that_is_too_old_is_named(shared_spec: Path, tmp_path: Path) -> None:
+    with pytest.raises(PosetrtError, match=r"does not start: the NVIDIA driver is older.*newer JetPack"):
+        build(shared_spec, "10.3.0", tiny_folder(tmp_path / "m"), BuildRequest("fp16"), old_driver=True)
+
+
 def test_the_timing_cache_is_kept_and_given_to_the_next_build(shared_spec: Path, tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path / "m")
     trt, _ = build(shared_spec, "8.6.1", folder, BuildRequest("fp32"))

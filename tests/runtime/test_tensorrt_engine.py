@@ -248,6 +248,7 @@ def test_an_engine_may_be_driven_and_closed_in_another_thread(bench: Any) -> Non
             EngineMismatch,
             "refuses e.engine: the engine was built for another GPU.*posetrt build",
         ),
+        ({"old_driver": True}, PosetrtError, "TensorRT 10.3.0 does not start: the NVIDIA driver is older than this TensorRT needs"),
         ({"context": False}, PosetrtError, "needs 123 MB to run and 1074 MB are free"),
         ({"io": {"data": ("INPUT", "FLOAT", (1, 3, 64, 64)), "out": ("OUTPUT", "FLOAT", ())}}, EngineMismatch, "do not belong together"),
     ],
