@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_GLANCE_S = 0.004
 FORGIVEN_AGAIN_S = 60.0
 """A stage that fails goes on with the next frame; failing again within this time ends the run."""
 
@@ -220,7 +221,6 @@ class Pipeline:
     def _letterbox(self, turn: int) -> None:
         while self._mine("letterbox", turn):
             if self._live:
-                self._ready.wait_empty()
                 self._hold_back()
             frames = self._captured.take(self._batch)
             prepared = self._on("letterbox", turn, frames, partial(self._prepare, frames))
@@ -228,6 +228,27 @@ class Pipeline:
                 continue
             tensor = prepared[0].tensor if len(prepared) == 1 else np.concatenate([each.tensor for each in prepared])
             self._pass_on(self._ready, _Batch(frames, [each.box for each in prepared], tensor))
+            if self._live:
+                self._keep_fresh(turn, frames)
+
+    def _keep_fresh(self, turn: int, frames: list[Frame]) -> None:
+        """Until the network takes what lies there, put a newer frame of the same source in its place: the network may take longer than usual."""
+        source = frames[0].source
+        single = len(frames) == 1 and self.sources[source].live
+        while not self._ready.wait_empty(_GLANCE_S if single else None):
+            newer = self._captured.take_from(source)
+            if newer is None:
+                continue
+            prepared = self._on("letterbox", turn, [newer], partial(self._prepare, [newer]))
+            if prepared is None:
+                continue
+            try:
+                self._ready.swap(0, _Batch([newer], [prepared[0].box], prepared[0].tensor))
+            except Closed:
+                self._count([newer])
+                raise
+            # Where the network was quicker, the source has had its turn: others wait, and its next frame comes soon.
+            self.stats.dropping(source, "late")
 
     def _prepare(self, frames: list[Frame]) -> list[Prepared]:
         return [self.pose.prepare(frame.image) for frame in frames]

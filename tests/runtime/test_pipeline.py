@@ -73,6 +73,25 @@ def test_a_live_source_faster_than_the_network_gets_young_results_and_exact_coun
     assert not _own_threads()
 
 
+def test_a_network_of_uneven_speed_still_gets_the_newest_frame() -> None:
+    began: list[tuple[int, float]] = []
+
+    def uneven(batch: int) -> None:
+        time.sleep(0.12 if batch % 4 == 3 else 0.0)
+
+    class Noted(Kept):
+        def write(self, result: Result) -> None:
+            assert result.age_s is not None
+            began.append((result.frame.index, result.age_s))
+            super().write(result)
+
+    stats = run(stand_in(0.02, before=uneven), [_live(360, 120)], [Noted()])
+    assert _balanced(stats)
+    # The frame after a slow one was not letterboxed before it and left to grow old: its age is its own time in the network.
+    quick = sorted(age for _, age in began)[: len(began) * 7 // 10]
+    assert quick[-1] < 0.02 + 0.05
+
+
 def test_a_live_source_slower_than_the_network_loses_nothing() -> None:
     sink = Kept()
     stats = run(stand_in(0.002), [_live(60, 60)], [sink])
@@ -125,7 +144,8 @@ def test_frames_of_several_cameras_travel_in_one_batch_where_the_engine_allows()
     stats = run(pose, sources, [sink])
     assert isinstance(pose.engine, StandIn)
     assert max(pose.engine.batches) == 4
-    assert sum(pose.engine.batches) == stats.frames + sum(source.failed + source.stopped for source in stats.sources)
+    assert sum(pose.engine.batches) >= stats.frames
+    assert _balanced(stats)
     assert all(len(result.people) == 1 for result in sink.results)
     for number in range(4):
         mine = [result.frame.index for result in sink.results if result.frame.source == number]
