@@ -9,8 +9,6 @@ import numpy as np
 import onnx
 import pytest
 
-from posetrt.calib.accuracy import coco_photos
-from posetrt.calib.budget import fit_budget
 from posetrt.calib.calibrate import calibrate, folder_calibration
 from posetrt.calib.equalise import equalised
 from posetrt.calib.graph import load_graph
@@ -51,34 +49,6 @@ def test_the_layer_with_the_outlier_costs_most(hard_folder: ModelFolder, shared_
     costs = layer_costs(base, made.calibration.ranges, judge, reference, only=near)
     assert costs[0].layer == BROKEN
     assert costs[0].oks_cost > 2 * costs[1].oks_cost
-
-
-@pytest.mark.slow
-def test_sensitivity_names_the_layer_first_and_repairs_it(hard_folder: ModelFolder, shared_data: Path) -> None:
-    photographs = sorted((shared_data / "lspet").iterdir())
-    manifest = hard_folder.manifest()
-    made = calibrate(hard_folder, photographs[:12], method="minmax")
-    annotated = coco_photos(shared_data / "person_keypoints.json", shared_data / "images")
-    calibration = fit_budget(hard_folder, made, photographs[100:104])
-    assert calibration.sensitivity is not None
-    assert calibration.sensitivity["layers"][0]["name"] == BROKEN
-    assert BROKEN in calibration.kept_float
-    assert min(calibration.sensitivity["eight_bit_share"].values()) >= 0.9
-    assert folder_calibration(hard_folder).kept_float == calibration.kept_float
-    assert (hard_folder.path / "sensitivity.png").read_bytes()[:4] == b"\x89PNG"
-    judge = Judge(manifest, list(annotated.paths.values()))
-
-    def ap(path: Path) -> float:
-        from posetrt.calib.budget import _score_by
-
-        return _score_by(annotated, judge)(judge.people(runner(onnx.load(str(path)), manifest)))
-
-    float_ap, repaired = ap(hard_folder.onnx), ap(hard_folder.variant("int8-ort"))
-    calibrate(hard_folder, photographs[:12], method="minmax")
-    plain = ap(hard_folder.variant("int8-ort"))
-    print(json.dumps({"float": float_ap, "plain minmax": plain, "repaired": repaired}))
-    assert plain < float_ap / 2
-    assert repaired > float_ap - 0.03
 
 
 def test_points_far_from_all_others_are_chosen() -> None:

@@ -101,7 +101,6 @@ def test_a_skeleton_of_ones_own_sets_the_number_of_maps(tmp_path: Path) -> None:
         (["export", "no-such-net", "--weights", "x.npz", "-o", "out"], "no network 'no-such-net' in the zoo"),
         (["export", "openpose-body25", "--weights", "x.npz", "-o", "out", "--input-size", "650x368"], "multiples of 8"),
         (["export", "openpose-body25", "--weights", "x.npz", "-o", "out", "--pafs", "y"], "a network of the zoo knows its own"),
-        (["export", "onnx", "--weights", "x.onnx", "-o", "out", "--dynamic"], "of your own graph make one folder a size"),
     ],
 )
 def test_wrong_usage_is_told_in_a_sentence(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +30,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _config(model: Path) -> Any:
-    """Read by the protobuf schema that comes with Triton's client."""
-    schema = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="pip install 'tritonclient[grpc]'")
+    """Read by the protobuf schema that comes with Triton's client, without gRPC, which the client would load with it."""
+    client = pytest.importorskip("tritonclient", reason="pip install tritonclient")
+    spec = importlib.util.spec_from_file_location("model_config_pb2", Path(client.__path__[0]) / "grpc" / "model_config_pb2.py")
+    assert spec is not None
+    assert spec.loader is not None
+    schema = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(schema)
     from google.protobuf import text_format
 
     return text_format.Parse((model / "config.pbtxt").read_text(encoding="utf-8"), schema.ModelConfig())
