@@ -119,7 +119,10 @@ class Pipeline:
         return min(most, len(self.sources)) if self.pose.engine.frames_in_flight > 1 else 1
 
     def start(self) -> None:
-        """Start reading."""
+        """Start reading. A network's first call is slow: a camera's first frame need not wait for it."""
+        if self._live:
+            width, height = self.pose.manifest.input.size_wh
+            self.pose(np.full((height, width, 3), 128, np.uint8))
         self._started_s = time.perf_counter()
         for number, source in enumerate(self.sources):
             self._spawn(f"source-{number}", self._read, number, source)
