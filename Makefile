@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 
-.PHONY: demo test test-full lint bench clean
+.PHONY: demo test test-full test-arm64 lint bench clean
 
 $(VENV)/.desk: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,6 +28,9 @@ test: lint ## lint, types and the fast tests: pip packages alone
 
 test-full: $(VENV)/.full ## the slow tests: whole networks, references, real bindings
 	$(BIN)/python -m pytest -m "slow and not gpu and not jetson"
+
+test-arm64: $(VENV)/.dev ## a Jetson's processor, emulated: debootstrap, qemu-user-static and root
+	PATH="$(abspath $(BIN)):$$PATH" tests/arm64.sh build/arm64 tests/runtime tests/jetson
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

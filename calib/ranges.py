@@ -12,7 +12,6 @@ from posetrt.runtime.errors import UsageError
 
 METHODS = ("minmax", "percentile", "entropy", "mse")
 DEFAULT_PERCENTILE = 99.99
-_SHARES = np.linspace(0.2, 1.0, 161)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,8 @@ def find_range(held: Distribution, method: str) -> Range:
         low, high = max(ends[0], -amax), min(ends[1], amax)
     else:
         amax = mse_range(held, levels_above=127, levels_below=127) * widest
-        low, high = (0.0, ends[1] * mse_range(held, levels_above=255, levels_below=0)) if ends[0] == 0 else _mse_both(held)
+        cut = mse_range(held, levels_above=255, levels_below=0) if ends[0] == 0 else _mse_both(held)
+        low, high = ends[0] * cut, ends[1] * cut
     if high - low <= 0:
         low, high = ends
     return Range(_short(low), _short(high), _short(amax or widest), method if name != "percentile" else f"percentile-{percentile:g}", *ends)
@@ -99,26 +99,24 @@ def mse_range(held: Distribution, levels_above: int, levels_below: int) -> float
     values, counts = _filled(held)
     widest = float(np.abs(values).max()) if len(values) else 0.0
     widest = max(widest, held.high, -held.low)
-    errors = [_squared_error(values, counts, widest * share / levels_above, -levels_below, levels_above) for share in _SHARES]
-    return float(_SHARES[_widest_best(errors)])
+    errors = []
+    shares = np.linspace(0.2, 1.0, 161)
+    for share in shares:
+        step = widest * share / levels_above
+        errors.append(_squared_error(values, counts, step, -levels_below, levels_above))
+    return float(shares[_widest_best(errors)])
 
 
-def _mse_both(held: Distribution) -> tuple[float, float]:
-    """As `mse_range` with 256 levels between two ends: they shrink together first, then each by itself."""
+def _mse_both(held: Distribution) -> float:
+    """As `mse_range` with 256 levels between both ends, which shrink together."""
     values, counts = _filled(held)
-    low, high = min(held.low, 0.0), max(held.high, 0.0)
-
-    def error(below: float, above: float) -> float:
-        step = (above - below) / 255
-        zero = round(-below / step)
-        return _squared_error(values, counts, step, -zero, 255 - zero)
-
-    together = [error(low * share, high * share) for share in _SHARES]
-    below = above = float(_SHARES[_widest_best(together)])
-    for _ in range(2):
-        above = float(_SHARES[_widest_best([error(low * below, high * share) for share in _SHARES])])
-        below = float(_SHARES[_widest_best([error(low * share, high * above) for share in _SHARES])])
-    return low * below, high * above
+    errors = []
+    shares = np.linspace(0.2, 1.0, 161)
+    for share in shares:
+        step = (held.high - held.low) * share / 255
+        zero = round(-held.low * share / step)
+        errors.append(_squared_error(values, counts, step, -zero, 255 - zero))
+    return float(shares[_widest_best(errors)])
 
 
 def _widest_best(errors: list[float]) -> int:

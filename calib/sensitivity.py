@@ -131,9 +131,8 @@ def choose_float(
     if meets(0):
         best = 0
     elif not meets(most):
-        best = max(
-            (count for count, layout in known if layout == "trt"), key=lambda count: min(scored(count, layout) for layout in LAYOUTS)
-        )
+        # No set that leaves enough in INT8 meets the budget: take the better of the two ends, and say so.
+        best = max((0, most), key=lambda count: min(scored(count, layout) for layout in LAYOUTS))
     else:
         below, best = 0, most
         while best - below > 1:

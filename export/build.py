@@ -50,9 +50,12 @@ def build(
     """
     if if_needed:
         try:
-            return find_engine(folder, precision, backend)
+            engine, sidecar = find_engine(folder, precision, backend)
         except EngineMismatch:
             pass
+        else:
+            if wish is None or wish.dla == sidecar.device.get("dla"):
+                return engine, sidecar
     if precision == "int8" and not folder.calibration.is_file() and own_calibration is None:
         raise PosetrtError(
             f"int8 needs ranges, and {folder.path} has no calibration.json. Find them with: posetrt calibrate {folder.path} --images DIR"

@@ -84,4 +84,4 @@ def capabilities_of(trt: Any, library: LibraryName, version: str, gpu: Gpu | Non
 
 
 def _names(trt: Any, enumeration: str) -> frozenset[str]:
-    return frozenset(name for name in dir(getattr(trt, enumeration, None)) if name.isupper() or name.startswith("SM"))
+    return frozenset(getattr(getattr(trt, enumeration, None), "__members__", ()))

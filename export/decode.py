@@ -8,40 +8,47 @@ from __future__ import annotations
 import numpy as np
 
 from posetrt.export.graph_ops import GraphOps, Value, axes
+from posetrt.runtime.pairs import MARGIN, SHORT, SHORT_WEIGHT
 from posetrt.runtime.parser import ParserSettings
 from posetrt.runtime.peaks import FLOOR
 from posetrt.runtime.skeleton import Skeleton
 
-_OUTSIDE = -1e30  # stands around the maps; finite, since TensorRT pads with finite numbers
-_LEAST_LENGTH = 1e-6  # cells; two peaks nearer than that have no direction (runtime.pairs)
+_INFINITE = 3.4e38  # a map's value at or above it is no value
+_SMALL = 1e-6  # keeps divisors off 0
 _FLOAT, _INT64 = 1, 7  # onnx.TensorProto
 _TO_THE_END = 2**31 - 1
+_BEFORE = ((-1, -1), (-1, 0), (-1, 1), (0, -1))  # neighbours that a peak must exceed, as row and column
+_AFTER = ((0, 1), (1, -1), (1, 0), (1, 1))  # those that it may equal
 
 Peaks = tuple[str, str, str]
 
 
-def find_peaks(ops: GraphOps, heatmaps: str, parts: int, width: Value, slots: int, settings: ParserSettings) -> Peaks:
+def find_peaks(ops: GraphOps, heatmaps: str, parts: int, size: tuple[Value, Value], slots: int, settings: ParserSettings) -> Peaks:
     """x, y in cells and score, each (N, J, K) float32, best first, 0 in empty slots; ties as `PeakFinder` breaks them.
 
     Args:
         ops: to write with.
         heatmaps: tensor (N, J or more, h, w) float32.
         parts: J.
-        width: w as float32.
+        size: h and w as float32.
         slots: K.
         settings: the parser's.
     """
+    height, width = size
     maps = ops("Slice", heatmaps, axes(0), axes(parts), axes(1))
-    padded = ops("Pad", maps, axes(0, 0, 1, 1, 0, 0, 1, 1), _OUTSIDE)
+    padded = ops("Pad", maps, axes(0, 0, 1, 1, 0, 0, 1, 1), 0.0)
 
     def neighbour(row: int, column: int) -> str:
         ends = axes(*(step - 1 if step < 1 else _TO_THE_END for step in (row, column)))
         return ops("Slice", padded, axes(1 + row, 1 + column), ends, axes(2, 3))
 
-    left, right, above, below = neighbour(0, -1), neighbour(0, 1), neighbour(-1, 0), neighbour(1, 0)
-    found = ops("And", ops("Greater", maps, settings.peak_threshold), ops("Less", maps, -_OUTSIDE))
-    for before, after in ((left, right), (above, below)):
-        found = ops("And", found, ops("And", ops("Greater", maps, before), ops("GreaterOrEqual", maps, after)))
+    before, after = (ops("Max", *(neighbour(*step) for step in steps)) for steps in (_BEFORE, _AFTER))
+    found = ops("And", ops("Greater", maps, settings.peak_threshold), ops("Less", maps, _INFINITE))
+    found = ops("And", found, ops("And", ops("Greater", maps, before), ops("GreaterOrEqual", maps, after)))
+    # A map with more peaks than that is noisy, and its peaks must be higher.
+    count = ops("ReduceSum", ops("Cast", found, to=_FLOAT), axes(2, 3), keepdims=1)
+    least = ops("Where", ops("Greater", count, float(settings.noisy_from)), settings.noisy_threshold, 0.0)
+    found = ops("And", found, ops("Greater", maps, least))
     flat = ops("Reshape", ops("Where", found, maps, 0.0), axes(0, parts, -1))
     score, cell = ops.several("TopK", 2, flat, axes(slots), axis=2, largest=1, sorted=1)
 
@@ -51,23 +58,41 @@ def find_peaks(ops: GraphOps, heatmaps: str, parts: int, width: Value, slots: in
     column = ops("Sub", at, ops("Mul", row, width))
     line = ops("Add", width, 2.0) if isinstance(width, str) else float(width) + 2.0
     centre = ops("Add", ops("Mul", ops("Add", row, 1.0), line), ops("Add", column, 1.0))
-    around = [ops("Sub", centre, 1.0), ops("Add", centre, 1.0), ops("Sub", centre, line), ops("Add", centre, line)]
-    places = ops("Cast", ops("Concat", *around, axis=2), to=_INT64)
-    values = ops("GatherElements", ops("Reshape", padded, axes(0, parts, -1)), places, axis=2)
-    logs = ops("Log", ops("Max", values, FLOOR))
-    middle = ops("Log", ops("Max", score, FLOOR))
-    before_x, after_x, before_y, after_y = (
-        ops("Slice", logs, axes(index * slots), axes((index + 1) * slots), axes(2)) for index in range(4)
-    )
+    steps = (*_BEFORE, *_AFTER)
+    places = [ops("Add", centre, _offset(ops, line, *step)) for step in steps]
+    indices = ops("Cast", ops("Concat", *places, axis=2), to=_INT64)
+    around = ops("GatherElements", ops("Reshape", padded, axes(0, parts, -1)), indices, axis=2)
+    patch = {step: ops("Slice", around, axes(i * slots), axes((i + 1) * slots), axes(2)) for i, step in enumerate(steps)}
+    patch[0, 0] = score
 
-    def vertex(before: str, after: str) -> str:
+    def profile(*cells: tuple[int, int]) -> str:
+        """Logarithm of a row's or a column's sum: 1/2, 1, 1/2."""
+        first, middle, last = (patch[each] for each in cells)
+        total = ops("Add", ops("Mul", ops("Add", first, last), 0.5), middle)
+        return ops("Log", ops("Max", total, FLOOR))
+
+    def vertex(before: str, middle: str, after: str) -> str:
         bend = ops("Sub", ops("Sub", ops("Mul", middle, 2.0), before), after)
-        offset = ops("Div", ops("Sub", after, before), ops("Max", ops("Mul", bend, 2.0), 1e-9))
+        offset = ops("Div", ops("Sub", after, before), ops("Max", ops("Mul", bend, 2.0), _SMALL))
         return ops("Min", ops("Max", offset, -0.5), 0.5)
 
+    def refined(cell: str, last: Value, offset: str) -> str:
+        """A cell's place; at the map's border its centre. 0 in an empty slot."""
+        inner = ops("And", ops("Greater", cell, 0.5), ops("Less", cell, ops("Sub", last, 1.5) if isinstance(last, str) else last - 1.5))
+        return ops("Where", filled, ops("Add", cell, ops("Where", inner, offset, 0.0)), 0.0)
+
     filled = ops("Greater", score, settings.peak_threshold)
-    x, y = ops("Add", column, vertex(before_x, after_x)), ops("Add", row, vertex(before_y, after_y))
-    return ops("Where", filled, x, 0.0), ops("Where", filled, y, 0.0), score
+    sums = [profile(*((row, column) for row in (-1, 0, 1))) for column in (-1, 0, 1)]
+    x = refined(column, width, vertex(*sums))
+    sums = [profile(*((row, column) for column in (-1, 0, 1))) for row in (-1, 0, 1)]
+    return x, refined(row, height, vertex(*sums)), score
+
+
+def _offset(ops: GraphOps, line: Value, row: int, column: int) -> Value:
+    """How far a neighbour lies in the flat map."""
+    if not isinstance(line, str):
+        return float(row * line + column)
+    return ops("Add", ops("Mul", line, float(row)), float(column))
 
 
 def score_pairs(
@@ -97,30 +122,46 @@ def score_pairs(
     length = ops("Sqrt", ops("Add", ops("Mul", dx, dx), ops("Mul", dy, dy)))
     threshold = settings.peak_threshold
     usable = ops("And", ops("Greater", score, threshold), ops("Greater", score_end, threshold))
-    usable = ops("And", usable, ops("Greater", length, _LEAST_LENGTH))
 
-    way = np.linspace(0, 1, samples, dtype=np.float32)
-    wide = {name: ops("Unsqueeze", tensor, axes(4)) for name, tensor in (("x", x), ("y", y), ("dx", dx), ("dy", dy), ("length", length))}
+    # Beside the samples, the nine cells about the middle: the fifth is the middle itself, and short limbs take the best of all.
+    way = np.append(np.linspace(MARGIN, 1 - MARGIN, samples), np.full(9, 0.5)).astype(np.float32)
+    beside = {"x": np.tile([-1, 0, 1], 3), "y": np.repeat([-1, 0, 1], 3)}
+    tensors = {"x": x, "y": y, "dx": dx, "dy": dy, "length": ops("Max", length, _SMALL)}
+    wide = {name: ops("Unsqueeze", tensor, axes(4)) for name, tensor in tensors.items()}
 
-    def cells(start: str, step: str, count: Value) -> str:
-        """The nearest row or column of each sample, (N, C, K, K, S)."""
-        nearest = ops("Round", ops("Add", wide[start], ops("Mul", wide[step], way)))
-        return ops("Min", ops("Max", nearest, 0.0), ops("Sub", count, 1.0) if isinstance(count, str) else float(count) - 1.0)
+    def cells(axis: str, count: Value) -> str:
+        """The row or column in which each sample lies, (N, C, K, K, samples + 9)."""
+        place = ops("Floor", ops("Add", ops("Add", wide[axis], 0.5), ops("Mul", wide[f"d{axis}"], way)))
+        moved = ops("Add", place, np.append(np.zeros(samples), beside[axis]).astype(np.float32))
+        return ops("Min", ops("Max", moved, 0.0), ops("Sub", count, 1.0) if isinstance(count, str) else float(count) - 1.0)
 
     height, width = size
-    places = ops("Add", ops("Mul", cells("y", "dy", height), width), cells("x", "dx", width))
+    places = ops("Add", ops("Mul", cells("y", height), width), cells("x", width))
     places = ops("Cast", ops("Reshape", places, axes(0, limbs, -1)), to=_INT64)
 
-    def along(axis: int) -> str:
-        channels = axes(*(pair[axis] for pair in skeleton.paf_channels))
+    def along(component: int, step: str) -> str:
+        """One component of the PAF along the way."""
+        channels = axes(*(pair[component] for pair in skeleton.paf_channels))
         flat = ops("Reshape", ops("Gather", pafs, channels, axis=1), axes(0, limbs, -1))
-        return ops("Reshape", ops("GatherElements", flat, places, axis=2), axes(0, limbs, slots, slots, samples))
+        read = ops("Reshape", ops("GatherElements", flat, places, axis=2), axes(0, limbs, slots, slots, samples + 9))
+        return ops("Mul", read, ops("Div", wide[step], wide["length"]))
 
-    inner = ops("Add", ops("Mul", along(0), wide["dx"]), ops("Mul", along(1), wide["dy"]))
-    field = ops("Div", inner, ops("Max", wide["length"], _LEAST_LENGTH))
-    counts = ops("And", ops("Greater", field, settings.pair_threshold), ops("Less", field, -_OUTSIDE))
-    total = ops("ReduceSum", ops("Where", counts, field, 0.0), axes(4), keepdims=0)
-    number = ops("ReduceSum", ops("Cast", counts, to=_FLOAT), axes(4), keepdims=0)
-    # Counts are whole numbers: a quarter less than the share keeps the comparison off float32's rounding of 0.8 × 10.
-    enough = ops("Greater", number, float(np.ceil(settings.pair_share * samples - 1e-6)) - 0.25)
-    return ops("Where", ops("And", usable, enough), ops("Div", total, ops("Max", number, 1.0)), 0.0)
+    both = ops("Add", along(0, "dx"), along(1, "dy"))
+    field, nine = (ops("Slice", both, axes(start), axes(_TO_THE_END if start else samples), axes(4)) for start in (0, samples))
+    middle = ops("Gather", nine, np.array(4, np.int64), axis=4)
+    mean = ops("Div", ops("ReduceSum", field, axes(4), keepdims=0), float(samples))
+    number = ops("ReduceSum", ops("Cast", ops("Greater", field, settings.pair_threshold), to=_FLOAT), axes(4), keepdims=0)
+    enough = ops("Greater", number, (settings.pair_share - 1e-3) * samples)
+    agrees = ops("And", enough, ops("And", ops("Greater", middle, settings.middle_threshold), ops("Less", middle, _INFINITE)))
+    best = ops("Mul", _largest(ops, nine), float(SHORT_WEIGHT))
+    short = ops("Less", length, float(SHORT))
+    score = ops("Where", short, best, mean)
+    agrees = ops("Or", ops("And", short, ops("Greater", best, settings.middle_threshold)), ops("And", ops("Not", short), agrees))
+    good = ops("And", ops("And", usable, ops("Greater", length, 0.0)), agrees)
+    good = ops("And", good, ops("And", ops("Greater", score, settings.pair_score), ops("Less", score, _INFINITE)))
+    return ops("Where", good, score, 0.0)
+
+
+def _largest(ops: GraphOps, nine: str) -> str:
+    """Maximum over the last of five axes, of nine cells. ReduceMax takes its axes in another way from opset 18 on; Max does not."""
+    return ops("Max", *(ops("Gather", nine, np.array(index, np.int64), axis=4) for index in range(9)))

@@ -17,7 +17,7 @@ from posetrt.export.request import BuildRequest, Ranges
 from posetrt.runtime.engines import driver, preflight
 from posetrt.runtime.engines.cuda import Cuda
 from posetrt.runtime.engines.library import Library, installed
-from posetrt.runtime.engines.trt_log import Level, Log, logger_for
+from posetrt.runtime.engines.trt_log import Level, Log, logger_for, started
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import read_json, sha256_of, written_whole
 from posetrt.runtime.folder import ModelFolder
@@ -79,10 +79,10 @@ def build_engine(
     """
     library = library or installed()
     gpu = _gpu(library, wish)
-    device = {"sm": wish.sm, "name": "any"} if gpu is None else preflight.device_entry(gpu, wish.dla)
+    device = {"sm": wish.sm, "name": "any", "dla": None} if gpu is None else preflight.device_entry(gpu, wish.dla)
     log = Log(show)
     logger = logger_for(library.module, log)
-    builder = library.module.Builder(logger)
+    builder = started(library.module.Builder, logger, log, library.title)
     offers = capabilities_of(library.module, library.name, library.text, gpu, int(builder.num_DLA_cores))
     ranges = read_ranges(folder) if wish.precision == "int8" and folder.calibration.is_file() else None
     variants = [path.stem for path in (folder.path / "variants").glob("*.onnx")]

@@ -82,7 +82,7 @@ def with_decoding(model: ModelProto, manifest: Manifest, slots: int = DEFAULT_SL
     fused, settings = _copy(model), ParserSettings()
     ops = GraphOps(fused.graph, DECODE_PREFIX)
     size = _map_size(ops, manifest, heatmaps)
-    found = find_peaks(ops, heatmaps, len(skeleton.parts), size[1], slots, settings)
+    found = find_peaks(ops, heatmaps, len(skeleton.parts), size, slots, settings)
     names = {ops("Concat", *(ops("Unsqueeze", each, axes(3)) for each in found), axis=3): "peaks"}
     shapes = {"peaks": [len(skeleton.parts), slots, 3]}
     if pafs is not None:

@@ -63,10 +63,11 @@ def model_from_onnx(
     heatmaps: str | None = None,
     pafs: str | None = None,
     size_wh: tuple[int, int] | None = None,
+    dynamic: bool = False,
     opset: int = DEFAULT_OPSET,
     licence: str = "",
 ) -> tuple[ModelProto, Manifest]:
-    """Make a described, fixed-size graph of a user's ONNX file.
+    """Make a described graph, of fixed or bounded size, of a user's ONNX file.
 
     Args:
         path: any ONNX with one `(N, 3, H, W)` image input, heat maps, and PAFs (or both in one output, heat maps first,
@@ -75,6 +76,7 @@ def model_from_onnx(
         skeleton: None finds the built-in one whose channel counts fit.
         heatmaps, pafs: output names; None finds them by channel count.
         size_wh: input width and height; None takes the graph's own where that is fixed.
+        dynamic: leave height and width open, between half and twice `size_wh`, where the graph does.
         opset: of the result; its IR version is the oldest that carries it.
         licence: a note on the weights, kept in the manifest.
 
@@ -87,7 +89,7 @@ def model_from_onnx(
     """
     original = load_onnx(path)
     input_name = _image_input(original, path)
-    size = _set_size(original, input_name, size_wh, path)
+    size = _set_size(original, input_name, size_wh, dynamic, path)
     outputs = [GraphOutput(value.name, _channels(value)) for value in original.graph.output]
     reference = _run(original.SerializeToString(), _random_input(size, normalisation), path)
     outputs = [
@@ -99,7 +101,15 @@ def model_from_onnx(
         network="onnx",
         skeleton=skeleton,
         input=InputSpec(
-            input_name, "NCHW", size, size, size, normalisation.colour, normalisation.mean, normalisation.scale, normalisation.in_graph
+            input_name,
+            "NCHW",
+            size,
+            _bound(size, 0.5, stride) if dynamic else size,
+            _bound(size, 2.0, stride) if dynamic else size,
+            normalisation.colour,
+            normalisation.mean,
+            normalisation.scale,
+            normalisation.in_graph,
         ),
         outputs=names,
         stride=stride,
@@ -115,6 +125,9 @@ def model_from_onnx(
     _keep_outputs(original, kept)
     model = finish(original, manifest, opset)
     check_equal(model, reference, _random_input(size, normalisation), kept, path)
+    if dynamic:
+        # A graph may hold a size somewhere in its middle: the smallest must run as well.
+        _run(model.SerializeToString(), _random_input(manifest.input.min_wh, normalisation), path)
     return model, manifest
 
 
@@ -218,8 +231,14 @@ def _image_input(model: ModelProto, path: Path) -> str:
     return str(inputs[0].name)
 
 
-def _set_size(model: ModelProto, input_name: str, size_wh: tuple[int, int] | None, path: Path) -> tuple[int, int]:
-    """Fix the input to `(1, 3, H, W)` and forget shapes that said otherwise."""
+def _bound(size_wh: tuple[int, int], factor: float, stride: int) -> tuple[int, int]:
+    # Multiples of four cells, which networks that join maps of several strides want.
+    width, height = (max(1, round(side * factor / (4 * stride))) * 4 * stride for side in size_wh)
+    return width, height
+
+
+def _set_size(model: ModelProto, input_name: str, size_wh: tuple[int, int] | None, dynamic: bool, path: Path) -> tuple[int, int]:
+    """Fix the input to `(1, 3, H, W)`, or leave H and W open, and forget shapes that said otherwise."""
     value = next(value for value in model.graph.input if value.name == input_name)
     dims = value.type.tensor_type.shape.dim
     own = (dims[3].dim_value, dims[2].dim_value)
@@ -233,8 +252,12 @@ def _set_size(model: ModelProto, input_name: str, size_wh: tuple[int, int] | Non
         )
     if dims[0].dim_value not in (0, 1):
         raise UsageError(f"{path.name} is fixed at batch {dims[0].dim_value}; export the network again with batch 1 or a free batch")
+    if dynamic and any(own):
+        raise UsageError(f"{path.name} is fixed at {own[0]}x{own[1]}: leave --dynamic out, or export the network again with a free size")
     for dim, fixed in zip(dims, (1, 3, size[1], size[0]), strict=True):
         dim.dim_value = fixed
+    if dynamic:
+        dims[2].dim_param, dims[3].dim_param = "height", "width"
     del model.graph.value_info[:]
     for output in model.graph.output:
         shape = output.type.tensor_type.shape.dim

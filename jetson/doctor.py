@@ -12,6 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from posetrt.jetson.board import Board, read_board, text_of
+from posetrt.jetson.power import left_over, note_path
+from posetrt.runtime.errors import PosetrtError
+
+# JetPack 6 packs an OpenCV with GStreamer; JetPack 7 leaves it to Ubuntu's own.
+_JETPACK_OPENCV = "sudo apt install nvidia-opencv (where JetPack has none: sudo apt install python3-opencv)"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -22,12 +29,14 @@ class Finding:
         found: its version or state; None where it is missing.
         stops: what cannot be done without it.
         remedy: the command that mends it, or "" where nothing needs mending.
+        fatal: the main job cannot be done as long as it is so.
     """
 
     what: str
     found: str | None
     stops: str = ""
     remedy: str = ""
+    fatal: bool = False
 
 
 def examine(root: Path = Path("/")) -> list[Finding]:
@@ -36,13 +45,13 @@ def examine(root: Path = Path("/")) -> list[Finding]:
     Args:
         root: where the board's own files are read from; tests replace it.
     """
-    board = jetson_board(root)
+    board = read_board(root)
     on_jetson = board is not None
     python = platform.python_version()
     old = sys.version_info < (3, 10)
-    findings = [
+    return [
         Finding("Python", python, "everything" if old else "", "install Python 3.10 or newer" if old else ""),
-        Finding("Jetson", board or "not a Jetson"),
+        *(_board(board, root) if board else [Finding("Jetson", "not a Jetson")]),
         _package("numpy", "numpy", "everything", "pip install numpy"),
         _opencv(on_jetson),
         _package("ONNX Runtime", "onnxruntime", "running and calibrating on the CPU", "pip install 'posetrt[desk]'"),
@@ -52,29 +61,63 @@ def examine(root: Path = Path("/")) -> list[Finding]:
         _package("matplotlib", "matplotlib", "charts", "pip install 'posetrt[desk]'"),
         _driver(),
         _cuda(root),
-        _tensorrt(on_jetson),
+        _tensorrt(on_jetson, board.tensorrt if board else None),
         _package("pycuda", "pycuda", "running TensorRT engines", "pip install pycuda (with CUDA's bin folder first on PATH)"),
     ]
-    if on_jetson:
-        findings.append(_package("jetson-stats", "jtop", "power and clocks beside fps", "sudo pip install jetson-stats"))
-    return findings
 
 
 def can_run(findings: list[Finding]) -> bool:
     """Whether people can be found on this machine at all: OpenCV, and ONNX Runtime or TensorRT with pycuda and a driver."""
     has = {finding.what for finding in findings if finding.found is not None and not finding.remedy.startswith("install Python")}
+    if any(finding.fatal for finding in findings):
+        return False
     return {"numpy", "OpenCV"} <= has and ("ONNX Runtime" in has or {"TensorRT", "pycuda", "NVIDIA driver"} <= has)
 
 
-def jetson_board(root: Path = Path("/")) -> str | None:
-    """Model and L4T release from the board's own files; None where this is no Jetson."""
-    release = root / "etc/nv_tegra_release"
-    model = root / "proc/device-tree/model"
-    if not release.is_file():
-        return None
-    name = model.read_text(encoding="utf-8", errors="replace").strip("\0\n ") if model.is_file() else "unknown board"
-    first_line = release.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
-    return f"{name}, {first_line.lstrip('# ').partition(', GCID')[0]}"
+def _board(board: Board, root: Path) -> list[Finding]:
+    """What the board is, its power mode, and what would surprise its user later."""
+    known = board.module != "unknown module"
+    name = f"{board.module} ({board.model}), sm_{board.sm or '?'}, {board.memory_gb or '?'} GiB, L4T {board.l4t or 'unknown'}"
+    findings = [
+        Finding("Jetson", name, "" if known else "nothing: engines are built for the GPU as it is; reports name it by its model alone"),
+        _jetpack(board),
+        Finding("power mode", f"{board.power_mode} of {', '.join(board.power_modes)}")
+        if board.power_mode
+        else Finding("power mode", None, "knowing what fps a figure belongs to", "sudo nvpmodel -q"),
+    ]
+    if _swap_needed(board, root):
+        remedy = "sudo fallocate -l 8G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile && sudo swapon /swapfile"
+        findings.append(Finding("swap", None, f"building pycuda and large engines in {board.memory_gb} GiB", remedy))
+    try:
+        before = left_over(root)
+    except PosetrtError as error:
+        findings.append(Finding("power note", "unreadable", str(error), f"sudo rm {note_path(root)}"))
+    else:
+        if before is not None:
+            findings.append(
+                Finding(
+                    "power note",
+                    "left by a run that died",
+                    f"the mode {before.mode} that was set before",
+                    "sudo posetrt doctor --restore-power",
+                )
+            )
+    findings.append(_package("jetson-stats", "jtop", "nothing: power is read by sysfs", "sudo pip install jetson-stats"))
+    return findings
+
+
+def _jetpack(board: Board) -> Finding:
+    if board.jetpack is None:
+        return Finding("JetPack", f"unknown (L4T {board.l4t or 'unknown'})", "nothing, if TensorRT and CUDA below are found")
+    told = f"{board.jetpack}, told by the {board.jetpack_from}; CUDA {board.cuda or 'not found'}, TensorRT {board.tensorrt or 'not found'}"
+    if board.jetpack.startswith("5."):
+        return Finding("JetPack", told, "everything: its Python is 3.8", "JetPack 6 or newer", fatal=True)
+    return Finding("JetPack", told)
+
+
+def _swap_needed(board: Board, root: Path) -> bool:
+    swaps = (text_of(root / "proc/swaps") or "").splitlines()[1:]
+    return board.memory_gb is not None and board.memory_gb < 8 and not swaps
 
 
 def _package(what: str, module: str, stops: str, remedy: str) -> Finding:
@@ -96,7 +139,7 @@ def _package(what: str, module: str, stops: str, remedy: str) -> Finding:
 
 
 def _opencv(on_jetson: bool) -> Finding:
-    remedy = "sudo apt install nvidia-opencv" if on_jetson else "pip install 'posetrt[desk]'"
+    remedy = _JETPACK_OPENCV if on_jetson else "pip install 'posetrt[desk]'"
     finding = _package("OpenCV", "cv2", "reading photographs, videos and cameras", remedy)
     if finding.found is None:
         return finding
@@ -105,9 +148,13 @@ def _opencv(on_jetson: bool) -> Finding:
     if gstreamer.startswith("YES"):
         return Finding("OpenCV", f"{finding.found} with GStreamer {gstreamer.removeprefix('YES').strip(' ()')}")
     if on_jetson:
-        cure = "pip uninstall opencv-python opencv-python-headless; sudo apt install nvidia-opencv"
+        cure = f"pip uninstall opencv-python opencv-python-headless; {_JETPACK_OPENCV}"
         return Finding(
-            "OpenCV", f"{finding.found} without GStreamer", "CSI cameras and hardware decoding: pip's OpenCV hides JetPack's", cure
+            "OpenCV",
+            f"{finding.found} without GStreamer",
+            "CSI cameras and hardware decoding: pip's OpenCV hides JetPack's",
+            cure,
+            fatal=True,
         )
     return Finding("OpenCV", f"{finding.found} without GStreamer (photographs, files and USB cameras work)")
 
@@ -143,13 +190,16 @@ def _cuda(root: Path) -> Finding:
     )
 
 
-def _tensorrt(on_jetson: bool) -> Finding:
+def _tensorrt(on_jetson: bool, packaged: str | None) -> Finding:
     remedy = (
         "sudo apt install python3-libnvinfer, in a virtual environment made with --system-site-packages"
         if on_jetson
         else "pip install tensorrt"
     )
-    finding = _package("TensorRT", "tensorrt", "TensorRT engines; ONNX Runtime is used instead", remedy)
+    stops = "TensorRT engines; ONNX Runtime is used instead"
+    finding = _package(
+        "TensorRT", "tensorrt", f"{stops} (JetPack's {packaged} is installed, but not seen from this Python)" if packaged else stops, remedy
+    )
     if finding.found is None:
         rtx = _package("TensorRT", "tensorrt_rtx", "", "")
         if rtx.found is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from posetrt.jetson.sensors import Reading, total_rails, valid_temperature, valid_watts
@@ -11,6 +12,9 @@ from posetrt.jetson.sensors import Reading, total_rails, valid_temperature, vali
 # What `read` relies on was read from these majors: gpu[name]["status"]["load"] in %, gpu[name]["freq"]["cur"] in kHz,
 # power["tot"]["power"] and power["rail"][name]["power"] in mW, temperature[name]["temp"] in °C.
 KNOWN_MAJORS = (4, 7)
+
+# Where the service listens. Looked at first, since a client without a service starts threads that complain on their own.
+SOCKET = Path("/run/jtop.sock")
 
 
 class JtopSensors:
@@ -33,6 +37,8 @@ class JtopSensors:
         if major is None or int(major[0]) not in KNOWN_MAJORS:
             known = " and ".join(map(str, KNOWN_MAJORS))
             raise RuntimeError(f"jetson-stats {version or 'of unknown version'} is not one of the versions {known} that posetrt knows")
+        if not SOCKET.exists():
+            raise RuntimeError("its service does not run")
         self._failures = (jtop.JtopException, OSError, EOFError, KeyError, TypeError, ValueError, AttributeError)
         self._client = jtop.jtop(interval=interval_s)
         try:

@@ -50,6 +50,19 @@ class Watch:
         """Where power comes from and what it covers; "not measured" where nothing tells."""
         return self._sensors[0].source if self._sensors else "not measured"
 
+    @property
+    def sampling(self) -> bool:
+        """Whether there is anything to sample: temperatures may be there where power is not."""
+        return bool(self._sensors)
+
+    def settled_c(self, within_s: float = 1.0) -> float | None:
+        """The hottest sensor now, waiting a moment for the first sample; None where there is none."""
+        until = time.monotonic() + within_s
+        while self._sensors and self.latest() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        newest = self.latest()
+        return newest.hottest_c if newest is not None else None
+
     def __enter__(self) -> Watch:
         if self._sensors:
             self._thread.start()
@@ -133,6 +146,22 @@ class Watch:
         if covered == 0 or open_s > max((1 - _COVERAGE) * (end_s - start_s), 2 * self._period_s):
             return None
         return joules * (end_s - start_s) / covered
+
+
+def cool_down(running: Watch, target_c: float, limit_s: float, *, margin_c: float = 2.0) -> bool:
+    """Wait until the hottest sensor is within `margin_c` of `target_c`, so that the next measurement starts as the first did.
+
+    Returns:
+        Whether it came to that within `limit_s`.
+    """
+    until = time.monotonic() + limit_s
+    while True:
+        now_c = running.settled_c()
+        if now_c is None or now_c <= target_c + margin_c:
+            return True
+        if time.monotonic() >= until:
+            return False
+        time.sleep(min(0.5, max(0.0, until - time.monotonic())))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

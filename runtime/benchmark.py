@@ -1,89 +1,30 @@
-"""fps, latency and memory of a network's precisions, interleaved in one process so that rows compare.
-
-`Report` and `Result` are the one schema that every table, chart and comparison reads; later columns join as optional fields.
-"""
+"""Measure fps, latency, age, memory and energy of a network's precisions, interleaved in one process so that rows compare."""
 
 from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from posetrt.runtime import pipeline
+from posetrt.runtime.benchmark_report import Report, Result
 from posetrt.runtime.engines.base import PRECISIONS, Precision
 from posetrt.runtime.engines.choose import as_precision, built_engines, default_precision, why_not
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from posetrt.runtime.folder import open_folder
 from posetrt.runtime.pose import Pose, open_pose
 from posetrt.runtime.sources import Frame, Source
+from posetrt.runtime.telemetry import Telemetry, Usage, together
 
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Result:
-    """One precision of one network on one device. Times in ms, medians unless said otherwise.
-
-    Attributes:
-        precision, backend: of the engine.
-        network_fps: the network alone, on prepared input.
-        end_to_end_fps: source to people, stages overlapped, as `posetrt run` works.
-        latency_p50_ms, latency_p90_ms, latency_p99_ms: one frame at a time, from asking the source to people.
-        decode_ms, prepare_ms, network_ms, parse_ms: the stages of that latency.
-        people_per_frame: found.
-        engine_mb: size of the engine file; None for a bare graph.
-        load_s: opening the engine and the first inference.
-        memory_mb: growth of this process's memory by them.
-        ap, ap50: where annotated photographs were given.
-    """
-
-    precision: Precision
-    backend: str
-    network_fps: float
-    end_to_end_fps: float
-    latency_p50_ms: float
-    latency_p90_ms: float
-    latency_p99_ms: float
-    decode_ms: float
-    prepare_ms: float
-    network_ms: float
-    parse_ms: float
-    people_per_frame: float
-    load_s: float
-    memory_mb: float
-    engine_mb: float | None = None
-    ap: float | None = None
-    ap50: float | None = None
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was measured, on what, from what.
-
-    Attributes:
-        model, network, input_wh: the folder's name, its network and input size.
-        source, frames, rounds: frames timed in each of the interleaved rounds.
-        machine: described by `this_machine`.
-        results: one a precision.
-    """
-
-    model: str
-    network: str
-    input_wh: tuple[int, int]
-    source: str
-    frames: int
-    rounds: int
-    machine: dict[str, Any]
-    results: tuple[Result, ...] = field(default_factory=tuple)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        return {"format": FORMAT, **asdict(self)}
+# A network's first inferences allocate, tune and raise the clocks; each precision runs so long before its first round counts.
+WARM_UP_S = 0.5
 
 
 def this_machine() -> dict[str, Any]:
@@ -123,16 +64,28 @@ def precisions_of(path: Path, asked: Sequence[str] | None = None, backend: str =
     return [precision for precision in PRECISIONS if precision in fitting]
 
 
+@dataclass(frozen=True)
+class _Stretch:
+    """One overlapped round: from when to when, by `time.monotonic()`, its frames, and its frames a second."""
+
+    start_s: float
+    end_s: float
+    frames: int
+    fps: float
+
+
 @dataclass
 class _Timing:
-    """One precision under measurement: what each round adds."""
+    """One precision under measurement: what each round adds. `ends` counts inferences and latencies at the end of each round."""
 
     pose: Pose
     load_s: float
     memory_mb: float
     network_s: list[float] = field(default_factory=list)
     stages_s: list[tuple[float, float, float, float]] = field(default_factory=list)
-    end_to_end_fps: list[float] = field(default_factory=list)
+    ages_s: list[float] = field(default_factory=list)
+    overlapped: list[_Stretch] = field(default_factory=list)
+    ends: list[tuple[int, int]] = field(default_factory=list)
     people: int = 0
     frames: int = 0
 
@@ -147,6 +100,10 @@ def measure(
     threads: int = 0,
     frames: int = 60,
     rounds: int = 3,
+    round_s: float = 0.0,
+    telemetry: Telemetry | None = None,
+    power_mode: str | None = None,
+    settle: Callable[[], object] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
     """Time a network's precisions against each other.
@@ -161,20 +118,29 @@ def measure(
         precisions: as `precisions_of` gave them.
         frames: of the source that a round uses.
         rounds: at least 1.
+        round_s: the overlapped part of a round lasts so long at least, going through the source again: watts need seconds.
+        telemetry: measures watts and temperatures beside it; None leaves them out.
+        power_mode: for the report.
+        settle: called before each precision's turn: waits until the device is as cool as before.
 
     Raises:
         PosetrtError: the source has no frame.
     """
     kept = _first(source, frames)
     timings = [_open(path, precision, backend, threads, kept[0]) for precision in precisions]
+    for timing in timings:
+        _warm_up(timing, kept[0])
     try:
         for number in range(rounds):
             for timing in timings:
                 if progress is not None:
                     progress(f"round {number + 1} of {rounds}: {timing.pose.engine.precision}")
+                if settle is not None:
+                    settle()
                 _network_round(timing, kept)
                 _latency_round(timing, source, frames)
-                _end_to_end_round(timing, source, frames)
+                _end_to_end_round(timing, source, frames, round_s)
+                timing.ends.append((len(timing.network_s), len(timing.stages_s)))
         manifest = timings[0].pose.manifest
         return Report(
             model=path.name,
@@ -184,51 +150,13 @@ def measure(
             frames=len(kept),
             rounds=rounds,
             machine=this_machine(),
-            results=tuple(_result(timing, path) for timing in timings),
+            results=tuple(_result(timing, path, telemetry, power_mode) for timing in timings),
+            power_source=telemetry.source if telemetry is not None else "not measured",
+            telemetry_cost=telemetry.cost() if telemetry is not None else None,
         )
     finally:
         for timing in timings:
             timing.pose.close()
-
-
-def with_accuracy(result: Result, ap: float, ap50: float) -> Result:
-    """The same row with its accuracy."""
-    return replace(result, ap=ap, ap50=ap50)
-
-
-def table(report: Report) -> str:
-    """The report as a table for people."""
-    input_width, input_height = report.input_wh
-    columns: list[tuple[str, str, int]] = [("precision", "", -10), ("network", "fps", 9), ("end-to-end", "fps", 11), ("p50", "ms", 7)]
-    columns += [
-        ("p99", "ms", 7),
-        ("parse", "ms", 7),
-        ("people", "/frame", 7),
-        ("engine", "MB", 8),
-        ("load", "s", 6),
-        ("memory", "MB", 8),
-        ("AP", "", 6),
-    ]
-    lines = [
-        f"{report.model} ({report.network}, {input_width}x{input_height}), {report.frames} frames of {report.source}, "
-        f"{report.rounds} interleaved rounds, {report.machine['cpu']}",
-        *(
-            " ".join(f"{column[line]:<{-column[2]}}" if column[2] < 0 else f"{column[line]:>{column[2]}}" for column in columns)
-            for line in (0, 1)
-        ),
-    ]
-    for row in report.results:
-        engine = f"{row.engine_mb:8.1f}" if row.engine_mb is not None else f"{'-':>8}"
-        ap = f"{row.ap:6.3f}" if row.ap is not None else f"{'-':>6}"
-        lines.append(
-            f"{row.precision:<10} {row.network_fps:9.1f} {row.end_to_end_fps:11.1f} {row.latency_p50_ms:7.1f} {row.latency_p99_ms:7.1f} "
-            f"{row.parse_ms:7.2f} {row.people_per_frame:7.2f} {engine} {row.load_s:6.2f} {row.memory_mb:8.1f} {ap}"
-        )
-    by_name = {row.precision: row for row in report.results}
-    if {"fp32", "fp16"} <= by_name.keys() and by_name["fp16"].backend == "onnxruntime":
-        ratio = by_name["fp16"].network_fps / by_name["fp32"].network_fps
-        lines.append(f"fp16 on a CPU is for checking, not for speed: {ratio:.2f} times fp32 here.")
-    return "\n".join(lines)
 
 
 def _first(source: Source, frames: int) -> list[Frame]:
@@ -278,17 +206,52 @@ def _latency_round(timing: _Timing, source: Source, frames: int) -> None:
         timing.frames += 1
 
 
-def _end_to_end_round(timing: _Timing, source: Source, frames: int) -> None:
-    stats = pipeline.RunStats()
-    results = pipeline.results(timing.pose, source, stats)
-    for _ in results:
-        if stats.frames == frames:
+class _Stamped:
+    """A source that notes when each frame left it, by the frame's index."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.fps = source.fps
+        self.skipped = source.skipped
+        self.shortfall = source.shortfall
+        self.left_s: dict[int, float] = {}
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in self._source:
+            self.left_s[frame.index] = time.monotonic()
+            yield frame
+
+
+def _warm_up(timing: _Timing, frame: Frame) -> None:
+    tensor = timing.pose.prepare(frame.image).tensor
+    until = time.monotonic() + WARM_UP_S
+    while time.monotonic() < until:
+        timing.pose.engine.infer(tensor)
+
+
+def _end_to_end_round(timing: _Timing, source: Source, frames: int, least_s: float) -> None:
+    started = time.monotonic()
+    count, busy_s = 0, 0.0
+    while count == 0 or time.monotonic() - started < least_s:
+        stamped = _Stamped(source)
+        begun = delivered = time.monotonic()
+        found = 0
+        results = pipeline.results(timing.pose, stamped)
+        for result in results:
+            delivered = time.monotonic()
+            timing.ages_s.append(delivered - stamped.left_s[result.frame.index])
+            found += 1
+            if found == frames:
+                break
+        # Stopping the stages is no part of it.
+        results.close()
+        if found == 0:
             break
-    results.close()
-    timing.end_to_end_fps.append(stats.fps)
+        count, busy_s = count + found, busy_s + delivered - begun
+    timing.overlapped.append(_Stretch(started, time.monotonic(), count, count / busy_s if busy_s else 0.0))
 
 
-def _result(timing: _Timing, path: Path) -> Result:
+def _result(timing: _Timing, path: Path, telemetry: Telemetry | None, power_mode: str | None) -> Result:
     stages = np.asarray(timing.stages_s) * 1000
     latency = stages.sum(axis=1)
     decode, prepare, network, parse = np.median(stages, axis=0)
@@ -296,11 +259,15 @@ def _result(timing: _Timing, path: Path) -> Result:
     size = None
     if path.is_dir():
         size = min(file.stat().st_size for file, s in built_engines(open_folder(path), engine.precision, engine.backend).items()) / 1e6
+    end_to_end = float(np.median([stretch.fps for stretch in timing.overlapped]))
+    usages = [telemetry.between(stretch.start_s, stretch.end_s) for stretch in timing.overlapped] if telemetry is not None else []
+    usage = together(usages)
+    frames = sum(stretch.frames for stretch in timing.overlapped)
     return Result(
         precision=engine.precision,
         backend=engine.backend,
         network_fps=round(1 / float(np.median(timing.network_s)), 2),
-        end_to_end_fps=round(float(np.median(timing.end_to_end_fps)), 2),
+        end_to_end_fps=round(end_to_end, 2),
         latency_p50_ms=round(float(np.percentile(latency, 50)), 3),
         latency_p90_ms=round(float(np.percentile(latency, 90)), 3),
         latency_p99_ms=round(float(np.percentile(latency, 99)), 3),
@@ -312,7 +279,38 @@ def _result(timing: _Timing, path: Path) -> Result:
         load_s=round(timing.load_s, 3),
         memory_mb=round(timing.memory_mb, 1),
         engine_mb=round(size, 2) if size is not None else None,
+        power_mode=power_mode,
+        age_p50_ms=round(float(np.percentile(timing.ages_s, 50)) * 1000, 3),
+        age_p90_ms=round(float(np.percentile(timing.ages_s, 90)) * 1000, 3),
+        watts=_rounded(usage.watts, 3),
+        joules_per_frame=_rounded(usage.joules / frames if usage.joules is not None else None, 6),
+        fps_per_watt=_rounded(end_to_end / usage.watts if usage.watts else None, 3),
+        temperature_start_c=_rounded(usage.temperature_start_c, 1),
+        temperature_end_c=_rounded(usage.temperature_end_c, 1),
+        throttled=usage.throttled,
+        gpu_mhz=_rounded(usage.gpu_mhz, 1),
+        gpu_load=_rounded(usage.gpu_load, 3),
+        rounds=_by_round(timing, latency, usages),
     )
+
+
+def _by_round(timing: _Timing, latency_ms: NDArray[np.float64], usages: Sequence[Usage]) -> dict[str, tuple[float, ...]]:
+    """The figures that a comparison makes intervals of, once for each round."""
+    ends = timing.ends
+    spans = [(slice(a, c), slice(b, d)) for (a, b), (c, d) in pairwise([(0, 0), *ends])]
+    told = {
+        "network_fps": tuple(round(1 / float(np.median(timing.network_s[inferences])), 3) for inferences, _ in spans),
+        "end_to_end_fps": tuple(round(stretch.fps, 3) for stretch in timing.overlapped),
+        "latency_p50_ms": tuple(round(float(np.median(latency_ms[latencies])), 3) for _, latencies in spans),
+    }
+    watts = [usage.watts for usage in usages]
+    if watts and None not in watts:
+        told["watts"] = tuple(round(value, 3) for value in watts if value is not None)
+    return told
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _resident_mb() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -25,8 +26,11 @@ class ParserSettings:
 
     Attributes:
         peak_threshold: least heat-map value of a peak, above 0.
+        noisy_from: a part with more peaks than this has a noisy map, of which
+        noisy_threshold: is the least value of a peak.
         max_peaks: most peaks a part; the best by value stay.
         samples: places along a limb at which its PAF is read.
+        middle_threshold: least PAF along the limb in its middle; pairs below it are not looked at further.
         pair_threshold: a sample agrees where the PAF along the limb is above this.
         pair_share: least share of the samples that must agree.
         pair_score: a limb's mean PAF must be above this.
@@ -36,13 +40,16 @@ class ParserSettings:
     """
 
     peak_threshold: float = 0.06
+    noisy_from: int = 32
+    noisy_threshold: float = 0.15
     max_peaks: int = 100
-    samples: int = 10
+    samples: int = 8
+    middle_threshold: float = 0.05
     pair_threshold: float = 0.0
-    pair_share: float = 0.8
+    pair_share: float = 0.6
     pair_score: float = 0.03
     max_pairs: int = 10_000
-    min_parts: int = 3
+    min_parts: int = 5
     min_score: float = 0.3
 
 
@@ -78,10 +85,17 @@ class PafParser:
         self.skeleton, self.settings = skeleton, replace(PRESETS[preset], **changes)
         settings = self.settings
         self._assignment, self._assembler = assignment, Assembler(skeleton.limbs)
-        self._peaks = PeakFinder(len(skeleton.parts), settings.peak_threshold, settings.max_peaks)
+        self._peaks = PeakFinder(
+            len(skeleton.parts),
+            threshold=settings.peak_threshold,
+            limit=settings.max_peaks,
+            noisy_from=settings.noisy_from,
+            noisy_threshold=settings.noisy_threshold,
+        )
         self._pairs = PairScorer(
             skeleton,
             samples=settings.samples,
+            middle=settings.middle_threshold,
             agree=settings.pair_threshold,
             share=settings.pair_share,
             least=settings.pair_score,
@@ -168,6 +182,18 @@ class PafParser:
         if outputs.heatmaps is None:
             raise UsageError("the network's outputs have neither heat maps nor peaks; name the outputs' roles when exporting the model")
         return self.parse_batch(outputs.heatmaps, outputs.pafs)
+
+    def time_stages(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating]) -> dict[str, float]:
+        """Milliseconds of processor time of each stage on one frame: peaks, pairs (line integrals), people (matching and assembly)."""
+        with np.errstate(all="ignore"):
+            times = [time.thread_time()]
+            peaks = self._peaks.find(heatmaps)
+            times.append(time.thread_time())
+            pairs = self._pairs.score(pafs, peaks)
+            times.append(time.thread_time())
+            self._people(peaks, pairs)
+            times.append(time.thread_time())
+        return {stage: (times[i + 1] - times[i]) * 1e3 for i, stage in enumerate(("peaks", "pairs", "people"))}
 
     def _single(self, peaks: Peaks) -> People:
         """One person of each part's best peak, or nobody."""

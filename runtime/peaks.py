@@ -53,10 +53,13 @@ class PeakFinder:
         parts: number of heat maps to look at; those behind them (the background) are not read.
         threshold: least value of a peak, above 0.
         limit: most peaks a part; the best by value stay.
+        noisy_from: with more peaks than this a part's map is taken for noisy, and
+        noisy_threshold: is its least value of a peak.
     """
 
-    def __init__(self, parts: int, threshold: float, limit: int) -> None:
+    def __init__(self, parts: int, *, threshold: float, limit: int, noisy_from: int, noisy_threshold: float) -> None:
         self._parts, self._threshold, self._limit = parts, np.float32(threshold), limit
+        self._noisy_from, self._noisy_threshold = noisy_from, np.float32(noisy_threshold)
         self._resize(1, 1)
 
     def _resize(self, height: int, width: int) -> None:
@@ -105,6 +108,10 @@ class PeakFinder:
 
         part = cells // plane
         count = np.bincount(part, minlength=parts)
+        if count.max() > self._noisy_from:
+            strong = ((patch[4] > self._noisy_threshold) | (count.take(part) <= self._noisy_from)).nonzero()[0]
+            cells, patch, part = cells.take(strong), patch.take(strong, axis=1), part.take(strong)
+            count = np.bincount(part, minlength=parts)
         slots = int(count.max())
         if slots > self._limit:
             order = np.lexsort((-patch[4], part))

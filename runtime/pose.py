@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,10 @@ from posetrt.runtime.people import People
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from posetrt.runtime.counts import RunStats
+    from posetrt.runtime.sinks.base import Result
+    from posetrt.runtime.sources import Source
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,38 @@ class Pose:
         people = self.parser.parse_outputs(outputs)[0]
         return replace(people, keypoints=cells_to_frame(people.keypoints, self.manifest.stride, box))
 
+    def stream(
+        self,
+        source: str | Path | Source,
+        *,
+        track: bool = True,
+        smooth: bool = False,
+        stats: RunStats | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> Generator[Result, None, None]:
+        """People of every frame of a source: `for result in pose.stream("csi://0"): print(result.people.ids)`.
+
+        Of a live source that outruns the network or the loop the newest frame wins; files come in order and whole. Reading, the
+        network and the parser work in threads of their own while the loop's body runs; leaving the loop ends them.
+
+        Args:
+            source: what `posetrt run --source` takes, or an open source.
+            track: give people stable ids.
+            smooth: smooth key points with a One-Euro filter.
+            stats: counted up meanwhile: rates, drops, ages.
+            say: takes a line when a camera goes away or comes back, or a stage fails and goes on.
+
+        Raises:
+            UsageError: there is no such source.
+            PosetrtError: the source or the network failed.
+        """
+        from posetrt.runtime import pipeline
+        from posetrt.runtime.sources import open_source
+
+        opened = open_source(source, say) if isinstance(source, (str, Path)) else source
+        options = pipeline.Options(track=track, smooth=smooth, say=say)
+        yield from pipeline.results(self, opened, stats, options=options)
+
     def close(self) -> None:
         """Free the engine."""
         self.engine.close()
@@ -78,9 +115,17 @@ class Pose:
         self.close()
 
 
-def open_pose(path: str | Path, precision: str | None = None, backend: str = "auto", *, preset: str = "balanced", threads: int = 0) -> Pose:
+def open_pose(
+    path: str | Path,
+    precision: str | None = None,
+    backend: str = "auto",
+    *,
+    preset: str = "balanced",
+    threads: int = 0,
+    trust: bool = False,
+) -> Pose:
     """Open a model folder (or a bare .onnx, or an engine) for use: `with posetrt.open("person/") as pose: people = pose(frame)`.
 
     Args and errors as `engines.choose.open_engine`; `preset` as `parser.PafParser`.
     """
-    return Pose(open_engine(path, precision, backend, threads=threads), preset=preset)
+    return Pose(open_engine(path, precision, backend, threads=threads, trust=trust), preset=preset)

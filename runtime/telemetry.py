@@ -37,13 +37,11 @@ class Usage:
 
 
 class Telemetry(Protocol):
-    """Samples in the background.
+    """Samples in the background."""
 
-    Attributes:
-        source: where power comes from and what it covers, as in "INA3221 VDD_IN: the module"; "not measured" where it does not.
-    """
-
-    source: str
+    @property
+    def source(self) -> str:
+        """Where power comes from and what it covers, as in "INA3221 VDD_IN: the module"; "not measured" where it does not."""
 
     def between(self, start_s: float, end_s: float) -> Usage:
         """What was used between two moments of `time.monotonic()`, the second not in the future."""

@@ -6,6 +6,7 @@ it is in use gives wrong numbers or an error here, as it would at some time on a
 
 from __future__ import annotations
 
+import threading
 import types
 from collections.abc import Callable
 from typing import Any
@@ -63,7 +64,12 @@ def module(cuda: Cuda) -> Any:
             cuda.current -= 1
 
         def detach(self) -> None:
-            cuda.calls.append("detach")
+            """As pycuda's: in the thread that made the context it leaves it on that thread's stack."""
+            if threading.get_ident() == self.thread:
+                cuda.current += 1
+
+        def __init__(self) -> None:
+            self.thread = threading.get_ident()
 
     class Device:
         def __init__(self, index: int) -> None:

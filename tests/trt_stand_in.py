@@ -188,6 +188,9 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
     class Builder:
         def __init__(self, logger: Any) -> None:
             self.__dict__["_logger"] = logger
+            if behaviour.get("old_driver"):
+                logger.log(trt.ILogger.ERROR, "6: CUDA initialization failure with error: 35")
+                raise TypeError("pybind11::init(): factory function returned nullptr")
 
         num_DLA_cores = behaviour.get("dla_cores", 0)  # noqa: N815
 
@@ -231,6 +234,9 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
 
         def __init__(self, logger: Any) -> None:
             self.__dict__["_logger"] = logger
+            if behaviour.get("old_driver"):
+                logger.log(trt.ILogger.ERROR, "6: CUDA initialization failure with error: 35")
+                raise TypeError("pybind11::init(): factory function returned nullptr")
 
         def deserialize_cuda_engine(self, data: bytes) -> Any:
             record("deserialize", data)

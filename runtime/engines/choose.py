@@ -115,7 +115,8 @@ def find_engine(folder: ModelFolder, precision: Precision, backend: str = "auto"
         backend = best_backend()
     hashes = folder.hashes()
     engines, reasons = _read_sidecars(folder, precision, backend)
-    for engine, sidecar in engines.items():
+    # The GPU's before a DLA's, which is slower and is asked for by its file.
+    for engine, sidecar in sorted(engines.items(), key=lambda item: item[1].device.get("dla") is not None):
         reason = why_not(engine, sidecar, hashes)
         if reason is None:
             check_engine_file(engine, sidecar)

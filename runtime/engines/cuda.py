@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from posetrt.runtime.engines.driver import board_name, gpu
+from posetrt.runtime.engines.driver import board_name, gpu, release_primary_context
 from posetrt.runtime.errors import PosetrtError
 
 if TYPE_CHECKING:
@@ -94,7 +95,11 @@ class Cuda:
             buffer = Buffer(host, int(host.base.get_device_pointer()), shared=True)
         else:
             host = self._cuda.pagelocked_empty(elements, dtype)
-            device = self._cuda.mem_alloc(host.nbytes)
+            try:
+                device = self._cuda.mem_alloc(host.nbytes)
+            except self._cuda.Error:
+                host.base.free()
+                raise
             buffer = Buffer(host, int(device), shared=False, _device=device)
         self._buffers.append(buffer)
         return buffer
@@ -128,7 +133,12 @@ class Cuda:
         finally:
             self._buffers.clear()
             context, self._context = self._context, None
-            context.detach()
+            # pycuda's detach leaves the context on this thread's stack, and does nothing but forget it in any thread but the
+            # one that made it (cuda.hpp, context::detach). So let it forget, and give the hold back ourselves.
+            forgetful = threading.Thread(target=context.detach, name="posetrt-detach")
+            forgetful.start()
+            forgetful.join()
+            release_primary_context(self.gpu.index)
 
     def __enter__(self) -> Self:
         return self

@@ -86,6 +86,18 @@ def gpu(index: int = 0) -> Gpu:
     return gpus[index]
 
 
+def release_primary_context(index: int, library: str = LIBRARY) -> None:
+    """Give back one hold on a GPU's primary context; whoever else holds it keeps it.
+
+    Raises:
+        PosetrtError: the driver refuses.
+    """
+    cuda = ctypes.CDLL(library)
+    device = ctypes.c_int()
+    _check(cuda, "cuDeviceGet", ctypes.byref(device), index)
+    _check(cuda, "cuDevicePrimaryCtxRelease_v2", device)
+
+
 def board_name(model: Path = Path("/proc/device-tree/model")) -> str | None:
     """A Jetson's own name, as in "NVIDIA Jetson Orin NX Engineering Reference Developer Kit"; None on any other computer."""
     try:

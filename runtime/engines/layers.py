@@ -11,7 +11,7 @@ from typing import Any
 
 from posetrt.runtime.engines import driver
 from posetrt.runtime.engines.library import Library
-from posetrt.runtime.engines.trt_log import Log, logger_for
+from posetrt.runtime.engines.trt_log import Log, logger_for, started
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 
 # Words of "Format/Datatype" and of weights' types, from 8.6 ("Row major linear FP32", "Half") to 11.
@@ -64,7 +64,7 @@ def layers_of(path: Path, library: Library, dla: int | None = None) -> list[Engi
     trt = library.module
     log = Log()
     logger = logger_for(trt, log)
-    runtime = trt.Runtime(logger)
+    runtime = started(trt.Runtime, logger, log, library.title)
     if dla is not None:
         runtime.DLA_core = dla
     engine = runtime.deserialize_cuda_engine(path.read_bytes())

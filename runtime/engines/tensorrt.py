@@ -16,7 +16,7 @@ from posetrt.runtime.engines.base import Engine, Outputs, Precision
 from posetrt.runtime.engines.cuda import Buffer, Cuda
 from posetrt.runtime.engines.library import Library, LibraryName, installed
 from posetrt.runtime.engines.preflight import Here, reason
-from posetrt.runtime.engines.trt_log import Log, logger_for
+from posetrt.runtime.engines.trt_log import Log, logger_for, started
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from posetrt.runtime.manifest import Manifest
 from posetrt.runtime.sidecar import Sidecar
@@ -29,9 +29,9 @@ def mismatch(sidecar: Sidecar) -> str | None:
     try:
         gpu = driver.gpu()
         library = installed(cast(LibraryName, sidecar.backend))
+        cores = _dla_cores(library) if sidecar.device.get("dla") is not None else None
     except PosetrtError as error:
         return f"needs a GPU with TensorRT: {str(error).rstrip('.')}"
-    cores = _dla_cores(library) if sidecar.device.get("dla") is not None else None
     return reason(sidecar, Here(library.name, library.text, gpu.sm, gpu.name, cores))
 
 
@@ -64,7 +64,8 @@ def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool 
 
 def _dla_cores(library: Library) -> int:
     trt = library.module
-    runtime = trt.Runtime(logger_for(trt, Log()))
+    log = Log()
+    runtime = started(trt.Runtime, logger_for(trt, log), log, library.title)
     return int(runtime.num_DLA_cores)
 
 
@@ -134,6 +135,7 @@ class TensorRTEngine(Engine):
         self._log = Log()
         self._engine: Any = None
         self._context: Any = None
+        self._streams: list[Any] = []
         self._slots: list[Slot] = []
         self._pending: deque[Slot] = deque()
         self._next = 0
@@ -152,7 +154,7 @@ class TensorRTEngine(Engine):
     def _load(self, path: Path, dla: int | None, host_code: bool) -> None:
         trt = self._library.module
         self._logger = logger_for(trt, self._log)
-        runtime = trt.Runtime(self._logger)
+        runtime = started(trt.Runtime, self._logger, self._log, self._library.title)
         if host_code:
             runtime.engine_host_code_allowed = True
         if dla is not None:
@@ -295,6 +297,11 @@ class TensorRTEngine(Engine):
         self._open()
         return self._cuda.free_bytes()
 
+    def _wait(self) -> None:
+        # In a frame of its own: a stream that a variable still names would outlive its context.
+        for stream in self._streams:
+            stream.synchronize()
+
     def _open(self) -> None:
         if self._context is None:
             raise PosetrtError("this engine was closed")
@@ -316,8 +323,7 @@ class TensorRTEngine(Engine):
         cuda, self._cuda = self._cuda, cast(Cuda, None)
         try:
             with cuda.current("free the engine"):
-                for stream in getattr(self, "_streams", []):
-                    stream.synchronize()
+                self._wait()
         finally:
             try:
                 with cuda.current("free the engine"):

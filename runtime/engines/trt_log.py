@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from posetrt.runtime.errors import PosetrtError
+
 Level = Literal["error", "warning", "info", "debug"]
 
 # What TensorRT says → what the user reads; None drops the line. Found in logs of 8.6 to 11 and of TensorRT for RTX.
@@ -116,3 +118,20 @@ def logger_for(trt: Any, log: Log) -> Any:
             log.take(level, msg)
 
     return Logger()
+
+
+def started(make: Callable[[Any], Any], logger: Any, log: Log, title: str) -> Any:
+    """TensorRT's Builder or Runtime, which come to nothing where the driver is too old.
+
+    Args:
+        make: the class.
+
+    Raises:
+        PosetrtError: it does not start; says why.
+    """
+    try:
+        return make(logger)
+    except (TypeError, RuntimeError) as error:  # pybind11: "factory function returned nullptr"
+        raise PosetrtError(
+            f"{title} does not start: {log.reason(str(error))}. A newer driver (on a Jetson: a newer JetPack) or an older TensorRT mends it"
+        ) from error

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import abc
+import time
 from dataclasses import dataclass
 
+from posetrt.runtime.counts import RunStats
 from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.letterbox import Letterbox
 from posetrt.runtime.manifest import Manifest
 from posetrt.runtime.people import People
-from posetrt.runtime.sources import Frame
+from posetrt.runtime.sources.base import Frame
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Result:
         manifest: of the network that found them.
         box: how the frame was placed in the network's input.
         outputs: the network's own maps, where a sink asked for them.
+        stats: of the run so far: rates, drops, ages.
     """
 
     frame: Frame
@@ -29,6 +32,12 @@ class Result:
     manifest: Manifest
     box: Letterbox
     outputs: Outputs | None = None
+    stats: RunStats | None = None
+
+    @property
+    def age_s(self) -> float | None:
+        """Time since a live source got this frame; None for files."""
+        return None if self.frame.captured_s is None else time.perf_counter() - self.frame.captured_s
 
 
 class Sink(abc.ABC):

@@ -88,3 +88,34 @@ class VideoFile(Sink):
             whole.__exit__(PosetrtError, failure, None)
             raise failure
         whole.__exit__(None, None, None)
+
+
+class VideoFiles(Sink):
+    """An annotated video a source: FILE for one, FILE-LABEL for each of several.
+
+    Args:
+        path: .mp4 (MPEG-4) or .avi (Motion JPEG).
+        rates: frames a second of the sources, in their order.
+        what: "people", "heatmaps" or "pafs".
+    """
+
+    def __init__(self, path: Path, rates: list[float], what: str = "people") -> None:
+        self._path = path
+        self._rates = rates
+        self._what = what
+        # The first is made now, so that a wrong suffix is told before the first frame.
+        self._files = {0: VideoFile(path, rates[0], what)} if len(rates) == 1 else {}
+        self.needs_outputs = what != "people"
+
+    def write(self, result: Result) -> None:
+        """Append to the video of this frame's source."""
+        number = result.frame.source
+        if number not in self._files:
+            path = self._path.with_stem(f"{self._path.stem}-{result.frame.label}")
+            self._files[number] = VideoFile(path, self._rates[number], self._what)
+        self._files[number].write(result)
+
+    def close(self) -> None:
+        """Finish all files."""
+        for file in self._files.values():
+            file.close()

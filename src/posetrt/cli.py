@@ -24,6 +24,7 @@ _ORDER = (
     "eval",
     "bench",
     "bench-parser",
+    "bench-live",
     "compare",
     "verify-gpu",
     "triton",

@@ -131,6 +131,16 @@ def test_a_layer_kept_in_float_has_no_rounding_on_its_way_in(calibrated: ModelFo
     assert eight_bit_share(base, "ort", ["point"], shapes) < eight_bit_share(base, "trt", ["point"], shapes) < 1
 
 
+def test_onnx_runtime_puts_no_kept_layer_back_into_int8(calibrated: ModelFolder, pictures: list[Path]) -> None:
+    base, calibration = load_graph(calibrated.variant("int8-base")), folder_calibration(calibrated)
+    tensor = first_input(calibrated, pictures)
+    for kept in (["point"], ["smooth", "side"], ["heatmaps"]):
+        model = quantize(base, calibration.ranges, "ort", kept).SerializeToString()
+        by_default = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"image": tensor})
+        for one, other in zip(by_default, run(model, tensor), strict=True):
+            np.testing.assert_array_equal(one, other, "its WeightBiasQuantization would requantise a float layer between 8-bit tensors")
+
+
 def test_everything_kept_in_float_is_the_float_graph(calibrated: ModelFolder, pictures: list[Path]) -> None:
     base, calibration = load_graph(calibrated.variant("int8-base")), folder_calibration(calibrated)
     tensor = first_input(calibrated, pictures)

@@ -9,14 +9,13 @@ import numpy as np
 import onnx
 import pytest
 
-from posetrt.calib.accuracy import coco_photos
-from posetrt.calib.budget import fit_budget
 from posetrt.calib.calibrate import calibrate, folder_calibration
 from posetrt.calib.equalise import equalised
 from posetrt.calib.graph import load_graph
 from posetrt.calib.judge import Judge, runner
 from posetrt.calib.selection import k_center, select
 from posetrt.calib.sensitivity import layer_costs
+from posetrt.cli import main
 from posetrt.runtime.folder import ModelFolder
 
 BROKEN = "conv5_3_CPM_L1/WithoutBiases"
@@ -52,34 +51,6 @@ def test_the_layer_with_the_outlier_costs_most(hard_folder: ModelFolder, shared_
     assert costs[0].oks_cost > 2 * costs[1].oks_cost
 
 
-@pytest.mark.slow
-def test_sensitivity_names_the_layer_first_and_repairs_it(hard_folder: ModelFolder, shared_data: Path) -> None:
-    photographs = sorted((shared_data / "lspet").iterdir())
-    manifest = hard_folder.manifest()
-    made = calibrate(hard_folder, photographs[:24], method="minmax")
-    annotated = coco_photos(shared_data / "person_keypoints.json", shared_data / "images")
-    calibration = fit_budget(hard_folder, made, photographs[100:116])
-    assert calibration.sensitivity is not None
-    assert calibration.sensitivity["layers"][0]["name"] == BROKEN
-    assert BROKEN in calibration.kept_float
-    assert min(calibration.sensitivity["eight_bit_share"].values()) >= 0.9
-    assert folder_calibration(hard_folder).kept_float == calibration.kept_float
-    assert (hard_folder.path / "sensitivity.png").read_bytes()[:4] == b"\x89PNG"
-    judge = Judge(manifest, list(annotated.paths.values()))
-
-    def ap(path: Path) -> float:
-        from posetrt.calib.budget import _score_by
-
-        return _score_by(annotated, judge)(judge.people(runner(onnx.load(str(path)), manifest)))
-
-    float_ap, repaired = ap(hard_folder.onnx), ap(hard_folder.variant("int8-ort"))
-    calibrate(hard_folder, photographs[:24], method="minmax")
-    plain = ap(hard_folder.variant("int8-ort"))
-    print(json.dumps({"float": float_ap, "plain minmax": plain, "repaired": repaired}))
-    assert plain < float_ap / 2
-    assert repaired > float_ap - 0.03
-
-
 def test_points_far_from_all_others_are_chosen() -> None:
     random = np.random.default_rng(1)
     points = random.normal(0, 0.1, (200, 5))
@@ -103,3 +74,37 @@ def test_selection_prefers_what_differs_and_passes_broken_files(small_folder: Mo
     assert len(chosen) == 3
     assert blank in chosen, "the one picture that is unlike the others"
     assert chosen == select(small_folder, images, 3)
+
+
+def test_the_command_prints_each_layers_cost_and_every_output_honours_the_choice(
+    small_folder: ModelFolder, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "calibrate",
+        str(small_folder.path),
+        "--images",
+        str(pictures[0].parent),
+        "--sensitivity",
+        "--judge",
+        "4",
+        "--budget-oks",
+        "1",
+    ]
+    assert main([*command, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    found = printed["sensitivity"]
+    assert printed["images"]["count"] == 8, "four of the twelve judge and calibrate nothing"
+    assert {layer["name"] for layer in found["layers"]} == {layer.name for layer in load_graph(small_folder.onnx).layers}
+    costs = [layer["oks_cost"] for layer in found["layers"]]
+    assert costs == sorted(costs, reverse=True)
+    assert found["met"] == (min(found["chosen"].values()) >= 0.99)
+    calibration = folder_calibration(small_folder)
+    assert list(calibration.kept_float) == printed["kept_float"]
+    for variant in ("int8-ort", "int8-trt", "int8-trt-fp16"):
+        nodes = {node.name: node for node in onnx.load(str(small_folder.checked_variant(variant))).graph.node}
+        for name in calibration.kept_float:
+            assert "dequantized" not in nodes[name].input[0]
+    assert main(command) == 0
+    assert "layout:" in capsys.readouterr().out
+    assert main([*command, "--budget-ap", "0.5"]) == 2
+    assert main([*command, "--coco", "absent.json"]) == 2

@@ -92,6 +92,17 @@ def test_export_of_a_fixed_graph_at_another_size(posetrt: Posetrt, tmp_path: Pat
     assert posetrt("export", "onnx", "--weights", path, "-o", tmp_path / "out").code == 0
 
 
+def test_export_bounds_the_size_where_the_graph_leaves_it_open(posetrt: Posetrt, tmp_path: Path) -> None:
+    free, fixed = tiny_network(tmp_path / "free.onnx"), tiny_network(tmp_path / "fixed.onnx", size_wh=(96, 64))
+    said = posetrt("export", "onnx", "--weights", free, *SIZE, "--dynamic", "-o", tmp_path / "out")
+    assert said.code == 0
+    assert "96x64 (64x32 to 192x128)" in said.out
+    assert posetrt("build", tmp_path / "out", "--precision", "fp32").code == 0
+    refused = posetrt("export", "onnx", "--weights", fixed, "--dynamic", "-o", tmp_path / "other")
+    assert refused.code == 2
+    assert "fixed at 96x64" in refused.err
+
+
 def test_export_never_replaces_another_model_unasked(posetrt: Posetrt, tiny: Path, tmp_path: Path) -> None:
     before = _contents(tiny)
     again = ["export", "onnx", "--weights", tmp_path / "tiny.onnx", "--input-size", "128x64", "-o", tiny]

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from caffe_files import caffemodel, layer_table, random_blobs
 from onnx import TensorProto, helper
-from running import run_onnx
 
 from posetrt.export.fp16 import LARGEST, to_fp16, write_fp16
 from posetrt.export.from_weights import model_from_weights
@@ -22,6 +20,8 @@ from posetrt.export.zoo import find_network
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.letterbox import letterbox_for, place, to_input
 from posetrt.runtime.parser import PafParser
+from tests.caffe_files import caffemodel, layer_table, random_blobs
+from tests.running import run_onnx
 
 
 def random_body25(spec: Path, folder: Path, size: tuple[int, int] = (96, 64)) -> tuple[Any, Any]:

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from caffe_files import Blobs, caffemodel, layer_table, prototxt, random_blobs
-from running import run_onnx
 
 from posetrt.export.from_weights import model_from_weights
 from posetrt.export.zoo import find_network
+from tests.caffe_files import Blobs, caffemodel, layer_table, prototxt, random_blobs
+from tests.running import run_onnx
 
 TOLERANCE = 1e-4
 QUICK = ("openpose-body25", "openpose-hand")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.trt_stand_in import VERSIONS, names_of, pose_graph, stand_in
 
 from posetrt.export.capabilities import Capabilities, capabilities_of
 from posetrt.export.plan import plan_build
@@ -16,6 +15,7 @@ from posetrt.runtime.engines.driver import Gpu
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.manifest import InputSpec, Manifest, OutputNames
 from posetrt.runtime.skeleton import load_skeleton
+from tests.trt_stand_in import VERSIONS, names_of, pose_graph, stand_in
 
 ORIN = Gpu(0, "Orin", 87, 8 << 30, integrated=True)
 CARD = Gpu(0, "NVIDIA GeForce RTX 3060", 86, 12 << 30, integrated=False)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import run_onnx
 
 from posetrt.export.from_weights import model_from_weights
 from posetrt.export.zoo import find_network
+from tests.running import run_onnx
 
 pytestmark = pytest.mark.slow
 torch = pytest.importorskip("torch")
@@ -25,7 +25,7 @@ torch = pytest.importorskip("torch")
     ],
 )
 def test_a_pytorch_network_gives_what_pytorch_gives(name: str, sizes: tuple[tuple[int, int], ...], legacy: bool, tmp_path: Path) -> None:
-    from torch_networks import LightweightOpenPose, randomise, trt_pose
+    from tests.torch_networks import LightweightOpenPose, randomise, trt_pose
 
     module = randomise(LightweightOpenPose() if name.startswith("lightweight") else trt_pose(name.rpartition("-")[2]))
     weights = tmp_path / "random.pth"

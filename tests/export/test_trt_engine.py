@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_model import tiny_folder
-from tests.trt_stand_in import VERSIONS, GraphData, LayerData, TensorData, names_of, pose_graph, stand_in
 
-from posetrt.export.calibrator import cache_header
+from posetrt.calib.cache import cache_text
+from posetrt.calib.ranges import Range
+from posetrt.export.calibrator import cache_header, read_cache
 from posetrt.export.engine import Built, OwnCalibration, build_engine
 from posetrt.export.request import BuildRequest
 from posetrt.runtime.engines import driver
@@ -19,6 +19,8 @@ from posetrt.runtime.engines.library import Library, version_numbers
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.folder import ModelFolder
 from posetrt.runtime.sidecar import read_sidecar
+from tests.tiny_model import tiny_folder
+from tests.trt_stand_in import VERSIONS, GraphData, LayerData, TensorData, names_of, pose_graph, stand_in
 
 ALL = ("fp16", "int8-base", "int8-trt", "int8-trt-fp16")
 
@@ -140,6 +142,11 @@ def test_a_build_without_room_says_the_workspace_to_try(shared_spec: Path, tmp_p
     assert not (tmp_path / "m" / "engines").exists()
 
 
+def test_a_driver_that_is_too_old_is_named(shared_spec: Path, tmp_path: Path) -> None:
+    with pytest.raises(PosetrtError, match=r"does not start: the NVIDIA driver is older.*newer JetPack"):
+        build(shared_spec, "10.3.0", tiny_folder(tmp_path / "m"), BuildRequest("fp16"), old_driver=True)
+
+
 def test_the_timing_cache_is_kept_and_given_to_the_next_build(shared_spec: Path, tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path / "m")
     trt, _ = build(shared_spec, "8.6.1", folder, BuildRequest("fp32"))
@@ -206,3 +213,10 @@ def test_a_broken_calibration_is_refused_with_the_command(shared_spec: Path, tmp
     folder.calibration.write_text('{"tensors": {"image": 3}}', encoding="utf-8")
     with pytest.raises(PosetrtError, match="posetrt calibrate"):
         build(shared_spec, "10.3.0", folder, BuildRequest("int8"))
+
+
+@pytest.mark.parametrize("version", ["8.6.1", "8.6.2", "10.3.0"])
+def test_a_cache_that_calibrate_writes_is_one_that_build_takes(tmp_path: Path, version: str) -> None:
+    path = tmp_path / "calibration.cache"
+    path.write_text(cache_text({"image": Range(-1.0, 1.0, 1.0, "minmax", -1.0, 1.0)}, version), encoding="ascii")
+    assert read_cache(path, version_numbers(version)).startswith(b"TRT-")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.trt_names import CLASSES, Missing, Names, missing
 from tests.trt_stand_in import VERSIONS, names_of
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from caffe_files import caffemodel
 
 from posetrt.export.from_weights import model_from_weights
 from posetrt.export.parameters import Parameters
 from posetrt.export.weights import load_weights
 from posetrt.export.zoo import find_network
 from posetrt.runtime.errors import PosetrtError, UsageError
+from tests.caffe_files import caffemodel
 
 RNG = np.random.default_rng(0)
 BLOBS = {

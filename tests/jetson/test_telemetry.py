@@ -14,12 +14,20 @@ import numpy as np
 import pytest
 from scipy.integrate import trapezoid
 
+from posetrt.jetson import jetson_stats
 from posetrt.jetson.desktop import DesktopSensors, Nvml, Rapl, desktop_sensors
 from posetrt.jetson.jetson_stats import JtopSensors
 from posetrt.jetson.sensors import Reading, SysfsSensors
 from posetrt.jetson.telemetry import Watch, watch
 from posetrt.runtime.telemetry import Usage, together
 from tests.jetson.conftest import Tree, write_tree
+
+
+@pytest.fixture(autouse=True)
+def jtop_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where jtop's service would listen: nobody does, unless a test says so by making the file."""
+    monkeypatch.setattr(jetson_stats, "SOCKET", tmp_path / "jtop.sock")
+    return tmp_path / "jtop.sock"
 
 
 class Played:
@@ -199,7 +207,8 @@ def _fake_jtop(version: str = "7.2.2", *, power: dict[str, Any] | None = None, s
     return module
 
 
-def test_jetson_stats_gives_the_same_units(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jetson_stats_gives_the_same_units(monkeypatch: pytest.MonkeyPatch, jtop_socket: Path) -> None:
+    jtop_socket.touch()
     monkeypatch.setitem(sys.modules, "jtop", _fake_jtop())
     reading = JtopSensors().read()
     assert reading.watts == pytest.approx(5.52)
@@ -207,7 +216,8 @@ def test_jetson_stats_gives_the_same_units(monkeypatch: pytest.MonkeyPatch) -> N
     assert (reading.gpu_load, reading.gpu_mhz) == (0.375, 918)
 
 
-def test_jtops_sum_of_all_rails_is_corrected_on_agx_orin(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jtops_sum_of_all_rails_is_corrected_on_agx_orin(monkeypatch: pytest.MonkeyPatch, jtop_socket: Path) -> None:
+    jtop_socket.touch()
     rails = {"VDD_GPU_SOC": 2392, "VDD_CPU_CV": 837, "VIN_SYS_5V0": 4734, "VDDQ_VDD2_1V8AO": 397}
     power = {"rail": {name: {"power": value} for name, value in rails.items()}, "tot": {"power": sum(rails.values())}}
     monkeypatch.setitem(sys.modules, "jtop", _fake_jtop(power=power))
@@ -219,8 +229,9 @@ def test_jtops_sum_of_all_rails_is_corrected_on_agx_orin(monkeypatch: pytest.Mon
     [(_fake_jtop("3.1.4"), "jetson-stats 3.1.4 is not one of the versions"), (_fake_jtop(start=OSError("no socket")), "no socket")],
 )
 def test_an_unknown_or_dead_jtop_gives_way_to_sysfs(
-    board_root: Tree, monkeypatch: pytest.MonkeyPatch, module: types.ModuleType, said: str
+    board_root: Tree, monkeypatch: pytest.MonkeyPatch, jtop_socket: Path, module: types.ModuleType, said: str
 ) -> None:
+    jtop_socket.touch()
     monkeypatch.setitem(sys.modules, "jtop", module)
     with watch(board_root("orin-nx_jetpack-6.2"), 50.0) as running:
         time.sleep(0.2)
@@ -228,13 +239,20 @@ def test_an_unknown_or_dead_jtop_gives_way_to_sysfs(
         assert said in running.notes[0]
 
 
-def test_jtop_stopped_in_mid_run_raises_what_the_watch_understands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jtop_stopped_in_mid_run_raises_what_the_watch_understands(monkeypatch: pytest.MonkeyPatch, jtop_socket: Path) -> None:
+    jtop_socket.touch()
     module = _fake_jtop()
     monkeypatch.setitem(sys.modules, "jtop", module)
     sensors = JtopSensors()
     module.jtop.running = False
     with pytest.raises(RuntimeError, match="Lost connection"):
         sensors.read()
+
+
+def test_without_its_service_jetson_stats_is_not_even_asked(board_root: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jtop", _fake_jtop())
+    with watch(board_root("orin-nx_jetpack-6.2")) as running:
+        assert running.notes == ["jetson-stats is not used: its service does not run"]
 
 
 def _rapl(root: Path, count: int) -> None:

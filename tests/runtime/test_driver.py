@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from posetrt.runtime.engines.driver import Gpu, board_name, probe
+from posetrt.runtime.engines.driver import Gpu, board_name, probe, release_primary_context
 from posetrt.runtime.errors import PosetrtError
 
 SOURCE = r"""
@@ -21,6 +21,7 @@ int cuDeviceGet(int *d, int i) { *d = i; return 0; }
 int cuDeviceGetName(char *s, int n, int d) { strncpy(s, d ? "second" : "Orin", n); return 0; }
 int cuDeviceTotalMem_v2(size_t *m, int d) { *m = (size_t)7 << 30; return 0; }
 int cuDeviceGetAttribute(int *v, int a, int d) { *v = a == 75 ? 8 : a == 76 ? 7 : a == 18 ? 1 : -1; return ATTRIBUTE; }
+int cuDevicePrimaryCtxRelease_v2(int d) { return d == 1 ? 201 : 0; }
 int cuGetErrorName(int e, const char **s) { *s = e == 100 ? "CUDA_ERROR_NO_DEVICE" : e == 803 ? "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH" : NULL; return 0; }
 """
 
@@ -70,3 +71,10 @@ def test_a_jetson_is_known_by_its_device_tree(tmp_path: Path) -> None:
     model.write_bytes(b"Raspberry Pi 5 Model B\0")
     assert board_name(model) is None
     assert board_name(tmp_path / "none") is None
+
+
+def test_a_hold_on_the_primary_context_that_cannot_be_given_back_is_named(tmp_path: Path) -> None:
+    library = libcuda(tmp_path)
+    release_primary_context(0, library)
+    with pytest.raises(PosetrtError, match="cuDevicePrimaryCtxRelease_v2: error 201"):
+        release_primary_context(1, library)

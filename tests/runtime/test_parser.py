@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
+from posetrt.calib.drawn import draw_scene
+from posetrt.calib.parser_benchmark import bench_recorded, score_people
+from posetrt.calib.targets import draw_targets
+from posetrt.runtime.assembly import Assembler, best_first, exact_matching
 from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.parser import PafParser
@@ -68,3 +75,127 @@ def test_tensors_that_the_graph_decoded_become_people() -> None:
     pairs[0, :, 0, 0] = 0.8
     (people,) = PafParser(COCO18).parse_outputs(Outputs(peaks=peaks, pairs=pairs))
     np.testing.assert_array_equal(people.keypoints, peaks[:, :, 0])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_maps_in_any_memory_order_give_the_same_people(dtype: type[np.floating]) -> None:
+    scene = draw_scene(3, COCO18, (46, 82), 1)
+    heatmaps, pafs = scene.heatmaps.astype(dtype), scene.pafs.astype(dtype)
+    expected = PafParser(COCO18).parse(heatmaps, pafs)
+    assert len(expected) >= 3
+    channels_last = [np.ascontiguousarray(maps.transpose(1, 2, 0)).transpose(2, 0, 1) for maps in (heatmaps, pafs)]
+    for order in (channels_last, [np.asfortranarray(maps) for maps in (heatmaps, pafs)]):
+        np.testing.assert_array_equal(PafParser(COCO18).parse(*order).keypoints, expected.keypoints)
+
+
+def test_the_maps_that_a_camera_gave_are_not_written_to() -> None:
+    scene = draw_scene(3, COCO18, (46, 82), 1)
+    scene.heatmaps.flags.writeable = scene.pafs.flags.writeable = False
+    assert len(PafParser(COCO18).parse(scene.heatmaps, scene.pafs)) >= 3
+
+
+def test_people_found_in_one_frame_stay_as_they_are_when_the_next_is_parsed() -> None:
+    parser = PafParser(COCO18)
+    first, second = (draw_scene(3, COCO18, (46, 82), seed) for seed in (1, 2))
+    people = parser.parse(first.heatmaps, first.pafs)
+    before = people.keypoints.copy(), people.scores.copy()
+    parser.parse(second.heatmaps, second.pafs)
+    np.testing.assert_array_equal(people.keypoints, before[0])
+    np.testing.assert_array_equal(people.scores, before[1])
+
+
+def test_a_batch_of_cameras_gives_each_its_own_people() -> None:
+    scenes = [draw_scene(people, COCO18, (46, 82), 4) for people in (1, 5)]
+    batch = PafParser(COCO18).parse_batch(np.stack([s.heatmaps for s in scenes]), np.stack([s.pafs for s in scenes]))
+    for people, scene in zip(batch, scenes, strict=True):
+        np.testing.assert_array_equal(people.keypoints, PafParser(COCO18).parse(scene.heatmaps, scene.pafs).keypoints)
+
+
+def test_a_hundred_frames_need_no_more_memory_than_one() -> None:
+    scene = draw_scene(20, COCO18, (46, 82), 0)
+    parser = PafParser(COCO18)
+    parser.parse(scene.heatmaps, scene.pafs)
+    tracemalloc.start()
+    try:
+        parser.parse(scene.heatmaps, scene.pafs)
+        after_one = tracemalloc.get_traced_memory()[0]
+        for _ in range(100):
+            parser.parse(scene.heatmaps, scene.pafs)
+        grown = tracemalloc.get_traced_memory()[0] - after_one
+    finally:
+        tracemalloc.stop()
+    assert grown < 20_000, f"{grown} bytes more after a hundred frames"
+
+
+def test_noise_everywhere_is_bounded_work() -> None:
+    rng = np.random.default_rng(0)
+    heatmaps = rng.random((19, 46, 82), dtype=np.float32)
+    pafs = rng.uniform(-1, 1, (38, 46, 82)).astype(np.float32)
+    parser = PafParser(COCO18)
+    peaks = parser._peaks.find(heatmaps)
+    assert peaks.slots == parser.settings.max_peaks
+    with np.errstate(all="ignore"):
+        assert len(parser._pairs.score(pafs, peaks).score) <= parser.settings.max_pairs
+
+
+def test_of_too_many_peaks_the_best_stay() -> None:
+    maps = np.zeros((18, 40, 40), np.float32)
+    maps[3, ::4, ::4] = np.random.default_rng(0).permutation(np.linspace(0.2, 0.9, 100)).reshape(10, 10)
+    peaks = PafParser(COCO18, max_peaks=7)._peaks.find(maps)
+    np.testing.assert_allclose(np.sort(peaks.points[2, 3]), np.linspace(0.2, 0.9, 100)[-7:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_greedy_never_totals_more_than_the_exact_matching(seed: int) -> None:
+    scene = draw_scene(30, COCO18, (46, 82), seed, tries=1)
+    parser = PafParser(COCO18)
+    with np.errstate(all="ignore"):
+        pairs = parser._pairs.score(scene.pafs, peaks := parser._peaks.find(scene.heatmaps))
+    exact = exact_matching(pairs)
+    for limb in range(len(COCO18.limbs)):
+        table = np.zeros((peaks.slots, peaks.slots))
+        of_limb = pairs.limb == limb
+        table[pairs.first[of_limb], pairs.second[of_limb]] = pairs.score[of_limb]
+        best = table[linear_sum_assignment(table, maximize=True)].sum()
+        assert pairs.score[exact[pairs.limb[exact] == limb]].sum() == pytest.approx(best, rel=1e-5)
+    people = Assembler(COCO18.limbs).assemble(pairs, best_first(pairs), peaks.slots)
+    assert sum(person.limb_score for person in people) <= pairs.score[exact].sum() + 1e-4
+
+
+def test_a_limb_that_contradicts_better_ones_is_ignored() -> None:
+    peaks, pairs = np.zeros((18, 2, 3), np.float32), np.zeros((19, 2, 2), np.float32)
+    peaks[:, 0] = np.stack([np.arange(18), np.zeros(18), np.full(18, 0.9)], axis=1)
+    peaks[:, 1] = np.stack([np.arange(18), np.full(18, 30), np.full(18, 0.9)], axis=1)
+    pairs[:, 0, 0] = pairs[:, 1, 1] = 0.8
+    ear_to_shoulder = COCO18.limbs.index((2, 16))
+    pairs[ear_to_shoulder] = [[0, 0.5], [0, 0]]
+    people = PafParser(COCO18).parse_decoded(peaks, pairs)
+    assert len(people) == 2
+    assert {tuple(np.unique(person[:, 1])) for person in people.keypoints} == {(0.0,), (30.0,)}
+
+
+def test_detached_feet_are_not_a_person_but_all_of_them_can_be_had() -> None:
+    points = np.zeros((1, 18, 3))
+    points[0, 8], points[0, 9], points[0, 10] = (200, 100, 1), (200, 180, 1), (205, 250, 1)
+    maps = draw_targets(points, COCO18, (656, 368))
+    assert len(PafParser(COCO18).parse(maps.heatmaps, maps.pafs)) == 0
+    (leg,) = PafParser(COCO18, preset="all").parse(maps.heatmaps, maps.pafs).keypoints
+    assert np.flatnonzero(leg[:, 2]).tolist() == [8, 9, 10]
+
+
+@pytest.mark.parametrize("run", ["hpe0001_fp32_256x456", "hpe0001_int8ov_256x456", "hpe0001_fp32_368xW"])
+def test_on_real_maps_ap_is_not_below_that_of_eightfold_upsampling(shared_data: Path, run: str) -> None:
+    row = bench_recorded(PafParser(COCO18), COCO18, shared_data / "raw_outputs" / run, 1, shared_data / "person_keypoints.json")
+    assert row["parser"]["ap"] >= row["upsampling"]["ap"]
+    assert row["parser"]["ap"] > 0.43, "a published decoder reaches .43 to .48 on these photographs"
+    assert row["ratio"] > 50, "150 and more on a quiet machine"
+
+
+@pytest.mark.parametrize(("people", "recall"), [(1, 1.0), (10, 0.95), (50, 0.85)])
+def test_crowds_are_found_to_a_fraction_of_a_pixel(people: int, recall: float) -> None:
+    scenes = [draw_scene(people, COCO18, (46, 82), seed) for seed in range(4)]
+    parser = PafParser(COCO18)
+    accuracy = score_people([parser.parse(scene.heatmaps, scene.pafs) for scene in scenes], scenes, COCO18)
+    assert accuracy.recall >= recall
+    assert accuracy.precision >= 0.85
+    assert accuracy.error_px <= 0.25

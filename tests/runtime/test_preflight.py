@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_model import tiny_folder, tiny_manifest
 
+from posetrt.export import build as build_module
+from posetrt.export.request import BuildRequest
 from posetrt.runtime.engines import choose, driver, preflight, tensorrt
 from posetrt.runtime.engines.driver import Gpu
 from posetrt.runtime.engines.library import Library
@@ -16,6 +17,7 @@ from posetrt.runtime.engines.preflight import Here, engine_name, reason
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from posetrt.runtime.files import sha256_of
 from posetrt.runtime.sidecar import Sidecar, write_sidecar
+from tests.tiny_model import tiny_folder, tiny_manifest
 
 HERE = Here("tensorrt", "10.3.0", 87, "Orin")
 BUILT = Sidecar(
@@ -130,6 +132,19 @@ def test_a_version_compatible_engine_is_loaded_by_those_alone_who_trust_it(tmp_p
     folder, _ = built_in(tmp_path / "m", library_version="8.6.2", options=options)
     with pytest.raises(EngineMismatch, match="--trust"):
         choose.open_engine(folder.path, "fp16")
+
+
+@pytest.mark.usefixtures("on_an_orin")
+def test_the_gpus_engine_is_chosen_before_a_dlas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, engine = built_in(tmp_path / "m")
+    other = engine.with_name("orin-sm87-dla0_trt10.3.0_fp16.engine")
+    other.write_bytes(engine.read_bytes())
+    device = {"sm": 87, "name": "Orin", "dla": 0}
+    write_sidecar(other, replace(BUILT, engine_sha256=sha256_of(other), made_from=folder.hashes(), device=device))
+    monkeypatch.setattr(tensorrt, "_dla_cores", lambda library: 2)
+    assert choose.find_engine(folder, "fp16")[0] == engine
+    monkeypatch.setattr(build_module, "build_engine", lambda *args, **options: pytest.fail("built, though there is one"))
+    assert build_module.build(folder, "fp16", if_needed=True, wish=BuildRequest("fp16"))[0] == engine
 
 
 def test_an_engine_on_a_machine_without_a_gpu_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

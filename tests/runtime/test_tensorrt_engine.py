@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.cuda_stand_in import Cuda, module
-from tests.tiny_model import tiny_manifest
-from tests.trt_stand_in import pose_graph, stand_in
 
 from posetrt.runtime.engines import cuda as cuda_module
 from posetrt.runtime.engines.driver import Gpu
 from posetrt.runtime.engines.library import Library
 from posetrt.runtime.engines.tensorrt import TensorRTEngine
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
+from tests.cuda_stand_in import Cuda, module
+from tests.tiny_model import tiny_manifest
+from tests.trt_stand_in import pose_graph, stand_in
 
 CELLS = 8
 
@@ -35,6 +35,7 @@ class Bench:
         monkeypatch.setitem(sys.modules, "pycuda", package)
         monkeypatch.setitem(sys.modules, "pycuda.driver", driver)
         monkeypatch.setattr(cuda_module, "gpu", lambda index: Gpu(index, "Orin", 87, 1 << 30, integrated=integrated))
+        monkeypatch.setattr(cuda_module, "release_primary_context", lambda index: self.cuda.calls.append("cuDevicePrimaryCtxRelease"))
         self.dynamic = dynamic
         size: Any = (-1, 3, -1, -1) if dynamic else (1, 3, 64, 64)
         behaviour = {
@@ -186,7 +187,7 @@ def test_a_failing_cuda_call_is_named_and_the_engine_still_closes(bench: Any, ca
         one.cuda.fail_at[call] = "an illegal memory access was encountered"
         with pytest.raises(PosetrtError, match=f"CUDA failed to run the network: {call} failed: an illegal.*start the program again"):
             engine.infer(image(2))
-    assert one.cuda.calls[-1] == "detach"
+    assert one.cuda.calls[-1] == "cuDevicePrimaryCtxRelease"
     assert not one.cuda.memory
 
 
@@ -200,7 +201,7 @@ def test_what_is_held_is_freed_in_order_once(bench: Any) -> None:
     after = one.cuda.calls[before:]
     assert after[:3] == ["cuStreamSynchronize"] * 3, "the GPU must have ended before its buffers go"
     assert after.count("cuMemFree") == after.count("cuMemFreeHost") == 9
-    assert after[-1] == "detach"
+    assert after[-1] == "cuDevicePrimaryCtxRelease"
     assert not one.cuda.memory
     with pytest.raises(PosetrtError, match="closed"):
         engine.infer(image(1))
@@ -217,7 +218,7 @@ def test_an_exception_in_the_users_block_frees_everything(bench: Any) -> None:
     with pytest.raises(ZeroDivisionError):
         program()
     assert not one.cuda.memory
-    assert one.cuda.calls[-1] == "detach"
+    assert one.cuda.calls[-1] == "cuDevicePrimaryCtxRelease"
 
 
 def test_an_engine_may_be_driven_and_closed_in_another_thread(bench: Any) -> None:
@@ -247,6 +248,7 @@ def test_an_engine_may_be_driven_and_closed_in_another_thread(bench: Any) -> Non
             EngineMismatch,
             "refuses e.engine: the engine was built for another GPU.*posetrt build",
         ),
+        ({"old_driver": True}, PosetrtError, "TensorRT 10.3.0 does not start: the NVIDIA driver is older than this TensorRT needs"),
         ({"context": False}, PosetrtError, "needs 123 MB to run and 1074 MB are free"),
         ({"io": {"data": ("INPUT", "FLOAT", (1, 3, 64, 64)), "out": ("OUTPUT", "FLOAT", ())}}, EngineMismatch, "do not belong together"),
     ],
@@ -256,7 +258,7 @@ def test_an_engine_that_does_not_load_says_why_and_leaves_nothing_behind(bench: 
     with pytest.raises(error, match=says):
         one.open()
     assert not one.cuda.memory
-    assert one.cuda.calls[-1] == "detach"
+    assert one.cuda.calls[-1] == "cuDevicePrimaryCtxRelease"
 
 
 def test_too_little_memory_for_the_buffers_says_what_to_do(bench: Any) -> None:
@@ -264,7 +266,7 @@ def test_too_little_memory_for_the_buffers_says_what_to_do(bench: Any) -> None:
     one.cuda.free = 100
     with pytest.raises(PosetrtError, match=r"cuMemAlloc failed: out of memory\. Close other programs"):
         one.open()
-    assert one.cuda.calls[-1] == "detach"
+    assert one.cuda.calls[-1] == "cuDevicePrimaryCtxRelease"
 
 
 def test_version_compatible_code_runs_only_where_it_was_allowed(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,13 @@
-"""Measure a network: fps, latency, memory and, with annotated photographs, accuracy; a row a precision.
+"""Measure a network: fps, latency, memory, watts and, with annotated photographs, accuracy; a row a precision.
 
   posetrt bench person/ --source clip.mp4
-  posetrt bench person/ --source clip.mp4 --coco person_keypoints.json --images photos/ --chart bench.png
+  posetrt bench person/ --source clip.mp4 --coco person_keypoints.json --images photos/ --report bench/
+  sudo posetrt bench person/ --source clip.mp4 --report bench/ --power-mode 15W --power-mode MAXN_SUPER --clocks
 
 All precisions run in one process, in interleaved rounds, so that the rows compare. "network" is the network alone;
-"end-to-end" is decoding, letterbox, network and parser, overlapped as `posetrt run` works; p50 and p99 are the latency
-of one frame at a time.
+"end-to-end" is decoding, letterbox, network and parser, overlapped as `posetrt run` works, and "age" is how old a frame is
+when its people are known; p50, p90 and p99 are the latency of one frame at a time. Watts are measured where the machine has
+sensors that can be read, and are otherwise "not measured".
 """
 
 from __future__ import annotations
@@ -13,12 +15,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from posetrt.commands.run import add_engine_arguments
 
-SUMMARY = "fps, latency, memory and accuracy per precision"
+if TYPE_CHECKING:
+    from posetrt.jetson.board import Board
+    from posetrt.runtime.benchmark_report import Report, Result
+    from posetrt.runtime.engines.base import Precision
+    from posetrt.runtime.people import People
+
+SUMMARY = "fps, latency, memory, watts and accuracy per precision"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,52 +43,151 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="interleaved rounds (default 3)")
     parser.add_argument("--coco", metavar="ANNOTATIONS", type=Path, help="COCO key points: adds AP (with --images)")
     parser.add_argument("--images", metavar="DIR", type=Path, help="the photographs that --coco names")
+    parser.add_argument("--report", metavar="DIR", type=Path, help="write index.html with charts, report.json and bench.png there")
     parser.add_argument("--json", action="store_true", help="the report for machines, on stdout")
     parser.add_argument("--chart", metavar="FILE.png", type=Path, help="the table as a picture")
+    board = parser.add_argument_group("on a Jetson")
+    board.add_argument(
+        "--power-mode",
+        metavar="NAME",
+        action="append",
+        help="measure in this mode, then put back the present one (root); may be given again",
+    )
+    board.add_argument("--clocks", action="store_true", help="hold the mode's highest clocks with jetson_clocks, then put back (root)")
+    board.add_argument(
+        "--cool-down",
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="wait so long at most for the board to cool between rounds (default 120)",
+    )
     add_engine_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    from posetrt.runtime.benchmark import measure, precisions_of, table, with_accuracy
+    from posetrt.jetson.board import read_board
+    from posetrt.jetson.power import held
+    from posetrt.runtime.benchmark import precisions_of
+    from posetrt.runtime.benchmark_report import table
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.pose import open_pose
-    from posetrt.runtime.sources import open_source
 
     if (args.coco is None) != (args.images is None):
         raise UsageError("--coco and --images go together: the annotations, and the folder with their photographs")
     if args.frames < 1 or args.rounds < 1:
         raise UsageError(f"--frames and --rounds must be at least 1; got {args.frames} and {args.rounds}")
     precisions = precisions_of(args.folder, args.precision, args.backend)
-
-    def progress(line: str) -> None:
-        print(line, file=sys.stderr)
-
-    report = measure(
-        args.folder,
-        open_source(args.source),
-        Path(args.source).name,
-        precisions=precisions,
-        backend=args.backend,
-        threads=args.threads,
-        frames=args.frames,
-        rounds=args.rounds,
-        progress=progress,
-    )
+    board = read_board()
+    reports = []
+    for mode in args.power_mode or [None]:
+        with ExitStack() as stack:
+            name = board.power_mode if board else None
+            if mode is not None or args.clocks:
+                name = stack.enter_context(held(mode, clocks=args.clocks))
+                # Clocks as they are in this mode.
+                board = read_board()
+            reports.append(_measure(args, precisions, name, board))
+    notes = tuple(dict.fromkeys(note for one in reports for note in one.notes))
+    report = replace(reports[0], results=tuple(row for one in reports for row in one.results), notes=notes)
     if args.coco:
-        from posetrt.calib.accuracy import coco_accuracy, coco_photos, coco_results
+        report = _with_accuracy(args, report, precisions)
+    if args.report:
+        from posetrt.calib.bench_page import write_bench_report
 
-        photos = coco_photos(args.coco, args.images)
-        rows = []
-        for precision, row in zip(precisions, report.results, strict=True):
-            progress(f"accuracy on {len(photos)} photographs: {row.precision}")
-            with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads) as pose:
-                accuracy = coco_accuracy(coco_results(pose, photos), photos)
-            rows.append(with_accuracy(row, accuracy.ap, accuracy.ap50))
-        report = replace(report, results=tuple(rows))
+        _progress(f"wrote {write_bench_report(report, args.report)}")
     if args.chart:
         from posetrt.calib.charts import bench_chart
 
         bench_chart(report, args.chart)
     print(json.dumps(report.to_dict(), indent=1) if args.json else table(report))
     return 0
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _measure(args: argparse.Namespace, precisions: Sequence[Precision | None], mode: str | None, board: Board | None) -> Report:
+    from posetrt.jetson.telemetry import cool_down, watch
+    from posetrt.runtime.benchmark import measure
+    from posetrt.runtime.sources import open_source
+
+    with watch() as telemetry:
+        measured = telemetry.source != "not measured"
+        start_c = telemetry.settled_c()
+        hot = False
+
+        def settle() -> None:
+            nonlocal hot
+            if start_c is not None:
+                hot |= not cool_down(telemetry, start_c, args.cool_down)
+
+        report = measure(
+            args.folder,
+            open_source(args.source),
+            Path(args.source).name,
+            precisions=precisions,
+            backend=args.backend,
+            threads=args.threads,
+            frames=args.frames,
+            rounds=args.rounds,
+            round_s=3.0 if measured else 0.0,
+            telemetry=telemetry if telemetry.sampling else None,
+            power_mode=mode,
+            settle=settle if board else None,
+            progress=_progress if mode is None else lambda line: _progress(f"{mode}, {line}"),
+        )
+        machine = {**report.machine, "board": board.to_dict()} if board else report.machine
+        rows = tuple(replace(row, quantised_layers=_quantised(args.folder, row)) for row in report.results)
+        notes = list(telemetry.notes)
+        if hot:
+            notes.append(
+                f"The board did not cool to where it started within {args.cool_down:.0f} s: later rounds ran hotter than the first."
+            )
+        return replace(report, results=rows, machine=machine, notes=tuple(notes))
+
+
+def _quantised(folder: Path, row: Result) -> float | None:
+    """Share of an int8 engine's layers that run in INT8, where its library tells: TensorRT does, ONNX Runtime does not."""
+    from posetrt.commands.inspect import describe
+    from posetrt.runtime.engines.choose import built_engines
+    from posetrt.runtime.folder import open_folder
+
+    if row.precision != "int8" or row.backend == "onnxruntime" or not folder.is_dir():
+        return None
+    for path, sidecar in built_engines(open_folder(folder), "int8", row.backend).items():
+        share = describe(path, sidecar).get("share")
+        if share is not None:
+            return float(share["of_layers"])
+    return None
+
+
+def _with_accuracy(args: argparse.Namespace, report: Report, precisions: Sequence[Precision | None]) -> Report:
+    """AP of each precision and, to the first, its difference with an interval; a power mode changes neither."""
+    from posetrt.calib.accuracy import coco_photos, find_people
+    from posetrt.calib.report import compare_precisions
+    from posetrt.runtime.pose import open_pose
+
+    photos = coco_photos(args.coco, args.images)
+    found: dict[str, Sequence[People]] = {}
+    for precision in precisions:
+        with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads) as pose:
+            _progress(f"accuracy on {len(photos)} photographs: {pose.engine.precision}")
+            found[pose.engine.precision] = [people for _, people in find_people(pose, photos)]
+            skeleton = pose.manifest.skeleton
+    judged = {one.precision: one for one in compare_precisions(found, list(photos.paths.values()), skeleton, photos)}
+    rows = []
+    for row in report.results:
+        one = judged[row.precision]
+        delta = one.delta_ap
+        rows.append(
+            replace(
+                row,
+                ap=one.ap,
+                ap50=one.ap50,
+                delta_ap=delta.delta if delta else None,
+                delta_ap_low=delta.low if delta else None,
+                delta_ap_high=delta.high if delta else None,
+            )
+        )
+    return replace(report, results=tuple(rows), photographs=len(photos))

@@ -1,6 +1,6 @@
 """Say what this machine has, what is missing, what that stops, and the command that mends it.
 
-Exit code 1 where people cannot be found on this machine at all.
+Exit code 1 where people cannot be found on this machine at all, and on a Jetson whose OpenCV has no GStreamer.
 """
 
 from __future__ import annotations
@@ -15,12 +15,20 @@ SUMMARY = "what this machine has, what is missing, and the command that mends it
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt doctor`."""
     parser.add_argument("--json", action="store_true", help="for machines, on stdout")
+    parser.add_argument(
+        "--restore-power", action="store_true", help="put back the power mode that a killed benchmark left changed (needs root), then stop"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Examine and print."""
     from posetrt.jetson.doctor import can_run, examine
+    from posetrt.jetson.power import restore
 
+    if args.restore_power:
+        before = restore()
+        print(f"the power mode {before.mode} is back" if before else "no benchmark has left a power mode changed")
+        return 0
     findings = examine()
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="FILE", type=Path, help="the trained network: .caffemodel, .pth, .npz, .safetensors; or .onnx")
     parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, help="the model folder to make")
     parser.add_argument("--input-size", metavar="WxH", type=size_wh, help="width x height of the network's input; default: its usual one")
-    parser.add_argument("--dynamic", action="store_true", help="leave the size open, from half to twice --input-size (zoo only)")
+    parser.add_argument("--dynamic", action="store_true", help="leave the size open, from half to twice --input-size")
     parser.add_argument("--input", choices=["float", "uint8"], default="float", help="uint8: take the camera's bytes (1, H, W, 3) BGR")
     parser.add_argument(
         "--decode", choices=["none", "in-graph"], default="none", help="in-graph: give peaks and pair scores in place of maps"
@@ -92,11 +92,8 @@ def run(args: argparse.Namespace) -> int:
 def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
     from posetrt.export.normalisation import NORMALISATIONS
     from posetrt.export.onnx_model import model_from_onnx
-    from posetrt.runtime.errors import UsageError
     from posetrt.runtime.skeleton import load_skeleton
 
-    if args.dynamic:
-        raise UsageError("--dynamic is for networks of the zoo; of your own graph make one folder a size")
     return model_from_onnx(
         args.weights,
         normalisation=NORMALISATIONS[args.normalise or "openpose"],
@@ -104,6 +101,7 @@ def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
         heatmaps=args.heatmaps,
         pafs=args.pafs,
         size_wh=args.input_size,
+        dynamic=args.dynamic,
         opset=args.opset,
         licence=args.licence,
     )

@@ -1,23 +1,44 @@
-"""Find people in photographs or a video.
+"""Find people in photographs, a video, cameras or network streams.
 
   posetrt run person/ --source photo.jpg --write-images out/
   posetrt run person/ --source clip.mp4 --precision int8 --write-json out/ --write-video out.mp4
+  posetrt run person/ --source csi://0 --source rtsp://camera/stream --jsonl - --web 8080
 
-Writes what you ask for; fps and people per frame go to stderr.
+A source is a photograph, a folder, a video, /dev/videoN, csi://N, rtsp://..., http://... (Motion JPEG), a GStreamer string,
+or paced:VIDEO?fps=30 (a file played as if a camera gave it); give --source again for more. Of a live source the newest frame
+wins: a late one is dropped and counted. Files come in order and whole. SIGINT and SIGTERM end the run within a frame; after
+SIGTERM a run of live sources exits with 0, since that is how it is meant to end, and one of files with 143.
+
+Writes what you ask for; fps, the stage that limits them, drops and age go to stderr.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import signal
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
 
-SUMMARY = "find people in photographs or a video"
+if TYPE_CHECKING:
+    from posetrt.runtime.counts import RunStats
+    from posetrt.runtime.sinks.base import Sink
+    from posetrt.runtime.sources import Source
+    from posetrt.runtime.telemetry import Telemetry
+
+SUMMARY = "find people in photographs, video or cameras"
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that choose an engine, common to all commands that run one."""
-    parser.add_argument("--backend", default="auto", help="auto, onnxruntime (default: what was built and fits)")
+    parser.add_argument(
+        "--backend", default="auto", help="auto, tensorrt, tensorrt-rtx, onnxruntime (default: the best that this device has)"
+    )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of the network (default: all cores)")
     parser.add_argument(
         "--preset", choices=["balanced", "precise", "all"], default="balanced", help="what counts as a person (default: balanced)"
@@ -27,23 +48,35 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt run`."""
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="a model folder, a bare .onnx, or an engine")
-    parser.add_argument("--source", metavar="PHOTO|DIR|VIDEO", required=True)
+    parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="see above; may be given again")
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
+    parser.add_argument("--trust", action="store_true", help="let a version-compatible TensorRT engine run the code that it carries")
+    parser.add_argument("--no-track", action="store_true", help="no person ids (photographs never have any)")
+    parser.add_argument("--smooth", action="store_true", help="smooth key points with a One-Euro filter")
     parser.add_argument("--write-json", metavar="DIR", type=Path, help="OpenPose's JSON, a file a frame")
+    parser.add_argument("--write-coco", metavar="FILE", type=Path, help="COCO's result format, for one source")
+    parser.add_argument(
+        "--jsonl", metavar="FILE|-|unix:PATH", help="a line of JSON a frame; unix: serves any number of readers at a socket"
+    )
+    parser.add_argument("--write-csv", metavar="FILE", type=Path, help="a row a key point")
     parser.add_argument("--write-images", metavar="DIR", type=Path, help="annotated pictures")
-    parser.add_argument("--write-video", metavar="FILE", type=Path, help="annotated video, .mp4 or .avi")
+    parser.add_argument("--write-video", metavar="FILE", type=Path, help="annotated video, .mp4 or .avi; a file a source")
     parser.add_argument("--draw", choices=["people", "heatmaps", "pafs"], default="people", help="what pictures and video show")
+    parser.add_argument(
+        "--web", metavar="[HOST:]PORT", help="live picture and figures as a web page; this computer only, unless HOST is given"
+    )
+    parser.add_argument(
+        "--web-token", metavar="TOKEN", help="asked of viewers from elsewhere; better in the environment as POSETRT_WEB_TOKEN"
+    )
+    parser.add_argument("--status-port", metavar="[HOST:]PORT", help="/health and Prometheus' /metrics over HTTP")
     add_engine_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the source through the network; 1 where a video ended early."""
+    """Run the sources through the network; 1 where a video ended early."""
     from posetrt.runtime import pipeline
     from posetrt.runtime.pose import open_pose
-    from posetrt.runtime.sinks.base import Sink
-    from posetrt.runtime.sinks.openpose_json import OpenPoseJson
-    from posetrt.runtime.sinks.pictures import Pictures, VideoFile
     from posetrt.runtime.sources import complaints, open_source
 
     if args.build and args.folder.is_dir():
@@ -53,31 +86,121 @@ def run(args: argparse.Namespace) -> int:
 
         folder = open_folder(args.folder)
         build(folder, as_precision(args.precision) if args.precision else default_precision(folder), args.backend, if_needed=True)
-    source = open_source(args.source)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    sources = [open_source(text, say) for text in args.source]
+    live = any(source.live for source in sources)
+    moving = live or any(source.fps for source in sources)
+    options = pipeline.Options(track=moving and not args.no_track, smooth=args.smooth, say=say)
+    stats = pipeline.RunStats()
+    told = [0.0]
+
+    def progress(stats: RunStats) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{stats.frames} frames, {stats.fps_now:.1f} fps", end="", file=sys.stderr)
+        elif live and time.monotonic() - told[0] > 60:
+            told[0] = time.monotonic()
+            say(f"{stats.fps_now:.1f} fps, age p99 {stats.age_ms(99):.0f} ms, {stats.dropped} of {stats.captured} frames dropped")
+
+    with contextlib.ExitStack() as held:
+        pose = held.enter_context(
+            open_pose(args.folder, args.precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust)
+        )
+        engine = pose.engine
+        stopped = held.enter_context(_stop_signals())
+        held.enter_context(_status(args.status_port, stats))
+        telemetry = None
+        if args.web:
+            from posetrt.jetson.telemetry import watch
+
+            telemetry = held.enter_context(watch())
+        sinks = _sinks(args, sources, telemetry)
+        pipeline.run(pose, sources, sinks, options, stats=stats, progress=progress, stop=lambda: bool(stopped))
+    for source in sources:
+        for line in complaints(source):
+            say(line)
+    per_frame = stats.people / max(1, stats.frames)
+    summary, *details = stats.summary().splitlines()
+    say(f"{summary}; {stats.people} people ({per_frame:.2f} a frame); {engine.precision}, {engine.backend}")
+    for line in details:
+        say(line)
+    if not sinks and not args.status_port:
+        say("nothing was written: ask for --jsonl, --write-json, --write-images, --write-video or --web")
+    if stopped and stopped[0] == signal.SIGINT:
+        raise KeyboardInterrupt
+    if stopped and not live:
+        return 128 + signal.SIGTERM
+    return 1 if any(source.shortfall for source in sources) else 0
+
+
+def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None) -> list[Sink]:
+    """The sinks that were asked for."""
+    from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.sinks.coco import CocoResults
+    from posetrt.runtime.sinks.csv_rows import CsvRows
+    from posetrt.runtime.sinks.json_lines import open_json_lines
+    from posetrt.runtime.sinks.openpose_json import OpenPoseJson
+    from posetrt.runtime.sinks.pictures import Pictures, VideoFiles
+
+    if args.write_coco and len(sources) > 1:
+        raise UsageError("--write-coco numbers the images of one source; write a file a run, or use --jsonl")
     sinks: list[Sink] = []
     if args.write_json:
         sinks.append(OpenPoseJson(args.write_json))
+    if args.write_coco:
+        sinks.append(CocoResults(args.write_coco))
+    if args.jsonl:
+        sinks.append(open_json_lines(args.jsonl))
+    if args.write_csv:
+        sinks.append(CsvRows(args.write_csv))
     if args.write_images:
         sinks.append(Pictures(args.write_images, args.draw))
     if args.write_video:
-        sinks.append(VideoFile(args.write_video, source.fps or 1.0, args.draw))
+        sinks.append(VideoFiles(args.write_video, [source.fps or (25.0 if source.live else 1.0) for source in sources], args.draw))
+    if args.web:
+        from posetrt.runtime.health import bind_address
+        from posetrt.runtime.sinks.web import WebPage
 
-    def progress(stats: pipeline.RunStats) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{stats.frames} frames, {stats.fps:.1f} fps", end="", file=sys.stderr)
+        host, port = bind_address(args.web)
+        page = WebPage(host, port, token=args.web_token or os.environ.get("POSETRT_WEB_TOKEN"), telemetry=telemetry)
+        print(f"the page is at {page.url}", file=sys.stderr, flush=True)
+        sinks.append(page)
+    return sinks
 
-    with open_pose(args.folder, args.precision, args.backend, preset=args.preset, threads=args.threads) as pose:
-        stats = pipeline.run(pose, source, sinks, progress)
-        engine = pose.engine
-    for line in complaints(source):
-        print(line, file=sys.stderr)
-    per_frame = stats.people / max(1, stats.frames)
-    print(
-        f"{stats.frames} frames, {stats.people} people ({per_frame:.2f} a frame), {stats.fps:.1f} fps end to end; "
-        f"network {1000 * stats.network_s / max(1, stats.frames):.1f} ms, parser {1000 * stats.parse_s / max(1, stats.frames):.2f} ms a frame "
-        f"({engine.precision}, {engine.backend})",
-        file=sys.stderr,
-    )
-    if not sinks:
-        print("nothing was written: ask for --write-json, --write-images or --write-video", file=sys.stderr)
-    return 1 if source.shortfall else 0
+
+@contextlib.contextmanager
+def _status(where: str | None, stats: RunStats) -> Iterator[None]:
+    """Serve health and metrics while the run goes on."""
+    if where is None:
+        yield
+        return
+    from posetrt.runtime.health import StatusPort, bind_address
+
+    with StatusPort(*bind_address(where), stats) as port:
+        print(f"health and metrics are at {port.url}", file=sys.stderr, flush=True)
+        yield
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """A list that the first SIGINT or SIGTERM is noted in; a second one ends the program as usual."""
+    noted: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        if noted:
+            raise KeyboardInterrupt
+        noted.append(number)
+
+    try:
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:
+        # Signals belong to the main thread; a caller in another one has its own way to stop.
+        yield noted
+        return
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

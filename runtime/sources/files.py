@@ -1,51 +1,17 @@
-"""Frames in: a photograph, a folder of photographs, a video file."""
+"""Frames of files: photographs one after another, and video files in order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.sources.base import Frame
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One frame of a source.
-
-    Attributes:
-        image: (H, W, 3) uint8 BGR.
-        name: what files made of this frame are called: the photograph's stem, or the video's with 12 digits, as OpenPose names them.
-        index: counted from 0 within the source.
-        time_s: within the source: index / fps for a video, 0 for photographs.
-    """
-
-    image: NDArray[np.uint8]
-    name: str
-    index: int
-    time_s: float
-
-
-class Source(Protocol):
-    """Frames in order.
-
-    Attributes:
-        fps: of the recording; None for photographs.
-        skipped: files that could not be read and were passed over, with the reason.
-        shortfall: after the last frame: why the source gave less than it promised, or None.
-    """
-
-    fps: float | None
-    skipped: list[str]
-    shortfall: str | None
-
-    def __iter__(self) -> Iterator[Frame]: ...
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
@@ -85,9 +51,12 @@ class Photos:
     """Photographs one after another. A broken one among others is skipped and listed; alone it is an error."""
 
     fps: float | None = None
+    live = False
+    state = "on"
 
     def __init__(self, paths: list[Path]) -> None:
         self.paths = paths
+        self.label = paths[0].parent.name if len(paths) > 1 else paths[0].stem
         self.skipped: list[str] = []
         self.shortfall: str | None = None
 
@@ -108,14 +77,21 @@ class Photos:
         if index == 0:
             raise PosetrtError(f"none of the {len(self.paths)} photographs could be read; the first: {self.skipped[0]}")
 
+    def close(self) -> None:
+        """Nothing stays open between photographs."""
+
 
 class Video:
     """A video file, every frame in order."""
+
+    live = False
+    state = "on"
 
     def __init__(self, path: Path) -> None:
         import cv2
 
         self.path = path
+        self.label = path.stem
         self.skipped: list[str] = []
         self.shortfall: str | None = None
         capture = cv2.VideoCapture(str(path))
@@ -149,29 +125,5 @@ class Video:
                 f"{self.path.name} ended early: {index} of {self.promised} frames could be decoded; the file is truncated or damaged"
             )
 
-
-def open_source(text: str | Path) -> Source:
-    """The source that a path names: a folder, a photograph by its suffix, else a video.
-
-    Raises:
-        UsageError: nothing there.
-        PosetrtError: an empty folder, or a file that is neither.
-    """
-    path = Path(text)
-    if path.is_dir():
-        return Photos(photos_in(path))
-    if not path.is_file():
-        raise UsageError(f"there is no photograph, folder or video at {path}")
-    if path.suffix.lower() in PHOTO_SUFFIXES:
-        return Photos([path])
-    return Video(path)
-
-
-def complaints(source: Source) -> list[str]:
-    """What a source could not give, a line each."""
-    lines = [f"skipped: {line}" for line in source.skipped]
-    if source.skipped:
-        lines.append(f"{len(source.skipped)} broken photographs were skipped")
-    if source.shortfall:
-        lines.append(source.shortfall)
-    return lines
+    def close(self) -> None:
+        """The reading iterator holds the file and lets go of it when it ends."""

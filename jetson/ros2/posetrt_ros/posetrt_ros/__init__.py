@@ -1,0 +1,1 @@
+"""posetrt as a ROS 2 node."""

@@ -1,0 +1,108 @@
+"""Camera images in, people out: /humans/bodies/tracked and /humans/bodies/<id>/skeleton2d, as ROS4HRI (REP-155) names them.
+
+The newest image wins: while the network works on one, later ones replace each other (queue depth 1, best effort).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import rclpy
+from hri_msgs.msg import IdsList, NormalizedPointOfInterest2D, Skeleton2D
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CompressedImage
+
+from posetrt.runtime.people import People
+from posetrt.runtime.pose import open_pose
+from posetrt.runtime.sinks.base import Result
+from posetrt.runtime.sinks.draw import draw_people
+from posetrt.runtime.sources import Frame
+from posetrt.runtime.tracker import Tracker
+from posetrt_ros.skeletons import body_name, normalised
+
+# Name, default and description of each parameter; all are read when the node starts.
+PARAMETERS = (
+    ("model", "", "a posetrt model folder with an engine for this device"),
+    ("precision", "", "fp32, fp16 or int8; empty takes the folder's default"),
+    ("publish_image", False, "publish the image with people drawn, as JPEG"),
+    ("jpeg_quality", 80, "of that image, 1 to 100"),
+    ("least_score", 0.0, "people of a lower score are left out"),
+    ("max_people", 0, "publish at most so many, best first; 0 for all"),
+)
+
+
+class PoseNode(Node):
+    """Finds people in each image that it has time for.
+
+    Raises:
+        PosetrtError: no such model, or no engine that fits this device; says the command that mends it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("posetrt")
+        for name, default, description in PARAMETERS:
+            self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True))
+        self._pose = open_pose(self._value("model"), self._value("precision") or None)
+        self._tracker = Tracker(self._pose.manifest.skeleton)
+        self._skeletons = {}
+        self._tracked = self.create_publisher(IdsList, "/humans/bodies/tracked", 1)
+        self._drawn = self.create_publisher(CompressedImage, "~/image/compressed", 1) if self._value("publish_image") else None
+        self._index = 0
+        self.create_subscription(CompressedImage, "image/compressed", self._on_image, qos_profile_sensor_data)
+
+    def _value(self, name):
+        return self.get_parameter(name).value
+
+    def _on_image(self, message: CompressedImage) -> None:
+        image = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            self.get_logger().warning("an image could not be decoded and was passed over", throttle_duration_sec=5.0)
+            return
+        time_s = message.header.stamp.sec + message.header.stamp.nanosec / 1e9
+        prepared = self._pose.prepare(image)
+        people = self._pose.finish(self._pose.engine.infer(prepared.tensor), prepared.box)
+        people = self._chosen(self._tracker.update(people, time_s))
+        self._publish(people, message.header, (image.shape[1], image.shape[0]))
+        if self._drawn is not None:
+            frame = Frame(image, "image", self._index, time_s)
+            drawn = draw_people(Result(frame, people, self._pose.manifest, prepared.box, None))
+            encoded = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, int(self._value("jpeg_quality"))])[1]
+            self._drawn.publish(CompressedImage(header=message.header, format="jpeg", data=encoded.tobytes()))
+        self._index += 1
+
+    def _chosen(self, people: People) -> People:
+        keep = np.flatnonzero(people.scores >= self._value("least_score"))[: self._value("max_people") or None]
+        return People(people.keypoints[keep], people.scores[keep], None if people.ids is None else people.ids[keep])
+
+    def _publish(self, people: People, header, size_wh: tuple[int, int]) -> None:
+        names = [body_name(int(identity)) for identity in people.ids]
+        for name, keypoints in zip(names, people.keypoints, strict=True):
+            if name not in self._skeletons:
+                self._skeletons[name] = self.create_publisher(Skeleton2D, f"/humans/bodies/{name}/skeleton2d", 1)
+            points = normalised(keypoints, self._pose.manifest.skeleton.parts, size_wh)
+            skeleton = [NormalizedPointOfInterest2D(x=x, y=y, c=c) for x, y, c in points]
+            self._skeletons[name].publish(Skeleton2D(header=header, skeleton=skeleton))
+        # Ids come and go all day: publishers of people who left must not pile up.
+        for name in set(self._skeletons) - set(names):
+            self.destroy_publisher(self._skeletons.pop(name))
+        self._tracked.publish(IdsList(header=header, ids=names))
+
+    def destroy_node(self) -> None:
+        """Free the engine with the node."""
+        self._pose.close()
+        super().destroy_node()
+
+
+def main() -> None:
+    """Run until ROS is shut down."""
+    rclpy.init()
+    node = PoseNode()
+    try:
+        rclpy.spin(node)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()

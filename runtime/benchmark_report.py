@@ -1,0 +1,204 @@
+"""`Report` and `Result`: the one schema that every table, chart and comparison reads; later columns join as optional fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from posetrt.runtime.engines.base import Precision
+from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.files import read_json
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """One precision of one network on one device in one power mode. Times in ms, medians unless said otherwise; None: not measured.
+
+    Attributes:
+        precision, backend: of the engine.
+        network_fps: the network alone, on prepared input.
+        end_to_end_fps: source to people, stages overlapped, as `posetrt run` works.
+        latency_p50_ms, latency_p90_ms, latency_p99_ms: one frame at a time, from asking the source to people.
+        decode_ms, prepare_ms, network_ms, parse_ms: the stages of that latency.
+        people_per_frame: found.
+        load_s: opening the engine and the first inference.
+        memory_mb: growth of this process's memory by them.
+        engine_mb: size of the engine file; None for a bare graph.
+        ap, ap50: where annotated photographs were given.
+        delta_ap, delta_ap_low, delta_ap_high: AP less the first precision's, and where 95 % of paired resamples of the photographs lie.
+        power_mode: of the board, by name.
+        age_p50_ms, age_p90_ms: from a frame leaving its source to its people, overlapped: what a controller behind it sees.
+        watts: mean power while overlapped, of what the report's `power_source` says.
+        joules_per_frame: energy over that time, integrated, by its frames.
+        fps_per_watt: end-to-end frames a second by watts.
+        temperature_start_c, temperature_end_c: hottest sensor, first and last.
+        throttled: held back by heat, current or power at any moment.
+        gpu_mhz, gpu_load: means.
+        quantised_layers: share of the engine's layers that really run in INT8, 0 to 1.
+        rounds: figure → its value in each round: what intervals are made from.
+    """
+
+    precision: Precision
+    backend: str
+    network_fps: float
+    end_to_end_fps: float
+    latency_p50_ms: float
+    latency_p90_ms: float
+    latency_p99_ms: float
+    decode_ms: float
+    prepare_ms: float
+    network_ms: float
+    parse_ms: float
+    people_per_frame: float
+    load_s: float
+    memory_mb: float
+    engine_mb: float | None = None
+    ap: float | None = None
+    ap50: float | None = None
+    delta_ap: float | None = None
+    delta_ap_low: float | None = None
+    delta_ap_high: float | None = None
+    power_mode: str | None = None
+    age_p50_ms: float | None = None
+    age_p90_ms: float | None = None
+    watts: float | None = None
+    joules_per_frame: float | None = None
+    fps_per_watt: float | None = None
+    temperature_start_c: float | None = None
+    temperature_end_c: float | None = None
+    throttled: bool | None = None
+    gpu_mhz: float | None = None
+    gpu_load: float | None = None
+    quantised_layers: float | None = None
+    rounds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Precision, with the power mode where there is one."""
+        return f"{self.precision} {self.power_mode}" if self.power_mode else str(self.precision)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured, on what, from what.
+
+    Attributes:
+        model, network, input_wh: the folder's name, its network and input size.
+        source, frames, rounds: frames timed in each of the interleaved rounds.
+        machine: described by `benchmark.this_machine`; on a Jetson with the whole board under "board".
+        results: one for each precision and power mode.
+        power_source: where watts come from and what they cover, or "not measured".
+        telemetry_cost: share of one core that sampling took.
+        photographs: that accuracy was measured on.
+        notes: what a reader should know, a sentence each.
+    """
+
+    model: str
+    network: str
+    input_wh: tuple[int, int]
+    source: str
+    frames: int
+    rounds: int
+    machine: dict[str, Any]
+    results: tuple[Result, ...] = field(default_factory=tuple)
+    power_source: str = "not measured"
+    telemetry_cost: float | None = None
+    photographs: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form; `read_report` reads it back."""
+        return {"format": FORMAT, **asdict(self)}
+
+
+def read_report(path: Path) -> Report:
+    """Read a report as `posetrt bench --json` or `--report` wrote it, by this version or an older one.
+
+    Raises:
+        PosetrtError: missing, no JSON, or no such report.
+    """
+    given = read_json(path, "benchmark report")
+    if not isinstance(given, dict) or given.pop("format", None) != FORMAT:
+        raise PosetrtError(f"{path} is no benchmark report of format {FORMAT}; write one with: posetrt bench FOLDER --report DIR")
+    try:
+        results = tuple(
+            Result(**{**row, "rounds": {name: tuple(values) for name, values in row.get("rounds", {}).items()}})
+            for row in given.pop("results")
+        )
+        known = {one.name for one in fields(Report)}
+        rest = {name: value for name, value in given.items() if name in known}
+        rest |= {name: tuple(rest[name]) for name in ("input_wh", "notes") if name in rest}
+        return Report(results=results, **rest)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise PosetrtError(f"{path} lacks or misstates a field of a benchmark report ({error}); measure again") from error
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def columns(report: Report) -> list[tuple[str, str, list[str]]]:
+    """Heading, unit and the cells of each column that any row has: what both the table and the page show."""
+    given: list[tuple[str, str, str, list[float | None]]] = []
+
+    def add(heading: str, unit: str, form: str, *, always: bool = False, name: str, scale: float = 1.0) -> None:
+        values = [getattr(row, name) for row in report.results]
+        if always or any(value is not None for value in values):
+            given.append((heading, unit, form, [None if value is None else value * scale for value in values]))
+
+    add("network", "fps", ".1f", always=True, name="network_fps")
+    add("end-to-end", "fps", ".1f", always=True, name="end_to_end_fps")
+    add("p50", "ms", ".1f", always=True, name="latency_p50_ms")
+    add("p90", "ms", ".1f", always=True, name="latency_p90_ms")
+    add("p99", "ms", ".1f", always=True, name="latency_p99_ms")
+    add("age", "ms", ".1f", name="age_p50_ms")
+    add("parse", "ms", ".2f", always=True, name="parse_ms")
+    add("people", "/frame", ".2f", always=True, name="people_per_frame")
+    add("power", "W", ".2f", name="watts")
+    add("energy", "mJ/frame", ".1f", name="joules_per_frame", scale=1000)
+    add("per watt", "fps/W", ".2f", name="fps_per_watt")
+    add("start", "°C", ".1f", name="temperature_start_c")
+    add("end", "°C", ".1f", name="temperature_end_c")
+    add("engine", "MB", ".1f", always=True, name="engine_mb")
+    add("INT8", "% layers", ".0f", name="quantised_layers", scale=100)
+    add("load", "s", ".2f", always=True, name="load_s")
+    add("memory", "MB", ".1f", always=True, name="memory_mb")
+    add("AP", "", ".3f", always=True, name="ap")
+    add("ΔAP", "", "+.3f", name="delta_ap")
+    told = [(heading, unit, [_cell(value, form) for value in values]) for heading, unit, form, values in given]
+    if any(row.throttled is not None for row in report.results):
+        words = {None: "-", True: "yes", False: "no"}
+        told.append(("throttled", "", [words[row.throttled] for row in report.results]))
+    return told
+
+
+def table(report: Report) -> str:
+    """The report as a table for people."""
+    width, height = report.input_wh
+    first = [row.label for row in report.results]
+    rows = [["precision", "", *first], *([heading, unit, *cells] for heading, unit, cells in columns(report))]
+    widths = [max(map(len, row)) for row in rows]
+    lines = [
+        f"{report.model} ({report.network}, {width}x{height}), {report.frames} frames of {report.source}, "
+        f"{report.rounds} interleaved rounds, {machine_name(report)}",
+        *(
+            "  ".join(f"{row[line]:<{size}}" if row is rows[0] else f"{row[line]:>{size}}" for row, size in zip(rows, widths, strict=True))
+            for line in range(len(first) + 2)
+        ),
+        f"power: {report.power_source}",
+    ]
+    by_name = {row.precision: row for row in report.results}
+    if {"fp32", "fp16"} <= by_name.keys() and by_name["fp16"].backend == "onnxruntime":
+        ratio = by_name["fp16"].network_fps / by_name["fp32"].network_fps
+        lines.append(f"fp16 on a CPU is for checking, not for speed: {ratio:.2f} times fp32 here.")
+    return "\n".join([*lines, *report.notes])
+
+
+def machine_name(report: Report) -> str:
+    """The board where it is one, else the processor."""
+    board = report.machine.get("board")
+    return f"{board['module']} (JetPack {board['jetpack'] or 'unknown'})" if board else str(report.machine["cpu"])

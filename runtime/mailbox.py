@@ -1,0 +1,102 @@
+"""Frames handed from one stage to the next: one place a source, so that no source waits for another."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Closed(Exception):
+    """The mailbox takes and gives nothing any more."""
+
+
+class Mailbox(Generic[T]):
+    """One slot a source between two stages.
+
+    A live source's newer frame takes the place of the older, which `put` hands back to be counted; a file's `put` waits
+    until its slot is free. `take` is fair: of the sources that have a frame, the one served longest ago comes first.
+
+    Args:
+        live: for each source whether the newest wins.
+    """
+
+    def __init__(self, live: Sequence[bool]) -> None:
+        self._live = list(live)
+        self._slots: list[deque[T]] = [deque() for _ in live]
+        self._order = list(range(len(self._live)))
+        self._open = set(self._order)
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def put(self, source: int, item: T) -> T | None:
+        """Leave an item; give the older one whose place it took.
+
+        Raises:
+            Closed: the mailbox was closed; the item was not taken.
+        """
+        with self._changed:
+            slot = self._slots[source]
+            while slot and not self._live[source] and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                raise Closed
+            older = slot.popleft() if slot else None
+            slot.append(item)
+            self._changed.notify_all()
+            return older
+
+    def take(self, most: int = 1, *, wait: bool = True, timeout_s: float | None = None) -> list[T]:
+        """Up to `most` items, one a source; nothing where none is there and `wait` is False, or the time is over.
+
+        Raises:
+            Closed: closed, or every source has finished and nothing is left.
+        """
+        with self._changed:
+            while True:
+                if self._closed:
+                    raise Closed
+                ready = [source for source in self._order if self._slots[source]][:most]
+                if ready:
+                    break
+                if not self._open:
+                    raise Closed
+                if not wait or not self._changed.wait(timeout_s):
+                    return []
+            items = [self._slots[source].popleft() for source in ready]
+            for source in ready:
+                self._order.remove(source)
+                self._order.append(source)
+            self._changed.notify_all()
+            return items
+
+    def wait_empty(self) -> None:
+        """Wait until somebody has taken what was there.
+
+        Raises:
+            Closed: the mailbox was closed.
+        """
+        with self._changed:
+            while any(self._slots) and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                raise Closed
+
+    def finish(self, source: int | None = None) -> None:
+        """No more will come from this source, or from any; what is there can still be taken."""
+        with self._changed:
+            self._open = set() if source is None else self._open - {source}
+            self._changed.notify_all()
+
+    def close(self) -> list[T]:
+        """Wake everybody with `Closed`; gives what nobody took."""
+        with self._changed:
+            self._closed = True
+            left = [item for slot in self._slots for item in slot]
+            for slot in self._slots:
+                slot.clear()
+            self._changed.notify_all()
+            return left

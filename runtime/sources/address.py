@@ -1,0 +1,88 @@
+"""What a user writes after --source: which kind of source it names, its options, and the same text without credentials."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from posetrt.runtime.errors import UsageError
+
+_PRIVATE = r"(?:pass(?:word|wd)?|pwd|user(?:name)?|user-(?:id|pw)|token|auth|key|secret|sig(?:nature)?|access_token|api_?key|login)"
+_USERINFO = re.compile(r"(?<=://)[^/\s?#'\"]*@")
+_PARAMETER = re.compile(rf"(?i)(\b{_PRIVATE}\s*=\s*)(\"[^\"]*\"|'[^']*'|[^\s&;'\"!]+)")
+
+
+def redacted(text: str) -> str:
+    """The text with user names, passwords and tokens of addresses replaced by ***."""
+    return _PARAMETER.sub(r"\1***", _USERINFO.sub("***@", text))
+
+
+@dataclass(frozen=True)
+class Address:
+    """A source as the user names it.
+
+    Attributes:
+        kind: "file", "paced", "v4l2", "csi", "rtsp", "http" or "gstreamer".
+        target: path, device, sensor number, URL or pipeline; may hold credentials.
+        options: what stood behind the question mark of paced:, /dev/ and csi:// sources.
+    """
+
+    kind: str
+    target: str
+    options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> str:
+        """For people and logs: without credentials."""
+        return redacted(self.target)
+
+
+_OPTIONS = {"paced": {"fps", "frames"}, "v4l2": {"width", "height", "fps"}, "csi": {"width", "height", "fps", "flip"}}
+
+
+def parse_address(text: str) -> Address:
+    """Which kind of source a text names.
+
+    `paced:FILE?fps=30`, `/dev/videoN` or a number, `csi://N`, `rtsp://...`, `http(s)://...`, a GStreamer string (it holds ` ! `,
+    or begins with `gst:`), else a file or folder.
+
+    Raises:
+        UsageError: an option that this kind of source does not have, or one that is not a number.
+    """
+    if text.startswith("gst:") or " ! " in text:
+        return Address("gstreamer", text.removeprefix("gst:").strip())
+    if re.match(r"(?i)rtsps?://", text):
+        return Address("rtsp", text)
+    if re.match(r"(?i)https?://", text):
+        return Address("http", text)
+    if text.startswith("paced:"):
+        return _with_options("paced", text.removeprefix("paced:"))
+    if text.startswith("csi://"):
+        address = _with_options("csi", text.removeprefix("csi://") or "0")
+        if not address.target.isdigit():
+            raise UsageError(f"a CSI camera is named by its number, as in csi://0; got {text}")
+        return address
+    if re.match(r"/dev/video\d+", text):
+        return _with_options("v4l2", text)
+    if text.isdigit() and not Path(text).exists():
+        return Address("v4l2", f"/dev/video{text}")
+    if "://" in text:
+        raise UsageError(f"no source of this kind: {redacted(text)}; there are csi://, rtsp://, http://, /dev/videoN, paced:FILE and files")
+    return Address("file", text)
+
+
+def _with_options(kind: str, text: str) -> Address:
+    target, _, query = text.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if wrong := options.keys() - _OPTIONS[kind]:
+        raise UsageError(f"{', '.join(sorted(wrong))}: no option of {target}, which has {', '.join(sorted(_OPTIONS[kind]))}")
+    for name, value in options.items():
+        try:
+            number = float(value)
+        except ValueError as error:
+            raise UsageError(f"{name}={value}: a number was expected") from error
+        if not 0 <= number < 1e9:
+            raise UsageError(f"{name}={value} is out of range")
+    return Address(kind, target, options)

@@ -1,0 +1,68 @@
+"""What a source gives: frames, and what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a source.
+
+    Attributes:
+        image: (H, W, 3) uint8 BGR.
+        name: what files made of this frame are called: the photograph's stem, or the video's with 12 digits, as OpenPose names them.
+        index: counted from 0 within the source; a live source counts the frames that it had to leave out too.
+        time_s: within the source: index / fps for a video, since the first frame for a camera, 0 for photographs.
+        captured_s: when a live source got it, on the clock of `time.perf_counter`; None for files.
+        source: the source's place among those of a run, counted from 0.
+        label: the source's short name.
+    """
+
+    image: NDArray[np.uint8]
+    name: str
+    index: int
+    time_s: float
+    captured_s: float | None = None
+    source: int = 0
+    label: str = ""
+
+
+class Source(Protocol):
+    """Frames in order.
+
+    Attributes:
+        label: a short name without credentials, for files and tables.
+        live: frames come when they come: the newest wins, a late one is dropped and counted.
+        fps: of the recording; None for photographs and where a camera does not say.
+        skipped: files that could not be read and were passed over, with the reason.
+        state: "on"; of a camera also "away" or "frozen".
+        shortfall: after the last frame: why the source gave less than it promised, or None.
+    """
+
+    label: str
+    live: bool
+    fps: float | None
+    state: str
+    skipped: list[str]
+    shortfall: str | None
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """End a live source from another thread, within 0.2 s; harmless twice. Files end by their iterator being closed."""
+
+
+def complaints(source: Source) -> list[str]:
+    """What a source could not give, a line each."""
+    lines = [f"skipped: {line}" for line in source.skipped]
+    if source.skipped:
+        lines.append(f"{len(source.skipped)} broken photographs were skipped")
+    if source.shortfall:
+        lines.append(source.shortfall)
+    return lines

@@ -1,0 +1,190 @@
+"""A camera that may vanish, freeze and come back: connected again with growing pauses, watched from beside."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.sources.address import redacted
+from posetrt.runtime.sources.base import Frame
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 15.0
+
+
+class Lost(Exception):
+    """The connection failed or ended; it may come back."""
+
+
+class Connection(Protocol):
+    """One connection to a camera, read from one thread."""
+
+    def read(self) -> NDArray[np.uint8] | None:
+        """The next picture, (H, W, 3) uint8 BGR; None for one that came damaged.
+
+        Raises:
+            Lost: the stream ended or broke.
+        """
+
+    def close(self) -> None:
+        """Let go of it, from the reading thread."""
+
+    def interrupt(self) -> None:
+        """From another thread: make a read that waits end soon, where that can be done."""
+
+
+class Camera:
+    """A live source over connections that come and go.
+
+    Args:
+        label: short name.
+        shown: the address without credentials, for lines to people.
+        connect: opens a connection; raises `Lost` where that may succeed later, and PosetrtError where it never will.
+        stall_s: no picture for so long means that the camera is gone.
+        frozen_s: the same picture for so long, to the last sampled bit, means that it is frozen; 0 never asks.
+        say: takes lines for people.
+    """
+
+    live = True
+    fps: float | None = None
+
+    def __init__(
+        self,
+        label: str,
+        shown: str,
+        connect: Callable[[], Connection],
+        *,
+        stall_s: float = 5.0,
+        frozen_s: float = 10.0,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self.label = label
+        self.state = "away"
+        self.skipped: list[str] = []
+        self.shortfall: str | None = None
+        self._shown = shown
+        self._connect = connect
+        self._stall_s = stall_s
+        self._frozen_s = frozen_s
+        self._say = say
+        self._closed = threading.Event()
+
+    def __iter__(self) -> Iterator[Frame]:
+        first_s: float | None = None
+        seen, pause, away_since, told_frozen = 0, FIRST_PAUSE_S, time.perf_counter(), False
+        while not self._closed.is_set():
+            grabber = _Grabber(self._connect)
+            reason, sample, changed_s, before = "", b"", time.perf_counter(), seen
+            try:
+                heard_s = time.perf_counter()
+                while not self._closed.is_set():
+                    taken = grabber.take(0.1)
+                    now = time.perf_counter()
+                    if taken is None:
+                        if now - heard_s > self._stall_s:
+                            reason = f"no picture for {self._stall_s:g} s"
+                            break
+                        continue
+                    image, captured_s, count = taken
+                    heard_s, seen = now, before + count
+                    first_s = captured_s if first_s is None else first_s
+                    if self.state == "away":
+                        if seen > count or pause > FIRST_PAUSE_S:
+                            self._tell(f"back after {now - away_since:.1f} s")
+                        self.state, pause = "on", FIRST_PAUSE_S
+                    latest = image[::16, ::16].tobytes()
+                    if latest != sample:
+                        sample, changed_s, told_frozen = latest, now, told_frozen and self.state == "frozen"
+                        if self.state == "frozen" and count > 1:
+                            self._tell("the picture moves again")
+                            self.state, told_frozen = "on", False
+                    elif self._frozen_s and now - changed_s > self._frozen_s and not told_frozen:
+                        reason, told_frozen = f"the same picture for {self._frozen_s:g} s: the camera is frozen", True
+                        break
+                    yield Frame(image, f"{self.label}_{seen - 1:012d}", seen - 1, captured_s - first_s, captured_s, 0, self.label)
+            except Lost as lost:
+                reason = redacted(str(lost))
+            finally:
+                grabber.leave()
+            if self._closed.is_set():
+                return
+            if self.state != "away":
+                away_since = time.perf_counter()
+            self.state = "frozen" if "frozen" in reason else "away"
+            self._tell(f"{reason}; connecting again in {pause:g} s")
+            self._closed.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def close(self) -> None:
+        """End the iteration within 0.2 s."""
+        self._closed.set()
+
+    def _tell(self, line: str) -> None:
+        if self._say is not None:
+            self._say(f"{self._shown}: {line}")
+
+
+class _Grabber:
+    """Reads one connection in a thread, keeping the newest picture; a thread that hangs in a driver can be left behind."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._changed = threading.Condition()
+        self._latest: tuple[NDArray[np.uint8], float, int] | None = None
+        self._error: Exception | None = None
+        self._left = False
+        self._connection: Connection | None = None
+        self._thread = threading.Thread(target=self._grab, args=(connect,), name="posetrt-camera", daemon=True)
+        self._thread.start()
+
+    def _grab(self, connect: Callable[[], Connection]) -> None:
+        error: Exception = Lost("the stream ended")
+        connection: Connection | None = None
+        try:
+            connection = self._connection = connect()
+            count = 0
+            while not self._left:
+                image = connection.read()
+                count += 1
+                if image is None:
+                    continue
+                with self._changed:
+                    self._latest = (image, time.perf_counter(), count)
+                    self._changed.notify_all()
+        except (Lost, PosetrtError) as lost:
+            error = lost
+        except Exception as unforeseen:  # noqa: BLE001 a driver's error of any kind: shown, and connected again
+            error = Lost(f"{type(unforeseen).__name__}: {unforeseen}")
+        finally:
+            if connection is not None:
+                connection.close()
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+
+    def take(self, timeout_s: float) -> tuple[NDArray[np.uint8], float, int] | None:
+        """The newest picture, when it came, and how many had come; None where none came in time.
+
+        Raises:
+            Lost, PosetrtError: the connection ended, and its last picture was taken.
+        """
+        with self._changed:
+            if self._latest is None and self._error is None:
+                self._changed.wait(timeout_s)
+            latest, self._latest = self._latest, None
+            if latest is None and self._error is not None:
+                raise self._error
+            return latest
+
+    def leave(self) -> None:
+        """Have the thread end; waits a moment for it."""
+        self._left = True
+        connection = self._connection
+        if connection is not None:
+            connection.interrupt()
+        self._thread.join(1.0)

@@ -1,0 +1,67 @@
+"""USB cameras and network streams through OpenCV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.sources.camera import Lost
+
+_TIMEOUT_MS = 4000
+
+
+class _Capture:
+    """An open cv2.VideoCapture."""
+
+    def __init__(self, capture: Any, why_closed: str) -> None:
+        self._capture = capture
+        if not capture.isOpened():
+            capture.release()
+            raise Lost(why_closed)
+
+    def read(self) -> NDArray[np.uint8] | None:
+        """The next picture."""
+        read, image = self._capture.read()
+        if not read:
+            raise Lost("the stream ended or was cut")
+        return np.asarray(image, np.uint8)
+
+    def close(self) -> None:
+        """Release it."""
+        self._capture.release()
+
+    def interrupt(self) -> None:
+        """OpenCV's captures are not safe between threads: a read ends by its own time limit."""
+
+
+class V4l2(_Capture):
+    """A USB camera: /dev/videoN, with width, height and fps where given."""
+
+    def __init__(self, device: str, options: Mapping[str, str]) -> None:
+        import cv2
+
+        if not Path(device).exists():
+            raise Lost("there is no such device; is the camera plugged in?")
+        capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
+        if options:
+            # USB 2 has no room for raw pictures of a useful size.
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        for name, prop in (("width", cv2.CAP_PROP_FRAME_WIDTH), ("height", cv2.CAP_PROP_FRAME_HEIGHT), ("fps", cv2.CAP_PROP_FPS)):
+            if name in options:
+                capture.set(prop, float(options[name]))
+        super().__init__(capture, "the device cannot be opened; another program may hold it, or you may lack the group 'video'")
+
+
+class Stream(_Capture):
+    """A network stream, RTSP above all, decoded by the FFmpeg inside OpenCV."""
+
+    def __init__(self, url: str) -> None:
+        import cv2
+
+        # The backend is named: left to choose, OpenCV tries others and prints the address, password included.
+        options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
+        super().__init__(cv2.VideoCapture(url, cv2.CAP_FFMPEG, options), "no stream there, or the server refuses")

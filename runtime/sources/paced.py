@@ -1,0 +1,65 @@
+"""Files played as if a camera gave them: a frame is due at its time, whether anybody is ready or not."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from posetrt.runtime.errors import UsageError
+from posetrt.runtime.sources.base import Frame, Source
+
+
+class Paced:
+    """A source played at its own or another rate.
+
+    Frames are held in memory, decoded once, so that the rate is met whatever decoding costs.
+
+    Args:
+        source: any source of files.
+        fps: frames a second; None takes the recording's own.
+        frames: how many to give, starting over as needed; None plays the source once, 0 for ever.
+
+    Raises:
+        UsageError: photographs without a rate, or a rate that is not positive.
+    """
+
+    live = True
+    state = "on"
+    HELD = 64
+
+    def __init__(self, source: Source, fps: float | None = None, frames: int | None = None) -> None:
+        rate = fps if fps is not None else source.fps
+        if rate is None or rate <= 0:
+            raise UsageError(f"a paced source needs a rate above 0, got {rate}; photographs have none of their own: give ?fps=30")
+        self.label = source.label
+        self.fps: float | None = rate
+        self.skipped: list[str] = []
+        self.shortfall: str | None = None
+        self._rate = rate
+        self._source = source
+        self._frames = frames
+        self._closed = threading.Event()
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames = self._all()
+        began = time.perf_counter()
+        for index, frame in enumerate(frames):
+            due = began + index / self._rate
+            late = time.perf_counter() - due
+            if self._closed.wait(-late) if late < 0 else self._closed.is_set():
+                return
+            yield replace(frame, name=f"{self.label}_{index:012d}", index=index, time_s=index / self._rate, captured_s=due)
+
+    def _all(self) -> Iterator[Frame]:
+        """The first frames of the source, held and repeated; a source that is longer plays on from its file."""
+        if self._frames is None:
+            return iter(self._source)
+        held = list(itertools.islice(self._source, self.HELD))
+        return itertools.islice(itertools.cycle(held), self._frames or None)
+
+    def close(self) -> None:
+        """Give no further frame."""
+        self._closed.set()

@@ -1,0 +1,48 @@
+"""Measure the live runtime: what the whole pipeline gives of its slowest stage, the age of results, fair shares, viewers of the page.
+
+  posetrt bench-live person/ --source clip.mp4
+  posetrt bench-live person/ --source clip.mp4 --only age --frames 20000
+
+overlap: a file's frames, five runs: the busy time of the limiting stage over the wall time. age: the clip paced at 120 fps. shares:
+four such sources at once, one of which ends half way. viewers: 10 that read the web page and 190 that do not, in turns with none.
+Frames are held in memory. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from itertools import islice
+from pathlib import Path
+
+from posetrt.commands.run import add_engine_arguments
+
+SUMMARY = "what the live pipeline gives: overlap, age, drops, fair shares, viewers"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `posetrt bench-live`."""
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a model folder, a bare .onnx, or an engine")
+    parser.add_argument("--source", metavar="PHOTO|DIR|VIDEO", required=True, help="its first 64 frames are used over and over")
+    parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
+    parser.add_argument("--only", choices=["overlap", "age", "shares", "viewers"], action="append", help="may be given again; default: all")
+    parser.add_argument("--frames", type=int, default=1200, metavar="N", help="frames of `age` (default 1200; 20000 for memory)")
+    add_engine_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    from posetrt.runtime.live_benchmark import PARTS, described
+    from posetrt.runtime.pose import open_pose
+    from posetrt.runtime.sources import open_source
+
+    frames = tuple(islice(open_source(args.source), 64))
+    parts = {}
+    with open_pose(args.folder, args.precision, args.backend, preset=args.preset, threads=args.threads) as pose:
+        for name in args.only or PARTS:
+            print(f"measuring {name}", file=sys.stderr)
+            given = {"count": args.frames} if name == "age" else {}
+            parts[name] = PARTS[name](pose, frames, **given)
+        print(json.dumps(described(pose, parts), indent=1))
+    return 0

@@ -1,0 +1,79 @@
+"""The doctor says what stops the user on this board, and the command that mends it."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+
+from posetrt.jetson import doctor
+from posetrt.jetson.doctor import Finding, can_run, examine
+from posetrt.jetson.power import note_path
+from tests.jetson.conftest import Tree
+
+
+def _found(findings: list[Finding], what: str) -> Finding:
+    return next(finding for finding in findings if finding.what == what)
+
+
+def _opencv(monkeypatch: pytest.MonkeyPatch, gstreamer: str) -> None:
+    fake = types.ModuleType("cv2")
+    fake.__dict__.update(__version__="4.8.0", getBuildInformation=lambda: f"  Video I/O:\n    GStreamer:                   {gstreamer}\n")
+    monkeypatch.setitem(sys.modules, "cv2", fake)
+
+
+def test_the_board_its_releases_and_its_mode(board_root: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    _opencv(monkeypatch, "YES (1.20.3)")
+    findings = examine(board_root("orin-nx_jetpack-6.2"))
+    assert "Jetson Orin NX 16GB" in (_found(findings, "Jetson").found or "")
+    assert _found(findings, "JetPack").found == "6.2, told by the package nvidia-jetpack; CUDA 12.6, TensorRT 10.3.0.30"
+    assert _found(findings, "power mode").found == "MAXN_SUPER of MAXN_SUPER, 10W, 15W, 25W, 40W"
+    assert not any(finding.fatal for finding in findings)
+
+
+def test_pips_opencv_on_a_board_fails_and_says_how_to_get_jetpacks_back(board_root: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    _opencv(monkeypatch, "NO")
+    findings = examine(board_root("orin-nx_jetpack-6.2"))
+    assert _found(findings, "OpenCV").fatal
+    assert "pip uninstall opencv-python" in _found(findings, "OpenCV").remedy
+    assert "nvidia-opencv" in _found(findings, "OpenCV").remedy
+    assert not can_run(findings)
+
+
+def test_the_same_opencv_is_fine_on_a_computer(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    _opencv(monkeypatch, "NO")
+    findings = examine(tmp_path_factory.mktemp("computer"))
+    assert not _found(findings, "OpenCV").fatal
+    assert can_run(findings)
+
+
+def test_a_board_without_swap_that_is_too_small_to_build_is_told(board_root: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    _opencv(monkeypatch, "YES (1.20.3)")
+    root = board_root("orin-nano_jetpack-6.2")
+    assert "swapon" in _found(examine(root), "swap").remedy
+    (root / "proc/swaps").write_text("Filename Type Size Used Priority\n/swapfile file 8388604 0 -2\n")
+    assert not [finding for finding in examine(root) if finding.what == "swap"]
+
+
+def test_a_mode_that_a_dead_benchmark_left_is_told(board_root: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    _opencv(monkeypatch, "YES (1.20.3)")
+    root = board_root("orin-nano_jetpack-6.2")
+    note_path(root).parent.mkdir(parents=True)
+    note_path(root).write_text('{"mode_id": 1, "mode": "25W", "clocks": null}')
+    note = _found(examine(root), "power note")
+    assert note.stops == "the mode 25W that was set before"
+    assert note.remedy == "sudo posetrt doctor --restore-power"
+    note_path(root).write_text("{}")
+    assert _found(examine(root), "power note").found == "unreadable"
+
+
+def test_an_unknown_board_and_release_do_not_stop_the_doctor(board_root: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    _opencv(monkeypatch, "YES (1.20.3)")
+    root = board_root("thor_jetpack-7.0")
+    (root / "etc/nv_tegra_release").write_text("# R55 (release), REVISION: 0.1\n")
+    (root / "etc/nvpmodel.conf").unlink()
+    findings = examine(root)
+    assert _found(findings, "JetPack").found == "unknown (L4T 55.0.1)"
+    assert _found(findings, "power mode").found is None
+    assert doctor.can_run(findings)

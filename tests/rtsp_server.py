@@ -1,0 +1,33 @@
+"""A real RTSP server (GStreamer's, from Debian's packages) in a process of the system's Python. Run as: rtsp_server.py PORT."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(port: str) -> None:
+    """Serve a moving test picture in VP8 at rtsp://127.0.0.1:PORT/camera."""
+    import gi
+
+    gi.require_version("Gst", "1.0")
+    gi.require_version("GstRtspServer", "1.0")
+    from gi.repository import GLib, Gst, GstRtspServer
+
+    Gst.init(None)
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(port)
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_shared(True)
+    factory.set_launch(
+        "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=15/1 ! vp8enc deadline=1 cpu-used=8 keyframe-max-dist=15 ! "
+        "rtpvp8pay name=pay0 pt=96 )"
+    )
+    server.get_mount_points().add_factory("/camera", factory)
+    server.attach(None)
+    print("serving", flush=True)
+    GLib.MainLoop().run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
