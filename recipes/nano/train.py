@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import os
 import signal
 import sys
 import time
@@ -58,7 +57,8 @@ class Stage:
 
 STAGES = (
     Stage(steps=600, crop=96, batch=32, rate=(3e-3, 1e-3), drawn=0.25, photographs=3, scenes=1, hint=1.0, early=True),
-    Stage(steps=4000, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.3, photographs=5, scenes=3, hint=1.0),
+    Stage(steps=30_000, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.3, photographs=5, scenes=3, hint=1.0),
+    Stage(steps=8_000, crop=256, batch=12, rate=(2e-3, 2e-5), drawn=0.3, photographs=20, scenes=8, hint=0.5),
 )
 WARM_UP = 150
 
@@ -201,54 +201,73 @@ def prepared(stage: Stage, data: Path, store: Path) -> tuple[Canvases, Canvases 
     return pictures, drawings
 
 
-def main() -> None:
-    """Make what is missing of the data and run the stages, with a checkpoint every 100 steps and at SIGTERM."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--store", type=Path, required=True, help="folder of photographs/, scenes/ and the run's checkpoints")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--eager", action="store_true", help="do not compile")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+def cooled_plan(stages: tuple[Stage, ...], step: int, steps: int) -> tuple[Stage, ...]:
+    """The plan cut short at `step`, and then `steps` more of the stage it is in while the rate falls to a fiftieth."""
+    plan: list[Stage] = []
+    for stage in stages:
+        before = sum(earlier.steps for earlier in plan)
+        if step < before + stage.steps:
+            rate = rate_at(stage, step - before, step)
+            cut = [replace(stage, steps=step - before, rate=(stage.rate[0], rate))] if step > before else []
+            return (*plan, *cut, replace(stage, steps=steps, rate=(rate, rate / 50)))
+        plan.append(stage)
+    return stages
+
+
+def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoint: Path, compiled: bool) -> None:
+    """Run the stages from where `run` is: the losses of each 50 steps to `store`/log.csv, `checkpoint` every 100 steps and at SIGTERM."""
     skeleton = load_skeleton("coco18")
-    run = new_run()
-    checkpoint = arguments.store / "run.pt"
-    if checkpoint.is_file():
-        run.load(checkpoint)
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
-    whole = run.net if arguments.eager else torch.compile(run.net, dynamic=False)
-    beginning = run.net.imitate if arguments.eager else torch.compile(run.net.imitate, dynamic=False)
+    whole = torch.compile(run.net, dynamic=False) if compiled else run.net
+    beginning = torch.compile(run.net.imitate, dynamic=False) if compiled else run.net.imitate
     first = 0
-    log_path = arguments.store / "log.csv"
-    with log_path.open("a", newline="") as log:
-        rows = csv.writer(log)
-        for stage in STAGES:
-            if run.step < first + stage.steps:
-                photographs, scenes = prepared(stage, arguments.data, arguments.store)
-                started, recent = time.perf_counter(), []
-                for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, beginning if stage.early else whole):
-                    recent.append(losses)
-                    if step % 50 == 0:
-                        mean = np.mean(recent, axis=0)
-                        speed = len(recent) * stage.batch / (time.perf_counter() - started)
-                        rows.writerow([step, *(f"{value:.5f}" for value in mean), f"{speed:.1f}", round(time.time())])
-                        log.flush()
-                        print(
-                            f"{time.strftime('%H:%M:%S')} step {step}: loss {mean[0]:.4f}, first {mean[1]:.4f}, hint {mean[2]:.4f}, {speed:.0f} crops/s",
-                            file=sys.stderr,
-                            flush=True,
-                        )
-                        started, recent = time.perf_counter(), []
-                    if step % 100 == 0 or stopping:
-                        run.save(checkpoint)
-                    if step % 250 == 0:
-                        run.save(arguments.store / f"step{step:06d}.pt")
-                    if stopping:
-                        print(f"stopped at step {step}, process {os.getpid()}", file=sys.stderr)
-                        return
-            first += stage.steps
+    for stage in stages:
+        if run.step < first + stage.steps:
+            photographs, scenes = prepared(stage, data, store)
+            started, recent = time.perf_counter(), []
+            for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, beginning if stage.early else whole):
+                recent.append(losses)
+                if step % 50 == 0:
+                    report(step, np.mean(recent, axis=0).tolist(), len(recent) * stage.batch / (time.perf_counter() - started), store)
+                    started, recent = time.perf_counter(), []
+                if step % 100 == 0 or stopping:
+                    run.save(checkpoint)
+                if step % 250 == 0:
+                    run.save(store / f"step{step:06d}.pt")
+                if stopping:
+                    print(f"stopped at step {step}", file=sys.stderr)
+                    return
+        first += stage.steps
     run.save(checkpoint)
+
+
+def report(step: int, losses: list[float], speed: float, store: Path) -> None:
+    """A line to stderr and one to log.csv: step, loss, first guess's loss, hint loss, crops a second, time."""
+    with (store / "log.csv").open("a", newline="") as log:
+        csv.writer(log).writerow([step, *(f"{value:.5f}" for value in losses), f"{speed:.1f}", round(time.time())])
+    loss, first, hint = losses
+    line = f"{time.strftime('%H:%M:%S')} step {step}: loss {loss:.4f}, first {first:.4f}, hint {hint:.4f}, {speed:.0f} crops/s"
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Go on from the last checkpoint, or begin."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--store", type=Path, required=True, help="folder of the canvases and the run's checkpoints")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--eager", action="store_true", help="do not compile")
+    parser.add_argument("--cool-down", type=int, metavar="N", help="end here with N steps of falling rate, into cooled.pt; run.pt stays")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    arguments.store.mkdir(parents=True, exist_ok=True)
+    run, stages, checkpoint = new_run(), STAGES, arguments.store / "run.pt"
+    if checkpoint.is_file():
+        run.load(checkpoint)
+    if arguments.cool_down is not None:
+        stages, checkpoint = cooled_plan(STAGES, run.step, arguments.cool_down), arguments.store / "cooled.pt"
+    train(run, stages, arguments.data, arguments.store, checkpoint, not arguments.eager)
 
 
 if __name__ == "__main__":
