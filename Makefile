@@ -15,7 +15,7 @@ $(VENV)/.dev: $(VENV)/.desk
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
-# PyTorch and OpenVINO: references that only the full tests compare with.
+# PyTorch: a reference that only the full tests compare with.
 $(VENV)/.full: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[reference]'
 	touch $@
