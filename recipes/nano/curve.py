@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("picture", type=Path)
     arguments = parser.parse_args()
     with arguments.table.open(newline="") as file:
-        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        rows = [{key: float(row[key]) for key in COLUMNS} for row in csv.DictReader(file)]
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for column, label in (
         ("ap_photographs", "38 photographs"),

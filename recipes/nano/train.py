@@ -233,7 +233,7 @@ def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoi
                     started, recent = time.perf_counter(), []
                 if step % 100 == 0 or stopping:
                     run.save(checkpoint)
-                if step % 250 == 0:
+                if step % 250 == 0 and checkpoint.name == "run.pt":
                     run.save(store / f"step{step:06d}.pt")
                 if stopping:
                     print(f"stopped at step {step}", file=sys.stderr)
