@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     steps += [["build", folder, "--precision", precision] for precision in ("fp32", "fp16", "int8")]
     written: list[str | Path] = ["--write-json", out / "json", "--write-images", out / "pictures", "--write-video", out / "people.mp4"]
     steps.append(["run", folder, "--source", source, "--precision", "int8", *written])
-    steps.append(["bench", folder, "--source", source, *truth, "--chart", out / "bench.png"])
+    steps.append(["bench", folder, "--source", source, "--frames", "20", "--rounds", "2", *truth, "--chart", out / "bench.png"])
     for step in steps:
         code = _step(step)
         if code != 0:
