@@ -15,7 +15,7 @@ $(VENV)/.dev: $(VENV)/.desk
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
-# PyTorch and OpenVINO: references that only the full tests compare with.
+# PyTorch: a reference that only the full tests compare with.
 $(VENV)/.full: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[reference]'
 	touch $@
@@ -29,8 +29,8 @@ test: lint ## lint, types and the fast tests: pip packages alone
 test-full: $(VENV)/.full ## the slow tests: whole networks, references, real bindings
 	$(BIN)/python -m pytest -m "slow and not gpu and not jetson"
 
-test-arm64: $(VENV)/.dev ## a Jetson's processor, emulated: debootstrap, qemu-user-static and root
-	PATH="$(abspath $(BIN)):$$PATH" tests/arm64.sh build/arm64 tests/runtime tests/jetson
+test-arm64: ## a Jetson's processor, emulated: debootstrap, qemu-user-static and root
+	tests/arm64.sh build/arm64 tests/runtime/test_skeleton.py tests/runtime/test_comparison.py tests/runtime/test_pixel_centres.py tests/jetson/test_board.py tests/jetson/test_telemetry.py tests/jetson/test_doctor.py -k 'not costs_less_than'
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

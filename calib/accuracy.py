@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import read_json
 from posetrt.runtime.people import People, to_coco_results
 from posetrt.runtime.pose import Pose
+from posetrt.runtime.skeleton import Skeleton
 from posetrt.runtime.sources import read_photo
 
 
@@ -81,10 +82,9 @@ def find_people(pose: Pose, photos: CocoPhotos, progress: Callable[[int], None] 
             progress(count)
 
 
-def coco_results(pose: Pose, photos: CocoPhotos, progress: Callable[[int], None] | None = None) -> list[dict[str, Any]]:
-    """COCO's result format for all photographs."""
-    skeleton = pose.manifest.skeleton
-    return [row for image_id, people in find_people(pose, photos, progress) for row in to_coco_results(people, skeleton, image_id)]
+def coco_rows(found: Iterable[People], photos: CocoPhotos, skeleton: Skeleton) -> list[dict[str, Any]]:
+    """COCO's result rows for the people of each photograph, in the order of `photos`."""
+    return [row for image_id, people in zip(photos.paths, found, strict=True) for row in to_coco_results(people, skeleton, image_id)]
 
 
 def coco_accuracy(results: Sequence[dict[str, Any]], photos: CocoPhotos) -> Accuracy:

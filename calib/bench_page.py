@@ -12,7 +12,7 @@ from posetrt.runtime.files import write_json, write_text
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}"
-    "table{border-collapse:collapse;margin:1em 0;font-size:14px}td,th{padding:.25em .6em;border-bottom:1px solid #ccc;text-align:right}"
+    "table{border-collapse:collapse;margin:1em 0;font-size:13px}td,th{padding:.25em .45em;border-bottom:1px solid #ccc;text-align:right}"
     "th small{font-weight:400;color:#666}td:first-child,th:first-child{text-align:left;white-space:nowrap}"
     "dl{display:grid;grid-template-columns:max-content 1fr;gap:.1em 1em}dt{color:#666}dd{margin:0}svg{max-width:100%;height:auto}"
     ".wide{overflow-x:auto}.note{color:#666}"

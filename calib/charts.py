@@ -120,3 +120,4 @@ def _power(axes: Any, rows: Sequence[Result]) -> None:
     twin.margins(x=0.2)
     twin.set_xlim(left=0)
     twin.set_xticks([])
+    twin.spines[["top", "right"]].set_visible(False)

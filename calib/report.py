@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.accuracy import CocoPhotos, coco_accuracy
+from posetrt.calib.accuracy import CocoPhotos, coco_accuracy, coco_rows
 from posetrt.calib.agreement import agreement
 from posetrt.calib.photographs import read_photograph
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.files import write_json, write_text
 from posetrt.runtime.letterbox import letterbox_for
 from posetrt.runtime.manifest import Manifest
-from posetrt.runtime.people import People, to_coco_results
+from posetrt.runtime.people import People
 from posetrt.runtime.sinks.base import Result
 from posetrt.runtime.skeleton import Skeleton
 from posetrt.runtime.sources import Frame
@@ -87,7 +87,7 @@ def compare_precisions(
     reports = []
     for precision, people in found.items():
         same = agreement(found[first], people, skeleton)
-        accuracy = coco_accuracy(_rows(people, paths, skeleton, annotated), annotated) if annotated is not None else None
+        accuracy = coco_accuracy(coco_rows(people, annotated, skeleton), annotated) if annotated is not None else None
         order = np.argsort(same.images, kind="stable")[:WORST]
         reports.append(
             PrecisionReport(
@@ -106,17 +106,11 @@ def compare_precisions(
     return reports
 
 
-def _rows(people: Sequence[People], paths: Sequence[Path], skeleton: Skeleton, annotated: CocoPhotos) -> list[dict[str, Any]]:
-    """COCO's result rows of all photographs."""
-    ids = {path: image_id for image_id, path in annotated.paths.items()}
-    return [row for path, one in zip(paths, people, strict=True) for row in to_coco_results(one, skeleton, ids[path])]
-
-
 def _bootstrap(
     found: Mapping[str, Sequence[People]], paths: Sequence[Path], skeleton: Skeleton, annotated: CocoPhotos, seed: int
 ) -> dict[str, Interval]:
     """95 % intervals of each precision's AP minus the first's, over photographs drawn with replacement, the same for both."""
-    judged = {name: _Judged(_rows(people, paths, skeleton, annotated), annotated) for name, people in found.items()}
+    judged = {name: _Judged(coco_rows(people, annotated, skeleton), annotated) for name, people in found.items()}
     first, *others = judged
     random = np.random.default_rng(seed)
     draws = [random.integers(0, len(paths), len(paths)) for _ in range(RESAMPLES)]

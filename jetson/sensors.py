@@ -14,7 +14,8 @@ from typing import Protocol
 from posetrt.jetson.board import gpu_devfreq, text_of
 
 # The rails that make up the module's power, by the rails that a board has. Orin Nano and NX measure the module's input; AGX Orin and
-# Thor sum three (VDDQ_VDD2_1V8AO is fed from VIN_SYS_5V0 and would count twice). NVIDIA's developer guide, "Power consumption".
+# Thor sum three (VDDQ_VDD2_1V8AO is taken to be fed from VIN_SYS_5V0: not
+# yet checked on a board). NVIDIA's developer guide, "Power consumption".
 _TOTALS = (("VDD_IN",), ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"), ("VDD_GPU", "VDD_CPU_SOC_MSS", "VIN_SYS_5V0"))
 
 

@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,7 @@ def measure(
     precisions: Sequence[Precision | None] = (None,),
     backend: str = "auto",
     threads: int = 0,
+    trust: bool = False,
     frames: int = 60,
     rounds: int = 3,
     round_s: float = 0.0,
@@ -127,7 +129,7 @@ def measure(
         PosetrtError: the source has no frame.
     """
     kept = _first(source, frames)
-    timings = [_open(path, precision, backend, threads, kept[0]) for precision in precisions]
+    timings = [_open(partial(open_pose, path, precision, backend, threads=threads, trust=trust), kept[0]) for precision in precisions]
     for timing in timings:
         _warm_up(timing, kept[0])
     try:
@@ -170,10 +172,10 @@ def _first(source: Source, frames: int) -> list[Frame]:
     return kept
 
 
-def _open(path: Path, precision: Precision | None, backend: str, threads: int, frame: Frame) -> _Timing:
+def _open(opened: Callable[[], Pose], frame: Frame) -> _Timing:
     before = _resident_mb()
     started = time.perf_counter()
-    pose = open_pose(path, precision, backend, threads=threads)
+    pose = opened()
     pose(frame.image)
     return _Timing(pose, time.perf_counter() - started, _resident_mb() - before)
 

@@ -25,8 +25,8 @@ class Ratio:
         precision: of the row.
         figure: field of `Result`.
         first, second: the figures.
-        ratio: second by first.
-        low, high: 95 % interval by Welch's t on the logarithms of the rounds; None where a report has fewer than two rounds.
+        ratio: second by first, of the rounds' geometric means where there are two rounds or more.
+        low, high: 95 % interval of that by Welch's t on logarithms; None where a report has fewer than two rounds.
     """
 
     precision: str
@@ -126,8 +126,11 @@ def _pairs(first: Report, second: Report) -> list[tuple[Result, Result]]:
 def _ratio(a: Result, b: Result, figure: str) -> Ratio:
     first, second = float(getattr(a, figure)), float(getattr(b, figure))
     interval = welch_ratio(a.rounds.get(figure, ()), b.rounds.get(figure, ()))
-    low, high = interval if interval is not None else (None, None)
-    return Ratio(a.label if a.label == b.label else a.precision, figure, first, second, second / first if first else 0.0, low, high)
+    name = a.label if a.label == b.label else a.precision
+    if interval is None:
+        return Ratio(name, figure, first, second, second / first if first else 0.0, None, None)
+    low, high = interval
+    return Ratio(name, figure, first, second, math.sqrt(low * high), low, high)
 
 
 def welch_ratio(first: Sequence[float], second: Sequence[float]) -> tuple[float, float] | None:

@@ -73,17 +73,43 @@ class Mailbox(Generic[T]):
             self._changed.notify_all()
             return items
 
-    def wait_empty(self) -> None:
-        """Wait until somebody has taken what was there.
+    def take_from(self, source: int) -> T | None:
+        """What one source has, without waiting and out of turn."""
+        with self._changed:
+            slot = self._slots[source]
+            item = slot.popleft() if slot else None
+            self._changed.notify_all()
+            return item
+
+    def swap(self, source: int, item: T) -> T | None:
+        """Put an item in place of one that still lies there, and give that; None, and nothing put, where it was taken already.
+
+        Raises:
+            Closed: the mailbox was closed; the item was not taken.
+        """
+        with self._changed:
+            if self._closed:
+                raise Closed
+            slot = self._slots[source]
+            if not slot:
+                return None
+            older = slot.popleft()
+            slot.append(item)
+            return older
+
+    def wait_empty(self, timeout_s: float | None = None) -> bool:
+        """Wait until somebody has taken what was there; False where nobody has in time.
 
         Raises:
             Closed: the mailbox was closed.
         """
         with self._changed:
             while any(self._slots) and not self._closed:
-                self._changed.wait()
+                if not self._changed.wait(timeout_s):
+                    break
             if self._closed:
                 raise Closed
+            return not any(self._slots)
 
     def finish(self, source: int | None = None) -> None:
         """No more will come from this source, or from any; what is there can still be taken."""

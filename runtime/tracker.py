@@ -75,9 +75,10 @@ class Tracker:
         likeness = self._likeness(points, found, sizes)
         fresh = self._seen_s >= self._now_s - step - 1e-6
         track, person = _matching(likeness * fresh[:, None])
-        likeness[track], likeness[:, person] = 0, 0
-        hidden, shown = _matching(likeness)
-        track, person = np.concatenate([track, hidden]), np.concatenate([person, shown])
+        if len(track) < min(likeness.shape):
+            likeness[track], likeness[:, person] = 0, 0
+            hidden, shown = _matching(likeness)
+            track, person = np.concatenate([track, hidden]), np.concatenate([person, shown])
         self._move(track, points[person], found[person], sizes[person])
         ids = np.full(len(people), -1, np.int64)
         ids[person] = self._ids[track]
@@ -186,8 +187,8 @@ def _matching(likeness: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray
     track, person = np.array(list(mine), np.int64), np.array(list(mine.values()), np.int64)
     for _ in range(4):
         own = likeness[track, person]
-        crossed = likeness[np.ix_(track, person)]
-        gain = np.triu(crossed + crossed.T - own[:, None] - own[None], 1)
+        crossed = likeness[track[:, None], person]
+        gain = crossed + crossed.T - own[:, None] - own
         if not gain.size or gain.max() <= 1e-6:
             break
         first, second = np.unravel_index(int(gain.argmax()), gain.shape)

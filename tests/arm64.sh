@@ -32,7 +32,7 @@ if [ ! -e "$site/.done" ]; then
     for minor in 17 24 26 27 28 31 34; do wheels+=(--platform "manylinux_2_${minor}_aarch64"); done
     wheels+=(--platform manylinux2014_aarch64)
     # OpenCV without a window: a bare userland has no libGL. ONNX Runtime 1.31 on aarch64 ends in a segmentation fault under qemu 7.2 (1.22 does not).
-    python3 -m pip install "${wheels[@]}" numpy onnx 'onnxruntime<1.23' opencv-python-headless pycocotools protobuf tqdm pytest hypothesis scipy
+    python3 -m pip install "${wheels[@]}" numpy onnx 'onnxruntime<1.23' 'opencv-python-headless<5' pycocotools protobuf tqdm pytest hypothesis scipy
     touch "$site/.done"
 fi
 rm -f "$work"/posetrt-*.whl

@@ -45,6 +45,7 @@ class StandIn(Engine):
         self.manifest = Manifest("stand-in", skeleton, spec, OutputNames(peaks="peaks", pairs="pairs"), 8)
         self.frames_in_flight = frames_in_flight
         self.batches: list[int] = []
+        self.took_s: list[float] = []
         self._latency_s = latency_s
         self._before = before
         peaks = np.zeros((1, 18, 2, 3), np.float32)
@@ -66,7 +67,9 @@ class StandIn(Engine):
         self._waiting.append(len(inputs))
 
     def collect(self) -> Outputs:
+        began = time.perf_counter()
         time.sleep(self._latency_s)
+        self.took_s.append(time.perf_counter() - began)
         count = self._waiting.pop(0)
         return Outputs(peaks=np.repeat(self._peaks, count, 0), pairs=np.repeat(self._pairs, count, 0))
 

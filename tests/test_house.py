@@ -66,7 +66,12 @@ def test_an_installed_wheel_carries_its_data_files(tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     subprocess.run([str(python), "-m", "pip", "install", "--quiet", str(next(tmp_path.glob("*.whl")))], check=True)
-    probe = "import posetrt; print(len(posetrt.load_skeleton('face70').parts), posetrt.__file__)"
+    probe = (
+        "import posetrt, pathlib; from importlib import resources; "
+        "assert resources.files('posetrt.runtime').joinpath('sinks').joinpath('page.html').is_file(); "
+        "from posetrt.runtime.shipped import shipped_model; assert posetrt.runtime.folder.open_folder(shipped_model()); "
+        "print(len(posetrt.load_skeleton('face70').parts), posetrt.__file__)"
+    )
     said = subprocess.run([str(python), "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert said.startswith("70 ")
     assert str(tmp_path) in said

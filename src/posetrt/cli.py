@@ -66,6 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PosetrtError as error:
         print(f"posetrt {args.command}: {error}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "posetrt":
+            raise
+        print(
+            f"posetrt {args.command}: this needs the package {error.name}, which is not installed: pip install 'posetrt[desk]'",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print(f"posetrt {args.command}: interrupted; files written so far are whole", file=sys.stderr)
         return 128 + signal.SIGINT

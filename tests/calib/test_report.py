@@ -12,8 +12,8 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from posetrt.calib.accuracy import CocoPhotos, coco_accuracy, coco_photos
-from posetrt.calib.report import _Judged, _rows, compare_precisions, write_report
+from posetrt.calib.accuracy import CocoPhotos, coco_accuracy, coco_photos, coco_rows
+from posetrt.calib.report import _Judged, compare_precisions, write_report
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.manifest import InputSpec, Manifest, OutputNames
 from posetrt.runtime.people import People, nobody
@@ -55,7 +55,7 @@ def shaken(people: list[People], pixels: float, seed: int = 0) -> list[People]:
 
 def test_the_ap_of_any_draw_is_that_of_a_data_set_with_those_photographs(photos: CocoPhotos, exact: list[People], tmp_path: Path) -> None:
     people, paths = shaken(exact, 9), list(photos.paths.values())
-    rows = _rows(people, paths, COCO18, photos)
+    rows = coco_rows(people, photos, COCO18)
     judged = _Judged(rows, photos)
     assert judged.ap(np.arange(len(paths))) == pytest.approx(coco_accuracy(rows, photos).ap, abs=1e-9)
     draw = np.random.default_rng(1).integers(0, len(paths), len(paths))

@@ -219,3 +219,12 @@ def test_the_library_streams_a_source(tiny: Path, clip: Path) -> None:
             assert result.age_s is not None
             if number == 3:
                 break
+
+
+def test_the_live_benchmark_counts_every_frame(posetrt: Posetrt, tiny: Path, clip: Path) -> None:
+    said = posetrt("bench-live", tiny, "--source", clip, "--only", "age", "--frames", "240")
+    assert said.code == 0, said.err
+    age = json.loads(said.out)["age"]
+    assert age["exact"] is True
+    assert age["frames_in"] == 240 == age["frames_out"] + age["frames_dropped"]
+    assert 0 < age["age_p50_ms"] <= age["age_p99_ms"]

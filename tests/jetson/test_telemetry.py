@@ -92,6 +92,19 @@ def test_a_rail_that_reads_nonsense_is_not_measured_and_never_zero(board_root: T
     assert "VDD_SOC" in reading.rails
 
 
+def test_sysfs_that_cannot_be_read_is_not_measured(board_root: Tree) -> None:
+    root = board_root("orin-nano_jetpack-6.2")
+    for name in ("hwmon/hwmon1/in1_input", "thermal/thermal_zone0/temp", "devfreq/17000000.gpu/device/load"):
+        path = root / "sys/class" / name
+        path.unlink()
+        # Opens, and fails at each read, as a device that is asleep does.
+        path.mkdir()
+    reading = SysfsSensors(root).read()
+    assert (reading.watts, reading.gpu_load) == (None, None)
+    assert "cpu-thermal" not in reading.temperatures
+    assert reading.hottest_c == 44.156
+
+
 def test_load_and_clocks_of_orin_and_thor(board_root: Tree) -> None:
     orin, thor = (SysfsSensors(board_root(name)).read() for name in ("orin-nx_jetpack-6.2", "thor_jetpack-7.2"))
     assert (orin.gpu_load, orin.gpu_mhz, orin.memory_mhz) == (0.5, 306, None)

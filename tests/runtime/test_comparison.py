@@ -66,7 +66,7 @@ def test_a_difference_within_the_scatter_is_none() -> None:
     same, faster = compare(report(), report(row(seed=1))), compare(report(), report(row(fps=120, seed=1)))
     assert same[0].verdict == "no difference shown"
     assert faster[0].verdict == "better"
-    assert faster[0].ratio == pytest.approx(1.2)
+    assert faster[0].ratio == pytest.approx(1.2, rel=0.02)
     assert faster[0].low is not None
     assert faster[0].high is not None
     assert 1.15 < faster[0].low < 1.2 < faster[0].high < 1.25
@@ -92,7 +92,8 @@ def test_what_does_not_compare_is_refused_unless_told(other: Report, said: str) 
 def test_rows_are_paired_by_precision_and_mode() -> None:
     first = report(row(mode="15W"), row(mode="MAXN", fps=200))
     ratios = compare(first, report(row(mode="MAXN", fps=220, seed=2), row(mode="15W", seed=3)))
-    assert {one.precision: round(one.ratio, 2) for one in ratios if one.figure == "network_fps"} == {"fp32 15W": 1.0, "fp32 MAXN": 1.1}
+    found = {one.precision: one.ratio for one in ratios if one.figure == "network_fps"}
+    assert found == pytest.approx({"fp32 15W": 1.0, "fp32 MAXN": 1.1}, rel=0.02)
 
 
 def test_watts_of_other_rails_have_no_ratio() -> None:

@@ -145,7 +145,7 @@ def test_a_viewer_that_stops_reading_slows_nobody_and_is_let_go() -> None:
         before, began = stats.frames, time.perf_counter()
         time.sleep(2.0)
         rate = (stats.frames - before) / (time.perf_counter() - began)
-        assert rate > 50
+        assert rate > 30
         encoded = page.encoded
         assert encoded <= 3.6 * 20 + 2
         deadline = time.monotonic() + 30

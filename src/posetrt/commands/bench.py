@@ -129,6 +129,7 @@ def _measure(args: argparse.Namespace, precisions: Sequence[Precision | None], m
             precisions=precisions,
             backend=args.backend,
             threads=args.threads,
+            trust=args.trust,
             frames=args.frames,
             rounds=args.rounds,
             round_s=3.0 if measured else 0.0,
@@ -171,7 +172,7 @@ def _with_accuracy(args: argparse.Namespace, report: Report, precisions: Sequenc
     photos = coco_photos(args.coco, args.images)
     found: dict[str, Sequence[People]] = {}
     for precision in precisions:
-        with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads) as pose:
+        with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
             _progress(f"accuracy on {len(photos)} photographs: {pose.engine.precision}")
             found[pose.engine.precision] = [people for _, people in find_people(pose, photos)]
             skeleton = pose.manifest.skeleton

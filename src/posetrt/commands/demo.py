@@ -23,6 +23,7 @@ CALIBRATION_SCENES = 50
 VIDEO_SEED = 1
 VIDEO_SIZE_WH = (456, 256)
 VIDEO_FPS = 20.0
+MARKER = ".made-by-posetrt-demo"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,18 +47,9 @@ def run(args: argparse.Namespace) -> int:
     if args.frames < 1:
         raise UsageError(f"--frames must be at least 1; got {args.frames}")
     out: Path = args.output
-    out.mkdir(parents=True, exist_ok=True)
     origin = open_folder(args.model) if args.model else open_folder(shipped_model())
     manifest = origin.manifest()
-    truth: list[str | Path] = []
-    source = args.source
-    if source is None:
-        source, truth = _draw_video(out, args.frames)
-    calibration = args.images or _draw_calibration(out)
-
     folder = out / "person"
-    # A demo starts afresh: an older one's engines would be refused by their hashes, or hide a step that no longer works.
-    shutil.rmtree(folder, ignore_errors=True)
     spec = manifest.input
     normalise = next(
         (
@@ -71,6 +63,12 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"{origin.path} takes bytes, decodes in its graph or normalises in its own way; the demo wants a plain float network"
         )
+    _start_afresh(folder)
+    truth: list[str | Path] = []
+    source = args.source
+    if source is None:
+        source, truth = _draw_video(out, args.frames)
+    calibration = args.images or _draw_calibration(out)
     names = manifest.outputs
     export: list[str | Path] = ["export", "onnx", "--weights", origin.onnx, "--normalise", normalise, "--heatmaps", names.heatmaps or ""]
     if names.pafs:
@@ -84,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     steps += [["build", folder, "--precision", precision] for precision in ("fp32", "fp16", "int8")]
     written: list[str | Path] = ["--write-json", out / "json", "--write-images", out / "pictures", "--write-video", out / "people.mp4"]
     steps.append(["run", folder, "--source", source, "--precision", "int8", *written])
-    steps.append(["bench", folder, "--source", source, *truth, "--chart", out / "bench.png"])
+    steps.append(["bench", folder, "--source", source, "--frames", "20", "--rounds", "2", *truth, "--chart", out / "bench.png"])
     for step in steps:
         code = _step(step)
         if code != 0:
@@ -92,6 +90,22 @@ def run(args: argparse.Namespace) -> int:
     pictures = sorted((out / "pictures").glob("*.png"))
     print(f"\nlook at: {pictures[len(pictures) // 2]}, {out / 'people.mp4'}, {out / 'bench.png'}")
     return 0
+
+
+def _start_afresh(folder: Path) -> None:
+    """Remove the folder of an older demo: its engines would be refused by their hashes, or hide a step that no longer works.
+
+    Raises:
+        UsageError: the folder is not a demo's.
+    """
+    from posetrt.runtime.errors import UsageError
+
+    marker = folder / MARKER
+    if folder.exists() and not marker.is_file():
+        raise UsageError(f"{folder} is not of an earlier demo, so it stays as it is; choose another place for the demo with -o")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    marker.touch()
 
 
 def _step(arguments: list[str | Path]) -> int:

@@ -39,6 +39,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend", default="auto", help="auto, tensorrt, tensorrt-rtx, onnxruntime (default: the best that this device has)"
     )
+    parser.add_argument("--trust", action="store_true", help="let a version-compatible TensorRT engine run the code that it carries")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of the network (default: all cores)")
     parser.add_argument(
         "--preset", choices=["balanced", "precise", "all"], default="balanced", help="what counts as a person (default: balanced)"
@@ -51,7 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="see above; may be given again")
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
-    parser.add_argument("--trust", action="store_true", help="let a version-compatible TensorRT engine run the code that it carries")
     parser.add_argument("--no-track", action="store_true", help="no person ids (photographs never have any)")
     parser.add_argument("--smooth", action="store_true", help="smooth key points with a One-Euro filter")
     parser.add_argument("--write-json", metavar="DIR", type=Path, help="OpenPose's JSON, a file a frame")
