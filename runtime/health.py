@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -111,12 +112,16 @@ class StatusPort:
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 the base class names it
                 """A line for each request would fill the journal."""
 
+        class Server(ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        shown = f"[{host}]" if ":" in host else host
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = Server((host, port), Handler)
         except OSError as error:
-            raise PosetrtError(f"cannot serve {host}:{port}: {error.strerror or error}; give another port") from error
+            raise PosetrtError(f"cannot serve {shown}:{port}: {error.strerror or error}; give another port") from error
         self._server.daemon_threads = True
-        self.url = f"http://{host}:{self._server.server_address[1]}/health"
+        self.url = f"http://{shown}:{self._server.server_address[1]}/health"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="posetrt-status", daemon=True)
 
     def __enter__(self) -> Self:

@@ -53,7 +53,7 @@ def run(
     progress: Callable[[RunStats], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> RunStats:
-    """Run sources through a network into sinks; each sink is closed, also after an error.
+    """Run sources through a network into sinks; each sink is closed, also after an error, but for one that hangs.
 
     Args:
         pose: an open network.
@@ -66,6 +66,10 @@ def run(
 
     Returns:
         Counts and times of the whole run.
+
+    Raises:
+        PosetrtError: what ended the run; else what a sink said when it was closed. After an error of the run the sinks' errors
+            are lines of `RunStats.events`, since they often follow from it.
     """
     options = options or Options()
     if any(sink.needs_outputs for sink in sinks):
@@ -82,16 +86,26 @@ def run(
                     progress(pipeline.stats)
                 time.sleep(0.02)
             pipeline.finish()
-    finally:
-        _close(sinks)
-    return pipeline.stats
-
-
-def _close(sinks: Sequence[Sink]) -> None:
-    """Close every sink, in order, also after one of them fails."""
+    except BaseException:
+        _close_after_error(sinks, pipeline)
+        raise
     with ExitStack() as closing:
         for sink in reversed(sinks):
             closing.callback(sink.close)
+    return pipeline.stats
+
+
+def _close_after_error(sinks: Sequence[Sink], pipeline: Pipeline) -> None:
+    """Close every sink, in order; what they say does not take the place of the error that ended the run."""
+    hanging = pipeline.hanging_sink
+    for sink in sinks:
+        if sink is hanging:
+            pipeline.tell(f"{type(sink).__name__} hangs and is left as it is")
+            continue
+        try:
+            sink.close()
+        except Exception as error:  # noqa: BLE001 a sink's error of any kind is told, and the run's own is raised
+            pipeline.tell(f"{type(sink).__name__} was not closed well: {error}")
 
 
 class _Given:

@@ -113,6 +113,8 @@ class Pipeline:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._started_s = 0.0
+        self._given_up = False
+        self._writing: Sink | None = None
 
     def _batch_of_engine(self) -> int:
         most = self.pose.manifest.input.max_batch or len(self.sources)
@@ -142,8 +144,15 @@ class Pipeline:
 
     @property
     def running(self) -> bool:
-        """Whether the last stage still works."""
-        return any(thread.is_alive() for thread in self._threads if "sinks" in thread.name or "parser" in thread.name)
+        """Whether the last stage still works; not once a stage is found to hang for good."""
+        return not self._given_up and any(
+            thread.is_alive() for thread in self._threads if "sinks" in thread.name or "parser" in thread.name
+        )
+
+    @property
+    def hanging_sink(self) -> Sink | None:
+        """The sink that does not come back from a write, when the run is over: closing it may wait for ever too."""
+        return self._writing if any(thread.is_alive() and "sinks" in thread.name for thread in self._threads) else None
 
     def results(self) -> Iterator[Result]:
         """People of each frame as they come; for a live source that outruns the caller, the newest."""
@@ -215,7 +224,7 @@ class Pipeline:
                     self.stats.dropping(number, "late")
         except Exception as error:  # noqa: BLE001 raised by `finish`, when the frames before it are through
             self._source_errors.append(error)
-            self._tell(f"{counts.label}: {error}")
+            self.tell(f"{counts.label}: {error}")
         finally:
             if isinstance(frames, Generator):
                 frames.close()
@@ -321,7 +330,7 @@ class Pipeline:
         if not len(people) and any(not np.isfinite(values).all() for values in _arrays(outputs)):
             self.stats.not_finite += 1
             if self.stats.not_finite == 1:
-                self._tell(
+                self.tell(
                     f"{frame.label}: the network gave values that are not numbers, which show nobody; "
                     "check its precision with: posetrt eval, or build it again"
                 )
@@ -334,7 +343,9 @@ class Pipeline:
     def _write(self, turn: int) -> None:
         def write(result: Result) -> bool:
             for sink in self._sinks:
+                self._writing = sink
                 sink.write(result)
+            self._writing = None
             return True
 
         while self._mine("sinks", turn):
@@ -354,17 +365,23 @@ class Pipeline:
                 if began is None or time.perf_counter() - began < patience:
                     continue
                 reason = PosetrtError(f"the {name} has worked on one frame for more than {patience:g} s and does not answer")
-                if name in ("sinks", "network") or not self._forgive(name, reason):
+                over = name in ("sinks", "network") or not self._forgive(name, reason)
+                if over:
                     self._fail(reason)
-                    self.stop()
-                    return
                 with self._lock:
                     self._turn[name] += 1
                     frames = self._hand.pop(name, [])
                     stage.began_s = None
                 for frame in frames:
                     self.stats.dropping(frame.source, "failed")
+                if over:
+                    self._given_up = True
+                    self.stop()
+                    return
+                # Nobody waits for the thread that was left behind: it may never end.
+                left = [thread for thread in self._threads if thread.name == f"posetrt-{name}"]
                 self._start_stage(name)
+                self._threads = [thread for thread in self._threads if thread not in left]
 
     # What the stages share.
 
@@ -436,10 +453,10 @@ class Pipeline:
         again = now - self._failed_s.get(name, -FORGIVEN_AGAIN_S) < FORGIVEN_AGAIN_S
         self._failed_s[name] = now
         if again:
-            self._tell(f"the {name} failed again within {FORGIVEN_AGAIN_S:g} s ({error}); stopping")
+            self.tell(f"the {name} failed again within {FORGIVEN_AGAIN_S:g} s ({error}); stopping")
             return False
         self.stats.stages[name].restarts += 1
-        self._tell(f"the {name} failed on a frame ({type(error).__name__}: {error}); going on with the next")
+        self.tell(f"the {name} failed on a frame ({type(error).__name__}: {error}); going on with the next")
         return True
 
     def _fail(self, error: BaseException) -> None:
@@ -462,7 +479,8 @@ class Pipeline:
         for frame in frames:
             self.stats.dropping(frame.source, "stopped")
 
-    def _tell(self, line: str) -> None:
+    def tell(self, line: str) -> None:
+        """Note a line for people, and say it where somebody listens."""
         self.stats.events.append(line)
         if self.options.say is not None:
             self.options.say(line)

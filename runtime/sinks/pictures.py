@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -56,38 +57,50 @@ class VideoFile(Sink):
         if path.suffix.lower() not in (".mp4", ".avi"):
             raise PosetrtError(f"a video is written as .mp4 or .avi; got {path.name}")
         self._writer: Any = None
-        self._whole: Any = None
+        self._whole: ExitStack | None = None
         self._temporary: Path | None = None
         self._size_wh = (0, 0)
 
     def write(self, result: Result) -> None:
-        """Draw and append one frame; a frame of another size than the first is scaled to it."""
+        """Draw and append one frame; a frame of another size than the first is scaled to it.
+
+        Raises:
+            PosetrtError: the video cannot be begun; nothing is left of it.
+        """
         import cv2
 
         image = self.draw(result)
-        if self._writer is None:
-            self._whole = written_whole(self.path)
-            self._temporary = self._whole.__enter__()
-            self._size_wh = (image.shape[1] // 2 * 2, image.shape[0] // 2 * 2)
-            code = cv2.VideoWriter.fourcc(*("mp4v" if self.path.suffix.lower() == ".mp4" else "MJPG"))
-            self._writer = cv2.VideoWriter(str(self._temporary), code, self.fps, self._size_wh)
-            if not self._writer.isOpened():
-                raise PosetrtError(f"OpenCV cannot write {self.path}: this build lacks the encoder, or the disk refuses")
+        if self._whole is None:
+            self._begin((image.shape[1] // 2 * 2, image.shape[0] // 2 * 2))
         if (image.shape[1], image.shape[0]) != self._size_wh:
             image = np.asarray(cv2.resize(image, self._size_wh, interpolation=cv2.INTER_AREA), np.uint8)
         self._writer.write(image)
 
+    def _begin(self, size_wh: tuple[int, int]) -> None:
+        import cv2
+
+        with ExitStack() as opening:
+            self._temporary = opening.enter_context(written_whole(self.path))
+            self._size_wh = size_wh
+            code = cv2.VideoWriter.fourcc(*("mp4v" if self.path.suffix.lower() == ".mp4" else "MJPG"))
+            self._writer = cv2.VideoWriter(str(self._temporary), code, self.fps, size_wh)
+            if not self._writer.isOpened():
+                raise PosetrtError(f"OpenCV cannot write {self.path}: this build lacks the encoder, or the disk refuses")
+            self._whole = opening.pop_all()
+
     def close(self) -> None:
-        """Finish the file and give it its name."""
+        """Finish the file and give it its name.
+
+        Raises:
+            PosetrtError: nothing was written; nothing is left of it.
+        """
         if self._whole is None:
             return
         whole, self._whole = self._whole, None
-        self._writer.release()
-        if self._temporary is not None and self._temporary.stat().st_size == 0:
-            failure = PosetrtError(f"OpenCV wrote nothing to {self.path}; is the disk full?")
-            whole.__exit__(PosetrtError, failure, None)
-            raise failure
-        whole.__exit__(None, None, None)
+        with whole:
+            self._writer.release()
+            if self._temporary is not None and self._temporary.stat().st_size == 0:
+                raise PosetrtError(f"OpenCV wrote nothing to {self.path}; is the disk full?")
 
 
 class VideoFiles(Sink):
@@ -116,6 +129,7 @@ class VideoFiles(Sink):
         self._files[number].write(result)
 
     def close(self) -> None:
-        """Finish all files."""
-        for file in self._files.values():
-            file.close()
+        """Finish all files, also after one of them fails."""
+        with ExitStack() as closing:
+            for file in reversed(self._files.values()):
+                closing.callback(file.close)

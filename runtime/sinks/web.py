@@ -87,6 +87,7 @@ class WebPage(Sink):
         self._server.start()
         self._ready.wait(10)
         if self._failure is not None:
+            self._server.join(5)
             raise PosetrtError(f"cannot serve {host}:{port}: {self._failure}; give another port") from self._failure
         self._encoder.start()
 

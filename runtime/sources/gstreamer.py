@@ -52,14 +52,13 @@ def has_element(name: str) -> bool:
 
 
 class Launched:
-    """A running pipeline.
+    """A pipeline that is being started; its first picture is waited for by the first `read`, which `interrupt` ends.
 
     Args:
         pipeline: as one writes it after gst-launch-1.0, without a sink; an `appsink` at its end is taken off.
 
     Raises:
         PosetrtError: gst-launch-1.0 is not installed, or the string's quotes do not match.
-        Lost: the pipeline does not start.
     """
 
     def __init__(self, pipeline: str) -> None:
@@ -75,26 +74,39 @@ class Launched:
         self._process = subprocess.Popen([program, "-q", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         assert self._process.stdout is not None
         self._pictures: IO[bytes] = self._process.stdout
-        header = self._pictures.readline(256).decode("ascii", "replace").split()
-        if not header or header[0] != "YUV4MPEG2":
+        self._size_wh: tuple[int, int] | None = None
+
+    def _begun(self) -> tuple[int, int]:
+        """Width and height, from the header before the first picture (YUV4MPEG2, as mjpegtools' yuv4mpeg(5) describes it)."""
+        words = self._pictures.readline(256).decode("ascii", "replace").split()
+        sizes = {word[0]: word[1:] for word in words[1:]}
+        width, height = (int(size) if (size := sizes.get(side, "")).isdigit() else 0 for side in "WH")
+        if words[:1] != ["YUV4MPEG2"] or not (width and height):
             raise Lost(self._why())
-        sizes = {word[0]: word[1:] for word in header[1:]}
-        self._width, self._height = int(sizes["W"]), int(sizes["H"])
-        if self._width % 2 or self._height % 2:
+        if width % 2 or height % 2:
             self.close()
             raise PosetrtError(
-                f"the pipeline gives {self._width}x{self._height}; sides must be even: add ! videoscale ! video/x-raw,width=...,height=..."
+                f"the pipeline gives {width}x{height}; sides must be even: add ! videoscale ! video/x-raw,width=...,height=..."
             )
+        return width, height
 
     def read(self) -> NDArray[np.uint8] | None:
-        """The next picture."""
+        """The next picture.
+
+        Raises:
+            Lost: the pipeline does not start, or ended.
+            PosetrtError: it gives pictures with an odd side.
+        """
         import cv2
 
-        size = self._width * self._height * 3 // 2
+        if self._size_wh is None:
+            self._size_wh = self._begun()
+        width, height = self._size_wh
+        size = width * height * 3 // 2
         data = self._pictures.read(size) if self._pictures.readline(256).startswith(b"FRAME") else b""
         if len(data) < size:
             raise Lost(self._why())
-        planes = np.frombuffer(data, np.uint8).reshape(self._height * 3 // 2, self._width)
+        planes = np.frombuffer(data, np.uint8).reshape(height * 3 // 2, width)
         return np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), np.uint8)
 
     def _why(self) -> str:

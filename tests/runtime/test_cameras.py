@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.sources import Frame, open_source, redacted
 from posetrt.runtime.sources.address import parse_address
 from posetrt.runtime.sources.camera import Camera, Lost
+from posetrt.runtime.sources.gstreamer import Launched
 from posetrt.runtime.sources.mjpeg import Mjpeg
 from tests.mjpeg_server import MjpegServer, picture
 
@@ -272,3 +274,66 @@ def test_a_paced_file_ends_and_a_folder_needs_a_rate(tmp_path: Path) -> None:
     assert [frame.index for frame in frames] == list(range(7))
     assert [int(frame.image[0, 0, 0]) for frame in frames] == [0, 1, 2, 0, 1, 2, 0]
     assert 6 / 20 <= time.perf_counter() - began < 1.5
+
+
+def _programs(mark: str) -> list[int]:
+    """Processes that have `mark` in their command line."""
+
+    def words(folder: Path) -> bytes:
+        try:
+            return (folder / "cmdline").read_bytes()
+        except OSError:
+            # It ended meanwhile.
+            return b""
+
+    return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit() and mark.encode() in words(folder)]
+
+
+@pytest.fixture
+def gst_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Has a shell script stand in for gst-launch-1.0."""
+
+    def put(script: str) -> None:
+        program = tmp_path / "gst-launch-1.0"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    return put
+
+
+def test_a_pipeline_that_gives_nothing_is_ended_before_the_next_is_begun(gst_launch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    gst_launch(f'echo >> "{tmp_path}/begun"; while :; do read -r line < "{tmp_path}/never" || exit; done')
+    os.mkfifo(tmp_path / "never")
+    said: list[str] = []
+    camera = Camera("c", "c", lambda: Launched("silentsrc"), stall_s=0.4, say=said.append)
+    most = 0
+    with Reading(camera):
+        deadline = time.monotonic() + 15
+        while sum("no picture for 0.4 s" in line for line in said) < 3 and time.monotonic() < deadline:
+            most = max(most, len(_programs(str(tmp_path / "gst-launch-1.0"))))
+            time.sleep(0.02)
+    assert len((tmp_path / "begun").read_text().splitlines()) >= 3
+    assert most == 1
+    assert not _programs(str(tmp_path / "gst-launch-1.0"))
+
+
+@pytest.mark.parametrize("header", ["YUV4MPEG2", "YUV4MPEG2 Wide H48", "RIFF", "YUV4MPEG2 W0 H0"])
+def test_a_pipeline_with_a_broken_header_is_lost_and_ended(header: str, gst_launch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    gst_launch(f"echo '{header}'; exec sleep 30 {tmp_path}")
+    launched = Launched("brokensrc")
+    with pytest.raises(Lost, match="ended"):
+        launched.read()
+    assert launched._process.poll() is not None
+    launched.close()
+
+
+def test_a_pipelines_pictures_are_read_in_its_size(gst_launch) -> None:  # type: ignore[no-untyped-def]
+    gst_launch("echo 'YUV4MPEG2 W4 H2 F30:1'; echo FRAME; head -c 12 /dev/zero | tr '\\0' '\\200'")
+    launched = Launched("greysrc")
+    image = launched.read()
+    assert image is not None
+    assert image.shape == (2, 4, 3)
+    assert np.ptp(image) == 0
+    with pytest.raises(Lost, match="end of stream"):
+        launched.read()

@@ -307,6 +307,71 @@ def test_a_network_that_hangs_ends_the_run_with_the_reason() -> None:
         release.set()
 
 
+@pytest.mark.parametrize("holds_its_lock", [False, True])
+def test_a_sink_that_hangs_ends_the_run_and_the_others_are_closed(holds_its_lock: bool) -> None:
+    release, said = threading.Event(), list[str]()
+
+    class Stuck(Kept):
+        def write(self, result: Result) -> None:
+            super().write(result)
+            if len(self.results) == 5:
+                release.wait(30)
+
+        def close(self) -> None:
+            if holds_its_lock:
+                release.wait(30)
+
+    before, stuck, after, stats = Kept(), Stuck(), Kept(), RunStats()
+    began = time.monotonic()
+    try:
+        with pytest.raises(PosetrtError, match="sinks has worked on one frame for more than"):
+            run(stand_in(), [_live(100_000, 100)], [before, stuck, after], Options(patience_s=0.3, say=said.append), stats=stats)
+        assert time.monotonic() - began < 10
+    finally:
+        release.set()
+    assert (before.closed, after.closed) == (1, 1)
+    assert any("Stuck hangs" in line for line in said)
+    assert _balanced(stats)
+    assert stats.sources[0].failed == 1
+
+
+def test_a_parser_left_behind_for_ever_does_not_keep_the_run_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    pose, calls, release = stand_in(0.002), [0], threading.Event()
+    parse = pose.parser.parse_outputs
+
+    def hang(outputs):  # type: ignore[no-untyped-def]
+        calls[0] += 1
+        if calls[0] == 10:
+            release.wait(30)
+        return parse(outputs)
+
+    monkeypatch.setattr(pose.parser, "parse_outputs", hang)
+    began = time.monotonic()
+    try:
+        stats = run(pose, [_live(150, 100)], [Kept()], Options(patience_s=0.3))
+        assert time.monotonic() - began < 10
+        assert not release.is_set()
+    finally:
+        release.set()
+    assert stats.stages["parser"].restarts == 1
+    assert _balanced(stats)
+
+
+def test_the_error_of_a_run_is_not_replaced_by_those_of_closing_its_sinks() -> None:
+    class Follows(Kept):
+        def close(self) -> None:
+            super().close()
+            raise PosetrtError("nothing was written")
+
+    sinks, stats = [Follows(fail_at=3), Follows(), Kept()], RunStats()
+    with pytest.raises(PosetrtError, match="no room on the disk"):
+        run(stand_in(), [Listed(frames(20))], sinks, stats=stats)
+    assert [sink.closed for sink in sinks] == [1, 1, 1]
+    assert sum("nothing was written" in line for line in stats.events) == 2
+    with pytest.raises(PosetrtError, match="nothing was written"):
+        run(stand_in(), [Listed(frames(5))], [Follows(), Kept()])
+
+
 def test_no_frame_is_taken_into_hand_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stopped pipeline that was never read from holds one frame a stage at most."""
     pipeline = Pipeline(stand_in(0.01), [_live(1000, 400)])

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sinks.coco import CocoResults
 from posetrt.runtime.sinks.csv_rows import COLUMNS, CsvRows
 from posetrt.runtime.sinks.json_lines import FileLines, SocketLines, open_json_lines
+from posetrt.runtime.sinks.pictures import VideoFile, VideoFiles
 from posetrt.runtime.sources import Frame
 from tests.stand_in import StandIn
 
@@ -189,3 +191,30 @@ def test_a_socket_left_by_a_killed_run_is_replaced_and_a_served_one_is_not(tmp_p
     with pytest.raises(UsageError, match="no socket"):
         SocketLines(path)
     assert path.read_text() == "a file"
+
+
+def test_a_video_that_cannot_be_begun_leaves_nothing_and_says_so_once(tmp_path: Path) -> None:
+    sink = VideoFile(tmp_path / "out.avi", fps=-1.0)
+    with pytest.raises(PosetrtError, match="lacks the encoder"):
+        sink.write(made(0))
+    assert not list(tmp_path.iterdir())
+    sink.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_video_that_fails_at_its_end_costs_no_other_source_its_video(tmp_path: Path) -> None:
+    import cv2
+
+    sink = VideoFiles(tmp_path / "out.avi", [25.0, 25.0, 25.0])
+    for index in range(6):
+        result = made(index)
+        number = index % 3
+        sink.write(replace(result, frame=replace(result.frame, source=number, label=f"camera{number}")))
+    # What a full disk leaves of the first.
+    first = next(path for path in tmp_path.iterdir() if path.name.startswith(".out-camera0-"))
+    first.unlink()
+    with pytest.raises((PosetrtError, OSError)):
+        sink.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out-camera1.avi", "out-camera2.avi"]
+    video = cv2.VideoCapture(str(tmp_path / "out-camera2.avi"))
+    assert [video.read()[0] for _ in range(3)] == [True, True, False]

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
     frames = tuple(islice(open_source(args.source), 64))
     parts = {}
-    with open_pose(args.folder, args.precision, args.backend, preset=args.preset, threads=args.threads) as pose:
+    with open_pose(args.folder, args.precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
         for name in args.only or PARTS:
             print(f"measuring {name}", file=sys.stderr)
             given = {"count": args.frames} if name == "age" else {}

@@ -136,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None) -> list[Sink]:
-    """The sinks that were asked for."""
+    """The sinks that were asked for; where one cannot be opened, those before it are closed."""
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.sinks.coco import CocoResults
     from posetrt.runtime.sinks.csv_rows import CsvRows
@@ -147,26 +147,34 @@ def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry
     if args.write_coco and len(sources) > 1:
         raise UsageError("--write-coco numbers the images of one source; write a file a run, or use --jsonl")
     sinks: list[Sink] = []
-    if args.write_json:
-        sinks.append(OpenPoseJson(args.write_json))
-    if args.write_coco:
-        sinks.append(CocoResults(args.write_coco))
-    if args.jsonl:
-        sinks.append(open_json_lines(args.jsonl))
-    if args.write_csv:
-        sinks.append(CsvRows(args.write_csv))
-    if args.write_images:
-        sinks.append(Pictures(args.write_images, args.draw))
-    if args.write_video:
-        sinks.append(VideoFiles(args.write_video, [source.fps or (25.0 if source.live else 1.0) for source in sources], args.draw))
-    if args.web:
-        from posetrt.runtime.health import bind_address
-        from posetrt.runtime.sinks.web import WebPage
+    with contextlib.ExitStack() as opened:
 
-        host, port = bind_address(args.web)
-        page = WebPage(host, port, token=args.web_token or os.environ.get("POSETRT_WEB_TOKEN"), telemetry=telemetry)
-        print(f"the page is at {page.url}", file=sys.stderr, flush=True)
-        sinks.append(page)
+        def add(sink: Sink) -> None:
+            opened.callback(sink.close)
+            sinks.append(sink)
+
+        # First what may be refused, so that no file is begun for nothing.
+        if args.web:
+            from posetrt.runtime.health import bind_address
+            from posetrt.runtime.sinks.web import WebPage
+
+            host, port = bind_address(args.web)
+            page = WebPage(host, port, token=args.web_token or os.environ.get("POSETRT_WEB_TOKEN"), telemetry=telemetry)
+            add(page)
+            print(f"the page is at {page.url}", file=sys.stderr, flush=True)
+        if args.write_json:
+            add(OpenPoseJson(args.write_json))
+        if args.write_coco:
+            add(CocoResults(args.write_coco))
+        if args.jsonl:
+            add(open_json_lines(args.jsonl))
+        if args.write_csv:
+            add(CsvRows(args.write_csv))
+        if args.write_images:
+            add(Pictures(args.write_images, args.draw))
+        if args.write_video:
+            add(VideoFiles(args.write_video, [source.fps or (25.0 if source.live else 1.0) for source in sources], args.draw))
+        opened.pop_all()
     return sinks
 
 
