@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from posetrt.runtime import pipeline
 from posetrt.runtime.benchmark_report import Report, Result
 from posetrt.runtime.engines.base import PRECISIONS, Precision
-from posetrt.runtime.engines.choose import as_precision, built_engines, default_precision, why_not
+from posetrt.runtime.engines.choose import as_precision, build_command, built_engines, default_precision, why_not
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from posetrt.runtime.folder import open_folder
 from posetrt.runtime.pose import Pose, open_pose
@@ -61,7 +61,7 @@ def precisions_of(path: Path, asked: Sequence[str] | None = None, backend: str =
     fitting = {sidecar.precision for engine, sidecar in engines.items() if reasons[engine.name] is None}
     if not fitting:
         told = "; ".join(f"{name} {reason}" for name, reason in reasons.items()) or f"{path} has no engine for this device yet"
-        raise EngineMismatch(f"{told}. Build one with: posetrt build {path} --precision {default_precision(folder)}")
+        raise EngineMismatch(f"{told}. Build one with: {build_command(path, default_precision(folder), backend)}")
     return [precision for precision in PRECISIONS if precision in fitting]
 
 

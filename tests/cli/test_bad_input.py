@@ -124,6 +124,13 @@ def test_run_never_builds_and_names_the_command(posetrt: Posetrt, tiny: Path, ph
     assert posetrt("run", tiny, "--source", photo, "--build").code == 0
 
 
+@pytest.mark.parametrize("command", ["run", "bench", "eval", "bench-live", "build"])
+def test_a_mistyped_backend_is_wrong_usage(posetrt: Posetrt, tmp_path: Path, command: str) -> None:
+    said = posetrt(command, tmp_path, "--backend", "onnxruntme")
+    assert said.code == 2
+    assert "invalid choice: 'onnxruntme'" in said.err
+
+
 def _engine(folder: Path) -> Path:
     return next(path for path in (folder / "engines").iterdir() if path.suffix == ".onnx")
 
