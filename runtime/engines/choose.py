@@ -76,6 +76,8 @@ def _read_sidecars(folder: ModelFolder, precision: Precision | None, backend: st
     """Engines with their sidecars, and a sentence for each sidecar that cannot be read: one bad file must not hide the others."""
     found, complaints = {}, []
     for sidecar_file in sorted(folder.engines.glob("*.json")) if folder.engines.is_dir() else []:
+        if sidecar_file.name.startswith("."):
+            continue  # of a build that goes on, or was killed
         engine = sidecar_file.with_suffix("")
         try:
             sidecar = read_sidecar(engine)

@@ -263,6 +263,34 @@ def test_ctrl_c_leaves_whole_files_only(tiny: Path, photo: Path, tmp_path: Path)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
 
 
+def test_a_model_that_is_replaced_during_a_build_gets_no_engine_of_the_old_one(
+    posetrt: Posetrt, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    before = _contents(tiny / "engines")
+    real = onnxruntime.InferenceSession
+
+    def replaced_meanwhile(*args: object, **options: object) -> object:
+        session = real(*args, **options)
+        (tiny / "model.onnx").write_bytes((tiny / "model.onnx").read_bytes() + b" ")
+        return session
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", replaced_meanwhile)
+    said = posetrt("build", tiny, "--precision", "fp32")
+    assert said.code == 1
+    assert "model.onnx (sha256" in said.err
+    assert "changed while the engine was built" in said.err
+    assert _contents(tiny / "engines") == before
+
+
+def test_what_a_killed_build_left_is_no_engine(posetrt: Posetrt, tiny: Path, photo: Path) -> None:
+    sidecar = Path(f"{_engine(tiny)}.json")
+    sidecar.with_name(".left-over.json").write_bytes(sidecar.read_bytes())
+    assert posetrt("run", tiny, "--source", photo).code == 0
+    assert ".left-over" not in posetrt("inspect", tiny).out
+
+
 def test_a_truncated_model_is_refused_before_any_library_sees_it(posetrt: Posetrt, tiny: Path) -> None:
     model = tiny / "model.onnx"
     model.write_bytes(model.read_bytes()[:-100])
