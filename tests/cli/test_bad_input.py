@@ -131,6 +131,14 @@ def test_a_mistyped_backend_is_wrong_usage(posetrt: Posetrt, tmp_path: Path, com
     assert "invalid choice: 'onnxruntme'" in said.err
 
 
+def test_build_of_what_is_no_folder_is_wrong_usage(posetrt: Posetrt, tiny: Path, photo: Path) -> None:
+    for file in (tiny / "model.onnx", _engine(tiny)):
+        said = posetrt("run", file, "--source", photo, "--build")
+        assert said.code == 2
+        assert "--build builds from a model folder" in said.err
+        assert posetrt("run", file, "--source", photo).code == 0
+
+
 def _engine(folder: Path) -> Path:
     return next(path for path in (folder / "engines").iterdir() if path.suffix == ".onnx")
 

@@ -78,6 +78,10 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.runtime.pose import open_pose
     from posetrt.runtime.sources import complaints, open_source
 
+    if args.build and args.folder.is_file():
+        from posetrt.runtime.errors import UsageError
+
+        raise UsageError(f"--build builds from a model folder, and {args.folder} is a file, which runs as it is; leave --build out")
     if args.build and args.folder.is_dir():
         from posetrt.export.build import build
         from posetrt.runtime.engines.choose import as_precision, default_precision
