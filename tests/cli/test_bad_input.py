@@ -305,3 +305,12 @@ def test_a_truncated_model_is_refused_before_any_library_sees_it(posetrt: Posetr
     said = posetrt("build", tiny, "--precision", "fp32")
     assert said.code == 1
     assert "model.onnx" in said.err
+
+
+def test_build_mends_a_pair_that_a_kill_between_the_two_renames_left(posetrt: Posetrt, tiny: Path, photo: Path) -> None:
+    """The sidecar of another build beside the engine, as `docs/tensorrt.md` says."""
+    sidecar = Path(f"{_engine(tiny)}.json")
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"engine_sha256": "0" * 64}))
+    assert posetrt("run", tiny, "--source", photo).code == 3
+    assert posetrt("run", tiny, "--source", photo, "--build").code == 0
+    assert posetrt("run", tiny, "--source", photo).code == 0
