@@ -7,16 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from posetrt.export.engine import OwnCalibration, Show, build_engine
+from posetrt.export.origin import check_origin, origin_of
 from posetrt.export.progress import Report
 from posetrt.export.request import BuildRequest
 from posetrt.runtime.engines.base import Precision
 from posetrt.runtime.engines.choose import best_backend, find_engine
 from posetrt.runtime.engines.library import as_library, installed
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
-from posetrt.runtime.files import sha256_of, written_whole
+from posetrt.runtime.files import sha256_of, written_together
 from posetrt.runtime.folder import ModelFolder
 from posetrt.runtime.manifest import manifest_of_onnx
-from posetrt.runtime.sidecar import Sidecar, write_sidecar
+from posetrt.runtime.sidecar import Sidecar, sidecar_path, sidecar_text
 
 
 def build(
@@ -74,9 +75,12 @@ def build_onnxruntime(folder: ModelFolder, precision: Precision) -> tuple[Path, 
     """Optimise the graph of a precision for this CPU with ONNX Runtime.
 
     Raises:
-        PosetrtError: onnxruntime is missing or refuses the graph.
+        PosetrtError: onnxruntime is missing or refuses the graph, or the model was replaced meanwhile.
     """
+    hashes = folder.hashes()
     graph = folder.onnx if precision == "fp32" else folder.checked_variant({"fp16": "fp16", "int8": "int8-ort"}[precision])
+    made_from = origin_of(graph, hashes, calibrated=precision == "int8")
+    manifest = manifest_of_onnx(graph)
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
@@ -87,28 +91,25 @@ def build_onnxruntime(folder: ModelFolder, precision: Precision) -> tuple[Path, 
     tag = "-".join([cpu["machine"], *(feature.replace("_", "") for feature in cpu["features"][-1:])])
     engine = folder.engines / f"{tag}_ort{version()}_{precision}.onnx"
     started = time.perf_counter()
-    with written_whole(engine) as temporary:
+    with written_together(engine, sidecar_path(engine)) as (engine_file, sidecar_file):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.optimized_model_filepath = str(temporary)
+        options.optimized_model_filepath = str(engine_file)
         try:
             onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a dozen types without a common base
             raise PosetrtError(f"ONNX Runtime refuses {graph}: {str(error).splitlines()[0]}") from error
-    hashes = folder.hashes()
-    made_from = {"graph": sha256_of(graph), "model": hashes["model"]}
-    if precision == "int8":
-        made_from["calibration"] = hashes["calibration"]
-    sidecar = Sidecar(
-        backend="onnxruntime",
-        precision=precision,
-        library_version=version(),
-        device=cpu,
-        engine_sha256=sha256_of(engine),
-        graph=str(graph.relative_to(folder.path)),
-        made_from=made_from,
-        manifest=manifest_of_onnx(graph),
-        build_s=round(time.perf_counter() - started, 3),
-    )
-    write_sidecar(engine, sidecar)
+        check_origin(folder, graph, made_from)
+        sidecar = Sidecar(
+            backend="onnxruntime",
+            precision=precision,
+            library_version=version(),
+            device=cpu,
+            engine_sha256=sha256_of(engine_file),
+            graph=str(graph.relative_to(folder.path)),
+            made_from=made_from,
+            manifest=manifest,
+            build_s=round(time.perf_counter() - started, 3),
+        )
+        sidecar_file.write_text(sidecar_text(sidecar), encoding="utf-8")
     return engine, sidecar

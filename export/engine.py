@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 from posetrt.export import calibrator, trt_network
 from posetrt.export.capabilities import Capabilities, capabilities_of
+from posetrt.export.origin import check_origin, origin_of
 from posetrt.export.plan import BuildPlan, plan_build
 from posetrt.export.progress import Progress, Report, monitor_for, stoppable
 from posetrt.export.request import BuildRequest, Ranges
@@ -19,10 +21,10 @@ from posetrt.runtime.engines.cuda import Cuda
 from posetrt.runtime.engines.library import Library, installed
 from posetrt.runtime.engines.trt_log import Level, Log, logger_for, started
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.files import read_json, sha256_of, written_whole
+from posetrt.runtime.files import read_json, written_together, written_whole
 from posetrt.runtime.folder import ModelFolder
 from posetrt.runtime.manifest import Manifest, manifest_of_onnx
-from posetrt.runtime.sidecar import Sidecar, write_sidecar
+from posetrt.runtime.sidecar import Sidecar, sidecar_path, sidecar_text
 
 Show = Callable[[Level, str], None]
 
@@ -84,6 +86,7 @@ def build_engine(
     logger = logger_for(library.module, log)
     builder = started(library.module.Builder, logger, log, library.title)
     offers = capabilities_of(library.module, library.name, library.text, gpu, int(builder.num_DLA_cores))
+    hashes = folder.hashes()
     ranges = read_ranges(folder) if wish.precision == "int8" and folder.calibration.is_file() else None
     variants = [path.stem for path in (folder.path / "variants").glob("*.onnx")]
     plan = plan_build(offers, wish, folder.manifest(), ranges, variants)
@@ -91,6 +94,7 @@ def build_engine(
         graph = folder.onnx
     else:
         graph = folder.onnx if plan.graph == "model" else folder.checked_variant(plan.graph)
+    made_from = origin_of(graph, hashes, calibrated=wish.precision == "int8" and not wish.own_calibration)
     manifest = manifest_of_onnx(graph)
     for note in plan.notes:
         _tell(show, "warning", note)
@@ -98,25 +102,22 @@ def build_engine(
     work = _Build(library, offers, plan, manifest, log, logger, builder, folder, own_calibration)
     data = work.run(graph, report, show)
     engine = folder.engines / preflight.engine_name(device, library.name, library.text, wish.precision)
-    with written_whole(engine) as temporary:
-        temporary.write_bytes(data)
-    hashes = folder.hashes()
-    made_from = {"graph": sha256_of(graph), "model": hashes["model"]}
-    if wish.precision == "int8" and "calibration" in hashes and not wish.own_calibration:
-        made_from["calibration"] = hashes["calibration"]
+    check_origin(folder, graph, made_from)
     sidecar = Sidecar(
         backend=library.name,
         precision=wish.precision,
         library_version=library.text,
         device=device,
-        engine_sha256=sha256_of(engine),
+        engine_sha256=hashlib.sha256(data).hexdigest(),
         graph=str(graph.relative_to(folder.path)),
         made_from=made_from,
         manifest=manifest,
         options={**plan.options(), "without_range": work.without_range, "fell_back": work.fell_back},
         build_s=round(time.perf_counter() - began, 3),
     )
-    write_sidecar(engine, sidecar)
+    with written_together(engine, sidecar_path(engine)) as (engine_file, sidecar_file):
+        engine_file.write_bytes(data)
+        sidecar_file.write_text(sidecar_text(sidecar), encoding="utf-8")
     return Built(engine, sidecar, plan, tuple(work.without_range), tuple(work.fell_back))
 
 

@@ -112,9 +112,9 @@ def _trusted(network: Network, file: Path, target: Path) -> str:
         expected, kind, by = record.read_text(encoding="utf-8").split(maxsplit=1)[0], "SHA-256", f"{record.name} recorded"
     here = _md5_of(file) if kind == "MD5" else found
     if expected and here != expected.lower():
+        what = "a web page" if _is_page(file) else "another or a damaged file"
         if file != target:
             file.unlink()
-        what = "a web page" if _is_page(file) else "another or a damaged file"
         raise PosetrtError(
             f"its {kind} is {here}, {by} {expected}: {what}" + ("" if file != target else f". Delete {target} to fetch it again")
         )

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from posetrt.runtime import pipeline
 from posetrt.runtime.benchmark_report import Report, Result
 from posetrt.runtime.engines.base import PRECISIONS, Precision
-from posetrt.runtime.engines.choose import as_precision, built_engines, default_precision, why_not
+from posetrt.runtime.engines.choose import as_precision, build_command, built_engines, default_precision, why_not
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
-from posetrt.runtime.folder import open_folder
+from posetrt.runtime.folder import ModelFolder, open_folder
 from posetrt.runtime.pose import Pose, open_pose
 from posetrt.runtime.sources import Frame, Source
 from posetrt.runtime.telemetry import Telemetry, Usage, together
@@ -61,7 +61,7 @@ def precisions_of(path: Path, asked: Sequence[str] | None = None, backend: str =
     fitting = {sidecar.precision for engine, sidecar in engines.items() if reasons[engine.name] is None}
     if not fitting:
         told = "; ".join(f"{name} {reason}" for name, reason in reasons.items()) or f"{path} has no engine for this device yet"
-        raise EngineMismatch(f"{told}. Build one with: posetrt build {path} --precision {default_precision(folder)}")
+        raise EngineMismatch(f"{told}. Build one with: {build_command(path, default_precision(folder), backend)}")
     return [precision for precision in PRECISIONS if precision in fitting]
 
 
@@ -98,6 +98,7 @@ def measure(
     *,
     precisions: Sequence[Precision | None] = (None,),
     backend: str = "auto",
+    preset: str = "balanced",
     threads: int = 0,
     trust: bool = False,
     frames: int = 60,
@@ -118,6 +119,7 @@ def measure(
         source: read again in each round.
         source_name: for the report.
         precisions: as `precisions_of` gave them.
+        preset: of the parser, whose time and people are measured with it.
         frames: of the source that a round uses.
         rounds: at least 1.
         round_s: the overlapped part of a round lasts so long at least, going through the source again: watts need seconds.
@@ -129,7 +131,8 @@ def measure(
         PosetrtError: the source has no frame.
     """
     kept = _first(source, frames)
-    timings = [_open(partial(open_pose, path, precision, backend, threads=threads, trust=trust), kept[0]) for precision in precisions]
+    opened = partial(open_pose, path, backend=backend, preset=preset, threads=threads, trust=trust)
+    timings = [_open(partial(opened, precision), kept[0]) for precision in precisions]
     for timing in timings:
         _warm_up(timing, kept[0])
     try:
@@ -260,7 +263,9 @@ def _result(timing: _Timing, path: Path, telemetry: Telemetry | None, power_mode
     engine = timing.pose.engine
     size = None
     if path.is_dir():
-        size = min(file.stat().st_size for file, s in built_engines(open_folder(path), engine.precision, engine.backend).items()) / 1e6
+        built = built_engines(ModelFolder(path), engine.precision, engine.backend)
+        sizes = [file.stat().st_size for file in built if file.is_file()]
+        size = min(sizes) / 1e6 if sizes else None
     end_to_end = float(np.median([stretch.fps for stretch in timing.overlapped]))
     usages = [telemetry.between(stretch.start_s, stretch.end_s) for stretch in timing.overlapped] if telemetry is not None else []
     usage = together(usages)

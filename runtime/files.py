@@ -24,27 +24,44 @@ def written_whole(target: Path) -> Iterator[Path]:
     Raises:
         PosetrtError: the folder is missing, full or read-only.
     """
-    temporary: Path | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}-", suffix=target.suffix, dir=target.parent)
-        os.close(descriptor)
-        temporary = Path(name)
+    with written_together(target) as (temporary,):
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+
+
+@contextlib.contextmanager
+def written_together(*targets: Path) -> Iterator[list[Path]]:
+    """As `written_whole`, for files that are worth nothing without each other: gives a temporary path for each.
+
+    All are whole and on the disk before the first is renamed, and the renames follow one another at once: a full disk or
+    a kill while they are made leaves all the old files. Only a kill between two renames mixes them, so a reader still
+    has to check that they belong together.
+
+    Raises:
+        PosetrtError: a folder is missing, full or read-only.
+    """
+    temporaries: list[Path] = []
+    try:
+        for target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}-", suffix=target.suffix, dir=target.parent)
+            os.close(descriptor)
+            temporaries.append(Path(name))
+        yield list(temporaries)
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(target)
-        temporary = None
+        for temporary in temporaries:
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o666 & ~umask)
+        for temporary, target in zip(temporaries, targets, strict=True):
+            temporary.replace(target)
     except OSError as error:
         raise PosetrtError(
-            f"cannot write {target}: {error.strerror or error}. What stood there before is unchanged; "
+            f"cannot write {' and '.join(map(str, targets))}: {error.strerror or error}. What stood there before is unchanged; "
             "free space or choose a folder that you may write to."
         ) from error
     finally:
-        if temporary is not None:
+        for temporary in temporaries:
             temporary.unlink(missing_ok=True)
 
 

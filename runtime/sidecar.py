@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from posetrt.runtime.engines.base import Precision
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
-from posetrt.runtime.files import read_json, sha256_of, write_json
+from posetrt.runtime.files import read_json, sha256_of, write_text
 from posetrt.runtime.manifest import Manifest, manifest_from_dict
 
 FORMAT = 1
@@ -49,11 +50,16 @@ def sidecar_path(engine: Path) -> Path:
     return engine.with_name(engine.name + ".json")
 
 
-def write_sidecar(engine: Path, sidecar: Sidecar) -> None:
-    """Write the sidecar beside its engine, whole or not at all."""
+def sidecar_text(sidecar: Sidecar) -> str:
+    """The JSON of a sidecar's file."""
     fields = asdict(sidecar)
     fields["manifest"] = sidecar.manifest.to_dict()
-    write_json(sidecar_path(engine), {"format": FORMAT, **fields})
+    return json.dumps({"format": FORMAT, **fields}, indent=1, allow_nan=False) + "\n"
+
+
+def write_sidecar(engine: Path, sidecar: Sidecar) -> None:
+    """Write the sidecar beside an engine that is there, whole or not at all."""
+    write_text(sidecar_path(engine), sidecar_text(sidecar))
 
 
 def read_sidecar(engine: Path) -> Sidecar:

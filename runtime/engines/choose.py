@@ -22,6 +22,7 @@ _BACKENDS = {
     "tensorrt": "posetrt.runtime.engines.tensorrt",
     "tensorrt-rtx": "posetrt.runtime.engines.tensorrt",
 }
+BACKENDS = ("auto", *_BACKENDS)
 
 
 def backend_module(name: str) -> ModuleType:
@@ -75,6 +76,8 @@ def _read_sidecars(folder: ModelFolder, precision: Precision | None, backend: st
     """Engines with their sidecars, and a sentence for each sidecar that cannot be read: one bad file must not hide the others."""
     found, complaints = {}, []
     for sidecar_file in sorted(folder.engines.glob("*.json")) if folder.engines.is_dir() else []:
+        if sidecar_file.name.startswith("."):
+            continue  # of a build that goes on, or was killed
         engine = sidecar_file.with_suffix("")
         try:
             sidecar = read_sidecar(engine)
@@ -103,13 +106,21 @@ def why_not(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | 
     return reason
 
 
+def build_command(folder: Path, precision: str, backend: str) -> str:
+    """The command that builds the engine that was looked for; names the backend where one was asked for."""
+    return f"posetrt build {folder} --precision {precision}" + ("" if backend == "auto" else f" --backend {backend}")
+
+
 def find_engine(folder: ModelFolder, precision: Precision, backend: str = "auto") -> tuple[Path, Sidecar]:
     """The engine that fits, its file checked against its sidecar.
 
     Raises:
         EngineMismatch: none was built, or none fits: says why, and the command that mends it.
+        UsageError: no such backend.
     """
-    remedy = f"Build it with: posetrt build {folder.path} --precision {precision}"
+    if backend not in BACKENDS:
+        raise UsageError(f"backend {backend!r} is not one of {', '.join(BACKENDS)}")
+    remedy = f"Build it with: {build_command(folder.path, precision, backend)}"
     if backend == "auto" and best_backend() != "onnxruntime":
         # On a GPU nobody expects the CPU's engine because the GPU's does not fit.
         backend = best_backend()
@@ -144,7 +155,7 @@ def open_engine(path: str | Path, precision: str | None = None, backend: str = "
 
     Raises:
         EngineMismatch: no engine fits; never builds one.
-        UsageError: no such path.
+        UsageError: no such path or backend.
     """
     path = Path(path)
     wanted = as_precision(precision) if precision else None

@@ -124,6 +124,21 @@ def test_run_never_builds_and_names_the_command(posetrt: Posetrt, tiny: Path, ph
     assert posetrt("run", tiny, "--source", photo, "--build").code == 0
 
 
+@pytest.mark.parametrize("command", ["run", "bench", "eval", "bench-live", "build"])
+def test_a_mistyped_backend_is_wrong_usage(posetrt: Posetrt, tmp_path: Path, command: str) -> None:
+    said = posetrt(command, tmp_path, "--backend", "onnxruntme")
+    assert said.code == 2
+    assert "invalid choice: 'onnxruntme'" in said.err
+
+
+def test_build_of_what_is_no_folder_is_wrong_usage(posetrt: Posetrt, tiny: Path, photo: Path) -> None:
+    for file in (tiny / "model.onnx", _engine(tiny)):
+        said = posetrt("run", file, "--source", photo, "--build")
+        assert said.code == 2
+        assert "--build builds from a model folder" in said.err
+        assert posetrt("run", file, "--source", photo).code == 0
+
+
 def _engine(folder: Path) -> Path:
     return next(path for path in (folder / "engines").iterdir() if path.suffix == ".onnx")
 
@@ -256,9 +271,46 @@ def test_ctrl_c_leaves_whole_files_only(tiny: Path, photo: Path, tmp_path: Path)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
 
 
+def test_a_model_that_is_replaced_during_a_build_gets_no_engine_of_the_old_one(
+    posetrt: Posetrt, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    before = _contents(tiny / "engines")
+    real = onnxruntime.InferenceSession
+
+    def replaced_meanwhile(*args: object, **options: object) -> object:
+        session = real(*args, **options)
+        (tiny / "model.onnx").write_bytes((tiny / "model.onnx").read_bytes() + b" ")
+        return session
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", replaced_meanwhile)
+    said = posetrt("build", tiny, "--precision", "fp32")
+    assert said.code == 1
+    assert "model.onnx (sha256" in said.err
+    assert "changed while the engine was built" in said.err
+    assert _contents(tiny / "engines") == before
+
+
+def test_what_a_killed_build_left_is_no_engine(posetrt: Posetrt, tiny: Path, photo: Path) -> None:
+    sidecar = Path(f"{_engine(tiny)}.json")
+    sidecar.with_name(".left-over.json").write_bytes(sidecar.read_bytes())
+    assert posetrt("run", tiny, "--source", photo).code == 0
+    assert ".left-over" not in posetrt("inspect", tiny).out
+
+
 def test_a_truncated_model_is_refused_before_any_library_sees_it(posetrt: Posetrt, tiny: Path) -> None:
     model = tiny / "model.onnx"
     model.write_bytes(model.read_bytes()[:-100])
     said = posetrt("build", tiny, "--precision", "fp32")
     assert said.code == 1
     assert "model.onnx" in said.err
+
+
+def test_build_mends_a_pair_that_a_kill_between_the_two_renames_left(posetrt: Posetrt, tiny: Path, photo: Path) -> None:
+    """The sidecar of another build beside the engine, as `docs/tensorrt.md` says."""
+    sidecar = Path(f"{_engine(tiny)}.json")
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"engine_sha256": "0" * 64}))
+    assert posetrt("run", tiny, "--source", photo).code == 3
+    assert posetrt("run", tiny, "--source", photo, "--build").code == 0
+    assert posetrt("run", tiny, "--source", photo).code == 0

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from posetrt import cli
+from posetrt.commands import bench
 from posetrt.runtime.engines import layers, library, tensorrt
 from posetrt.runtime.engines.layers import EngineLayer
 from posetrt.runtime.files import sha256_of
-from posetrt.runtime.sidecar import Sidecar, write_sidecar
+from posetrt.runtime.sidecar import Sidecar, read_sidecar, write_sidecar
 from tests.tiny_model import tiny_folder, tiny_manifest
 
 
@@ -78,6 +81,38 @@ def test_a_changed_engine_is_not_looked_at(engine: Path, capsys: pytest.CaptureF
     engine.write_bytes(b"\1" * 1000)
     assert cli.main(["inspect", str(engine)]) == 3
     assert "truncated or changed" in capsys.readouterr().err
+
+
+def test_one_bad_engine_of_a_folder_does_not_hide_the_others(
+    engine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sidecar = read_sidecar(engine)
+    for name in ("a-gone.engine", "b-damaged.engine"):
+        write_sidecar(engine.with_name(name), sidecar)
+    engine.with_name("b-damaged.engine").write_bytes(b"\1" * 1000)
+    monkeypatch.setattr(tensorrt, "mismatch", lambda sidecar: None)
+    monkeypatch.setattr(library, "installed", lambda name=None: None)
+    listed = [EngineLayer("conv1", "CaskConvolution", "int8", "gpu", 300, True, "int8")]
+    monkeypatch.setattr(layers, "layers_of", lambda path, found, dla=None: listed)
+    assert cli.main(["inspect", str(engine.parent.parent), "--json"]) == 0
+    gone, damaged, whole = json.loads(capsys.readouterr().out)
+    assert (gone["size_bytes"], gone["layers"], gone["why"]) == (None, None, "is gone; only its sidecar is left")
+    assert (damaged["size_bytes"], damaged["layers"]) == (1000, None)
+    assert damaged["why"].startswith("is not the file that was built")
+    assert whole["share"]["of_layers"] == 1
+    assert cli.main(["inspect", str(engine.parent.parent)]) == 0
+    shown = capsys.readouterr().out
+    assert "a-gone.engine: int8 by tensorrt 10.3.0, no file" in shown
+    assert "layers: not shown, the engine is not the file that was built" in shown
+    # What `bench` adds to rows that were measured already.
+    row = SimpleNamespace(precision="int8", backend="tensorrt")
+    assert bench._quantised(engine.parent.parent, row) == 1  # type: ignore[arg-type]
+
+
+def test_an_engine_of_onnx_runtime_has_no_layers_to_show(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sidecar(engine, replace(read_sidecar(engine), backend="onnxruntime"))
+    assert cli.main(["inspect", str(engine)]) == 0
+    assert "layers: not shown, the engine was built by ONNX Runtime 10.3.0" in capsys.readouterr().out
 
 
 def test_a_folder_without_engines_names_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

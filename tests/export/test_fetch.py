@@ -139,6 +139,22 @@ def test_a_web_page_in_place_of_the_weights_is_told_as_such(server: Server, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_web_page_is_told_as_such_also_where_the_hash_is_known(server: Server, tmp_path: Path) -> None:
+    page = b"<!DOCTYPE html><title>Google Drive - Quota exceeded</title>"
+    server.body = page
+    with pytest.raises(PosetrtError, match=r"its MD5 is .*: a web page"):
+        fetch(network_at(server.address), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    server.body = DATA
+    fetch(network_at(server.address, md5=""), tmp_path).path.unlink()
+    server.body = page
+    with pytest.raises(PosetrtError, match=r"its SHA-256 is .*: a web page"):
+        fetch(network_at(server.address, md5=""), tmp_path)
+    server.body = DATA[:-1]
+    with pytest.raises(PosetrtError, match="another or a damaged file"):
+        fetch(network_at(server.address), tmp_path)
+
+
 def test_a_disk_that_fills_up_is_told_and_what_came_is_kept(server: Server, tmp_path: Path) -> None:
     """The kernel itself refuses: no file of this process may grow beyond 1 MB."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -18,7 +18,7 @@ from posetrt.runtime.engines.driver import Gpu
 from posetrt.runtime.engines.library import Library, version_numbers
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.folder import ModelFolder
-from posetrt.runtime.sidecar import read_sidecar
+from posetrt.runtime.sidecar import read_sidecar, sidecar_path
 from tests.tiny_model import tiny_folder
 from tests.trt_stand_in import VERSIONS, GraphData, LayerData, TensorData, names_of, pose_graph, stand_in
 
@@ -181,6 +181,24 @@ def test_ctrl_c_ends_a_build_at_its_next_step_and_writes_nothing(shared_spec: Pa
     assert steps == 3
     assert not (tmp_path / "m" / "engines").exists()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("replaced", ["model.onnx", "calibration.json"])
+def test_an_engine_is_not_certified_for_files_that_replaced_its_own_while_it_was_built(
+    shared_spec: Path, tmp_path: Path, replaced: str
+) -> None:
+    folder = tiny_folder(tmp_path / "m", variants=("int8-base",))
+    _, before = build(shared_spec, "10.3.0", folder, BuildRequest("int8"))
+    sidecar = sidecar_path(before.engine).read_bytes()
+
+    def report(share: float, phase: str) -> None:
+        with (folder.path / replaced).open("ab") as file:
+            file.write(b" ")
+
+    with pytest.raises(PosetrtError, match=f"{replaced} .*changed while the engine was built"):
+        build(shared_spec, "10.3.0", folder, BuildRequest("int8"), report=report, engine=b"another engine")
+    assert before.engine.read_bytes() == b"an engine"
+    assert sidecar_path(before.engine).read_bytes() == sidecar
 
 
 def test_tensorrts_own_calibration_reads_a_cache_of_its_own_version(shared_spec: Path, tmp_path: Path) -> None:

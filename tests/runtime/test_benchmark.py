@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from posetrt.cli import main
+from posetrt.runtime import benchmark
+from posetrt.runtime import pose as pose_module
 from posetrt.runtime.benchmark import measure
 from posetrt.runtime.sources import open_source
 from posetrt.runtime.telemetry import Usage
+from tests.stand_in import StandIn
 from tests.tiny import tiny_network
 
 
@@ -77,6 +80,19 @@ def test_energy_per_frame_is_power_over_the_time_of_the_frames(folder: Path, tmp
     assert row.age_p50_ms is not None
     assert row.age_p90_ms is not None
     assert 0 < row.age_p50_ms <= row.age_p90_ms
+
+
+def test_the_people_of_a_benchmark_are_those_of_its_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person of a low score counts with "all" and does not with "precise"."""
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((64, 64, 3), np.uint8))
+    engine = StandIn(value=0.3)
+    monkeypatch.setattr(pose_module, "open_engine", lambda *args, **options: engine)
+    monkeypatch.setattr(benchmark, "WARM_UP_S", 0.0)
+    found = {
+        preset: measure(tmp_path / "x.engine", open_source(str(tmp_path)), "photo", preset=preset, rounds=1).results[0].people_per_frame
+        for preset in ("all", "precise")
+    }
+    assert found == {"all": 1, "precise": 0}
 
 
 def test_without_telemetry_no_watts(folder: Path, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import pytest
 
 from posetrt.export import build as build_module
 from posetrt.export.request import BuildRequest
+from posetrt.runtime.benchmark import precisions_of
 from posetrt.runtime.engines import choose, driver, preflight, tensorrt
 from posetrt.runtime.engines.driver import Gpu
 from posetrt.runtime.engines.library import Library
 from posetrt.runtime.engines.preflight import Here, engine_name, reason
-from posetrt.runtime.errors import EngineMismatch, PosetrtError
+from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import sha256_of
 from posetrt.runtime.sidecar import Sidecar, write_sidecar
 from tests.tiny_model import tiny_folder, tiny_manifest
@@ -124,6 +125,19 @@ def test_an_engine_of_another_tensorrt_is_refused_with_the_command(tmp_path: Pat
         choose.open_engine(folder.path)  # fp16 is what a GPU takes by default
     with pytest.raises(EngineMismatch, match="posetrt build FOLDER --precision fp16"):
         choose.open_engine(engine)
+
+
+@pytest.mark.usefixtures("on_an_orin")
+def test_who_asks_for_the_cpus_engine_on_a_gpu_is_told_to_build_that_one(tmp_path: Path) -> None:
+    folder, _ = built_in(tmp_path / "m")
+    with pytest.raises(EngineMismatch, match=r"posetrt build \S+ --precision fp32 --backend onnxruntime$"):
+        choose.open_engine(folder.path, "fp32", "onnxruntime")
+    with pytest.raises(EngineMismatch, match=r"posetrt build \S+ --precision fp32$"):
+        choose.open_engine(folder.path, "fp32")
+    with pytest.raises(EngineMismatch, match=r"--backend onnxruntime$"):
+        precisions_of(folder.path, backend="onnxruntime")
+    with pytest.raises(UsageError, match=r"'onnxruntme' is not one of auto, onnxruntime"):
+        choose.open_engine(folder.path, "fp16", "onnxruntme")
 
 
 @pytest.mark.usefixtures("on_an_orin")

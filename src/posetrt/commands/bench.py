@@ -128,6 +128,7 @@ def _measure(args: argparse.Namespace, precisions: Sequence[Precision | None], m
             Path(args.source).name,
             precisions=precisions,
             backend=args.backend,
+            preset=args.preset,
             threads=args.threads,
             trust=args.trust,
             frames=args.frames,
@@ -152,11 +153,11 @@ def _quantised(folder: Path, row: Result) -> float | None:
     """Share of an int8 engine's layers that run in INT8, where its library tells: TensorRT does, ONNX Runtime does not."""
     from posetrt.commands.inspect import describe
     from posetrt.runtime.engines.choose import built_engines
-    from posetrt.runtime.folder import open_folder
+    from posetrt.runtime.folder import ModelFolder
 
     if row.precision != "int8" or row.backend == "onnxruntime" or not folder.is_dir():
         return None
-    for path, sidecar in built_engines(open_folder(folder), "int8", row.backend).items():
+    for path, sidecar in built_engines(ModelFolder(folder), "int8", row.backend).items():
         share = describe(path, sidecar).get("share")
         if share is not None:
             return float(share["of_layers"])

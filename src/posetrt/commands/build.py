@@ -15,27 +15,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from posetrt.arguments import add_backend_argument, size_wh
+
 SUMMARY = "model folder to an engine for this device"
-
-
-def size_wh(text: str) -> tuple[int, int]:
-    """`456x256` → (456, 256)."""
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write WIDTHxHEIGHT, as in 456x256")
-    return int(width), int(height)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt build`."""
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="a model folder")
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp16 on a GPU and fp32 on a CPU")
-    parser.add_argument(
-        "--backend",
-        choices=["auto", "tensorrt", "tensorrt-rtx", "onnxruntime"],
-        default="auto",
-        help="default: the best that this device has",
-    )
+    add_backend_argument(parser)
     parser.add_argument("--if-needed", action="store_true", help="build nothing where a fitting engine is there already")
     parser.add_argument("--default", action="store_true", help="make this precision what `run` takes when given none")
     group = parser.add_argument_group("TensorRT")

@@ -19,15 +19,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from posetrt.arguments import size_wh
+
 SUMMARY = "trained weights to a model folder with model.onnx"
-
-
-def size_wh(text: str) -> tuple[int, int]:
-    """`456x256` → (456, 256)."""
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write WIDTHxHEIGHT, as in 456x256")
-    return int(width), int(height)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.runtime.engines.choose import built_engines
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.folder import open_folder
-    from posetrt.runtime.sidecar import read_sidecar
+    from posetrt.runtime.sidecar import check_engine_file, read_sidecar
 
     if args.engine.is_dir():
         engines = built_engines(open_folder(args.engine))
@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"{args.engine} has no engine yet; build one with: posetrt build {args.engine}")
     elif args.engine.is_file():
         engines = {args.engine: read_sidecar(args.engine)}
+        check_engine_file(args.engine, engines[args.engine])
     else:
         raise UsageError(f"there is no engine or model folder at {args.engine}")
     described = [describe(path, sidecar) for path, sidecar in engines.items()]
@@ -52,17 +53,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(path: Path, sidecar: Any) -> dict[str, Any]:
-    """All that is known of an engine; "layers" is None where this device cannot load it, and "why" says so."""
-    from posetrt.runtime.engines.choose import backend_module
+    """All that is known of an engine; "layers" is None where this device cannot load it, and "why" says so.
+
+    A damaged engine or one that is gone has a description too: one bad file must not hide the others.
+    """
+    from posetrt.runtime.engines.choose import why_not
     from posetrt.runtime.engines.layers import layers_of, share
     from posetrt.runtime.engines.library import as_library, installed
     from posetrt.runtime.errors import PosetrtError
     from posetrt.runtime.sidecar import check_engine_file
 
-    check_engine_file(path, sidecar)
     result: dict[str, Any] = {
         "engine": path.name,
-        "size_bytes": path.stat().st_size,
+        "size_bytes": path.stat().st_size if path.is_file() else None,
         "backend": sidecar.backend,
         "version": sidecar.library_version,
         "precision": sidecar.precision,
@@ -75,10 +78,15 @@ def describe(path: Path, sidecar: Any) -> dict[str, Any]:
         "layers": None,
         "why": "",
     }
-    if sidecar.backend == "onnxruntime":
-        result["why"] = "ONNX Runtime tells no precisions of its layers"
-        return result
-    reason = backend_module(sidecar.backend).mismatch(sidecar)
+    # Whether it was built from the folder's present model is no matter here: it is described as it is.
+    reason = why_not(path, sidecar, sidecar.made_from)
+    if path.is_file():
+        try:
+            check_engine_file(path, sidecar)
+        except PosetrtError as error:
+            reason = str(error).removeprefix(f"{path.name} ")
+    if reason is None and sidecar.backend == "onnxruntime":
+        reason = "is ONNX Runtime's, which tells no precisions of its layers"
     if reason is None and sidecar.options.get("version_compatible"):
         reason = "is version-compatible, and would bring code of its own: it is not loaded to be looked at"
     if reason is not None:
@@ -97,8 +105,9 @@ def describe(path: Path, sidecar: Any) -> dict[str, Any]:
 
 def _text(one: dict[str, Any], *, every_layer: bool) -> str:
     options = one["options"]
+    size = "no file" if one["size_bytes"] is None else f"{one['size_bytes'] / 1e6:.1f} MB"
     lines = [
-        f"{one['engine']}: {one['precision']} by {one['backend']} {one['version']}, {one['size_bytes'] / 1e6:.1f} MB, built in {one['build_s']:.1f} s",
+        f"{one['engine']}: {one['precision']} by {one['backend']} {one['version']}, {size}, built in {one['build_s']:.1f} s",
         f"  from {one['graph']} (model {one['made_from'].get('model', '?')[:12]}), input {one['input'][0]}x{one['input'][1]}",
         f"  for {', '.join(f'{key} {value}' for key, value in one['device'].items())}",
     ]
@@ -109,9 +118,7 @@ def _text(one: dict[str, Any], *, every_layer: bool) -> str:
         if options.get(key):
             lines.append(f"  {len(options[key])} {words}: {', '.join(options[key][:6])}")
     if one["layers"] is None:
-        return "\n".join(
-            [*lines, f"  layers: not shown, the engine {one['why']}" if one["backend"] != "onnxruntime" else f"  {one['why']}"]
-        )
+        return "\n".join([*lines, f"  layers: not shown, the engine {one['why']}"])
     table = Counter((layer["unit"], layer["precision"], layer["computes"]) for layer in one["layers"])
     lines.append("  unit  precision  computing  others")
     for unit, precision in sorted({(unit, precision) for unit, precision, _ in table}):

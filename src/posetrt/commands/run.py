@@ -25,6 +25,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from posetrt.arguments import add_backend_argument
+from posetrt.runtime.parser import PRESETS
+
 if TYPE_CHECKING:
     from posetrt.runtime.counts import RunStats
     from posetrt.runtime.sinks.base import Sink
@@ -36,14 +39,10 @@ SUMMARY = "find people in photographs, video or cameras"
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that choose an engine, common to all commands that run one."""
-    parser.add_argument(
-        "--backend", default="auto", help="auto, tensorrt, tensorrt-rtx, onnxruntime (default: the best that this device has)"
-    )
+    add_backend_argument(parser)
     parser.add_argument("--trust", action="store_true", help="let a version-compatible TensorRT engine run the code that it carries")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of the network (default: all cores)")
-    parser.add_argument(
-        "--preset", choices=["balanced", "precise", "all"], default="balanced", help="what counts as a person (default: balanced)"
-    )
+    parser.add_argument("--preset", choices=[*PRESETS], default="balanced", help="what counts as a person (default: balanced)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +78,10 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.runtime.pose import open_pose
     from posetrt.runtime.sources import complaints, open_source
 
+    if args.build and args.folder.is_file():
+        from posetrt.runtime.errors import UsageError
+
+        raise UsageError(f"--build builds from a model folder, and {args.folder} is a file, which runs as it is; leave --build out")
     if args.build and args.folder.is_dir():
         from posetrt.export.build import build
         from posetrt.runtime.engines.choose import as_precision, default_precision
