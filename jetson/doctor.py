@@ -15,9 +15,7 @@ from pathlib import Path
 from posetrt.jetson.board import Board, read_board, text_of
 from posetrt.jetson.power import left_over, note_path
 from posetrt.runtime.errors import PosetrtError
-
-# JetPack 6 packs an OpenCV with GStreamer; JetPack 7 leaves it to Ubuntu's own.
-_JETPACK_OPENCV = "sudo apt install nvidia-opencv (where JetPack has none: sudo apt install python3-opencv)"
+from posetrt.runtime.packages import JETPACK_OPENCV, install_hint
 
 
 @dataclass(frozen=True)
@@ -54,11 +52,11 @@ def examine(root: Path = Path("/")) -> list[Finding]:
         *(_board(board, root) if board else [Finding("Jetson", "not a Jetson")]),
         _package("numpy", "numpy", "everything", "pip install numpy"),
         _opencv(on_jetson),
-        _package("ONNX Runtime", "onnxruntime", "running and calibrating on the CPU", "pip install 'posetrt[desk]'"),
-        _package("onnx", "onnx", "export and calibrate (not needed on the robot)", "pip install 'posetrt[desk]'"),
-        _package("onnxsim", "onnxsim", "export (not needed on the robot)", "pip install 'posetrt[desk]'"),
-        _package("pycocotools", "pycocotools", "eval and bench --coco", "pip install 'posetrt[desk]'"),
-        _package("matplotlib", "matplotlib", "charts", "pip install 'posetrt[desk]'"),
+        _package("ONNX Runtime", "onnxruntime", "running and calibrating on the CPU", install_hint("onnxruntime", on_jetson)),
+        _package("onnx", "onnx", "export and calibrate (not needed on the robot)", install_hint("onnx", on_jetson)),
+        _package("onnxsim", "onnxsim", "export (not needed on the robot)", install_hint("onnxsim", on_jetson)),
+        _package("pycocotools", "pycocotools", "eval and bench --coco", install_hint("pycocotools", on_jetson)),
+        _package("matplotlib", "matplotlib", "charts", install_hint("matplotlib", on_jetson)),
         _driver(),
         _cuda(root),
         _tensorrt(on_jetson, board.tensorrt if board else None),
@@ -139,7 +137,7 @@ def _package(what: str, module: str, stops: str, remedy: str) -> Finding:
 
 
 def _opencv(on_jetson: bool) -> Finding:
-    remedy = _JETPACK_OPENCV if on_jetson else "pip install 'posetrt[desk]'"
+    remedy = install_hint("cv2", on_jetson)
     finding = _package("OpenCV", "cv2", "reading photographs, videos and cameras", remedy)
     if finding.found is None:
         return finding
@@ -148,7 +146,7 @@ def _opencv(on_jetson: bool) -> Finding:
     if gstreamer.startswith("YES"):
         return Finding("OpenCV", f"{finding.found} with GStreamer {gstreamer.removeprefix('YES').strip(' ()')}")
     if on_jetson:
-        cure = f"pip uninstall opencv-python opencv-python-headless; {_JETPACK_OPENCV}"
+        cure = f"pip uninstall opencv-python opencv-python-headless; {JETPACK_OPENCV}"
         return Finding(
             "OpenCV",
             f"{finding.found} without GStreamer",
