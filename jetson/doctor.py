@@ -16,6 +16,9 @@ from posetrt.jetson.board import Board, read_board, text_of
 from posetrt.jetson.power import left_over, note_path
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.packages import JETPACK_OPENCV, install_hint
+from posetrt.runtime.sources.gstreamer import has_element
+
+_PLUGINS = "gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def examine(root: Path = Path("/")) -> list[Finding]:
         *(_board(board, root) if board else [Finding("Jetson", "not a Jetson")]),
         _package("numpy", "numpy", "everything", "pip install numpy"),
         _opencv(on_jetson),
+        _gstreamer(on_jetson),
         _package("ONNX Runtime", "onnxruntime", "running and calibrating on the CPU", install_hint("onnxruntime", on_jetson)),
         _package("onnx", "onnx", "export and calibrate (not needed on the robot)", install_hint("onnx", on_jetson)),
         _package("onnxsim", "onnxsim", "export (not needed on the robot)", install_hint("onnxsim", on_jetson)),
@@ -150,11 +154,28 @@ def _opencv(on_jetson: bool) -> Finding:
         return Finding(
             "OpenCV",
             f"{finding.found} without GStreamer",
-            "CSI cameras and hardware decoding: pip's OpenCV hides JetPack's",
+            "cv2.VideoCapture pipelines of your own, and packages built against JetPack's NumPy and OpenCV; "
+            "posetrt's csi:// and rtsp:// do not use it (they run gst-launch-1.0). pip's OpenCV hides JetPack's",
             cure,
             fatal=True,
         )
     return Finding("OpenCV", f"{finding.found} without GStreamer (photographs, files and USB cameras work)")
+
+
+def _gstreamer(on_jetson: bool) -> Finding:
+    """GStreamer's own programs, which run csi:// and pipelines; the elements are asked for only where the programs are there."""
+    stops = "csi://, rtsp:// by the hardware's decoder, and GStreamer strings" if on_jetson else "GStreamer strings as --source"
+    launch = shutil.which("gst-launch-1.0")
+    if launch is None or shutil.which("gst-inspect-1.0") is None:
+        return Finding("GStreamer", None, stops, f"sudo apt install gstreamer1.0-tools {_PLUGINS}")
+    lacking = [name for name in ("videoconvert", "y4menc") if not has_element(name)]
+    if lacking:
+        return Finding("GStreamer", f"{launch} without {', '.join(lacking)}", stops, f"sudo apt install {_PLUGINS}")
+    lacking = [name for name in ("nvarguscamerasrc", "nvvidconv", "nvv4l2decoder") if on_jetson and not has_element(name)]
+    if lacking:
+        remedy = "sudo apt install nvidia-l4t-gstreamer nvidia-l4t-camera (in a container: start it with --runtime nvidia)"
+        return Finding("GStreamer", f"{launch} without {', '.join(lacking)}", "csi:// and decoding rtsp:// by hardware", remedy)
+    return Finding("GStreamer", launch)
 
 
 def _driver() -> Finding:
