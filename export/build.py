@@ -17,6 +17,7 @@ from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import sha256_of, written_together
 from posetrt.runtime.folder import ModelFolder
 from posetrt.runtime.manifest import manifest_of_onnx
+from posetrt.runtime.packages import install_hint
 from posetrt.runtime.sidecar import Sidecar, sidecar_path, sidecar_text
 
 
@@ -84,7 +85,7 @@ def build_onnxruntime(folder: ModelFolder, precision: Precision) -> tuple[Path, 
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
-        raise PosetrtError("building for the CPU needs the package onnxruntime: pip install 'posetrt[desk]'") from error
+        raise PosetrtError(f"building for the CPU needs the package onnxruntime: {install_hint('onnxruntime')}") from error
     from posetrt.runtime.engines.onnxruntime import device, version
 
     cpu = device()

@@ -15,9 +15,10 @@ from pathlib import Path
 from posetrt.jetson.board import Board, read_board, text_of
 from posetrt.jetson.power import left_over, note_path
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.packages import JETPACK_OPENCV, install_hint
+from posetrt.runtime.sources.gstreamer import has_element
 
-# JetPack 6 packs an OpenCV with GStreamer; JetPack 7 leaves it to Ubuntu's own.
-_JETPACK_OPENCV = "sudo apt install nvidia-opencv (where JetPack has none: sudo apt install python3-opencv)"
+_PLUGINS = "gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,12 @@ def examine(root: Path = Path("/")) -> list[Finding]:
         *(_board(board, root) if board else [Finding("Jetson", "not a Jetson")]),
         _package("numpy", "numpy", "everything", "pip install numpy"),
         _opencv(on_jetson),
-        _package("ONNX Runtime", "onnxruntime", "running and calibrating on the CPU", "pip install 'posetrt[desk]'"),
-        _package("onnx", "onnx", "export and calibrate (not needed on the robot)", "pip install 'posetrt[desk]'"),
-        _package("onnxsim", "onnxsim", "export (not needed on the robot)", "pip install 'posetrt[desk]'"),
-        _package("pycocotools", "pycocotools", "eval and bench --coco", "pip install 'posetrt[desk]'"),
-        _package("matplotlib", "matplotlib", "charts", "pip install 'posetrt[desk]'"),
+        _gstreamer(on_jetson),
+        _package("ONNX Runtime", "onnxruntime", "running and calibrating on the CPU", install_hint("onnxruntime", on_jetson)),
+        _package("onnx", "onnx", "export and calibrate (not needed on the robot)", install_hint("onnx", on_jetson)),
+        _package("onnxsim", "onnxsim", "export (not needed on the robot)", install_hint("onnxsim", on_jetson)),
+        _package("pycocotools", "pycocotools", "eval and bench --coco", install_hint("pycocotools", on_jetson)),
+        _package("matplotlib", "matplotlib", "charts", install_hint("matplotlib", on_jetson)),
         _driver(),
         _cuda(root),
         _tensorrt(on_jetson, board.tensorrt if board else None),
@@ -139,7 +141,7 @@ def _package(what: str, module: str, stops: str, remedy: str) -> Finding:
 
 
 def _opencv(on_jetson: bool) -> Finding:
-    remedy = _JETPACK_OPENCV if on_jetson else "pip install 'posetrt[desk]'"
+    remedy = install_hint("cv2", on_jetson)
     finding = _package("OpenCV", "cv2", "reading photographs, videos and cameras", remedy)
     if finding.found is None:
         return finding
@@ -148,15 +150,32 @@ def _opencv(on_jetson: bool) -> Finding:
     if gstreamer.startswith("YES"):
         return Finding("OpenCV", f"{finding.found} with GStreamer {gstreamer.removeprefix('YES').strip(' ()')}")
     if on_jetson:
-        cure = f"pip uninstall opencv-python opencv-python-headless; {_JETPACK_OPENCV}"
+        cure = f"pip uninstall opencv-python opencv-python-headless; {JETPACK_OPENCV}"
         return Finding(
             "OpenCV",
             f"{finding.found} without GStreamer",
-            "CSI cameras and hardware decoding: pip's OpenCV hides JetPack's",
+            "cv2.VideoCapture pipelines of your own, and packages built against JetPack's NumPy and OpenCV; "
+            "posetrt's csi:// and rtsp:// do not use it (they run gst-launch-1.0). pip's OpenCV hides JetPack's",
             cure,
             fatal=True,
         )
     return Finding("OpenCV", f"{finding.found} without GStreamer (photographs, files and USB cameras work)")
+
+
+def _gstreamer(on_jetson: bool) -> Finding:
+    """GStreamer's own programs, which run csi:// and pipelines; the elements are asked for only where the programs are there."""
+    stops = "csi://, rtsp:// by the hardware's decoder, and GStreamer strings" if on_jetson else "GStreamer strings as --source"
+    launch = shutil.which("gst-launch-1.0")
+    if launch is None or shutil.which("gst-inspect-1.0") is None:
+        return Finding("GStreamer", None, stops, f"sudo apt install gstreamer1.0-tools {_PLUGINS}")
+    lacking = [name for name in ("videoconvert", "y4menc") if not has_element(name)]
+    if lacking:
+        return Finding("GStreamer", f"{launch} without {', '.join(lacking)}", stops, f"sudo apt install {_PLUGINS}")
+    lacking = [name for name in ("nvarguscamerasrc", "nvvidconv", "nvv4l2decoder") if on_jetson and not has_element(name)]
+    if lacking:
+        remedy = "sudo apt install nvidia-l4t-gstreamer nvidia-l4t-camera (in a container: start it with --runtime nvidia)"
+        return Finding("GStreamer", f"{launch} without {', '.join(lacking)}", "csi:// and decoding rtsp:// by hardware", remedy)
+    return Finding("GStreamer", launch)
 
 
 def _driver() -> Finding:

@@ -6,14 +6,15 @@
 #   sudo jetson/setup.sh --apply --jtop --swap --service
 #
 # TensorRT and OpenCV come from JetPack: the virtual environment sees the system's packages, and pip never installs its own OpenCV,
-# which has no GStreamer and so no CSI camera.
+# which would hide JetPack's: pip's has no GStreamer for a cv2.VideoCapture of your own, and may need another NumPy. posetrt's own
+# CSI cameras and hardware decoding run in gst-launch-1.0 and need GStreamer's tools, not OpenCV's GStreamer.
 set -euo pipefail
 
 apply=no jtop=no swap=no service=no root="" venv=/opt/posetrt
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
-    sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
     printf '%s\n' "" "options:" \
         "  --apply       do it (root)" \
         "  --jtop        install jetson-stats and its service (AGPL-3.0)" \
@@ -68,6 +69,8 @@ fi
 # --- packages of the system
 installed() { dpkg-query --admindir="$root/var/lib/dpkg" -W -f '${Status}' "$1" 2>/dev/null | grep -q ' installed$'; }
 wanted=(python3-venv python3-dev build-essential python3-libnvinfer)
+# csi://, rtsp:// and GStreamer strings: gst-launch-1.0, and parsers for the hardware's decoders.
+wanted+=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad)
 # JetPack 6 brings an OpenCV with GStreamer; from JetPack 7 on Ubuntu's own has it.
 if [ "$major" -lt 38 ]; then wanted+=(libopencv-python); else wanted+=(python3-opencv); fi
 missing=()
@@ -130,6 +133,13 @@ if knows posetrt; then
     have "posetrt"
 else
     run "posetrt" "$venv/bin/python" -m pip install --upgrade "$numpy" "$here/.."
+fi
+
+# `posetrt bench --report` draws with matplotlib; --coco counts with pycocotools.
+if knows matplotlib && knows pycocotools; then
+    have "matplotlib and pycocotools"
+else
+    run "matplotlib and pycocotools, for benchmark reports" "$venv/bin/python" -m pip install "$numpy" 'matplotlib>=3.7' 'pycocotools>=2.0.7'
 fi
 
 # --- jetson-stats

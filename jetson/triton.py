@@ -13,6 +13,7 @@ from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import write_text, written_whole
 from posetrt.runtime.folder import open_folder
 from posetrt.runtime.manifest import Manifest
+from posetrt.runtime.packages import install_hint
 from posetrt.runtime.sidecar import Sidecar, check_engine_file
 
 # onnx.TensorProto.DataType → Triton's model_config.proto.
@@ -112,7 +113,7 @@ def _tensors(graph: Path, manifest: Manifest, sidecar: Sidecar | None) -> tuple[
     try:
         import onnx
     except ImportError as error:
-        raise PosetrtError("writing a Triton repository reads the graph's tensors: pip install 'posetrt[desk]'") from error
+        raise PosetrtError(f"writing a Triton repository reads the graph's tensors: {install_hint('onnx')}") from error
     model = onnx.load(str(graph), load_external_data=False)
     weights = {initializer.name for initializer in model.graph.initializer}
     profile = sidecar.options.get("profile") if sidecar else None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from posetrt.runtime.engines.base import Engine, Outputs, Precision
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.manifest import Manifest
+from posetrt.runtime.packages import install_hint
 from posetrt.runtime.sidecar import Sidecar
 
 # Instruction sets that change which kernels ONNX Runtime bakes into an optimised graph.
@@ -70,7 +71,7 @@ class OnnxRuntimeEngine(Engine):
         try:
             import onnxruntime
         except ModuleNotFoundError as error:
-            raise PosetrtError("running on the CPU needs the package onnxruntime: pip install 'posetrt[desk]'") from error
+            raise PosetrtError(f"running on the CPU needs the package onnxruntime: {install_hint('onnxruntime')}") from error
         self.manifest = manifest
         self.precision = precision
         options = onnxruntime.SessionOptions()

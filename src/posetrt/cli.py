@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import posetrt
 import posetrt.commands
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.packages import install_hint
 
 _ORDER = (
     "export",
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.name is None or error.name.partition(".")[0] == "posetrt":
             raise
         print(
-            f"posetrt {args.command}: this needs the package {error.name}, which is not installed: pip install 'posetrt[desk]'",
+            f"posetrt {args.command}: this needs the package {error.name}, which is not installed: {install_hint(error.name)}",
             file=sys.stderr,
         )
         return 1

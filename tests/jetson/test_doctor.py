@@ -41,6 +41,48 @@ def test_pips_opencv_on_a_board_fails_and_says_how_to_get_jetpacks_back(board_ro
     assert not can_run(findings)
 
 
+def test_what_pips_opencv_stops_is_what_it_stops(board_root: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    _opencv(monkeypatch, "NO")
+    stops = _found(examine(board_root("orin-nx_jetpack-6.2")), "OpenCV").stops
+    assert "cv2.VideoCapture pipelines of your own" in stops
+    assert "csi:// and rtsp:// do not use it" in stops
+
+
+def test_no_remedy_on_a_board_installs_the_desk_extra(board_root: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("cv2", "onnx", "onnxruntime", "onnxsim", "pycocotools", "matplotlib"):
+        monkeypatch.setitem(sys.modules, module, None)
+    findings = examine(board_root("orin-nx_jetpack-6.2"))
+    assert _found(findings, "matplotlib").remedy == "pip install matplotlib"
+    assert "nvidia-opencv" in _found(findings, "OpenCV").remedy
+    assert not [finding for finding in findings if "posetrt[desk]" in finding.remedy]
+
+
+@pytest.mark.parametrize(
+    ("programs", "elements", "found", "remedy"),
+    [
+        (set(), set(), None, "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good"),
+        ({"gst-launch-1.0"}, set(), None, "gstreamer1.0-tools"),
+        ({"gst-launch-1.0", "gst-inspect-1.0"}, {"videoconvert"}, "/usr/bin/gst-launch-1.0 without y4menc", "gstreamer1.0-plugins-good"),
+        (
+            {"gst-launch-1.0", "gst-inspect-1.0"},
+            {"videoconvert", "y4menc", "nvvidconv", "nvv4l2decoder"},
+            "/usr/bin/gst-launch-1.0 without nvarguscamerasrc",
+            "nvidia-l4t-gstreamer",
+        ),
+    ],
+)
+def test_a_board_that_cannot_open_its_csi_camera_is_told(
+    board_root: Tree, monkeypatch: pytest.MonkeyPatch, programs: set[str], elements: set[str], found: str | None, remedy: str
+) -> None:
+    _opencv(monkeypatch, "YES (1.20.3)")
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}" if name in programs else None)
+    monkeypatch.setattr(doctor, "has_element", lambda name: name in elements)
+    finding = _found(examine(board_root("orin-nx_jetpack-6.2")), "GStreamer")
+    assert finding.found == found
+    assert "csi://" in finding.stops
+    assert remedy in finding.remedy
+
+
 def test_the_same_opencv_is_fine_on_a_computer(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     _opencv(monkeypatch, "NO")
     findings = examine(tmp_path_factory.mktemp("computer"))

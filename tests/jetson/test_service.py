@@ -40,8 +40,14 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 
 
 def test_building_comes_first_and_neither_wrong_usage_nor_a_misfit_is_tried_again() -> None:
-    lines = UNIT.read_text().splitlines()
-    assert any(line.startswith("ExecStartPre=") and line.endswith("--if-needed") for line in lines)
+    lines = UNIT.read_text().replace("\\\n", " ").splitlines()
+    # RestartPreventExitStatus= looks at the main process alone, so the build must be part of it.
+    assert not any(line.startswith("ExecStartPre=") for line in lines)
+    start = next(line for line in lines if line.startswith("ExecStart="))
+    build, _, run = start.partition(" --then ")
+    assert " -- /opt/posetrt/bin/posetrt build " in build
+    assert build.split()[-1] == "--if-needed"
+    assert run.startswith("/opt/posetrt/bin/posetrt run ")
     assert "RestartPreventExitStatus=2 3" in lines
     assert "TimeoutStartSec=45min" in lines
 
@@ -75,9 +81,12 @@ def health() -> Iterator[Health]:
     served.thread.join()
 
 
-def _start(health: Health, plug: Path, program: str) -> subprocess.Popen[bytes]:
+def _start(health: Health, plug: Path, program: str, first: str | None = None) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PYTHONPATH": str(SOURCE), "NOTIFY_SOCKET": str(plug), "WATCHDOG_USEC": "200000"}
-    command = [sys.executable, "-m", "posetrt.jetson.service", "--health", health.url, "--", sys.executable, "-c", program]
+    command = [sys.executable, "-m", "posetrt.jetson.service", "--health", health.url, "--"]
+    if first is not None:
+        command += [sys.executable, "-c", first, "--then"]
+    command += [sys.executable, "-c", program]
     return subprocess.Popen(command, env=environment)
 
 
@@ -115,3 +124,30 @@ def test_the_watchdog_starves_when_frames_stop(health: Health, tmp_path: Path) -
 @pytest.mark.parametrize(("program", "code"), [("import sys; sys.exit(3)", 3), ("import os; os.kill(os.getpid(), 9)", 137)])
 def test_the_exit_code_is_the_runs_own(health: Health, tmp_path: Path, program: str, code: int) -> None:
     assert _start(health, tmp_path / "nobody", program).wait(30) == code
+
+
+@pytest.mark.parametrize("code", [2, 3])
+def test_a_build_that_cannot_succeed_ends_the_service_with_its_code_before_the_run(health: Health, tmp_path: Path, code: int) -> None:
+    ran = tmp_path / "ran"
+    program = f"import pathlib; pathlib.Path({str(ran)!r}).touch()"
+    assert _start(health, tmp_path / "nobody", program, f"import sys; sys.exit({code})").wait(30) == code
+    assert not ran.exists()
+    assert _start(health, tmp_path / "nobody", program, "pass").wait(30) == 0
+    assert ran.exists()
+
+
+def test_a_build_is_not_ready_whoever_answers_and_stopping_it_starts_no_run(health: Health, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    health.status = 200
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        # A build that ends well although it was told to stop.
+        build = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); time.sleep(60)"
+        process = _start(health, tmp_path / "notify", f"import pathlib; pathlib.Path({str(ran)!r}).touch()", build)
+        heard = _heard(listener, 4.0)
+        assert len(heard) == 1
+        assert heard[0].startswith("STATUS=first: ")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert _heard(listener, 0.2) == ["STOPPING=1"]
+    assert not ran.exists()

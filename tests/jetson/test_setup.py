@@ -36,6 +36,7 @@ _VENV_PYTHON = """#!/bin/sh
 if [ "$1" = -c ]; then grep -q "installed ${2#import }" "$LOG"; exit; fi
 echo "python $*" >> "$LOG"
 case "$*" in *pycuda*) echo installed pycuda >> "$LOG"; echo "pycuda-path ${PATH%%:*} $CUDA_ROOT" >> "$LOG" ;;
+*matplotlib*pycocotools*) echo installed matplotlib >> "$LOG"; echo installed pycocotools >> "$LOG" ;;
 *jetson-stats*) echo installed jtop >> "$LOG" ;; *) echo installed posetrt >> "$LOG" ;; esac
 """
 
@@ -97,13 +98,16 @@ def test_applied_once_everything_is_there_and_twice_nothing_is_done_again(nano: 
     first = nano.run("--apply", "--jtop", "--service")
     assert first.returncode == 0, first.stdout + first.stderr
     log = nano.log.read_text()
-    assert "apt-get install --yes --no-install-recommends python3-venv python3-dev build-essential libopencv-python" in log
+    assert "apt-get install --yes --no-install-recommends python3-venv python3-dev build-essential" in log
+    assert " libopencv-python" in log
     assert f"pycuda-path {nano.root}/usr/local/cuda/bin {nano.root}/usr/local/cuda" in log
+    assert "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good" in log
+    assert "pip install numpy>=1.23,<2 matplotlib>=3.7 pycocotools>=2.0.7" in log
     assert f"pip install --upgrade numpy>=1.23,<2 {ROOT / 'jetson'}/.." in log
     assert (nano.root / "etc/systemd/system/posetrt.service").read_bytes() == (ROOT / "jetson/system/posetrt.service").read_bytes()
     (nano.root / "etc/posetrt.env").write_text("POSETRT_MODEL=/my/own\n")
     (nano.root / "etc/systemd/system/jtop.service").touch()
-    nano.log.write_text("installed pycuda\ninstalled posetrt\ninstalled jtop\n")
+    nano.log.write_text("".join(f"installed {one}\n" for one in ("pycuda", "posetrt", "matplotlib", "pycocotools", "jtop")))
     second = nano.run("--apply", "--jtop", "--service")
     assert second.returncode == 0
     again = [line for line in nano.log.read_text().splitlines() if not line.startswith(("installed", "systemctl", "udevadm", "useradd"))]

@@ -1,0 +1,33 @@
+"""The command that installs a missing Python package on this machine.
+
+A Jetson has its OpenCV from JetPack: the `desk` extra would pull pip's there, which hides it.
+"""
+
+from __future__ import annotations
+
+from posetrt.runtime.engines.driver import board_name
+
+# JetPack 6 packs an OpenCV with GStreamer; JetPack 7 leaves it to Ubuntu's own.
+JETPACK_OPENCV = "sudo apt install nvidia-opencv (where JetPack has none: sudo apt install python3-opencv)"
+
+# What the `desk` extra of pyproject.toml names.
+DESK = frozenset({"matplotlib", "onnx", "onnxruntime", "onnxsim", "opencv-python", "protobuf", "pycocotools", "tqdm"})
+
+# Modules whose package has another name.
+_PACKAGES = {"cv2": "opencv-python", "google": "protobuf", "jtop": "jetson-stats"}
+
+
+def install_hint(module: str, on_jetson: bool | None = None) -> str:
+    """What to type so that a module can be imported.
+
+    Args:
+        module: as it is imported, or as pip names its package.
+        on_jetson: whether the machine is a Jetson; asked of the machine where None.
+
+    Returns:
+        `pip install` of that one package on a Jetson, and apt's for OpenCV; elsewhere the extra that has the package.
+    """
+    package = _PACKAGES.get(module.partition(".")[0], module.partition(".")[0])
+    if board_name() is not None if on_jetson is None else on_jetson:
+        return JETPACK_OPENCV if package == "opencv-python" else f"pip install {package}"
+    return "pip install 'posetrt[desk]'" if package in DESK else f"pip install {package}"
