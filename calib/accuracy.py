@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,12 +74,14 @@ def coco_photos(annotations: Path, images: Path, limit: int | None = None) -> Co
     return CocoPhotos(annotations, paths)
 
 
-def find_people(pose: Pose, photos: CocoPhotos, progress: Callable[[int], None] | None = None) -> Iterator[tuple[int, People]]:
-    """Image id and people in pixels, for each photograph."""
-    for count, (image_id, path) in enumerate(photos.paths.items(), 1):
-        yield image_id, pose(read_photo(path))
+def find_people(pose: Pose, paths: Iterable[Path], progress: Callable[[int], None] | None = None) -> list[People]:
+    """People in pixels of each photograph; `progress` is told how many are done."""
+    found = []
+    for count, path in enumerate(paths, 1):
+        found.append(pose(read_photo(path)))
         if progress is not None:
             progress(count)
+    return found
 
 
 def coco_rows(found: Iterable[People], photos: CocoPhotos, skeleton: Skeleton) -> list[dict[str, Any]]:

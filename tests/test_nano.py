@@ -10,13 +10,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from posetrt.calib.accuracy import CocoPhotos, coco_accuracy, coco_photos, find_people
+from posetrt.calib.accuracy import CocoPhotos, coco_accuracy, coco_photos, coco_rows, find_people
 from posetrt.calib.scene_truth import write_scenes
 from posetrt.calib.scenes import draw_scene
 from posetrt.export.build import build
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.folder import ModelFolder
-from posetrt.runtime.people import to_coco_results
 from posetrt.runtime.pose import open_pose
 from posetrt.runtime.shipped import shipped_model
 
@@ -39,8 +38,7 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
 
 def _average_precision(folder: ModelFolder, precision: str, photos: CocoPhotos) -> float:
     with open_pose(folder.path, precision, "onnxruntime") as pose:
-        skeleton = pose.manifest.skeleton
-        rows = [row for image_id, people in find_people(pose, photos) for row in to_coco_results(people, skeleton, image_id)]
+        rows = coco_rows(find_people(pose, photos.paths.values()), photos, pose.manifest.skeleton)
     return coco_accuracy(rows, photos).ap
 
 

@@ -175,7 +175,7 @@ def _with_accuracy(args: argparse.Namespace, report: Report, precisions: Sequenc
     for precision in precisions:
         with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
             _progress(f"accuracy on {len(photos)} photographs: {pose.engine.precision}")
-            found[pose.engine.precision] = [people for _, people in find_people(pose, photos)]
+            found[pose.engine.precision] = find_people(pose, photos.paths.values())
             skeleton = pose.manifest.skeleton
     judged = {one.precision: one for one in compare_precisions(found, list(photos.paths.values()), skeleton, photos)}
     rows = []

@@ -37,14 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Find the people of each photograph in each precision, and print the table."""
-    from posetrt.calib.accuracy import coco_accuracy, coco_photos, coco_rows
+    from posetrt.calib.accuracy import coco_accuracy, coco_photos, coco_rows, find_people
     from posetrt.calib.agreement import agreement
     from posetrt.calib.report import write_report
     from posetrt.runtime.benchmark import precisions_of
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.people import People
     from posetrt.runtime.pose import open_pose
-    from posetrt.runtime.sources import photos_in, read_photo
+    from posetrt.runtime.sources import photos_in
 
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit must be at least 1; got {args.limit}")
@@ -55,11 +55,12 @@ def run(args: argparse.Namespace) -> int:
         with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
             manifest = pose.manifest
             name: str = pose.engine.precision
-            found[name] = []
-            for count, path in enumerate(paths, 1):
-                found[name].append(pose(read_photo(path)))
+
+            def progress(count: int, name: str = name) -> None:
                 if sys.stderr.isatty():
                     print(f"\r{name}: {count}/{len(paths)} photographs", end="" if count < len(paths) else "\n", file=sys.stderr)
+
+            found[name] = find_people(pose, paths, progress)
     if annotated is None and "fp32" not in found:
         raise UsageError("without --coco, precisions are compared with fp32: build it as well, or give annotations")
     reference = found.get("fp32")
