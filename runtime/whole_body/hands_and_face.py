@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.runtime.counts import Looks
+from posetrt.runtime.manifest import Manifest
 from posetrt.runtime.people import People
 from posetrt.runtime.skeleton import Skeleton
 from posetrt.runtime.sources.base import Frame
@@ -21,24 +24,6 @@ LEAST_HAND_PX = 20.0
 
 LEAST_FACE_PX = 40.0
 """Least side of a face's box (OpenPose, faceExtractorCaffe.cpp)."""
-
-
-@dataclass
-class Looks:
-    """How often a stage looked at one kind of thing, and how often not.
-
-    Attributes:
-        looked: crops that the network saw.
-        small: boxes below the least side.
-        unseen: of people without the parts that place a box, or whose box lies outside the frame.
-    """
-
-    looked: int = 0
-    small: int = 0
-    unseen: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.looked} looked at, {self.small} too small, {self.unseen} not in view"
 
 
 class HandsAndFace:
@@ -76,9 +61,19 @@ class HandsAndFace:
         self.looks = {name: Looks() for name, network in (("hands", hands), ("face", face)) if network is not None}
 
     @property
-    def networks(self) -> dict[str, TopDown]:
-        """Those that are looked with, by what they look at."""
+    def networks(self) -> Mapping[str, TopDown]:
+        """Those that are looked with: "hands", "face"."""
         return {name: network for name, network in (("hands", self.hands), ("face", self.face)) if network is not None}
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The people keep the body's key points."""
+        return None
+
+    @property
+    def skeletons(self) -> Mapping[str, Skeleton]:
+        """Of "hands" and "face"."""
+        return {name: network.skeleton for name, network in self.networks.items()}
 
     def __call__(self, frame: Frame, people: People) -> People:
         """The same people with `left_hands`, `right_hands` and `faces`; nobody costs nothing.

@@ -172,6 +172,11 @@ class TopDown:
             self.spent_s[name] += until - since
         return points
 
+    def warm_up(self) -> None:
+        """Call the network once, so that its first real crop does not wait for what it sets up."""
+        spec = self.manifest.input
+        self.engine.infer(to_input(np.full((spec.size_wh[1], spec.size_wh[0], 3), self._pad, np.uint8), spec))
+
     def close(self) -> None:
         """Free the engine."""
         self.engine.close()
