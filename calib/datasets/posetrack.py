@@ -181,7 +181,7 @@ def _sequences(path: Path) -> dict[str, list[tuple[str, _Frame]]]:
 
 
 def _frame(image: Mapping[str, Any], people: Sequence[Mapping[str, Any]], order: Sequence[int], time_s: float) -> _Frame:
-    keypoints = np.array([person["keypoints"] for person in people], np.float64).reshape(len(people), -1, 3)[:, order]
+    keypoints = np.array([np.reshape(person["keypoints"], (-1, 3))[order] for person in people], np.float64).reshape(-1, len(order), 3)
     heads = np.array([person["bbox_head"] for person in people], np.float64).reshape(-1, 4)
     polygons = [
         np.array([xs, ys], np.float64).T
