@@ -166,3 +166,26 @@ def test_a_network_exported_for_a_batch_gives_each_crop_what_it_gives_it_alone(s
             alone = engine.infer(crop[None]).heatmaps
             assert alone is not None
             assert np.allclose(alone[0], maps, atol=1e-5)
+
+
+def test_bench_measures_hands_and_face_as_people_grow_in_number(person: Path, small: dict[str, Path], posetrt: Posetrt) -> None:
+    said = posetrt("bench", person, "--hands", small["hand"], "--face", small["face"], "--people", "0,3", "--rounds", "1", "--json")
+    assert said.code == 0, said.err
+    nobody, three = json.loads(said.out)["people"]
+    assert (nobody["crops"], three["crops"], three["calls"]) == (0, 9, 2)
+    assert nobody["total_ms"] < three["total_ms"]
+    said = posetrt("bench", person, "--people", "0,3")
+    assert said.code == 2
+    assert "give --hands FOLDER" in said.err
+    assert posetrt("bench", person).code == 2
+
+
+def test_bench_tells_the_second_look_as_a_stage(person: Path, small: dict[str, Path], photo: Path, posetrt: Posetrt) -> None:
+    said = posetrt(
+        "bench", person, "--precision", "int8", "--hands", small["hand"], "--source", photo, "--frames", "1", "--rounds", "1", "--json"
+    )
+    assert said.code == 0, said.err
+    (row,) = json.loads(said.out)["results"]
+    assert row["crops_ms"] > 0
+    said = posetrt("bench", person, "--precision", "int8", "--source", photo, "--frames", "1", "--rounds", "1")
+    assert "hands, face" not in said.out
