@@ -58,8 +58,6 @@ def model_from_weights(
         raise UsageError(f"--opset must be one of {', '.join(map(str, IR_FOR_OPSET))}; got {opset}")
     if dynamic and network.fixed:
         raise UsageError(f"{network.name} has its centre map inside the graph, which fixes the size: leave --dynamic out")
-    if batch > 1 and network.fixed:
-        raise UsageError(f"{network.name} has its centre map inside the graph, which takes one crop a call: leave --batch out")
     skeleton = skeleton or load_skeleton(network.skeleton)
     parameters = Parameters(load_weights(path))
     net = GraphWriter(parameters)

@@ -151,7 +151,6 @@ def test_a_graph_of_a_fixed_batch_is_not_exported_for_more(posetrt: Posetrt, tmp
     assert said.code == 2
     assert "fixed at batch 1: leave --batch out" in said.err
     assert posetrt(*command, "-o", tmp_path / "hand").code == 0
-    assert posetrt("export", "cpm-person", "--weights", tmp_path / "none.npz", "--batch", "4", "-o", tmp_path / "cpm").code == 2
 
 
 def test_a_network_exported_for_a_batch_gives_each_crop_what_it_gives_it_alone(small: dict[str, Path]) -> None:
