@@ -90,15 +90,15 @@ def test_key_points_scores_and_order_stay_as_they_were() -> None:
         assert np.array_equal(tracked.scores, people.scores)
 
 
-def test_tracking_twenty_people_takes_a_fraction_of_a_millisecond() -> None:
-    """The claim is 0.3 ms; here is room for a busy machine, the figure is in docs/live.md."""
+def test_tracking_twenty_people_takes_a_third_of_a_millisecond() -> None:
+    """The claim is 0.3 ms, and docs/live.md has the figure; the limit here leaves room for a busy computer."""
     tracker, times = Tracker(SKELETON), []
-    for time_s, people, _ in walkers(20, 200, seed=5):
+    for time_s, people, _ in walkers(20, 300, seed=5):
         before = time.perf_counter()
         tracker.update(people, time_s)
         times.append(time.perf_counter() - before)
-    print(f"{1000 * np.median(times):.3f} ms")
-    assert np.median(times) < 0.003
+    print(f"{1000 * np.median(times):.3f} ms, p90 {1000 * np.percentile(times, 90):.3f} ms")
+    assert np.median(times) < 0.0012
 
 
 def _one(x: float, y: float) -> np.ndarray:
