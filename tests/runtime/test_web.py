@@ -21,6 +21,7 @@ from posetrt.runtime.pipeline import Options, RunStats, run
 from posetrt.runtime.sinks.web import WebPage
 from posetrt.runtime.sources import Paced
 from posetrt.runtime.telemetry import Usage
+from posetrt.runtime.viewers import Viewers
 from tests.stand_in import Listed, frames, stand_in
 
 
@@ -211,6 +212,23 @@ def test_a_viewer_that_stops_reading_slows_nobody_and_is_let_go() -> None:
         assert page.viewers == 0
         for viewer in viewers:
             viewer.close()
+
+
+def test_the_benchmarks_viewers_look_and_read_and_are_gone_afterwards() -> None:
+    with serving(fps=30) as (page, _):
+        with Viewers(page.port, reading=2, stalled=3) as watchers:
+            deadline = time.monotonic() + 10
+            while (page.viewers < 5 or page.encoded < 5) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert page.viewers == 5
+        assert watchers.received > 2 * 1000
+        deadline = time.monotonic() + 10
+        while page.viewers and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert page.viewers == 0
+        port = page.port
+    with pytest.raises(PosetrtError, match="could not connect"), Viewers(port, 1, 0):
+        pass
 
 
 @pytest.mark.slow
