@@ -152,10 +152,23 @@ def test_smoothing_is_the_filter_of_the_paper() -> None:
         assert got == pytest.approx(before, abs=0.02)
 
 
+def test_each_person_is_smoothed_by_their_own_past_whatever_the_order() -> None:
+    random = np.random.default_rng(5)
+    together, alone = OneEuro(18), {person: OneEuro(18) for person in (2, 7, 40)}
+    for frame in range(40):
+        ids = random.permutation([2, 7, 40])[: 3 if frame % 5 else 2]
+        points = np.concatenate([_one(100 * person + 5 * frame * (person == 7), 50) for person in ids])
+        points[random.random(points.shape[:2]) < 0.1] = 0
+        both = together.smooth(ids, points, 1 / 30, np.array([2, 7, 40]))
+        for index, person in enumerate(ids.tolist()):
+            one = alone[person].smooth(ids[index : index + 1], points[index : index + 1], 1 / 30, np.array([person]))
+            assert np.allclose(both[index], one[0], atol=1e-3)
+
+
 def test_a_smoothed_track_forgets_people_who_are_gone() -> None:
     tracker = Tracker(SKELETON, smooth=True)
     people = People(_one(10, 10), np.ones(1, np.float32))
     for frame in range(400):
         here = replace(people, keypoints=people.keypoints + np.float32((frame // 100) * 2000) * np.array([1, 0, 0], np.float32))
         tracker.update(here, frame / 30)
-    assert len(tracker._filter._places) == 1  # type: ignore[union-attr]
+    assert len(tracker._filter._ids) == 1  # type: ignore[union-attr]
