@@ -1,4 +1,4 @@
-"""Source → letterbox → network → parser → tracker → sinks, overlapped so that the slowest alone sets the rate: as a loop, or into sinks.
+"""Source → letterbox → network → parser → tracker → second look → sinks, overlapped so that the slowest alone sets the rate.
 
 Between two stages lies one place. A live source's newer frame takes the place of an older one, which is counted; a file's
 frames wait for each other and come in order. `captured == delivered + dropped` holds for each source when a run is over.
@@ -23,8 +23,8 @@ from posetrt.runtime.options import Options
 from posetrt.runtime.reader import Reader
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sources.base import Frame, Source
-from posetrt.runtime.stages import Letterboxing, Network, Parsing, Writing
-from posetrt.runtime.supervisor import Supervisor
+from posetrt.runtime.stages import Letterboxing, Looking, Network, Parsing, Writing
+from posetrt.runtime.supervisor import Stage, Supervisor
 from posetrt.runtime.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -65,13 +65,17 @@ class Pipeline:
         self._ready: Mailbox[Batch] = Mailbox([False])
         self._computed: Mailbox[Batch] = Mailbox([False])
         self._found: Mailbox[Result] = Mailbox(live)
+        self._looked: Mailbox[Result] = Mailbox(live) if pose.closer is not None else self._found
         trackers = [Tracker(pose.manifest.skeleton, smooth=options.smooth) if options.track else None for _ in live]
-        self._stages = [
+        self._stages: list[Stage] = [
             Letterboxing(self.supervisor, pose, options.batch or self._batch_of_engine(), self._captured, self._ready),
             Network(self.supervisor, pose, self._ready, self._computed),
             Parsing(self.supervisor, pose, trackers, options.keep_outputs, self._computed, self._found),
         ]
-        self._writing = Writing(self.supervisor, sinks, self._found) if sinks else None
+        if pose.closer is not None:
+            self.stats.looks = pose.closer.looks
+            self._stages.append(Looking(self.supervisor, pose, self._found, self._looked))
+        self._writing = Writing(self.supervisor, sinks, self._looked) if sinks else None
 
     def _batch_of_engine(self) -> int:
         most = self.pose.manifest.input.max_batch or len(self.sources)
@@ -82,6 +86,8 @@ class Pipeline:
         if self.supervisor.live:
             width, height = self.pose.manifest.input.size_wh
             self.pose(np.full((height, width, 3), 128, np.uint8))
+            for network in self.pose.closer.networks.values() if self.pose.closer is not None else ():
+                network.warm_up()
         self.supervisor.start_clock()
         for number, source in enumerate(self.sources):
             reader = Reader(self.supervisor, source, number, len(self.sources) == 1, self._captured, self._source_errors.append)
@@ -100,12 +106,12 @@ class Pipeline:
             source.close()
         supervisor.stopped(self._captured.close())
         supervisor.stopped(frame for batch in self._ready.close() + self._computed.close() for frame in batch.frames)
-        supervisor.stopped(result.frame for result in self._found.close())
+        supervisor.stopped(result.frame for result in self._found.close() + self._looked.close())
 
     @property
     def running(self) -> bool:
         """Whether the last stage still works; not once a stage is found to hang for good."""
-        return not self.supervisor.given_up and self.supervisor.alive("sinks", "parser")
+        return not self.supervisor.given_up and self.supervisor.alive("sinks", "crops", "parser")
 
     @property
     def hanging_sink(self) -> Sink | None:
@@ -116,7 +122,7 @@ class Pipeline:
         """People of each frame as they come; for a live source that outruns the caller, the newest."""
         while True:
             try:
-                result = self._found.take()[0]
+                result = self._looked.take()[0]
             except Closed:
                 break
             self.supervisor.delivered(result.frame, len(result.people))
