@@ -183,11 +183,10 @@ def _sequences(path: Path) -> dict[str, list[tuple[str, _Frame]]]:
 def _frame(image: Mapping[str, Any], people: Sequence[Mapping[str, Any]], order: Sequence[int], time_s: float) -> _Frame:
     keypoints = np.array([np.reshape(person["keypoints"], (-1, 3))[order] for person in people], np.float64).reshape(-1, len(order), 3)
     heads = np.array([person["bbox_head"] for person in people], np.float64).reshape(-1, 4)
-    polygons = [
-        np.array([xs, ys], np.float64).T
-        for xs, ys in zip(image.get("ignore_regions_x") or [], image.get("ignore_regions_y") or [], strict=True)
-        if len(xs) >= 3
-    ]
+    xs, ys = image.get("ignore_regions_x") or [], image.get("ignore_regions_y") or []
+    if [len(one) for one in xs] != [len(one) for one in ys]:
+        raise PosetrtError(f"image {image['id']}: ignore_regions_x and ignore_regions_y have different numbers of corners")
+    polygons = [np.array(corners, np.float64).T for corners in zip(xs, ys, strict=True) if len(corners[0]) >= 3]
     return _Frame(
         time_s,
         keypoints[..., :2],

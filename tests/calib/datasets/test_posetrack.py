@@ -164,6 +164,10 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         path.write_text(json.dumps(broken))
         with pytest.raises(PosetrtError, match=f"annotation 0 lacks {key}"):
             open_dataset(path, images)
+    region = {"ignore_regions_x": [[0, 9, 9]], "ignore_regions_y": [[0, 9]]}
+    path.write_text(json.dumps({**whole, "images": [whole["images"][0] | region]}))
+    with pytest.raises(PosetrtError, match="different numbers of corners"):
+        open_dataset(path, images)
     path.write_text(json.dumps({**whole, "annotations": []}))
     with pytest.raises(PosetrtError, match="nobody is annotated"):
         open_dataset(path, images)
