@@ -122,23 +122,27 @@ def _agreeing(
 ) -> NDArray[np.bool_]:
     """(V, K) the largest set of views that agree on each point; empty where no two do."""
     views, parts = weights.shape
-    best = np.zeros(parts)
-    agreeing = np.zeros((views, parts), bool)
-    for pair in combinations(range(views), 2):
-        both = np.zeros((views, 1), bool)
-        both[list(pair)] = True
-        places, determined = _solve(rows, matrices, weights * both)
-        away = _away(places, matrices, points)
-        close = (away <= max_error_px) & (weights > 0) & determined
-        # Of points that as many views agree with the nearer one.
-        value = np.where(close, weights * (1 - (np.where(close, away, 0) / max_error_px) ** 2), 0).sum(axis=0) + close.sum(axis=0)
-        better = close[list(pair)].all(axis=0) & (value > best)
-        best[better] = value[better]
-        agreeing[:, better] = close[:, better]
+    pairs = np.array(list(combinations(range(views), 2)))
+    both = np.zeros((views, len(pairs), 1), bool)
+    both[pairs.T, np.arange(len(pairs))] = True
+
+    def for_each_pair(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.tile(values, (1, len(pairs), *[1] * (values.ndim - 2)))
+
+    chosen = (weights[:, None] * both).reshape(views, -1)
+    places, determined = _solve(for_each_pair(rows), matrices, chosen)
+    away = _away(places, matrices, for_each_pair(points)).reshape(views, len(pairs), parts)
+    close = (away <= max_error_px) & (weights > 0)[:, None] & determined.reshape(len(pairs), parts)
+    # Of points that as many views agree with the nearer one: what is added to their number is below 1.
+    nearness = weights[:, None] * np.where(close, 1 - (np.where(close, away, 0) / max_error_px) ** 2, 0)
+    value = close.sum(axis=0) + nearness.sum(axis=0) / (weights.sum(axis=0) + 1e-12)
+    value = np.where((close | ~both).all(axis=0), value, 0)
+    best = value.argmax(axis=0)
+    agreeing = close[:, best, np.arange(parts)] & (value.max(axis=0) > 0)
     # The point from all that agree may bring one in or lose one.
     places, determined = _solve(rows, matrices, weights * agreeing)
     again = (_away(places, matrices, points) <= max_error_px) & (weights > 0) & determined & (agreeing.sum(axis=0) >= 2)
-    return np.where(again.sum(axis=0) >= 2, again, agreeing)
+    return np.asarray(np.where(again.sum(axis=0) >= 2, again, agreeing), bool)
 
 
 def _solve(
