@@ -40,6 +40,7 @@ class _Frame:
         labelled: (A, 15) which of them are there.
         heads: (A,) px.
         tracks: (A,) ids within the sequence.
+        boxes: (B, 4) of those people who have one.
         ignored: polygons (n, 2) in which nothing counts.
         judged: whether anybody is annotated.
     """
@@ -49,6 +50,7 @@ class _Frame:
     labelled: NDArray[np.bool_]
     heads: NDArray[np.float64]
     tracks: NDArray[np.int64]
+    boxes: NDArray[np.float64]
     ignored: Sequence[NDArray[np.float64]]
     judged: bool
 
@@ -77,6 +79,11 @@ class PoseTrackPhotos:
         "mota": "MOTA",
         "motp": "MOTP",
     }
+
+    @property
+    def boxes(self) -> Sequence[NDArray[np.float64]]:
+        """The data set's own; none on images that nobody is annotated on."""
+        return [frame.boxes for frames in self.sequences for frame in frames]
 
     def judge(self, found: Sequence[People], skeleton: Skeleton) -> PartsJudged:
         """AP of each part, MOTA and MOTP. People without ids get the runtime's tracker's. See `AnnotatedPhotos.judge`."""
@@ -193,6 +200,7 @@ def _frame(image: Mapping[str, Any], people: Sequence[Mapping[str, Any]], order:
         np.asarray(keypoints.any(axis=-1), bool),
         _HEAD * np.hypot(heads[:, 2], heads[:, 3]),
         np.array([person["track_id"] for person in people], np.int64),
+        np.array([person["bbox"] for person in people if min(person.get("bbox", [0, 0, 0, 0])[2:]) > 0], np.float64).reshape(-1, 4),
         polygons,
         bool(people) and bool(image.get("is_labeled", True)),
     )
