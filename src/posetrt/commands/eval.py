@@ -55,14 +55,14 @@ def run(args: argparse.Namespace) -> int:
         with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
             manifest = pose.manifest
             name: str = pose.engine.precision
+            if annotated is None and "fp32" not in {*found, name}:
+                raise UsageError("without --coco, precisions are compared with fp32: build it as well, or give annotations")
 
             def progress(count: int, name: str = name) -> None:
                 if sys.stderr.isatty():
                     print(f"\r{name}: {count}/{len(paths)} photographs", end="" if count < len(paths) else "\n", file=sys.stderr)
 
             found[name] = find_people(pose, paths, progress)
-    if annotated is None and "fp32" not in found:
-        raise UsageError("without --coco, precisions are compared with fp32: build it as well, or give annotations")
     reference = found.get("fp32")
     rows: dict[str, dict[str, float | None]] = {}
     for name, people in found.items():
