@@ -1,7 +1,7 @@
 """Layers that TensorRT's layouts keep in float before anything was measured: few multiply-adds, and much of what INT8 costs.
 
 Signed activations with zero point 0 leave 127 levels behind a ReLU, half of what ONNX Runtime's unsigned ones have. On
-human-pose-estimation-0001 five layers of 58, with 2 % of the multiply-adds, then make 36 % of the rounding noise in the maps
+human-pose-estimation-0001 seven layers of 58, with 2 % of the multiply-adds, then make half of the rounding noise in the maps
 (docs/calibration.md has the table).
 """
 

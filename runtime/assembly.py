@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.pairs import Pairs
@@ -20,18 +18,16 @@ class Person:
     Attributes:
         parts: bit j is set where part j was found.
         peaks: part * slots + slot of each peak.
-        limbs: number of limbs that agree on this person.
-        limb_score: sum of their scores.
+        limb_score: sum of the scores of the limbs that agree on this person.
     """
 
     parts: int
     peaks: list[int]
-    limbs: int
     limb_score: float
 
 
-def exact_matching(pairs: Pairs) -> NDArray[np.int64]:
-    """Indices of the matching of the greatest total score for each limb, best first (Hungarian method, SciPy).
+def exact_matching(pairs: Pairs) -> Pairs:
+    """The matching of the greatest total score for each limb, best first (Hungarian method, SciPy).
 
     Raises:
         PosetrtError: SciPy is not installed.
@@ -51,15 +47,9 @@ def exact_matching(pairs: Pairs) -> NDArray[np.int64]:
         which[rows, columns] = of_limb
         matched = which[linear_sum_assignment(total, maximize=True)]
         chosen.append(matched[matched >= 0])
-    indices = np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
-    best_first: NDArray[np.int64] = indices[np.argsort(-pairs.score[indices], kind="stable")]
-    return best_first
-
-
-def best_first(pairs: Pairs) -> NDArray[np.int64]:
-    """Indices of all pairs by falling score; equal scores by limb and peaks."""
-    order: NDArray[np.int64] = (-pairs.score).argsort(kind="stable")
-    return order
+    # Pairs are best first already, so that their order among themselves is that of their numbers.
+    indices = np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.int64)
+    return pairs.take(indices)
 
 
 class Assembler:
@@ -70,11 +60,12 @@ class Assembler:
     """
 
     def __init__(self, limbs: Sequence[tuple[int, int]]) -> None:
-        self._parts = np.ascontiguousarray(np.array(limbs, np.int64).reshape(-1, 2).T)
+        self._first, self._second = np.array(limbs, np.int64).reshape(-1, 2).T
+        self._nodes = 1 + max(max(limb) for limb in limbs) if limbs else 0
         self._bits = [(1 << first, 1 << second) for first, second in limbs]
 
-    def assemble(self, pairs: Pairs, order: NDArray[np.int64], slots: int) -> list[Person]:
-        """Join pairs in the order given.
+    def assemble(self, pairs: Pairs, slots: int) -> list[Person]:
+        """Join pairs, best first.
 
         A limb between two people that share no part makes them one; a limb that would give a person a second peak of a part
         contradicts better limbs and is ignored. Hence no peak serves a limb twice: with all pairs, best first, the pass is the
@@ -82,38 +73,41 @@ class Assembler:
         Source: arXiv 1812.08008, section 3.4 (redundant PAF connections).
 
         Args:
-            pairs: candidates.
-            order: indices into them, best first.
+            pairs: candidates, best first.
             slots: number of peak slots a part.
         """
-        limb = pairs.limb.take(order)
-        starts, stops = self._parts.take(limb, axis=1) * slots
-        starts += pairs.first.take(order)
-        stops += pairs.second.take(order)
+        limb = pairs.limb
+        starts = self._first.take(limb) * slots
+        starts += pairs.first
+        stops = self._second.take(limb) * slots
+        stops += pairs.second
         bits = self._bits
         people: list[Person] = []
-        owner: dict[int, Person] = {}
-        for start, stop, which, score in zip(starts.tolist(), stops.tolist(), limb.tolist(), pairs.score.take(order).tolist(), strict=True):
-            one, other = owner.get(start), owner.get(stop)
-            if one is None and other is None:
+        owner: list[Person | None] = [None] * (self._nodes * slots)
+        for start, stop, which, score in zip(starts.tolist(), stops.tolist(), limb.tolist(), pairs.score.tolist()):  # noqa: B905
+            one, other = owner[start], owner[stop]
+            if one is None:
                 first, second = bits[which]
-                owner[start] = owner[stop] = person = Person(first | second, [start, stop], 1, score)
-                people.append(person)
-            elif other is None or one is None:
-                person, peak, bit = (one, stop, bits[which][1]) if one is not None else (cast(Person, other), start, bits[which][0])
-                if not person.parts & bit:
-                    owner[peak] = person
-                    person.parts |= bit
-                    person.peaks.append(peak)
-                    person.limbs += 1
-                    person.limb_score += score
+                if other is None:
+                    owner[start] = owner[stop] = person = Person(first | second, [start, stop], score)
+                    people.append(person)
+                elif not other.parts & first:
+                    owner[start] = other
+                    other.parts |= first
+                    other.peaks.append(start)
+                    other.limb_score += score
+            elif other is None:
+                second = bits[which][1]
+                if not one.parts & second:
+                    owner[stop] = one
+                    one.parts |= second
+                    one.peaks.append(stop)
+                    one.limb_score += score
             elif one is other:
-                one.limbs += 1
                 one.limb_score += score
             elif not one.parts & other.parts:
                 one.parts |= other.parts
                 one.peaks += other.peaks
-                one.limbs += other.limbs + 1
                 one.limb_score += other.limb_score + score
                 for peak in other.peaks:
                     owner[peak] = one

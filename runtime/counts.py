@@ -7,12 +7,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-STAGES = ("source", "letterbox", "network", "parser", "sinks")
+STAGES = ("source", "letterbox", "network", "parser", "crops", "sinks")
 
 
 class Ages:
@@ -108,17 +108,37 @@ class StageTime:
             self.began_s = None
 
 
+@dataclass
+class Looks:
+    """How often a second look was taken at one kind of thing, and how often not.
+
+    Attributes:
+        looked: crops that the network saw.
+        small: boxes too small to see anything in.
+        unseen: of people without the parts that place a box, or whose box lies outside the frame.
+    """
+
+    looked: int = 0
+    small: int = 0
+    unseen: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.looked} looked at, {self.small} too small, {self.unseen} not in view"
+
+
 class RunStats:
     """Counts and times of a run; `frames` and `people` are of what was delivered.
 
     Attributes:
         sources: one a source.
+        looks: "hands", "face", "people": of the second look, where there is one.
         stages: busy time by name; a run of several sources has their reading added up in "source", over `readers` threads.
         wall_s: from the first frame asked for until now, or the end.
     """
 
     def __init__(self) -> None:
         self.sources: list[SourceCounts] = []
+        self.looks: dict[str, Looks] = {}
         self.stages = {name: StageTime() for name in STAGES}
         self.readers = 1
         self.people = 0
@@ -218,11 +238,12 @@ class RunStats:
             "dropped": self.dropped,
             "people": self.people_now,
             "people_total": self.people,
-            "latency_ms": round(1000 * sum(self.stages[name].typical_s for name in ("letterbox", "network", "parser")), 2),
+            "latency_ms": round(1000 * sum(self.stages[name].typical_s for name in ("letterbox", "network", "parser", "crops")), 2),
             "age_p50_ms": round(self.age_ms(50), 2),
             "age_p99_ms": round(self.age_ms(99), 2),
             "limiting": self.limiting,
             "busy": {name: round(share, 4) for name, share in self.shares().items()},
+            "looks": {name: asdict(looks) for name, looks in self.looks.items()},
             "restarts": {name: stage.restarts for name, stage in self.stages.items()},
             "precision": self.precision,
             "backend": self.backend,
@@ -255,4 +276,5 @@ class RunStats:
             for source in self.sources
             if source.live
         ]
+        lines += [f"{name}: {looks}" for name, looks in self.looks.items()]
         return "\n".join(lines)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,26 +10,31 @@ from numpy.typing import NDArray
 from posetrt.runtime.peaks import Peaks
 from posetrt.runtime.skeleton import Skeleton
 
-_HALF = np.float32(0.5)
 MARGIN = 0.15
 SHORT = np.float32(1)
 SHORT_WEIGHT = np.float32(0.75)
-_BESIDE = np.array([[-1], [0], [1]])
+# Arrays without dimensions: NumPy takes them faster than its own scalars or Python's.
+_HALF, _QUARTER, _SHORT, _SHORT_WEIGHT, _INFINITE = (np.array(value, np.float32) for value in (0.5, 0.25, SHORT, SHORT_WEIGHT, np.inf))
+_Rooms = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Candidate limbs of one frame, in no order.
+    """Candidate limbs of one frame, best first.
 
     Attributes:
         limb, first, second: (M,) int64: which limb, which peak of its first and of its second part.
-        score: (M,) float32: mean of the PAF along the way from the first to the second, in the way's direction.
+        score: (M,) float32, falling; equal scores by limb and peaks: mean of the PAF along the way from the first to the second, in the way's direction.
     """
 
     limb: NDArray[np.int64]
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     score: NDArray[np.float32]
+
+    def take(self, order: NDArray[np.int64]) -> Pairs:
+        """Those of the numbers given, in their order."""
+        return Pairs(self.limb.take(order), self.first.take(order), self.second.take(order), self.score.take(order))
 
 
 class PairScorer:
@@ -53,103 +56,120 @@ class PairScorer:
 
     def __init__(self, skeleton: Skeleton, *, samples: int, middle: float, agree: float, share: float, least: float, limit: int) -> None:
         limbs = np.array(skeleton.limbs, np.int64).reshape(-1, 2)
-        self._first, self._second = np.ascontiguousarray(limbs.T)
-        self._channels = np.array(skeleton.paf_channels, np.int64).reshape(-1, 2).T[:, :, None]
+        self._limbs, self._parts = len(limbs), limbs.T.ravel()
+        self._channels = np.array(skeleton.paf_channels, np.int64).reshape(-1, 2).T
         self._way = np.linspace(MARGIN, 1 - MARGIN, samples, dtype=np.float32)[:, None]
         self._mean = np.full(samples, 1 / samples, np.float32)
-        self._middle, self._agree, self._share = np.float32(middle), np.float32(agree), np.float32(share - 1e-3)
-        self._rooms: dict[str, NDArray[Any]] = {}
-        self._least, self._limit = np.float32(least), limit
+        self._middle, self._agree, self._share, self._least = (
+            np.array(value, np.float32) for value in (middle, agree, share - 1e-3, least)
+        )
+        self._limit = limit
+        self._rooms: dict[int, _Rooms] = {}
+        self._slots = 0
+        self._shape_hw = (0, 0)
 
     def score(self, pafs: NDArray[np.floating], peaks: Peaks) -> Pairs:
         """Every pair of peaks that passes, with its score; `pafs` is (2C, h, w), float32 or float16."""
-        width, slots = pafs.shape[2], peaks.slots
+        slots = peaks.slots
+        if pafs.shape[1:] != self._shape_hw:
+            self._resize(pafs.shape[1], pafs.shape[2])
         if pafs.dtype != np.float32 or not pafs.flags.c_contiguous:
-            copy = self._room("pafs", pafs.shape, np.float32)
-            copy[...] = pafs
-            pafs = copy
-        flat = pafs.reshape(-1)
-        base = self._channels * (pafs.shape[1] * width)
-        start = peaks.points[:2].take(self._first, axis=1)[..., None]
-        end = peaks.points[:2].take(self._second, axis=1)[:, :, None]
-        way, length, found = self._middles_agree(flat, width, base, start, end)
+            self._copy[...] = pafs
+            pafs = self._copy
+        flat, width = pafs.reshape(-1), pafs.shape[2]
+        ends = peaks.points[:2].take(self._parts, axis=1)
+        way, length, cell, found = self._middles_agree(flat, width, ends)
 
         node = found // slots
-        second = found - node * slots
         limb = node // slots
-        way, length = way.take(found, axis=1), length.take(found)
-        places = (start.reshape(2, -1) + _HALF).take(node, axis=1)[:, None] + self._way * way[:, None]
-        columns, rows = places.astype(np.int32)
-        field = flat.take((rows * width + columns) + base[:, None, :, 0].take(limb, axis=2), mode="clip") * (way / length)[:, None]
-        field = field[0] + field[1]
-        score, agreeing = self._mean @ field, self._mean @ (field > self._agree)
-        short = (length < SHORT).nonzero()[0]
+        way, length, base = way.take(found, axis=1), length.take(found), self._base.take(limb, axis=1)
+        unit = way / length
+        # A cell reaches half a cell to either side of its centre; cutting the fraction off then gives the nearest.
+        places = way[:, None] * self._way
+        places += (ends.reshape(2, -1).take(node, axis=1) + _HALF)[:, None]
+        columns, rows = places.astype(np.int64)
+        rows *= width
+        rows += columns
+        field = flat.take(base[:, None] + rows, mode="clip")
+        field *= unit[:, None]
+        along = np.add(field[0], field[1], out=field[0])
+        score, agreeing = self._mean @ along, self._mean @ (along > self._agree)
+        short = (length < _SHORT).nonzero()[0]
         if len(short):
-            middle = (start.reshape(2, -1) + _HALF).take(node.take(short), axis=1) + _HALF * way.take(short, axis=1)
-            unit = way.take(short, axis=1) / length.take(short)
-            score[short] = self._best_beside(flat, pafs.shape[1:], base[:, :, 0].take(limb.take(short), axis=1), middle, unit)
-            agreeing[short] = score.take(short) > self._middle
-        good = ((agreeing > self._share) & (score > self._least) & (score < np.inf)).nonzero()[0]
-        return Pairs(limb.take(good), (node - limb * slots).take(good), second.take(good), score.take(good))
-
-    @staticmethod
-    def _best_beside(
-        flat: NDArray[np.float32],
-        shape_hw: tuple[int, ...],
-        base: NDArray[np.int64],
-        middle: NDArray[np.float32],
-        unit: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """Score of limbs shorter than a cell, whose PAF may hold none of their own cells: the best of nine about the middle, weighed down.
-
-        Args:
-            base, middle, unit: (2, S): offset of the channels, middle of the limb in cells plus a half, its direction.
-        """
-        height, width = shape_hw
-        column, row = middle.astype(np.int64)
-        columns = np.clip(column + _BESIDE, 0, width - 1)
-        rows = np.clip(row + _BESIDE, 0, height - 1)
-        cells = (rows[:, None] * width + columns).reshape(9, -1)
-        field = flat.take(cells + base[:, None], mode="clip") * unit[:, None]
-        best: NDArray[np.float32] = SHORT_WEIGHT * (field[0] + field[1]).max(axis=0)
-        return best
+            # Limbs shorter than a cell, whose PAF may hold none of their own cells: the best of nine about the middle, weighed down.
+            beside = self._beside.take(cell.take(found.take(short)), axis=1, mode="clip")
+            nine = flat.take(base.take(short, axis=1)[:, None] + beside, mode="clip")
+            nine *= unit.take(short, axis=1)[:, None]
+            best = np.maximum.reduce(np.add(nine[0], nine[1], out=nine[0]))
+            best *= _SHORT_WEIGHT
+            score[short], agreeing[short] = best, best > self._middle
+        good = score > self._least
+        good &= agreeing > self._share
+        good &= score < _INFINITE
+        passed = good.nonzero()[0]
+        score = score.take(passed)
+        order = (-score).argsort(kind="stable")
+        passed = passed.take(order)
+        limb, node, found = limb.take(passed), node.take(passed), found.take(passed)
+        return Pairs(limb, node - limb * slots, found - node * slots, score.take(order))
 
     def _middles_agree(
-        self, flat: NDArray[np.float32], width: int, base: NDArray[np.int64], start: NDArray[np.float32], end: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-        """Way (2, M) and length (M,) of all pairs of all limbs, in cells, and which of them have a middle that agrees.
+        self, flat: NDArray[np.float32], width: int, ends: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+        """Way (2, M) and length (M,) of all pairs of all limbs, in cells, the cell of the middle (M,), and which of them to look at.
 
         An empty slot's NaN makes every comparison with it false; its cell is clipped into the maps.
         """
-        shape = (2, len(self._first), end.shape[3], end.shape[3])
-        way = self._room("way", shape, np.float32)
-        middle = self._room("middle", shape, np.float32)
-        cells = self._room("cells", shape, np.int64)
-        np.subtract(end, start, out=way)
-        np.multiply(way, _HALF, out=middle)
-        middle += start + _HALF
-        np.copyto(cells, middle, casting="unsafe")
-        column, row = cells
-        row *= width
-        row += column
-        np.add(row, base[0, :, :, None], out=column)
-        row += base[1, :, :, None]
-        flat.take(cells, out=middle, mode="clip")
-        middle *= way
-        along = np.add(middle[0], middle[1], out=middle[0]).ravel()
-        square = self._room("square", shape[1:], np.float32)
-        np.multiply(way[0], way[0], out=square)
-        length = np.multiply(way[1], way[1], out=middle[1])
-        length += square
-        length = np.sqrt(length, out=length).ravel()
-        found = (((along > self._middle * length) & (along < np.inf)) | ((length < SHORT) & (length > 0))).nonzero()[0]
+        limbs, slots = self._limbs, ends.shape[2]
+        way, field, square, cells, places, agrees = self._rooms.get(slots) or self._room(slots)
+        np.subtract(ends[:, limbs:, None], ends[:, :limbs, :, None], out=way)
+        halves = ends * _HALF
+        halves += _QUARTER
+        np.add(halves[:, limbs:, None], halves[:, :limbs, :, None], out=field)
+        np.copyto(cells, field, casting="unsafe")
+        cell = cells[1]
+        cell *= width
+        cell += cells[0]
+        np.add(cell, self._base[:, :, None, None], out=places)
+        flat.take(places, out=field, mode="clip")
+        field *= way
+        along = np.add(field[0], field[1], out=field[0])
+        np.multiply(way, way, out=square)
+        length = np.add(square[0], square[1], out=square[0])
+        np.sqrt(length, out=length)
+        np.greater(along, np.multiply(length, self._middle, out=square[1]), out=agrees[0])
+        agrees[0] &= along < _INFINITE
+        np.less(length, _SHORT, out=agrees[1])
+        agrees[0] |= agrees[1]
+        found = agrees[0].ravel().nonzero()[0]
         if len(found) > self._limit:
-            found = found[np.argpartition(-along[found] / length[found], self._limit)[: self._limit]]
-        return way.reshape(2, -1), length, found
+            best = np.argpartition(-along.ravel()[found] / length.ravel()[found], self._limit)[: self._limit]
+            found = found[np.sort(best)]
+        return way.reshape(2, -1), length.ravel(), cell.ravel(), found
 
-    def _room(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
-        """Room for an array that is rewritten every frame; grows when a frame needs more, and is kept."""
-        size = math.prod(shape)
-        if name not in self._rooms or self._rooms[name].size < size:
-            self._rooms[name] = np.empty(size, dtype)
-        return self._rooms[name][:size].reshape(shape)
+    def _resize(self, height: int, width: int) -> None:
+        """Make ready for maps of this size."""
+        self._shape_hw = (height, width)
+        self._base = self._channels * (height * width)
+        self._copy = np.zeros((self._channels.size, height, width), np.float32)
+        steps = np.array([-1, 0, 1])
+        rows = np.clip(np.arange(height) + steps[:, None], 0, height - 1)
+        columns = np.clip(np.arange(width) + steps[:, None], 0, width - 1)
+        self._beside = (rows[:, None, :, None] * width + columns[None, :, None]).reshape(9, -1)
+
+    def _room(self, slots: int) -> _Rooms:
+        """Room for the arrays of all pairs, which is rewritten every frame; grows when a frame has more peaks, and is kept."""
+        if slots > self._slots:
+            self._slots = slots
+            self._rooms.clear()
+            self._floats = np.zeros(6 * self._limbs * slots * slots, np.float32)
+            self._cells = np.zeros(4 * self._limbs * slots * slots, np.int64)
+            self._bools = np.zeros(2 * self._limbs * slots * slots, np.bool_)
+        shape = (-1, 2, self._limbs, slots, slots)
+        count = 2 * self._limbs * slots * slots
+        self._rooms[slots] = rooms = (
+            *self._floats[: 3 * count].reshape(shape),
+            *self._cells[: 2 * count].reshape(shape),
+            self._bools[:count].reshape(shape)[0],
+        )
+        return rooms

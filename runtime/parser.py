@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, fields, replace
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.assembly import Assembler, best_first, exact_matching
+from posetrt.runtime.assembly import Assembler, exact_matching
 from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.pairs import Pairs, PairScorer
@@ -18,6 +19,7 @@ from posetrt.runtime.people import People, nobody
 from posetrt.runtime.skeleton import Skeleton
 
 Assignment = Literal["greedy", "hungarian"]
+_score_of = itemgetter(0)
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ class PafParser:
             raise UsageError(f"PAFs must have shape {(2 * limbs, *heatmaps.shape[1:])} beside these heat maps, not {tuple(pafs.shape)}")
         with np.errstate(all="ignore"):
             peaks = self._peaks.find(heatmaps)
+            if not peaks.slots:
+                return nobody(parts)
             if pafs is None:
                 return self._single(peaks)
             return self._people(peaks, self._pairs.score(pafs, peaks))
@@ -162,7 +166,8 @@ class PafParser:
             ends = np.array(self.skeleton.limbs, np.int64)
             usable = (pairs > 0) & (pairs < np.inf) & valid[ends[:, 0], :, None] & valid[ends[:, 1], None, :]
             limb, first, second = np.nonzero(usable)
-            return self._people(found, Pairs(limb, first, second, pairs[limb, first, second]))
+            score = pairs[limb, first, second]
+            return self._people(found, Pairs(limb, first, second, score).take((-score).argsort(kind="stable")))
 
     def parse_batch(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None = None) -> list[People]:
         """People of each frame of a batch: heat maps (N, J or J+1, h, w), PAFs (N, 2C, h, w) or None."""
@@ -189,9 +194,10 @@ class PafParser:
             times = [time.thread_time()]
             peaks = self._peaks.find(heatmaps)
             times.append(time.thread_time())
-            pairs = self._pairs.score(pafs, peaks)
+            pairs = self._pairs.score(pafs, peaks) if peaks.slots else None
             times.append(time.thread_time())
-            self._people(peaks, pairs)
+            if pairs is not None:
+                self._people(peaks, pairs)
             times.append(time.thread_time())
         return {stage: (times[i + 1] - times[i]) * 1e3 for i, stage in enumerate(("peaks", "pairs", "people"))}
 
@@ -207,18 +213,26 @@ class PafParser:
 
     def _people(self, peaks: Peaks, pairs: Pairs) -> People:
         """Match, assemble, score and filter."""
-        parts, slots, least = len(self.skeleton.parts), peaks.slots, self.settings.min_parts
-        order = best_first(pairs) if self._assignment == "greedy" else exact_matching(pairs)
-        found = [person for person in self._assembler.assemble(pairs, order, slots) if len(person.peaks) >= least]
+        parts, slots = len(self.skeleton.parts), peaks.slots
+        least, least_score = self.settings.min_parts, self.settings.min_score
+        if self._assignment == "hungarian":
+            pairs = exact_matching(pairs)
+        values = peaks.points[2].ravel().tolist()
+        found: list[tuple[float, list[int]]] = []
+        for person in self._assembler.assemble(pairs, slots):
+            nodes = person.peaks
+            if len(nodes) >= least:
+                score = (sum([values[node] for node in nodes]) + person.limb_score) / len(nodes)
+                if score >= least_score:
+                    found.append((score, nodes))
         if not found:
             return nobody(parts)
-        size = np.array([len(person.peaks) for person in found])
-        owner = np.arange(len(found)).repeat(size)
-        nodes = np.array([peak for person in found for peak in person.peaks])
-        points = peaks.points.reshape(3, -1).take(nodes, axis=1)
+        found.sort(key=_score_of, reverse=True)
+        scores = np.array([score for score, _ in found], np.float32)
         keypoints = np.zeros((len(found), parts, 3), np.float32)
-        keypoints.reshape(-1, 3)[owner * parts + nodes // slots] = points.T
-        scores = (np.bincount(owner, points[2]) + np.array([person.limb_score for person in found])) / size
-        best = (-scores).argsort(kind="stable")
-        best = best.compress(scores.take(best) >= self.settings.min_score)
-        return People(keypoints.take(best, axis=0), scores.take(best).astype(np.float32))
+        node = np.array([peak for _, nodes in found for peak in nodes])
+        owner = np.arange(len(found)).repeat([len(nodes) for _, nodes in found])
+        owner *= parts
+        owner += node // slots
+        keypoints.reshape(-1, 3)[owner] = peaks.points.reshape(3, -1).take(node, axis=1).T
+        return People(keypoints, scores)

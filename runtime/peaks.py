@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 FLOOR = 0.03
 """Least value that a logarithm is taken of: below it a cell holds noise, which says nothing of where the peak lies."""
 
+_FLOOR, _INFINITE, _FLATTEST, _NOTHING = (np.array(value, np.float32) for value in (FLOOR, np.inf, 1e-6, 0))
+_LEAST, _MOST = (np.array(value, np.float32) for value in (-0.5, 0.5))
+
 # Rows: the three columns, then the three rows, of a 3 x 3 patch, each summed with weights 1/2, 1, 1/2 across.
 _PROFILES = np.array(
     [
@@ -58,22 +61,26 @@ class PeakFinder:
     """
 
     def __init__(self, parts: int, *, threshold: float, limit: int, noisy_from: int, noisy_threshold: float) -> None:
-        self._parts, self._threshold, self._limit = parts, np.float32(threshold), limit
+        # Arrays without dimensions: NumPy takes them faster than its own scalars or Python's, and an array of this size waits for such things.
+        self._parts, self._threshold, self._limit = parts, np.array(threshold, np.float32), limit
         self._noisy_from, self._noisy_threshold = noisy_from, np.float32(noisy_threshold)
         self._resize(1, 1)
 
     def _resize(self, height: int, width: int) -> None:
-        parts = self._parts
+        parts, plane = self._parts, height * width
         self._maps = np.zeros((parts, height, width), np.float32)
-        self._candidate = np.zeros(parts * height * width, np.bool_)
-        self._rising = np.zeros(parts * height * width + 1, np.bool_)
+        self._candidate = np.zeros(parts * plane, np.bool_)
+        self._rising = np.zeros(parts * plane + 1, np.bool_)
+        # Whether each row begins, and whether the value rises behind its end, are not to be known: the neighbours are of other rows.
+        self._row_starts = self._rising[:-1].reshape(parts * height, width)[:, 0]
+        self._row_ends = self._rising[1:].reshape(parts * height, width)[:, -1]
         steps = np.array([-1, 0, 1])
         self._around = (steps[:, None] * width + steps).reshape(9, 1)
-        rows, columns = np.arange(height) + steps[:, None], np.arange(width) + steps[:, None]
-        row_inside, column_inside = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
-        self._outside = ~(row_inside[:, None, :, None] & column_inside[None, :, None, :]).reshape(9, height * width)
-        self._border = np.tile(self._outside.any(axis=0), parts)
-        self._last = np.array([[width - 1], [height - 1]], np.float32)
+        row, column = np.indices((height, width)).reshape(2, plane)
+        rows, columns = row + steps[:, None, None], column + steps[:, None]
+        self._outside = ((rows < 0) | (rows >= height) | (columns < 0) | (columns >= width)).reshape(9, plane)
+        inner = ((column > 0) & (column < width - 1), (row > 0) & (row < height - 1))
+        self._places = np.array([column, row, *inner], np.float32)
 
     def find(self, heatmaps: NDArray[np.floating]) -> Peaks:
         """The peaks of maps (J or more, h, w), float32 or float16.
@@ -93,61 +100,58 @@ class PeakFinder:
             maps = self._maps
         flat = maps.reshape(-1)
 
-        cells = self._row_maxima(flat, parts * height, width)
-        patch = flat.take(self._around + cells, mode="clip")
-        border = self._border.take(cells).nonzero()[0]
-        if len(border):
-            at_border = patch.take(border, axis=1)
-            at_border[self._outside.take(cells.take(border) % plane, axis=1)] = 0
-            patch[:, border] = at_border
-        value = patch[4]
-        highest = (value > np.maximum.reduce(patch[:4])) & (value >= np.maximum.reduce(patch[5:]))
-        highest &= value < np.inf
-        peak = highest.nonzero()[0]
-        cells, patch = cells.take(peak), patch.take(peak, axis=1)
-
+        cells = self._row_maxima(flat)
         part = cells // plane
+        cell = cells - part * plane
+        patch = flat.take(cells + self._around, mode="clip")
+        np.copyto(patch, _NOTHING, where=self._outside.take(cell, axis=1))
+        value = patch[4]
+        peak = value > np.maximum.reduce(patch[:3])
+        peak &= value >= np.maximum.reduce(patch[5:])
+        peak &= value < _INFINITE
+        found = peak.nonzero()[0]
+        part, cell, patch = part.take(found), cell.take(found), patch.take(found, axis=1)
         count = np.bincount(part, minlength=parts)
-        if count.max() > self._noisy_from:
+        slots = int(np.maximum.reduce(count))
+        if slots > self._noisy_from:
             strong = ((patch[4] > self._noisy_threshold) | (count.take(part) <= self._noisy_from)).nonzero()[0]
-            cells, patch, part = cells.take(strong), patch.take(strong, axis=1), part.take(strong)
+            part, cell, patch = part.take(strong), cell.take(strong), patch.take(strong, axis=1)
             count = np.bincount(part, minlength=parts)
-        slots = int(count.max())
+            slots = int(count.max())
         if slots > self._limit:
             order = np.lexsort((-patch[4], part))
             chosen = order[np.arange(len(order)) - (count.cumsum() - count).take(part) < self._limit]
-            cells, patch, part = cells[chosen], patch[:, chosen], part[chosen]
+            part, cell, patch = part[chosen], cell[chosen], patch[:, chosen]
             count, slots = np.minimum(count, self._limit), self._limit
 
+        place = self._places.take(cell, axis=1)
+        offset = _offsets(patch)
+        offset *= place[2:]
+        offset += place[:2]
         slot = (np.arange(slots) < count[:, None]).ravel().nonzero()[0]
-        cell = cells - part * plane
-        place = np.empty((2, len(cell)), np.float32)
-        place[1] = row = cell // width
-        place[0] = cell - row * width
-        found = np.full((3, parts * slots), np.nan, np.float32)
-        found[2] = 0
-        found[:2, slot] = place + _offsets(patch) * ((place > 0) & (place < self._last))
-        found[2, slot] = patch[4]
-        return Peaks(found.reshape(3, parts, slots))
+        points = np.empty((3, parts * slots), np.float32)
+        points.fill(np.nan)
+        points[0][slot], points[1][slot], score = offset[0], offset[1], points[2]
+        score.fill(0)
+        score[slot] = patch[4]
+        return Peaks(points.reshape(3, parts, slots))
 
-    def _row_maxima(self, flat: NDArray[np.float32], rows: int, width: int) -> NDArray[np.int64]:
+    def _row_maxima(self, flat: NDArray[np.float32]) -> NDArray[np.int64]:
         """Cells above the threshold that neither neighbour in their row exceeds; the few for which it is worth to look at all eight."""
         rising, candidate = self._rising, self._candidate
         np.greater(flat[1:], flat[:-1], out=rising[1:-1])
-        starts = rising[:-1].reshape(rows, width)[:, 0]
         np.greater(flat, self._threshold, out=candidate)
-        # A row's last cell has no right neighbour: what rises into the next row's first must not count against it.
-        into_next_row = rising[1:].reshape(rows, width)[:, -1]
-        into_next_row[:] = False
-        candidate &= ~rising[1:]
-        starts[:] = True
+        self._row_starts.fill(True)
         candidate &= rising[:-1]
+        self._row_ends.fill(False)
+        np.greater(candidate, rising[1:], out=candidate)
         return candidate.nonzero()[0]
 
 
 def _offsets(patch: NDArray[np.float32]) -> NDArray[np.float32]:
     """(2, P) offsets in x and y, -0.5 to 0.5 cells, of the maximum of a Gaussian through each 3 x 3 patch of (9, P)."""
-    fit = _SLOPES_AND_BENDS @ np.log(np.fmax(_PROFILES @ patch, np.float32(FLOOR)))
-    offset = fit[:2] / np.fmax(fit[2:], np.float32(1e-6))
-    clipped: NDArray[np.float32] = np.fmin(np.fmax(offset, np.float32(-0.5)), np.float32(0.5))
-    return clipped
+    profiles = np.matmul(_PROFILES, patch)
+    # fmax, not maximum: it turns the NaN of an infinite neighbour into the floor.
+    fit = np.matmul(_SLOPES_AND_BENDS, np.log(np.fmax(profiles, _FLOOR, out=profiles), out=profiles))
+    offset: NDArray[np.float32] = np.divide(fit[:2], np.fmax(fit[2:], _FLATTEST), out=fit[:2])
+    return np.fmin(np.fmax(offset, _LEAST, out=offset), _MOST, out=offset)

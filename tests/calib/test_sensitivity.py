@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from posetrt.calib.accuracy import coco_accuracy, coco_photos, coco_rows
+from posetrt.calib.accuracy import coco_photos
 from posetrt.calib.calibrate import calibrate, folder_calibration
 from posetrt.calib.equalise import equalised
 from posetrt.calib.graph import load_graph
@@ -65,7 +65,7 @@ def test_minmax_loses_more_than_half_on_the_hard_network_and_sensitivity_names_t
 
     def ap(graph: Path) -> float:
         people = judge.people(runner(onnx.load(str(graph)), judge.manifest))
-        return coco_accuracy(coco_rows(people, photos, judge.manifest.skeleton), photos).ap
+        return photos.judge(people, judge.manifest.skeleton).figures["ap"] or 0.0
 
     images = tmp_path / "images"
     images.mkdir()

@@ -181,12 +181,12 @@ def _with_accuracy(args: argparse.Namespace, report: Report, precisions: Sequenc
     rows = []
     for row in report.results:
         one = judged[row.precision]
-        delta = one.delta_ap
+        delta = one.delta
         rows.append(
             replace(
                 row,
-                ap=one.ap,
-                ap50=one.ap50,
+                ap=one.figures["ap"],
+                ap50=one.figures["ap50"],
                 delta_ap=delta.delta if delta else None,
                 delta_ap_low=delta.low if delta else None,
                 delta_ap_high=delta.high if delta else None,

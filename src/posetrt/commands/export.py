@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
     from posetrt.export.normalisation import NORMALISATIONS
-    from posetrt.export.onnx_model import model_from_onnx
+    from posetrt.export.user_graph import model_from_onnx
     from posetrt.runtime.skeleton import load_skeleton
 
     return model_from_onnx(
