@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, fields, replace
+from itertools import count
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -31,7 +32,7 @@ class ParserSettings:
         noisy_from: a part with more peaks than this has a noisy map, of which
         noisy_threshold: is the least value of a peak.
         max_peaks: most peaks a part; the best by value stay.
-        samples: places along a limb at which its PAF is read.
+        samples: places along a limb at which its PAF is read, 1 to 255.
         middle_threshold: least PAF along the limb in its middle; pairs below it are not looked at further.
         pair_threshold: a sample agrees where the PAF along the limb is above this.
         pair_share: least share of the samples that must agree.
@@ -86,6 +87,8 @@ class PafParser:
         changes: dict[str, Any] = dict(overrides)
         self.skeleton, self.settings = skeleton, replace(PRESETS[preset], **changes)
         settings = self.settings
+        if not (settings.peak_threshold > 0 and 1 <= settings.samples <= 255):
+            raise UsageError(f"peak_threshold must be above 0 and samples 1 to 255, not {settings.peak_threshold} and {settings.samples}")
         self._assignment, self._assembler = assignment, Assembler(skeleton.limbs)
         self._peaks = PeakFinder(
             len(skeleton.parts),
@@ -218,7 +221,7 @@ class PafParser:
         parts, least, least_score = len(self.skeleton.parts), self.settings.min_parts, self.settings.min_score
         if self._assignment == "hungarian":
             pairs = exact_matching(pairs)
-        values = peaks.points[2].tolist()
+        part, values = peaks.part.tolist(), peaks.points[2].tolist()
         found: list[tuple[float, list[int]]] = []
         for person in self._assembler.assemble(pairs, len(values)):
             nodes = person.peaks
@@ -230,10 +233,8 @@ class PafParser:
             return nobody(parts)
         found.sort(key=_score_of, reverse=True)
         scores = np.fromiter([score for score, _ in found], np.float32)
-        keypoints = np.zeros((len(found), parts, 3), np.float32)
         node = np.fromiter([peak for _, nodes in found for peak in nodes], np.int64)
-        owner = np.arange(len(found)).repeat([len(nodes) for _, nodes in found])
-        owner *= parts
-        owner += peaks.part.take(node)
-        keypoints.reshape(-1, 3)[owner] = peaks.points.take(node, axis=1).T
+        place = np.fromiter([first + part[peak] for first, (_, nodes) in zip(count(0, parts), found) for peak in nodes], np.int64)
+        keypoints = np.zeros((len(found), parts, 3), np.float32)
+        keypoints.reshape(-1, 3)[place] = peaks.points.take(node, axis=1).T
         return People(keypoints, scores)
