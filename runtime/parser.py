@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, fields, replace
-from itertools import count
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -232,9 +231,14 @@ class PafParser:
         if not found:
             return nobody(parts)
         found.sort(key=_score_of, reverse=True)
-        scores = np.fromiter([score for score, _ in found], np.float32)
-        node = np.fromiter([peak for _, nodes in found for peak in nodes], np.int64)
-        place = np.fromiter([first + part[peak] for first, (_, nodes) in zip(count(0, parts), found) for peak in nodes], np.int64)
-        keypoints = np.zeros((len(found), parts, 3), np.float32)
-        keypoints.reshape(-1, 3)[place] = peaks.points.take(node, axis=1).T
-        return People(keypoints, scores)
+        nothing = len(values)
+        nodes_of_all: list[int] = []
+        for _, nodes in found:
+            row = [nothing] * parts
+            for node in nodes:
+                row[part[node]] = node
+            nodes_of_all += row
+        points = np.zeros((nothing + 1, 3), np.float32)
+        points[:nothing] = peaks.points.T
+        keypoints = points.take(np.fromiter(nodes_of_all, np.int64), axis=0).reshape(-1, parts, 3)
+        return People(keypoints, np.fromiter([score for score, _ in found], np.float32))
