@@ -89,6 +89,7 @@ class PafParser:
         if not (settings.peak_threshold > 0 and 1 <= settings.samples <= 255):
             raise UsageError(f"peak_threshold must be above 0 and samples 1 to 255, not {settings.peak_threshold} and {settings.samples}")
         self._assignment, self._assembler = assignment, Assembler(skeleton.limbs)
+        self._shapes: tuple[tuple[int, ...], tuple[int, ...] | None] = (), None
         self._peaks = PeakFinder(
             len(skeleton.parts),
             threshold=settings.peak_threshold,
@@ -119,19 +120,10 @@ class PafParser:
         Raises:
             UsageError: the shapes are not the skeleton's.
         """
-        parts, limbs = len(self.skeleton.parts), len(self.skeleton.paf_channels)
-        if heatmaps.ndim != 3 or heatmaps.shape[0] not in (parts, parts + 1):
-            raise UsageError(
-                f"heat maps of skeleton {self.skeleton.name!r} have shape ({parts} or {parts + 1}, h, w), not {tuple(heatmaps.shape)}; "
-                "give one frame, and the skeleton that the network was trained on"
-            )
-        if (pafs is None) == bool(limbs):
-            raise UsageError(
-                f"skeleton {self.skeleton.name!r} has {2 * limbs} PAF channels; "
-                + ("give the network's PAFs too" if pafs is None else "give heat maps alone")
-            )
-        if pafs is not None and pafs.shape != (2 * limbs, *heatmaps.shape[1:]):
-            raise UsageError(f"PAFs must have shape {(2 * limbs, *heatmaps.shape[1:])} beside these heat maps, not {tuple(pafs.shape)}")
+        shapes = heatmaps.shape, None if pafs is None else pafs.shape
+        if shapes != self._shapes:
+            self._check(heatmaps, pafs)
+            self._shapes = shapes
         with np.errstate(all="ignore"):
             peaks = self._peaks.find(heatmaps)
             if pafs is None:
@@ -201,6 +193,22 @@ class PafParser:
             self._people(peaks, pairs)
             times.append(time.thread_time())
         return {stage: (times[i + 1] - times[i]) * 1e3 for i, stage in enumerate(("peaks", "pairs", "people"))}
+
+    def _check(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None) -> None:
+        """Refuse maps of another skeleton."""
+        parts, limbs = len(self.skeleton.parts), len(self.skeleton.paf_channels)
+        if heatmaps.ndim != 3 or heatmaps.shape[0] not in (parts, parts + 1):
+            raise UsageError(
+                f"heat maps of skeleton {self.skeleton.name!r} have shape ({parts} or {parts + 1}, h, w), not {tuple(heatmaps.shape)}; "
+                "give one frame, and the skeleton that the network was trained on"
+            )
+        if (pafs is None) == bool(limbs):
+            raise UsageError(
+                f"skeleton {self.skeleton.name!r} has {2 * limbs} PAF channels; "
+                + ("give the network's PAFs too" if pafs is None else "give heat maps alone")
+            )
+        if pafs is not None and pafs.shape != (2 * limbs, *heatmaps.shape[1:]):
+            raise UsageError(f"PAFs must have shape {(2 * limbs, *heatmaps.shape[1:])} beside these heat maps, not {tuple(pafs.shape)}")
 
     def _single(self, peaks: Peaks) -> People:
         """One person of each part's best peak, or nobody."""
