@@ -37,7 +37,7 @@ class ParserSettings:
         pair_share: least share of the samples that must agree.
         pair_score: a limb's mean PAF must be above this.
         max_pairs: most candidate pairs that are scored in full, all limbs together.
-        min_parts: least parts of a person.
+        min_parts: least parts of a person; toes and heels do not count.
         min_score: least score of a person.
     """
 
@@ -89,6 +89,8 @@ class PafParser:
         if not (settings.peak_threshold > 0 and 1 <= settings.samples <= 255):
             raise UsageError(f"peak_threshold must be above 0 and samples 1 to 255, not {settings.peak_threshold} and {settings.samples}")
         self._assignment, self._assembler = assignment, Assembler(skeleton.limbs)
+        # A foot has up to four key points in a cell or two: a leg would be a person by its toes alone.
+        self._counting = sum(1 << part for part, name in enumerate(skeleton.parts) if not name.lower().endswith(("toe", "heel")))
         self._shapes: tuple[tuple[int, ...], tuple[int, ...] | None] = (), None
         self._peaks = PeakFinder(
             len(skeleton.parts),
@@ -232,7 +234,7 @@ class PafParser:
         found: list[tuple[float, list[int]]] = []
         for person in self._assembler.assemble(pairs, len(values)):
             nodes = person.peaks
-            if len(nodes) >= least:
+            if (person.parts & self._counting).bit_count() >= least:
                 score = (sum([values[node] for node in nodes]) + person.limb_score) / len(nodes)
                 if score >= least_score:
                     found.append((score, nodes))

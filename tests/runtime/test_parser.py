@@ -183,6 +183,26 @@ def test_detached_feet_are_not_a_person_but_all_of_them_can_be_had() -> None:
     assert np.flatnonzero(leg[:, 2]).tolist() == [8, 9, 10]
 
 
+def test_the_toes_of_a_detached_leg_do_not_make_it_a_person() -> None:
+    """BODY_25 has four more key points on each foot: hip, knee, ankle, heel and two toes are six parts, and one leg."""
+    skeleton = load_skeleton("body25")
+    leg = {
+        "RHip": (200, 100),
+        "RKnee": (200, 180),
+        "RAnkle": (205, 250),
+        "RHeel": (200, 262),
+        "RBigToe": (230, 270),
+        "RSmallToe": (216, 274),
+    }
+    points = np.zeros((1, 25, 3))
+    for name, place in leg.items():
+        points[0, skeleton.parts.index(name)] = (*place, 1)
+    maps = draw_targets(points, skeleton, (656, 368))
+    assert len(PafParser(skeleton).parse(maps.heatmaps, maps.pafs)) == 0
+    (found,) = PafParser(skeleton, preset="all").parse(maps.heatmaps, maps.pafs).keypoints
+    assert {skeleton.parts[part] for part in np.flatnonzero(found[:, 2])} == leg.keys()
+
+
 @pytest.mark.parametrize("run", ["hpe0001_fp32_256x456", "hpe0001_int8ov_256x456", "hpe0001_fp32_368xW"])
 def test_on_real_maps_ap_is_not_below_that_of_eightfold_upsampling(shared_data: Path, run: str) -> None:
     row = bench_recorded(PafParser(COCO18), COCO18, shared_data / "raw_outputs" / run, 1, shared_data / "person_keypoints.json")
