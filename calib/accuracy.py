@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import read_json
 from posetrt.runtime.people import People, to_coco_results
-from posetrt.runtime.pose import Pose
 from posetrt.runtime.skeleton import Skeleton
 from posetrt.runtime.sources import read_photo
 
@@ -41,9 +44,111 @@ class CocoPhotos:
 
     annotations: Path
     paths: Mapping[int, Path]
+    name: ClassVar[str] = "COCO"
+    titles: ClassVar[Mapping[str, str]] = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ar": "AR"}
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @property
+    def photographs(self) -> Sequence[Path]:
+        """In the order in which `judge` takes their people."""
+        return list(self.paths.values())
+
+    @property
+    def boxes(self) -> Sequence[NDArray[np.float64]]:
+        """COCO's own boxes of the people with key points."""
+        return person_boxes(read_json(self.annotations, "COCO annotation file"), list(self.paths))
+
+    def judge(self, found: Sequence[People], skeleton: Skeleton) -> CocoJudged:
+        """COCO's figures; see `calib.datasets.base.AnnotatedPhotos.judge`."""
+        truth = read_json(self.annotations, "COCO annotation file")
+        return CocoJudged(coco_rows(found, self, skeleton), truth, list(self.paths))
+
+
+class CocoJudged:
+    """pycocotools' verdict on result rows.
+
+    Args:
+        rows: COCO's results for key points.
+        truth: the fields of the annotation file.
+        ids: of the photographs, in the order of the draws.
+        sigmas: of the key points; None takes COCO's 17.
+        left_out: parts that the data set annotates and the skeleton has not.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        truth: Mapping[str, Any],
+        ids: Sequence[int],
+        sigmas: Sequence[float] | None = None,
+        left_out: Sequence[str] = (),
+    ) -> None:
+        self._rows, self._truth, self._ids, self._sigmas = rows, truth, ids, sigmas
+        self.left_out = left_out
+
+    @cached_property
+    def figures(self) -> Mapping[str, float | None]:
+        """AP and AR over OKS .50 to .95, AP at .50 and .75."""
+        if not self._rows:
+            return {"ap": 0.0, "ap50": 0.0, "ap75": 0.0, "ar": 0.0}
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = self._evaluation()
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        ap, ap50, ap75, _, _, ar = (max(0.0, float(value)) for value in evaluation.stats[:6])
+        return {"ap": ap, "ap50": ap50, "ap75": ap75, "ar": ar}
+
+    def main(self, draw: NDArray[np.integer[Any]]) -> float:
+        """AP of the photographs numbered in `draw`, each as often as it stands there: accumulated from pycocotools' matches of each image."""
+        if not self._rows:
+            return 0.0
+        evaluation, images = self._matches
+        evaluation.evalImgs = [images[index] for index in draw.tolist()]
+        evaluation._paramsEval.imgIds = list(range(len(draw)))
+        evaluation.params.imgIds = list(range(len(draw)))
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.accumulate()
+        precision = evaluation.eval["precision"]
+        valid = precision[precision > -1]
+        return float(valid.mean()) if valid.size else 0.0
+
+    @cached_property
+    def _matches(self) -> tuple[Any, list[Any]]:
+        """An evaluation of people of all sizes, and its matches of each photograph in the order of `ids`."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = self._evaluation()
+            evaluation.params.areaRng = evaluation.params.areaRng[:1]
+            evaluation.params.areaRngLbl = evaluation.params.areaRngLbl[:1]
+            evaluation.evaluate()
+        order = {image_id: place for place, image_id in enumerate(sorted(self._ids))}
+        return evaluation, [evaluation.evalImgs[order[image_id]] for image_id in self._ids]
+
+    def _evaluation(self) -> Any:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+
+        truth = COCO()
+        # pycocotools writes into what it is given.
+        truth.dataset = copy.deepcopy(dict(self._truth))
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(copy.deepcopy(list(self._rows))), "keypoints")
+        evaluation.params.imgIds = sorted(self._ids)
+        if self._sigmas is not None:
+            evaluation.params.kpt_oks_sigmas = np.array(self._sigmas)
+        return evaluation
+
+
+def person_boxes(truth: Mapping[str, Any], ids: Sequence[int]) -> list[NDArray[np.float64]]:
+    """Of each photograph the (B, 4) boxes of the people who have key points and are no crowd: x, y, width, height."""
+    boxes: dict[int, list[list[float]]] = {image_id: [] for image_id in ids}
+    for annotation in truth["annotations"]:
+        box = annotation.get("bbox", [0, 0, 0, 0])
+        if annotation["image_id"] in boxes and annotation.get("num_keypoints", 0) and not annotation.get("iscrowd", 0) and min(box[2:]) > 0:
+            boxes[annotation["image_id"]].append(box)
+    return [np.array(one, np.float64).reshape(-1, 4) for one in boxes.values()]
 
 
 def coco_photos(annotations: Path, images: Path, limit: int | None = None) -> CocoPhotos:
@@ -74,14 +179,27 @@ def coco_photos(annotations: Path, images: Path, limit: int | None = None) -> Co
     return CocoPhotos(annotations, paths)
 
 
-def find_people(pose: Pose, paths: Iterable[Path], progress: Callable[[int], None] | None = None) -> list[People]:
-    """People in pixels of each photograph; `progress` is told how many are done."""
+def find_people(
+    pose: Callable[[NDArray[np.uint8]], People], paths: Iterable[Path], progress: Callable[[int], None] | None = None
+) -> list[People]:
+    """People in pixels of each photograph, by a `Pose` or anything called like one; `progress` is told how many are done."""
     found = []
     for count, path in enumerate(paths, 1):
         found.append(pose(read_photo(path)))
         if progress is not None:
             progress(count)
     return found
+
+
+def find_people_in_boxes(
+    network: Callable[[NDArray[np.uint8], NDArray[np.float64] | None], People],
+    paths: Sequence[Path],
+    boxes: Sequence[NDArray[np.float64] | None],
+    progress: Callable[[int], None] | None = None,
+) -> list[People]:
+    """As `find_people`, by a `TopDown` or anything called like one, which looks at one person in each box."""
+    following = iter(boxes)
+    return find_people(lambda frame: network(frame, next(following)), paths, progress)
 
 
 def coco_rows(found: Iterable[People], photos: CocoPhotos, skeleton: Skeleton) -> list[dict[str, Any]]:
@@ -91,23 +209,9 @@ def coco_rows(found: Iterable[People], photos: CocoPhotos, skeleton: Skeleton) -
 
 def coco_accuracy(results: Sequence[dict[str, Any]], photos: CocoPhotos) -> Accuracy:
     """Judge results with pycocotools' COCOeval, "keypoints"."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(photos.annotations))
-        ids = sorted(photos.paths)
-        annotated = sum(
-            1
-            for annotation in truth.loadAnns(truth.getAnnIds(imgIds=ids))
-            if annotation.get("num_keypoints", 0) and not annotation["iscrowd"]
-        )
-        if not results:
-            return Accuracy(0.0, 0.0, 0.0, 0.0, len(ids), annotated)
-        evaluation = COCOeval(truth, truth.loadRes(json.loads(json.dumps(list(results)))), "keypoints")
-        evaluation.params.imgIds = ids
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    ap, ap50, ap75, _, _, ar = (max(0.0, float(value)) for value in evaluation.stats[:6])
+    truth = read_json(photos.annotations, "COCO annotation file")
+    ids = set(photos.paths)
+    annotated = sum(1 for one in truth["annotations"] if one["image_id"] in ids and one.get("num_keypoints", 0) and not one["iscrowd"])
+    figures = CocoJudged(results, truth, list(photos.paths)).figures
+    ap, ap50, ap75, ar = (figures[key] or 0.0 for key in ("ap", "ap50", "ap75", "ar"))
     return Accuracy(ap, ap50, ap75, ar, len(ids), annotated)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.accuracy import CocoPhotos, coco_accuracy, coco_rows
+from posetrt.calib.accuracy import CocoPhotos
 from posetrt.calib.agreement import agreement
+from posetrt.calib.datasets.base import AnnotatedPhotos, Judged
 from posetrt.calib.photographs import read_photograph
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.files import write_json, write_text
@@ -31,7 +32,7 @@ _PICTURE_WIDTH = 420
 
 @dataclass(frozen=True)
 class Interval:
-    """A difference of AP to the reference precision: as measured, and where 95 % of paired resamples of the photographs lie."""
+    """A difference of a figure to the reference precision: as measured, and where 95 % of paired resamples of the photographs lie."""
 
     delta: float
     low: float
@@ -44,8 +45,8 @@ class PrecisionReport:
 
     Attributes:
         precision: its name.
-        ap, ap50, ap75, ar: as pycocotools computes them; None where nothing is annotated.
-        delta_ap: to the reference; None for the reference and where nothing is annotated.
+        figures: the data set's, by key, the main one first (COCO: ap, ap50, ap75, ar); each None where nothing is annotated.
+        delta: of the main figure to the reference; None for the reference and where nothing is annotated.
         oks: agreement with the reference's people.
         parts: mean similarity of each part to the reference's, by name; None where neither ever has it.
         people: found in all photographs.
@@ -53,11 +54,8 @@ class PrecisionReport:
     """
 
     precision: str
-    ap: float | None
-    ap50: float | None
-    ap75: float | None
-    ar: float | None
-    delta_ap: Interval | None
+    figures: Mapping[str, float | None]
+    delta: Interval | None
     oks: float
     parts: Mapping[str, float | None]
     people: int
@@ -65,7 +63,12 @@ class PrecisionReport:
 
 
 def compare_precisions(
-    found: Mapping[str, Sequence[People]], paths: Sequence[Path], skeleton: Skeleton, annotated: CocoPhotos | None = None, *, seed: int = 0
+    found: Mapping[str, Sequence[People]],
+    paths: Sequence[Path],
+    skeleton: Skeleton,
+    annotated: AnnotatedPhotos | None = None,
+    *,
+    seed: int = 0,
 ) -> list[PrecisionReport]:
     """Compare precisions on the same photographs; the first one is the reference.
 
@@ -83,19 +86,16 @@ def compare_precisions(
             f"each precision must have people for the same {len(paths)} photographs; got { ({k: len(v) for k, v in found.items()}) }"
         )
     first = next(iter(found))
-    intervals = _bootstrap(found, paths, skeleton, annotated, seed) if annotated is not None else {}
+    judged = {name: annotated.judge(people, skeleton) for name, people in found.items()} if annotated is not None else {}
+    intervals = _bootstrap(judged, len(paths), seed)
     reports = []
     for precision, people in found.items():
         same = agreement(found[first], people, skeleton)
-        accuracy = coco_accuracy(coco_rows(people, annotated, skeleton), annotated) if annotated is not None else None
         order = np.argsort(same.images, kind="stable")[:WORST]
         reports.append(
             PrecisionReport(
                 precision,
-                None if accuracy is None else accuracy.ap,
-                None if accuracy is None else accuracy.ap50,
-                None if accuracy is None else accuracy.ap75,
-                None if accuracy is None else accuracy.ar,
+                judged[precision].figures if judged else dict.fromkeys(CocoPhotos.titles),
                 intervals.get(precision),
                 same.oks,
                 {name: None if np.isnan(value) else float(value) for name, value in zip(skeleton.parts, same.parts, strict=True)},
@@ -106,64 +106,19 @@ def compare_precisions(
     return reports
 
 
-def _bootstrap(
-    found: Mapping[str, Sequence[People]], paths: Sequence[Path], skeleton: Skeleton, annotated: CocoPhotos, seed: int
-) -> dict[str, Interval]:
-    """95 % intervals of each precision's AP minus the first's, over photographs drawn with replacement, the same for both."""
-    judged = {name: _Judged(coco_rows(people, annotated, skeleton), annotated) for name, people in found.items()}
-    first, *others = judged
+def _bootstrap(judged: Mapping[str, Judged], photographs: int, seed: int) -> dict[str, Interval]:
+    """95 % intervals of each precision's main figure minus the first's, over photographs drawn with replacement, the same for both."""
     random = np.random.default_rng(seed)
-    draws = [random.integers(0, len(paths), len(paths)) for _ in range(RESAMPLES)]
-    whole = np.arange(len(paths))
-    reference = np.array([judged[first].ap(draw) for draw in draws])
+    draws = [random.integers(0, photographs, photographs) for _ in range(RESAMPLES)]
+    whole = np.arange(photographs)
+    first, *others = judged or [""]
+    reference = np.array([judged[first].main(draw) for draw in draws]) if others else np.zeros(0)
     intervals = {}
     for name in others:
-        deltas = np.array([judged[name].ap(draw) for draw in draws]) - reference
+        deltas = np.array([judged[name].main(draw) for draw in draws]) - reference
         low, high = np.quantile(deltas, [0.025, 0.975]).tolist()
-        intervals[name] = Interval(judged[name].ap(whole) - judged[first].ap(whole), low, high)
+        intervals[name] = Interval(judged[name].main(whole) - judged[first].main(whole), low, high)
     return intervals
-
-
-class _Judged:
-    """pycocotools' matches of one precision, image by image, from which the AP of any draw of images is accumulated."""
-
-    def __init__(self, rows: list[dict[str, Any]], annotated: CocoPhotos) -> None:
-        import contextlib
-        import io
-
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-
-        self._evaluation: Any = None
-        if not rows:
-            return
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth = COCO(str(annotated.annotations))
-            self._evaluation = COCOeval(truth, truth.loadRes(rows), "keypoints")
-            self._evaluation.params.imgIds = sorted(annotated.paths)
-            self._evaluation.params.areaRng = self._evaluation.params.areaRng[:1]
-            self._evaluation.params.areaRngLbl = self._evaluation.params.areaRngLbl[:1]
-            self._evaluation.evaluate()
-        order = {image_id: place for place, image_id in enumerate(sorted(annotated.paths))}
-        by_place = [order[image_id] for image_id in annotated.paths]
-        self._images = [self._evaluation.evalImgs[place] for place in by_place]
-
-    def ap(self, draw: NDArray[np.integer[Any]]) -> float:
-        """AP over OKS .50 to .95 of the photographs numbered in `draw`, each as often as it stands there."""
-        import contextlib
-        import io
-
-        if self._evaluation is None:
-            return 0.0
-        evaluation = self._evaluation
-        evaluation.evalImgs = [self._images[index] for index in draw.tolist()]
-        evaluation._paramsEval.imgIds = list(range(len(draw)))
-        evaluation.params.imgIds = list(range(len(draw)))
-        with contextlib.redirect_stdout(io.StringIO()):
-            evaluation.accumulate()
-        precision = evaluation.eval["precision"]
-        valid = precision[precision > -1]
-        return float(valid.mean()) if valid.size else 0.0
 
 
 def write_report(
@@ -171,7 +126,7 @@ def write_report(
     found: Mapping[str, Sequence[People]],
     paths: Sequence[Path],
     manifest: Manifest,
-    annotated: CocoPhotos | None = None,
+    annotated: AnnotatedPhotos | None = None,
     *,
     title: str = "Accuracy per precision",
 ) -> list[PrecisionReport]:
@@ -180,21 +135,19 @@ def write_report(
     Args and errors as `compare_precisions`; `directory` is made where absent.
     """
     reports = compare_precisions(found, paths, manifest.skeleton, annotated)
+    titles = CocoPhotos.titles if annotated is None else annotated.titles
     fields = [_as_json(report) for report in reports]
     write_json(directory / "report.json", {"format": 1, "title": title, "photographs": len(paths), "precisions": fields})
-    write_text(directory / "report.html", _page(title, reports, found, paths, manifest))
+    write_text(directory / "report.html", _page(title, reports, titles, found, paths, manifest))
     return reports
 
 
 def _as_json(report: PrecisionReport) -> dict[str, Any]:
-    delta = report.delta_ap
+    delta = report.delta
     return {
         "precision": report.precision,
-        "ap": report.ap,
-        "ap50": report.ap50,
-        "ap75": report.ap75,
-        "ar": report.ar,
-        "delta_ap": None if delta is None else {"delta": delta.delta, "low": delta.low, "high": delta.high},
+        **report.figures,
+        f"delta_{next(iter(report.figures))}": None if delta is None else {"delta": delta.delta, "low": delta.low, "high": delta.high},
         "oks_agreement": report.oks,
         "parts": dict(report.parts),
         "people": report.people,
@@ -203,14 +156,21 @@ def _as_json(report: PrecisionReport) -> dict[str, Any]:
 
 
 def _page(
-    title: str, reports: Sequence[PrecisionReport], found: Mapping[str, Sequence[People]], paths: Sequence[Path], manifest: Manifest
+    title: str,
+    reports: Sequence[PrecisionReport],
+    titles: Mapping[str, str],
+    found: Mapping[str, Sequence[People]],
+    paths: Sequence[Path],
+    manifest: Manifest,
 ) -> str:
     """The HTML page; it loads nothing."""
     first = reports[0].precision
+    main = f"Δ{next(iter(titles.values()))}"
+    heads = "".join(f"<th>{html.escape(text)}</th>" for text in (*titles.values(), main))
     rows = "".join(
         f"<tr><td>{html.escape(one.precision)}</td>"
-        + "".join(f"<td>{_number(value)}</td>" for value in (one.ap, one.ap50, one.ap75, one.ar))
-        + (f"<td>{one.delta_ap.delta:+.3f} ({one.delta_ap.low:+.3f} to {one.delta_ap.high:+.3f})</td>" if one.delta_ap else "<td></td>")
+        + "".join(f"<td>{_number(value)}</td>" for value in (one.figures[key] for key in titles))
+        + (f"<td>{one.delta.delta:+.3f} ({one.delta.low:+.3f} to {one.delta.high:+.3f})</td>" if one.delta else "<td></td>")
         + f"<td>{one.oks:.3f}</td><td>{one.people}</td></tr>"
         for one in reports
     )
@@ -225,9 +185,9 @@ def _page(
         "body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}"
         "table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .8em;border-bottom:1px solid #ccc;text-align:right}"
         "td:first-child,th:first-child{text-align:left}img{max-width:49%;margin-right:.5%}figure{margin:1.5em 0}</style>"
-        f"<h1>{html.escape(title)}</h1><p>{len(paths)} photographs. ΔAP is to {html.escape(first)}, with the interval that holds 95 % of "
+        f"<h1>{html.escape(title)}</h1><p>{len(paths)} photographs. {html.escape(main)} is to {html.escape(first)}, with the interval that holds 95 % of "
         f"{RESAMPLES} paired resamples of the photographs. OKS agreement: how far the people are those of {html.escape(first)}; it needs no "
-        "annotation.</p><table><tr><th>precision</th><th>AP</th><th>AP50</th><th>AP75</th><th>AR</th><th>ΔAP</th><th>OKS agreement</th>"
+        "annotation.</p><table><tr><th>precision</th>" + heads + "<th>OKS agreement</th>"
         f"<th>people</th></tr>{rows}</table><h2>Each part's similarity to {html.escape(first)}</h2>"
         f"<table><tr><th>part</th>{names}</tr>{parts}</table>{pictures}</html>\n"
     )

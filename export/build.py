@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -51,13 +52,8 @@ def build(
         EngineMismatch: the calibration or a variant is of another model.
     """
     if if_needed:
-        try:
-            engine, sidecar = find_engine(folder, precision, backend)
-        except EngineMismatch:
-            pass
-        else:
-            if wish is None or wish.dla == sidecar.device.get("dla"):
-                return engine, sidecar
+        with contextlib.suppress(EngineMismatch):
+            return find_engine(folder, precision, backend, None if wish is None else lambda found: wish.dla == found.device.get("dla"))
     if precision == "int8" and not folder.calibration.is_file() and own_calibration is None:
         raise PosetrtError(
             f"int8 needs ranges, and {folder.path} has no calibration.json. Find them with: posetrt calibrate {folder.path} --images DIR"

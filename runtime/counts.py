@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-STAGES = ("source", "letterbox", "network", "parser", "sinks")
+STAGES = ("source", "letterbox", "network", "parser", "crops", "sinks")
 
 
 class Ages:
@@ -26,7 +27,7 @@ class Ages:
 
     def add(self, seconds: float) -> None:
         """Count one."""
-        place = int(np.log(max(seconds, self._LEAST_S) / self._LEAST_S) / self._STEP)
+        place = int(math.log(max(seconds, self._LEAST_S) / self._LEAST_S) / self._STEP)
         self._bins[min(place, len(self._bins) - 1)] += 1
 
     def percentile_s(self, percent: float) -> float:
@@ -78,11 +79,13 @@ class StageTime:
         busy_s: in sum; waiting for frames or for room is not work.
         began_s: since when it works on what it has now, on `time.perf_counter`; None while it waits.
         restarts: how often it failed and went on.
+        times: of single frames or batches.
     """
 
     busy_s: float = 0.0
     began_s: float | None = None
     restarts: int = 0
+    times: Ages = field(default_factory=Ages)
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=8))
 
     @property
@@ -105,7 +108,26 @@ class StageTime:
             took = time.perf_counter() - began
             self.busy_s += took
             self._recent.append(took)
+            self.times.add(took)
             self.began_s = None
+
+
+@dataclass
+class Looks:
+    """How often a second look was taken at one kind of thing, and how often not.
+
+    Attributes:
+        looked: crops that the network saw.
+        small: boxes too small to see anything in.
+        unseen: of people without the parts that place a box, or whose box lies outside the frame.
+    """
+
+    looked: int = 0
+    small: int = 0
+    unseen: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.looked} looked at, {self.small} too small, {self.unseen} not in view"
 
 
 class RunStats:
@@ -113,12 +135,14 @@ class RunStats:
 
     Attributes:
         sources: one a source.
+        looks: "hands", "face", "people": of the second look, where there is one.
         stages: busy time by name; a run of several sources has their reading added up in "source", over `readers` threads.
         wall_s: from the first frame asked for until now, or the end.
     """
 
     def __init__(self) -> None:
         self.sources: list[SourceCounts] = []
+        self.looks: dict[str, Looks] = {}
         self.stages = {name: StageTime() for name in STAGES}
         self.readers = 1
         self.people = 0
@@ -218,11 +242,12 @@ class RunStats:
             "dropped": self.dropped,
             "people": self.people_now,
             "people_total": self.people,
-            "latency_ms": round(1000 * sum(self.stages[name].typical_s for name in ("letterbox", "network", "parser")), 2),
+            "latency_ms": round(1000 * sum(self.stages[name].typical_s for name in ("letterbox", "network", "parser", "crops")), 2),
             "age_p50_ms": round(self.age_ms(50), 2),
             "age_p99_ms": round(self.age_ms(99), 2),
             "limiting": self.limiting,
             "busy": {name: round(share, 4) for name, share in self.shares().items()},
+            "looks": {name: asdict(looks) for name, looks in self.looks.items()},
             "restarts": {name: stage.restarts for name, stage in self.stages.items()},
             "precision": self.precision,
             "backend": self.backend,
@@ -255,4 +280,5 @@ class RunStats:
             for source in self.sources
             if source.live
         ]
+        lines += [f"{name}: {looks}" for name, looks in self.looks.items()]
         return "\n".join(lines)

@@ -11,7 +11,15 @@ from posetrt.runtime.engines.driver import board_name
 JETPACK_OPENCV = "sudo apt install nvidia-opencv (where JetPack has none: sudo apt install python3-opencv)"
 
 # What the `desk` extra of pyproject.toml names.
-DESK = frozenset({"matplotlib", "onnx", "onnxruntime", "onnxsim", "opencv-python", "protobuf", "pycocotools", "tqdm"})
+DESK = frozenset({"matplotlib", "onnx", "onnxruntime", "onnxsim", "opencv-python", "protobuf", "pycocotools", "scipy", "tqdm"})
+
+# What no other extra has: the web page, a computer's GPU.
+_EXTRAS = {"aiohttp": "web", "pycuda": "gpu", "tensorrt": "gpu"}
+# JetPack has it for the system's Python.
+JETPACK_TENSORRT = (
+    "sudo apt install python3-libnvinfer (it comes with JetPack; a virtual environment sees it when made with: "
+    "python3 -m venv --system-site-packages)"
+)
 
 # Modules whose package has another name.
 _PACKAGES = {"cv2": "opencv-python", "google": "protobuf", "jtop": "jetson-stats"}
@@ -25,9 +33,10 @@ def install_hint(module: str, on_jetson: bool | None = None) -> str:
         on_jetson: whether the machine is a Jetson; asked of the machine where None.
 
     Returns:
-        `pip install` of that one package on a Jetson, and apt's for OpenCV; elsewhere the extra that has the package.
+        `pip install` of that one package on a Jetson, and apt's for OpenCV and TensorRT; elsewhere the extra that has the package.
     """
     package = _PACKAGES.get(module.partition(".")[0], module.partition(".")[0])
     if board_name() is not None if on_jetson is None else on_jetson:
-        return JETPACK_OPENCV if package == "opencv-python" else f"pip install {package}"
-    return "pip install 'posetrt[desk]'" if package in DESK else f"pip install {package}"
+        return {"opencv-python": JETPACK_OPENCV, "tensorrt": JETPACK_TENSORRT}.get(package, f"pip install {package}")
+    extra = "desk" if package in DESK else _EXTRAS.get(package)
+    return f"pip install 'posetrt[{extra}]'" if extra else f"pip install {package}"

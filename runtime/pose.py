@@ -16,6 +16,9 @@ from posetrt.runtime.engines.choose import open_engine
 from posetrt.runtime.letterbox import Letterbox, cells_to_frame, check_frame, letterbox_for, place, to_input
 from posetrt.runtime.parser import PafParser
 from posetrt.runtime.people import People
+from posetrt.runtime.sources.base import Frame
+from posetrt.runtime.whole_body.closer import Closer
+from posetrt.runtime.whole_body.hands_and_face import open_hands_and_face
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -39,10 +42,11 @@ class Pose:
     Args:
         engine: closed with this object.
         preset: of the parser: "balanced", "precise" or "all".
+        closer: a second look at the people, such as hands and face; closed with this object.
     """
 
-    def __init__(self, engine: Engine, *, preset: str = "balanced") -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, *, preset: str = "balanced", closer: Closer | None = None) -> None:
+        self.engine, self.closer = engine, closer
         self.manifest = engine.manifest
         self.parser = PafParser(engine.manifest.skeleton, preset=preset)
 
@@ -53,13 +57,13 @@ class Pose:
             frame: (H, W, 3) uint8 BGR, of any size.
 
         Returns:
-            People in pixels of the frame (centres at integers), best first.
+            People in pixels of the frame (centres at integers), best first; with hands and faces where their networks were opened too.
 
         Raises:
             PosetrtError: the frame is no such array, or the network failed.
         """
         prepared = self.prepare(frame)
-        return self.finish(self.engine.infer(prepared.tensor), prepared.box)
+        return self.look_closer(Frame(frame, "frame", 0, 0.0), self.finish(self.engine.infer(prepared.tensor), prepared.box))
 
     def prepare(self, frame: NDArray[np.uint8]) -> Prepared:
         """Letterbox and normalise a frame; may run in another thread than `finish`."""
@@ -71,6 +75,10 @@ class Pose:
         """Parse the network's outputs for one frame into people in pixels of that frame."""
         people = self.parser.parse_outputs(outputs)[0]
         return replace(people, keypoints=cells_to_frame(people.keypoints, self.manifest.stride, box))
+
+    def look_closer(self, frame: Frame, people: People) -> People:
+        """The second look; the people themselves where there is none."""
+        return people if self.closer is None else self.closer(frame, people)
 
     def stream(
         self,
@@ -105,7 +113,9 @@ class Pose:
         yield from pipeline.results(self, opened, stats, options=options)
 
     def close(self) -> None:
-        """Free the engine."""
+        """Free the engines."""
+        if self.closer is not None:
+            self.closer.close()
         self.engine.close()
 
     def __enter__(self) -> Self:
@@ -120,12 +130,32 @@ def open_pose(
     precision: str | None = None,
     backend: str = "auto",
     *,
+    hands: str | Path | None = None,
+    face: str | Path | None = None,
+    hands_precision: str | None = None,
+    face_precision: str | None = None,
     preset: str = "balanced",
     threads: int = 0,
     trust: bool = False,
 ) -> Pose:
     """Open a model folder (or a bare .onnx, or an engine) for use: `with posetrt.open("person/") as pose: people = pose(frame)`.
 
-    Args and errors as `engines.choose.open_engine`; `preset` as `parser.PafParser`.
+    Args and errors as `engines.choose.open_engine`; `preset` as `parser.PafParser`; `hands`, `face` and their precisions as
+    `whole_body.hands_and_face.open_hands_and_face`: networks that look at the hands and faces of the people found.
     """
-    return Pose(open_engine(path, precision, backend, threads=threads, trust=trust), preset=preset)
+    engine = open_engine(path, precision, backend, threads=threads, trust=trust)
+    try:
+        closer = open_hands_and_face(
+            engine.manifest.skeleton,
+            hands,
+            face,
+            hands_precision=hands_precision,
+            face_precision=face_precision,
+            backend=backend,
+            threads=threads,
+            trust=trust,
+        )
+        return Pose(engine, preset=preset, closer=closer)
+    except BaseException:
+        engine.close()
+        raise

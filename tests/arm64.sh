@@ -4,6 +4,8 @@
 # interpreter is started through qemu, and a wrapper stands in for sys.executable, so that tests may start Python themselves.
 #
 #   tests/arm64.sh [FOLDER] [pytest arguments...]        FOLDER keeps the userland and the wheels (default build/arm64)
+#
+# nano is then built and run on both processors, if this one's Python has posetrt ($PYTHON, default python3).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work=${1:-build/arm64}
@@ -43,4 +45,8 @@ python3 -m pip install --quiet --no-deps --disable-pip-version-check --target "$
 "$python" -c 'import platform, numpy, onnxruntime, cv2, posetrt; print("arm64:", platform.machine(), "numpy", numpy.__version__, "onnxruntime", onnxruntime.__version__, "cv2", cv2.__version__, "posetrt", posetrt.__version__)'
 # The installed wheel is tested, not the checkout.
 cd "$here"
-exec "$python" -m pytest -p no:cacheprovider -o pythonpath=. -m "not slow and not gpu and not jetson" "$@"
+"$python" -m pytest -p no:cacheprovider -o pythonpath=. -m "not slow and not gpu and not jetson" "$@"
+if "${PYTHON:-python3}" -c 'import posetrt, onnxruntime' 2>/dev/null; then
+    "${PYTHON:-python3}" tests/arm64_network.py "$work/here"
+    "$python" tests/arm64_network.py "$work/there" "$work/here"
+fi

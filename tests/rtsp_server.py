@@ -1,12 +1,17 @@
-"""A real RTSP server (GStreamer's, from Debian's packages) in a process of the system's Python. Run as: rtsp_server.py PORT."""
+"""A real RTSP server (GStreamer's, from Debian's packages) in a process of the system's Python. Run as: rtsp_server.py PORT [h264]."""
 
 from __future__ import annotations
 
 import sys
 
+ENCODED = {
+    "vp8": "vp8enc deadline=1 cpu-used=8 keyframe-max-dist=15 ! rtpvp8pay name=pay0 pt=96",
+    "h264": "openh264enc gop-size=15 ! h264parse ! rtph264pay config-interval=1 name=pay0 pt=96",
+}
 
-def main(port: str) -> None:
-    """Serve a moving test picture in VP8 at rtsp://127.0.0.1:PORT/camera."""
+
+def main(port: str, codec: str = "vp8") -> None:
+    """Serve a moving test picture at rtsp://127.0.0.1:PORT/camera."""
     import gi
 
     gi.require_version("Gst", "1.0")
@@ -20,8 +25,7 @@ def main(port: str) -> None:
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_shared(True)
     factory.set_launch(
-        "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=15/1 ! vp8enc deadline=1 cpu-used=8 keyframe-max-dist=15 ! "
-        "rtpvp8pay name=pay0 pt=96 )"
+        f"( videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=15/1 ! {ENCODED[codec]} )"
     )
     server.get_mount_points().add_factory("/camera", factory)
     server.attach(None)
@@ -30,4 +34,4 @@ def main(port: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

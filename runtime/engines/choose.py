@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -111,8 +111,14 @@ def build_command(folder: Path, precision: str, backend: str) -> str:
     return f"posetrt build {folder} --precision {precision}" + ("" if backend == "auto" else f" --backend {backend}")
 
 
-def find_engine(folder: ModelFolder, precision: Precision, backend: str = "auto") -> tuple[Path, Sidecar]:
-    """The engine that fits, its file checked against its sidecar.
+def find_engine(
+    folder: ModelFolder, precision: Precision, backend: str = "auto", wanted: Callable[[Sidecar], bool] | None = None
+) -> tuple[Path, Sidecar]:
+    """The engine that fits, its file checked against its sidecar; the next one that fits where a file is damaged.
+
+    Args:
+        folder, precision, backend: where to look, and for what.
+        wanted: looks at a sidecar and says whether its engine is one to take; None takes all.
 
     Raises:
         EngineMismatch: none was built, or none fits: says why, and the command that mends it.
@@ -126,11 +132,17 @@ def find_engine(folder: ModelFolder, precision: Precision, backend: str = "auto"
         backend = best_backend()
     hashes = folder.hashes()
     engines, reasons = _read_sidecars(folder, precision, backend)
+    if wanted is not None:
+        engines = {engine: sidecar for engine, sidecar in engines.items() if wanted(sidecar)}
     # The GPU's before a DLA's, which is slower and is asked for by its file.
     for engine, sidecar in sorted(engines.items(), key=lambda item: item[1].device.get("dla") is not None):
         reason = why_not(engine, sidecar, hashes)
         if reason is None:
-            check_engine_file(engine, sidecar)
+            try:
+                check_engine_file(engine, sidecar)
+            except EngineMismatch as damaged:
+                reasons.append(str(damaged))
+                continue
             return engine, sidecar
         reasons.append(f"{engine.name} {reason}")
     if reasons:

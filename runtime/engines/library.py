@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from posetrt.runtime.engines.driver import board_name
 from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.packages import install_hint
 
 LibraryName = Literal["tensorrt", "tensorrt-rtx"]
 MODULES: dict[LibraryName, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
@@ -74,22 +74,16 @@ def installed(name: LibraryName | None = None) -> Library:
             module = importlib.import_module(MODULES[candidate])
         except ModuleNotFoundError as error:
             if error.name != MODULES[candidate]:
-                raise PosetrtError(f"{MODULES[candidate]} is installed, and needs {error.name}, which is not. {install_hint()}") from error
+                raise PosetrtError(f"{MODULES[candidate]} is installed, and needs {error.name}, which is not. {_remedy()}") from error
             continue
         except (ImportError, OSError) as error:
-            raise PosetrtError(f"{MODULES[candidate]} is installed and does not load: {error}. {install_hint()}") from error
+            raise PosetrtError(f"{MODULES[candidate]} is installed and does not load: {error}. {_remedy()}") from error
         library = Library(candidate, module, str(module.__version__), version_numbers(str(module.__version__)))
         if candidate == "tensorrt" and library.version < OLDEST:
             raise PosetrtError(f"{library.title} is older than 8.6, the oldest that posetrt drives: install JetPack 6.0 or newer")
         return library
-    raise PosetrtError(f"no {' or '.join(MODULES[one] for one in wanted)} for this Python. {install_hint()}")
+    raise PosetrtError(f"no {' or '.join(MODULES[one] for one in wanted)} for this Python. {_remedy()}")
 
 
-def install_hint() -> str:
-    """The commands that put TensorRT on this machine."""
-    if board_name():
-        return (
-            "On a Jetson it comes with JetPack: sudo apt install python3-libnvinfer; "
-            "in a virtual environment make that with: python3 -m venv --system-site-packages"
-        )
-    return "Install it with: pip install 'posetrt[gpu]', or run on the CPU with: --backend onnxruntime"
+def _remedy() -> str:
+    return f"Install it with: {install_hint('tensorrt')}; or run on the CPU with: --backend onnxruntime"

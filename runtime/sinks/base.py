@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import abc
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from posetrt.runtime.counts import RunStats
 from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.letterbox import Letterbox
 from posetrt.runtime.manifest import Manifest
 from posetrt.runtime.people import People
+from posetrt.runtime.skeleton import Skeleton
 from posetrt.runtime.sources.base import Frame
 
 
@@ -25,6 +27,7 @@ class Result:
         box: how the frame was placed in the network's input.
         outputs: the network's own maps, where a sink asked for them.
         stats: of the run so far: rates, drops, ages.
+        skeletons: of what else the people have: "hands", "face".
     """
 
     frame: Frame
@@ -33,6 +36,7 @@ class Result:
     box: Letterbox
     outputs: Outputs | None = None
     stats: RunStats | None = None
+    skeletons: Mapping[str, Skeleton] = field(default_factory=dict)
 
     @property
     def age_s(self) -> float | None:

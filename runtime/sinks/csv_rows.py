@@ -24,16 +24,25 @@ class CsvRows(Sink):
         self._file.add((",".join(COLUMNS) + "\r\n").encode())
 
     def write(self, result: Result) -> None:
-        """Add the rows of one frame; a frame without people adds none."""
+        """Add the rows of one frame; a frame without people adds none. Parts of hands and face are called `left_hand Thumb1` and so on."""
         text = io.StringIO()
         rows = csv.writer(text)
-        frame, people, parts = result.frame, result.people, result.manifest.skeleton.parts
+        frame, people = result.frame, result.people
+        kinds = [(result.manifest.skeleton.parts, people.keypoints)]
+        for name, kind, array in (
+            ("left_hand", "hands", people.left_hands),
+            ("right_hand", "hands", people.right_hands),
+            ("face", "face", people.faces),
+        ):
+            if array is not None:
+                kinds.append((tuple(f"{name} {part}" for part in result.skeletons[kind].parts), array))
         for index in range(len(people)):
             person = int(people.ids[index]) if people.ids is not None else -1
             head = (frame.label, frame.index, round(frame.time_s, 4), person, round(float(people.scores[index]), 4))
             rows.writerows(
                 (*head, part, round(float(x), 2), round(float(y), 2), round(float(score), 4))
-                for part, (x, y, score) in zip(parts, people.keypoints[index], strict=True)
+                for parts, keypoints in kinds
+                for part, (x, y, score) in zip(parts, keypoints[index], strict=True)
                 if score > 0
             )
         if text.tell():

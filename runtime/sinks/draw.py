@@ -12,7 +12,10 @@ from posetrt.runtime.sinks.base import Result
 
 
 def draw_people(result: Result) -> NDArray[np.uint8]:
-    """The frame with a skeleton a person: limbs in the colours of the rainbow, joints as dots. Returns a new (H, W, 3) uint8 BGR."""
+    """The frame with a skeleton a person: limbs in the colours of the rainbow, joints as dots; hands and faces in thinner lines.
+
+    Returns a new (H, W, 3) uint8 BGR.
+    """
     import cv2
 
     image: NDArray[np.uint8] = result.frame.image.copy()
@@ -30,14 +33,35 @@ def draw_people(result: Result) -> NDArray[np.uint8]:
         for point, colour in zip(person, part_colours, strict=True):
             if point[2] > 0:
                 cv2.circle(image, _pixel(point), 2 * unit, colour, -1, cv2.LINE_AA)
-        if result.people.ids is not None:
-            found = person[person[:, 2] > 0]
+        found = person[person[:, 2] > 0]
+        if result.people.ids is not None and len(found):
             top = found[np.argmin(found[:, 1])]
             place = (int(top[0]), max(10, int(top[1]) - 4 * unit))
             cv2.putText(
                 image, str(int(result.people.ids[index])), place, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * unit, (255, 255, 255), unit, cv2.LINE_AA
             )
+    _draw_hands_and_faces(image, result, unit)
     return image
+
+
+def _draw_hands_and_faces(image: NDArray[np.uint8], result: Result, unit: int) -> None:
+    """Hands in the colours of the rainbow, a finger a colour or so; faces in white, as OpenPose shows them."""
+    import cv2
+
+    people = result.people
+    for kind, arrays in (("hands", (people.left_hands, people.right_hands)), ("face", (people.faces,))):
+        skeleton = result.skeletons.get(kind)
+        if skeleton is None:
+            continue
+        limb_colours = _rainbow(len(skeleton.limbs)) if kind == "hands" else [(255, 255, 255)] * len(skeleton.limbs)
+        part_colours = _rainbow(len(skeleton.parts)) if kind == "hands" else [(255, 255, 255)] * len(skeleton.parts)
+        for points in (person for array in arrays if array is not None for person in array):
+            for (a, b), colour in zip(skeleton.limbs, limb_colours, strict=True):
+                if points[a, 2] > 0 and points[b, 2] > 0:
+                    cv2.line(image, _pixel(points[a]), _pixel(points[b]), colour, unit, cv2.LINE_AA)
+            for point, colour in zip(points, part_colours, strict=True):
+                if point[2] > 0:
+                    cv2.circle(image, _pixel(point), unit, colour, -1, cv2.LINE_AA)
 
 
 def draw_heatmaps(result: Result) -> NDArray[np.uint8]:

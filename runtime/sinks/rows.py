@@ -6,23 +6,38 @@ import json
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from posetrt.runtime.sinks.base import Result
 
 
 def people_record(result: Result) -> list[dict[str, Any]]:
-    """A dictionary a person: `person_id` (-1 without a tracker), `score`, `keypoints` as [x, y, score] a part."""
+    """A dictionary a person: `person_id` (-1 without a tracker), `score`, `keypoints` as [x, y, score] a part.
+
+    Where hands or faces were looked for, `left_hand`, `right_hand` and `face` of the same form.
+    """
     people = result.people
-    points = np.round(people.keypoints.astype(np.float64), 2)
-    points[..., 2] = np.round(people.keypoints[..., 2], 4)
+    points = _rounded(people.keypoints)
+    further = {
+        name: _rounded(array)
+        for name, array in (("left_hand", people.left_hands), ("right_hand", people.right_hands), ("face", people.faces))
+        if array is not None
+    }
     return [
         {
             "person_id": int(people.ids[index]) if people.ids is not None else -1,
             "score": round(float(people.scores[index]), 4),
             "keypoints": points[index].tolist(),
         }
+        | {name: array[index].tolist() for name, array in further.items()}
         for index in range(len(people))
     ]
+
+
+def _rounded(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(N, K, 3): places to a hundredth of a pixel, scores to four digits."""
+    points = keypoints.astype(np.float64)
+    return np.concatenate([points[..., :2].round(2), points[..., 2:].round(4)], axis=-1)
 
 
 def json_line(result: Result) -> bytes:

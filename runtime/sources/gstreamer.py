@@ -10,6 +10,8 @@ import contextlib
 import shlex
 import shutil
 import subprocess
+import threading
+from collections import deque
 from collections.abc import Mapping
 from functools import cache
 from typing import IO
@@ -73,8 +75,20 @@ class Launched:
             raise PosetrtError(f"the GStreamer string cannot be read: {error}") from error
         self._process = subprocess.Popen([program, "-q", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         assert self._process.stdout is not None
+        assert self._process.stderr is not None
         self._pictures: IO[bytes] = self._process.stdout
+        self._complaints: deque[str] = deque(maxlen=4)
+        # A pipe that nobody reads fills up, and a pipeline that complains for days would stand still then.
+        self._listener = threading.Thread(target=self._listen, args=(self._process.stderr,), name="posetrt-gstreamer", daemon=True)
+        self._listener.start()
         self._size_wh: tuple[int, int] | None = None
+
+    def _listen(self, said: IO[bytes]) -> None:
+        with said:
+            while line := said.readline(4096):
+                text = line.decode("utf-8", "replace").strip()
+                if "ERROR" in text or "rror:" in text:
+                    self._complaints.append(text)
 
     def _begun(self) -> tuple[int, int]:
         """Width and height, from the header before the first picture (YUV4MPEG2, as mjpegtools' yuv4mpeg(5) describes it)."""
@@ -111,19 +125,16 @@ class Launched:
 
     def _why(self) -> str:
         """The pipeline's own last words."""
-        self._process.kill()
-        said = self._process.stderr.read().decode("utf-8", "replace") if self._process.stderr is not None else ""
-        lines = [line.strip() for line in said.splitlines() if "ERROR" in line or "rror:" in line]
         self.close()
-        return f"the GStreamer pipeline ended: {lines[0] if lines else 'end of stream'}"
+        return f"the GStreamer pipeline ended: {self._complaints[0] if self._complaints else 'end of stream'}"
 
     def close(self) -> None:
         """End the process."""
         self.interrupt()
         self._process.wait()
         self._pictures.close()
-        if self._process.stderr is not None:
-            self._process.stderr.close()
+        # A grandchild that outlives the process may hold the pipe open; nobody waits for it.
+        self._listener.join(1.0)
 
     def interrupt(self) -> None:
         """End the process; a read that waits for it ends too."""

@@ -8,7 +8,20 @@ from posetrt.runtime.people import People
 from posetrt.runtime.pose import Pose
 from posetrt.runtime.pose import open_pose as open  # noqa: A004 (read as posetrt.open)
 from posetrt.runtime.skeleton import Skeleton, load_skeleton
+from posetrt.runtime.whole_body.top_down import TopDown, open_top_down
 
 __version__ = "0.1.0"
 
-__all__ = ["EngineMismatch", "People", "Pose", "PosetrtError", "Skeleton", "UsageError", "__version__", "load_skeleton", "open"]
+__all__ = [
+    "EngineMismatch",
+    "People",
+    "Pose",
+    "PosetrtError",
+    "Skeleton",
+    "TopDown",
+    "UsageError",
+    "__version__",
+    "load_skeleton",
+    "open",
+    "open_top_down",
+]

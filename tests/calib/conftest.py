@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from posetrt.export.normalisation import NORMALISATIONS
-from posetrt.export.onnx_model import model_from_onnx, write_folder
+from posetrt.export.onnx_model import write_folder
+from posetrt.export.user_graph import model_from_onnx
 from posetrt.runtime.folder import ModelFolder
 from posetrt.runtime.manifest import InputSpec, Manifest, OutputNames
 from posetrt.runtime.skeleton import load_skeleton

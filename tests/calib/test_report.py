@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from posetrt.calib.accuracy import CocoPhotos, coco_accuracy, coco_photos, coco_rows
-from posetrt.calib.report import _Judged, compare_precisions, write_report
+from posetrt.calib.report import compare_precisions, write_report
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.manifest import InputSpec, Manifest, OutputNames
 from posetrt.runtime.people import People, nobody
@@ -56,8 +56,8 @@ def shaken(people: list[People], pixels: float, seed: int = 0) -> list[People]:
 def test_the_ap_of_any_draw_is_that_of_a_data_set_with_those_photographs(photos: CocoPhotos, exact: list[People], tmp_path: Path) -> None:
     people, paths = shaken(exact, 9), list(photos.paths.values())
     rows = coco_rows(people, photos, COCO18)
-    judged = _Judged(rows, photos)
-    assert judged.ap(np.arange(len(paths))) == pytest.approx(coco_accuracy(rows, photos).ap, abs=1e-9)
+    judged = photos.judge(people, COCO18)
+    assert judged.main(np.arange(len(paths))) == pytest.approx(coco_accuracy(rows, photos).ap, abs=1e-9)
     draw = np.random.default_rng(1).integers(0, len(paths), len(paths))
     truth = json.loads(photos.annotations.read_text())
     ids = list(photos.paths)
@@ -76,18 +76,18 @@ def test_the_ap_of_any_draw_is_that_of_a_data_set_with_those_photographs(photos:
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    assert judged.ap(draw) == pytest.approx(evaluation.stats[0], abs=1e-6)
+    assert judged.main(draw) == pytest.approx(evaluation.stats[0], abs=1e-6)
 
 
 def test_the_interval_holds_the_difference_and_a_worse_precision_lies_below_zero(photos: CocoPhotos, exact: list[People]) -> None:
     found = {"fp32": exact, "fp16": shaken(exact, 0.01), "int8": shaken(exact, 8)}
     fp32, fp16, int8 = compare_precisions(found, list(photos.paths.values()), COCO18, photos)
-    assert fp32.delta_ap is None
+    assert fp32.delta is None
     assert fp32.oks == 1
-    assert fp16.delta_ap is not None
-    assert fp16.delta_ap.low <= 0 <= fp16.delta_ap.high
-    assert int8.delta_ap is not None
-    assert int8.delta_ap.low <= int8.delta_ap.delta <= int8.delta_ap.high < 0
+    assert fp16.delta is not None
+    assert fp16.delta.low <= 0 <= fp16.delta.high
+    assert int8.delta is not None
+    assert int8.delta.low <= int8.delta.delta <= int8.delta.high < 0
     assert int8.oks < fp16.oks
     assert not fp32.worst
     assert [oks for _, oks in int8.worst] == sorted(oks for _, oks in int8.worst)
@@ -96,7 +96,7 @@ def test_the_interval_holds_the_difference_and_a_worse_precision_lies_below_zero
 def test_without_annotations_agreement_is_still_told(photos: CocoPhotos, exact: list[People], tmp_path: Path) -> None:
     found = {"fp32": exact, "int8": [nobody(18) for _ in exact]}
     reports = write_report(tmp_path, found, list(photos.paths.values()), MANIFEST)
-    assert (reports[1].ap, reports[1].delta_ap, reports[1].oks) == (None, None, 0)
+    assert (reports[1].figures["ap"], reports[1].delta, reports[1].oks) == (None, None, 0)
 
 
 def test_the_page_holds_its_pictures_and_the_json_says_the_same(photos: CocoPhotos, exact: list[People], tmp_path: Path) -> None:

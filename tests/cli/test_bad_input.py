@@ -173,6 +173,19 @@ def test_an_engine_whose_sidecar_does_not_match_is_refused(
     assert "posetrt build" in said.err
 
 
+def test_a_damaged_engine_beside_one_that_fits_is_passed_over(posetrt: Posetrt, tiny: Path, photo: Path) -> None:
+    good = _engine(tiny)
+    damaged = good.with_name(f"a-{good.name}")
+    damaged.write_bytes(b"half an engine")
+    Path(f"{damaged}.json").write_bytes(Path(f"{good}.json").read_bytes())
+    assert posetrt("run", tiny, "--source", photo).code == 0
+    good.unlink()
+    said = posetrt("run", tiny, "--source", photo)
+    assert said.code == 3
+    assert f"{damaged.name} is not the file that was built" in said.err
+    assert f"{good.name} is gone" in said.err
+
+
 def test_int8_without_calibration_names_the_command(posetrt: Posetrt, tiny: Path) -> None:
     before = _contents(tiny)
     said = posetrt("build", tiny, "--precision", "int8")

@@ -11,14 +11,16 @@ import onnx
 import pytest
 
 from posetrt.cli import main
+from posetrt.export.random_weights import write_random_weights
 from posetrt.export.zoo import find_network, names
 from posetrt.runtime.folder import open_folder
-from tests.export.test_tensorrt import random_weights
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return random_weights(find_network("lightweight-openpose"), tmp_path_factory.mktemp("weights"))
+    path = tmp_path_factory.mktemp("weights") / "weights.npz"
+    write_random_weights("lightweight-openpose", path)
+    return path
 
 
 def test_the_zoo_is_listed_with_what_a_user_chooses_by(capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,6 +114,7 @@ def test_wrong_usage_is_told_in_a_sentence(arguments: list[str], said: str, caps
 def test_the_four_stage_network_reads_the_six_stage_networks_file(tmp_path: Path) -> None:
     from posetrt.export.from_weights import model_from_weights
 
-    six = random_weights(find_network("openpose-mpi"), tmp_path)
+    six = tmp_path / "six.npz"
+    write_random_weights("openpose-mpi", six)
     model, _ = model_from_weights(find_network("openpose-mpi-4stage"), six, size_wh=(64, 64))
     assert sum(node.op_type == "Conv" for node in model.graph.node) == 12 + 10 + 3 * 14

@@ -16,7 +16,7 @@ import pytest
 
 from posetrt.export.fused import with_decoding, with_uint8_input
 from posetrt.export.normalisation import NORMALISATIONS
-from posetrt.export.onnx_model import model_from_onnx
+from posetrt.export.user_graph import model_from_onnx
 from posetrt.runtime.letterbox import letterbox_for, place, to_input
 from posetrt.runtime.parser import PafParser
 from tests.caffe_files import caffemodel, layer_table, random_blobs

@@ -15,7 +15,8 @@ from posetrt.export.fp16 import LARGEST, to_fp16, write_fp16
 from posetrt.export.from_weights import model_from_weights
 from posetrt.export.fused import DECODE_PREFIX, INPUT_PREFIX, with_decoding, with_uint8_input
 from posetrt.export.normalisation import NORMALISATIONS
-from posetrt.export.onnx_model import model_from_onnx, write_folder
+from posetrt.export.onnx_model import write_folder
+from posetrt.export.user_graph import model_from_onnx
 from posetrt.export.zoo import find_network
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.letterbox import letterbox_for, place, to_input

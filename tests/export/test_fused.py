@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from posetrt.export.fused import with_decoding, with_uint8_input
 from posetrt.export.normalisation import NORMALISATIONS
-from posetrt.export.onnx_model import model_from_onnx
+from posetrt.export.user_graph import model_from_onnx
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.letterbox import letterbox_for, place, to_input
 from posetrt.runtime.manifest import InputSpec, Manifest, OutputNames

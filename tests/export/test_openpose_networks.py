@@ -86,9 +86,9 @@ def test_layers_have_the_names_and_joins_of_the_published_network(name: str, sha
     assert parameters.shapes == expected
 
 
-def test_cpm_marks_the_middle_as_the_published_network_is_told_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [(136, 104), (72, 96)])
+def test_cpm_marks_the_middle_as_the_published_network_is_told_to(size: tuple[int, int], tmp_path: Path) -> None:
     """The 2016 network takes the centre map as a fourth channel; here it is inside. Size 368 cuts the last pooling window."""
-    size = (136, 104)
     layers = cpm_person_layers()
     blobs = random_blobs(layers)
     data = caffemodel(blobs)

@@ -16,8 +16,9 @@ from posetrt.calib.calibrate import calibrate
 from posetrt.export.engine import build_engine
 from posetrt.export.fused import with_decoding, with_uint8_input
 from posetrt.export.normalisation import NORMALISATIONS
-from posetrt.export.onnx_model import model_from_onnx, write_folder
+from posetrt.export.onnx_model import write_folder
 from posetrt.export.request import BuildRequest
+from posetrt.export.user_graph import model_from_onnx
 from posetrt.export.zoo import find_network, names
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.sidecar import check_engine_file, read_sidecar

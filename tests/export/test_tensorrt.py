@@ -13,11 +13,9 @@ import pytest
 from posetrt.export.fp16 import to_fp16
 from posetrt.export.from_weights import model_from_weights
 from posetrt.export.fused import with_decoding, with_uint8_input
-from posetrt.export.onnx_graph import GraphWriter, Tensor
-from posetrt.export.parameters import Parameters
+from posetrt.export.random_weights import write_random_weights
 from posetrt.export.zoo import Network, find_network, names
 from posetrt.runtime.manifest import Manifest
-from posetrt.runtime.skeleton import load_skeleton
 from tests.rtx import SizeRange, build_with_rtx
 from tests.running import run_onnx
 
@@ -25,22 +23,6 @@ OPERATORS = json.loads((Path(__file__).parent / "tensorrt_operators.json").read_
 QUICK = "lightweight-openpose"
 QUICK_KINDS = ("dynamic, uint8, decoding", "uint8, decoding, fp16")
 CASES = [(QUICK, QUICK_KINDS), *(pytest.param(name, None, marks=pytest.mark.slow, id=name) for name in names())]
-
-
-def random_weights(network: Network, folder: Path) -> Path:
-    """He-initialised weights of a network, as .npz."""
-    parameters, rng, arrays = Parameters(None), np.random.default_rng(0), {}
-    network.build(GraphWriter(parameters), Tensor(network.image, 3, 1), load_skeleton(network.skeleton), network.size_wh)
-    for name, shape in parameters.shapes.items():
-        if len(shape) == 4:
-            arrays[name] = rng.standard_normal(shape, np.float32) * np.float32((2 / np.prod(shape[1:])) ** 0.5)
-        elif name.endswith((".running_var", "norm.weight")):
-            arrays[name] = rng.uniform(0.7, 1.3, shape).astype(np.float32)
-        else:
-            arrays[name] = rng.uniform(0.0, 0.2, shape).astype(np.float32)
-    path = folder / f"{network.name}.npz"
-    np.savez(path, **arrays)
-    return path
 
 
 def profile_of(manifest: Manifest) -> dict[str, SizeRange] | None:
@@ -69,7 +51,8 @@ def variants(network: Network, weights: Path) -> dict[str, tuple[Any, Manifest]]
 @pytest.mark.parametrize(("name", "kinds"), CASES)
 def test_every_graph_of_a_network_is_checked_run_and_built(name: str, kinds: tuple[str, ...] | None, tmp_path: Path) -> None:
     network = find_network(name)
-    graphs = variants(network, random_weights(network, tmp_path))
+    write_random_weights(name, tmp_path / "weights.npz")
+    graphs = variants(network, tmp_path / "weights.npz")
     rng = np.random.default_rng(0)
     for kind in kinds or graphs:
         model, manifest = graphs[kind]
@@ -92,7 +75,8 @@ def test_every_graph_of_a_network_is_checked_run_and_built(name: str, kinds: tup
 @pytest.mark.parametrize("opset", [18, pytest.param(21, marks=pytest.mark.slow)])
 def test_newer_opsets_are_written_as_asked(opset: int, tmp_path: Path) -> None:
     network = find_network(QUICK)
-    weights = random_weights(network, tmp_path)
+    weights = tmp_path / "weights.npz"
+    write_random_weights(QUICK, weights)
     newer = with_decoding(*with_uint8_input(*model_from_weights(network, weights, size_wh=(96, 64), opset=opset)))[0]
     usual = with_decoding(*with_uint8_input(*model_from_weights(network, weights, size_wh=(96, 64))))[0]
     assert newer.opset_import[0].version == opset

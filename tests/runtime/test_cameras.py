@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -337,3 +339,25 @@ def test_a_pipelines_pictures_are_read_in_its_size(gst_launch) -> None:  # type:
     assert np.ptp(image) == 0
     with pytest.raises(Lost, match="end of stream"):
         launched.read()
+
+
+@contextlib.contextmanager
+def limit_of(seconds: float, end: Callable[[], None]) -> Iterator[None]:
+    """A read that would wait for ever is ended."""
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def test_a_pipeline_that_complains_without_end_goes_on_and_its_last_words_are_told(gst_launch) -> None:  # type: ignore[no-untyped-def]
+    complaints = "yes 'WARNING: a frame came late' | head -c 1000000 >&2"
+    gst_launch(f"echo 'YUV4MPEG2 W4 H2 F30:1'; {complaints}; echo FRAME; head -c 12 /dev/zero; echo 'ERROR: the sensor is gone' >&2")
+    launched = Launched("loudsrc")
+    with limit_of(20, launched.close):
+        assert launched.read() is not None
+        with pytest.raises(Lost, match="the sensor is gone"):
+            launched.read()

@@ -33,6 +33,17 @@ def test_a_package_outside_the_extra_is_named_itself() -> None:
     assert _names("desk") == DESK
 
 
+@pytest.mark.parametrize(("module", "extra"), [("aiohttp", "web"), ("tensorrt", "gpu"), ("pycuda.driver", "gpu")])
+def test_the_extra_that_a_user_is_told_holds_the_package(module: str, extra: str) -> None:
+    assert install_hint(module, on_jetson=False) == f"pip install 'posetrt[{extra}]'"
+    assert module.partition(".")[0] in _names(extra)
+    assert "posetrt[" not in install_hint(module, on_jetson=True)
+
+
+def test_tensorrt_comes_to_a_board_from_jetpack() -> None:
+    assert "apt install python3-libnvinfer" in install_hint("tensorrt", on_jetson=True)
+
+
 def test_the_gpu_extra_can_run_and_the_boards_has_no_opencv() -> None:
     assert "opencv-python" in _names("gpu")
     assert not {name for name in _names("jetson") if name.startswith("opencv")}

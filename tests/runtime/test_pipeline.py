@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -305,6 +310,68 @@ def test_a_network_that_hangs_ends_the_run_with_the_reason() -> None:
             run(stand_in(before=hang), [_live(2000, 100)], [Kept()], Options(patience_s=0.3))
     finally:
         release.set()
+
+
+def test_a_network_that_hangs_on_a_file_ends_the_run_and_no_frame_is_passed_over() -> None:
+    release, sink = threading.Event(), Kept()
+
+    def hang(batch: int) -> None:
+        if batch == 5:
+            release.wait(20)
+
+    try:
+        with pytest.raises(PosetrtError, match="network has worked on one frame for more than"):
+            run(stand_in(before=hang), [Listed(frames(50))], [sink], Options(patience_s=0.3))
+    finally:
+        release.set()
+    assert [result.frame.index for result in sink.results] == list(range(5))
+
+
+def test_a_file_waits_for_a_sink_that_is_read_slowly_and_a_hanging_parser_is_not_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pipe(Kept):
+        def write(self, result: Result) -> None:
+            time.sleep(1.0 if result.frame.index == 3 else 0.0)
+            super().write(result)
+
+    sink = Pipe()
+    run(stand_in(), [Listed(frames(10))], [sink], Options(patience_s=0.3))
+    assert len(sink.results) == 10
+    pose, release = stand_in(), threading.Event()
+    monkeypatch.setattr(pose.parser, "parse_outputs", lambda _: release.wait(20))
+    try:
+        with pytest.raises(PosetrtError, match="parser has worked on one frame for more than"):
+            run(pose, [Listed(frames(10))], [Kept()], Options(patience_s=0.3))
+    finally:
+        release.set()
+
+
+def test_the_time_in_which_the_program_itself_was_stopped_is_no_hanging() -> None:
+    script = """
+import time
+from posetrt.runtime.pipeline import Options, run
+from tests.stand_in import Listed, frames, stand_in
+def slow(batch):
+    if batch == 1:
+        print("begun", flush=True)
+        for _ in range(8):
+            time.sleep(0.15)
+print(run(stand_in(before=slow), [Listed(frames(3))], [], Options(patience_s=2.0)).frames)
+"""
+    root = Path(__file__).resolve().parents[2]
+    child = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=root, env={**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}"}
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"begun\n"
+        child.send_signal(signal.SIGSTOP)
+        time.sleep(4.0)
+        child.send_signal(signal.SIGCONT)
+        assert child.stdout.readline() == b"3\n"
+        assert child.wait(10) == 0
+    finally:
+        child.kill()
+        child.communicate()
 
 
 @pytest.mark.parametrize("holds_its_lock", [False, True])

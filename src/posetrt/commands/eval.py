@@ -1,8 +1,16 @@
 """Measure accuracy, a row a precision.
 
   posetrt eval person/ --coco person_keypoints.json --images photos/      OKS AP, AP50, AP75 and AR by pycocotools
+  posetrt eval person/ --annotations joints.mat --images lsp/images/      the data set is told by the file: see below
   posetrt eval person/ --images photos/                                   nothing annotated: agreement with fp32
+  posetrt eval person/ --coco person_keypoints.json --images photos/ --scales 0.5,1,1.5
   posetrt eval person/ --coco person_keypoints.json --images photos/ --report out/
+
+--annotations takes COCO's key points; MPII (the release's .mat, or the common JSON with gt_valid.mat beside it: PCKh@0.5); LSP
+(joints.mat: PCK@0.2 of the torso); AI Challenger (its JSON: the challenge's own score); PoseTrack 2018 (a JSON a sequence, or the folder
+with them: AP of each part and MOTA with the ids of the tracker); CMU's foot data set (OKS AP of six points, for BODY_25). Parts that the
+network's skeleton has not are left out of the figure, and named. A network that looks at one person (heat maps alone: CPM, or any top-down
+one) is judged in the boxes of the annotated people, and takes --scales at a fixed size too.
 
 Agreement is the OKS between the people of fp32 and those of another precision on the same photographs: 1 where they are the
 same. --report writes a page with the worst photographs side by side, the error of each part and an interval on each
@@ -14,18 +22,34 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from posetrt.commands.run import add_engine_arguments
 
+if TYPE_CHECKING:
+    from posetrt.calib.datasets.base import AnnotatedPhotos
+
 SUMMARY = "accuracy per precision, on annotated photographs or against fp32"
+
+_DATASETS = ("coco", "mpii", "lsp", "ai-challenger", "posetrack", "feet")
+"""As calib.datasets.choose has them, which is too heavy to import for a help text; a test holds both together."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt eval`."""
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="a model folder, a bare .onnx, or an engine")
-    parser.add_argument("--images", metavar="DIR", type=Path, required=True, help="photographs; those that --coco names, where it is given")
-    parser.add_argument("--coco", metavar="ANNOTATIONS", type=Path, help="COCO key points, person_keypoints_*.json")
+    parser.add_argument(
+        "--images", metavar="DIR", type=Path, required=True, help="photographs; those that the annotations name, where given"
+    )
+    annotations = parser.add_mutually_exclusive_group()
+    annotations.add_argument("--annotations", metavar="FILE", type=Path, help="annotations of any data set named above")
+    annotations.add_argument("--coco", metavar="FILE", type=Path, help="COCO key points, person_keypoints_*.json")
+    parser.add_argument("--dataset", choices=_DATASETS, help="what --annotations must be; default: what it looks like")
+    parser.add_argument(
+        "--scales", metavar="LIST", help="average the maps of these scales of the input, as 0.5,1,1.5; for models exported --dynamic"
+    )
     parser.add_argument(
         "--precision", choices=["fp32", "fp16", "int8"], action="append", help="may be given again; default: all that were built"
     )
@@ -37,40 +61,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Find the people of each photograph in each precision, and print the table."""
-    from posetrt.calib.accuracy import coco_accuracy, coco_photos, coco_rows, find_people
+    from posetrt.calib.accuracy import find_people, find_people_in_boxes
     from posetrt.calib.agreement import agreement
+    from posetrt.calib.multiscale import MultiScale
     from posetrt.calib.report import write_report
     from posetrt.runtime.benchmark import precisions_of
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.people import People
     from posetrt.runtime.pose import open_pose
     from posetrt.runtime.sources import photos_in
+    from posetrt.runtime.whole_body.top_down import TopDown
 
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit must be at least 1; got {args.limit}")
-    annotated = coco_photos(args.coco, args.images, args.limit) if args.coco else None
-    paths = list(annotated.paths.values()) if annotated else photos_in(args.images)[: args.limit]
+    scales = _scales(args.scales) if args.scales else None
+    annotated = _annotated(args)
+    paths = list(annotated.photographs) if annotated else photos_in(args.images)[: args.limit]
     found: dict[str, list[People]] = {}
     for precision in precisions_of(args.folder, args.precision, args.backend):
         with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
             manifest = pose.manifest
             name: str = pose.engine.precision
+            if annotated is None and "fp32" not in {*found, name}:
+                raise UsageError("without annotations, precisions are compared with fp32: build it as well, or give --annotations")
 
             def progress(count: int, name: str = name) -> None:
                 if sys.stderr.isatty():
                     print(f"\r{name}: {count}/{len(paths)} photographs", end="" if count < len(paths) else "\n", file=sys.stderr)
 
-            found[name] = find_people(pose, paths, progress)
-    if annotated is None and "fp32" not in found:
-        raise UsageError("without --coco, precisions are compared with fp32: build it as well, or give annotations")
+            if annotated is not None and not manifest.skeleton.paf_channels:
+                if not found:
+                    print(f"{manifest.network} looks at one person: judged in the boxes that {annotated.name} gives", file=sys.stderr)
+                network = TopDown(pose.engine, scales=scales or (1.0,))
+                found[name] = find_people_in_boxes(network, paths, annotated.boxes, progress)
+            else:
+                found[name] = find_people(MultiScale(pose, scales) if scales else pose, paths, progress)
     reference = found.get("fp32")
     rows: dict[str, dict[str, float | None]] = {}
     for name, people in found.items():
         row: dict[str, float | None] = {}
         if annotated is not None:
-            accuracy = coco_accuracy(coco_rows(people, annotated, manifest.skeleton), annotated)
-            row |= {"ap": accuracy.ap, "ap50": accuracy.ap50, "ap75": accuracy.ap75, "ar": accuracy.ar}
-            row["delta_ap"] = accuracy.ap - (rows["fp32"]["ap"] or 0.0) if "fp32" in rows else None
+            judged = annotated.judge(people, manifest.skeleton)
+            row |= judged.figures
+            main = next(iter(judged.figures))
+            row[f"delta_{main}"] = (row[main] or 0.0) - (rows["fp32"][main] or 0.0) if "fp32" in rows else None
+            if judged.left_out and not rows:
+                print(
+                    f"{annotated.name}: skeleton {manifest.skeleton.name} has no {', '.join(judged.left_out)}; "
+                    "the figures leave them out, so they are not those of papers",
+                    file=sys.stderr,
+                )
         row["agreement"] = (
             agreement(reference, people, manifest.skeleton).oks if reference is not None and manifest.skeleton.coco17 else None
         )
@@ -78,14 +118,41 @@ def run(args: argparse.Namespace) -> int:
     if args.report:
         write_report(args.report, found, paths, manifest, annotated, title=f"{args.folder.name}: accuracy per precision")
         print(f"wrote {args.report / 'report.html'} and report.json", file=sys.stderr)
-    print(json.dumps(rows, indent=1) if args.json else _table(rows))
+    print(json.dumps(rows, indent=1) if args.json else _table(rows, annotated.titles if annotated else {}))
     return 0
 
 
-def _table(rows: dict[str, dict[str, float | None]]) -> str:
+def _annotated(args: argparse.Namespace) -> AnnotatedPhotos | None:
+    """The annotated photographs that the options name."""
+    from posetrt.calib.accuracy import coco_photos
+    from posetrt.calib.datasets.choose import open_dataset
+    from posetrt.runtime.errors import UsageError
+
+    if args.coco:
+        if args.dataset not in (None, "coco"):
+            raise UsageError(f"--coco takes COCO's key points; give the {args.dataset} file with --annotations")
+        return coco_photos(args.coco, args.images, args.limit)
+    if args.annotations:
+        return open_dataset(args.annotations, args.images, args.dataset, args.limit)
+    if args.dataset:
+        raise UsageError("--dataset says what --annotations is of; give the file too")
+    return None
+
+
+def _scales(text: str) -> list[float]:
+    from posetrt.runtime.errors import UsageError
+
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--scales takes numbers with commas between them, as 0.5,1,1.5; got {text!r}") from error
+
+
+def _table(rows: dict[str, dict[str, float | None]], figures: Mapping[str, str]) -> str:
     """The rows for people; a dash where there is no figure."""
-    titles = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ar": "AR", "delta_ap": "ΔAP", "agreement": "agreement"}
     first = next(iter(rows.values()))
+    main = next(iter(figures), "")
+    titles = {**figures, f"delta_{main}": f"Δ{figures.get(main, '')}", "agreement": "agreement"}
     columns = [column for column in titles if column in first]
     lines = [
         f"{first['images']} photographs",
@@ -94,7 +161,8 @@ def _table(rows: dict[str, dict[str, float | None]]) -> str:
     for name, row in rows.items():
         cells = []
         for column in columns:
-            value = row[column]
-            cells.append(f"{'-':>9}" if value is None else f"{value:+9.3f}" if column == "delta_ap" else f"{value:9.3f}")
+            value, width = row[column], max(9, len(titles[column]))
+            shown = "-" if value is None else f"{value:+.3f}" if column.startswith("delta_") else f"{value:.3f}"
+            cells.append(f"{shown:>{width}}")
         lines.append(f"{name:<10} " + " ".join(cells) + f" {row['people']:7.0f}")
     return "\n".join(lines)

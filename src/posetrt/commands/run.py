@@ -3,11 +3,16 @@
   posetrt run person/ --source photo.jpg --write-images out/
   posetrt run person/ --source clip.mp4 --precision int8 --write-json out/ --write-video out.mp4
   posetrt run person/ --source csi://0 --source rtsp://camera/stream --jsonl - --web 8080
+  posetrt run person/ --hands hand/ --face face/ --source clip.mp4 --write-json out/
+  posetrt run cpm/ --boxes tracks.txt --source clip.mp4 --write-video out.mp4
 
 A source is a photograph, a folder, a video, /dev/videoN, csi://N, rtsp://..., http://... (Motion JPEG), a GStreamer string,
 or paced:VIDEO?fps=30 (a file played as if a camera gave it); give --source again for more. Of a live source the newest frame
 wins: a late one is dropped and counted. Files come in order and whole. SIGINT and SIGTERM end the run within a frame; after
 SIGTERM a run of live sources exits with 0, since that is how it is meant to end, and one of files with 143.
+
+--hands and --face look at the hands and faces of the people found, with networks of their own, as --boxes lets a network for one person
+look at each person in a box.
 
 Writes what you ask for; fps, the stage that limits them, drops and age go to stderr.
 """
@@ -25,11 +30,12 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_backend_argument
+from posetrt.arguments import add_backend_argument, add_hands_and_face_arguments, scales
 from posetrt.runtime.parser import PRESETS
 
 if TYPE_CHECKING:
     from posetrt.runtime.counts import RunStats
+    from posetrt.runtime.pose import Pose
     from posetrt.runtime.sinks.base import Sink
     from posetrt.runtime.sources import Source
     from posetrt.runtime.telemetry import Telemetry
@@ -51,6 +57,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="see above; may be given again")
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
+    add_hands_and_face_arguments(parser)
+    boxes = parser.add_argument_group("a network for one person (CPM, or any top-down network with heat maps)")
+    boxes.add_argument(
+        "--boxes",
+        metavar="whole|FILE|FOLDER",
+        help="where the people are: the whole frame; a tracker's or detector's file (MOTChallenge's .txt, COCO's .json); "
+        "or a model folder that finds them",
+    )
+    boxes.add_argument("--scales", metavar="S,S,...", type=scales, help="look at each box at these scales and take the mean: 0.7,1,1.3")
+    boxes.add_argument("--grow", metavar="FACTOR", type=float, help="crop so much wider than the box (default 1.25; cpm-person 1.57)")
     parser.add_argument("--no-track", action="store_true", help="no person ids (photographs never have any)")
     parser.add_argument("--smooth", action="store_true", help="smooth key points with a One-Euro filter")
     parser.add_argument("--write-json", metavar="DIR", type=Path, help="OpenPose's JSON, a file a frame")
@@ -75,20 +91,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the sources through the network; 1 where a video ended early."""
     from posetrt.runtime import pipeline
-    from posetrt.runtime.pose import open_pose
     from posetrt.runtime.sources import complaints, open_source
 
-    if args.build and args.folder.is_file():
-        from posetrt.runtime.errors import UsageError
-
-        raise UsageError(f"--build builds from a model folder, and {args.folder} is a file, which runs as it is; leave --build out")
-    if args.build and args.folder.is_dir():
-        from posetrt.export.build import build
-        from posetrt.runtime.engines.choose import as_precision, default_precision
-        from posetrt.runtime.folder import open_folder
-
-        folder = open_folder(args.folder)
-        build(folder, as_precision(args.precision) if args.precision else default_precision(folder), args.backend, if_needed=True)
+    _check(args)
+    if args.build:
+        _build(args)
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -108,9 +115,12 @@ def run(args: argparse.Namespace) -> int:
             say(f"{stats.fps_now:.1f} fps, age p99 {stats.age_ms(99):.0f} ms, {stats.dropped} of {stats.captured} frames dropped")
 
     with contextlib.ExitStack() as held:
-        pose = held.enter_context(
-            open_pose(args.folder, args.precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust)
-        )
+        pose = held.enter_context(_open(args))
+        for what, network in pose.closer.networks.items() if pose.closer is not None else ():
+            if network.at_once == 1:
+                say(
+                    f"{what}: {network.manifest.network} takes one crop a call; exported with --batch 8 it takes those of all people together"
+                )
         engine = pose.engine
         stopped = held.enter_context(_stop_signals())
         held.enter_context(_status(args.status_port, stats))
@@ -136,6 +146,74 @@ def run(args: argparse.Namespace) -> int:
     if stopped and not live:
         return 128 + signal.SIGTERM
     return 1 if any(source.shortfall for source in sources) else 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises: UsageError: options that do not go together."""
+    from posetrt.runtime.errors import UsageError
+
+    second = [f"--{name}" for name in ("hands", "face") if getattr(args, name)]
+    if args.boxes and second:
+        raise UsageError(f"{' and '.join(second)} want a network that finds everybody, and --boxes is for one that looks at a person a box")
+    alone = [f"--{name}" for name in ("scales", "grow") if getattr(args, name) is not None]
+    if alone and not args.boxes:
+        raise UsageError(
+            f"{' and '.join(alone)} say how people in boxes are looked at: give --boxes too (--boxes whole for the frame itself)"
+        )
+    if args.boxes and args.draw != "people":
+        raise UsageError("--draw heatmaps and pafs show the maps of a whole frame; people in boxes are drawn as people")
+    for name in ("hands", "face"):
+        if getattr(args, f"{name}_precision") and not getattr(args, name):
+            raise UsageError(f"--{name}-precision says how the network of --{name} runs: give that too")
+
+
+def _build(args: argparse.Namespace) -> None:
+    """Build what is missing of all networks of this run."""
+    from posetrt.export.build import build
+    from posetrt.runtime.engines.choose import as_precision, default_precision
+    from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.folder import open_folder
+
+    if args.folder.is_file():
+        raise UsageError(f"--build builds from a model folder, and {args.folder} is a file, which runs as it is; leave --build out")
+    wanted = [(args.folder, args.precision), (args.hands, args.hands_precision), (args.face, args.face_precision)]
+    if args.boxes and Path(args.boxes).is_dir():
+        wanted.append((Path(args.boxes), None))
+    for path, precision in wanted:
+        if path is not None and path.is_dir():
+            folder = open_folder(path)
+            build(folder, as_precision(precision) if precision else default_precision(folder), args.backend, if_needed=True)
+
+
+def _open(args: argparse.Namespace) -> Pose:
+    """The networks that were asked for."""
+    from posetrt.runtime.pose import open_pose
+    from posetrt.runtime.whole_body.in_boxes import open_in_boxes
+
+    if args.boxes:
+        return open_in_boxes(
+            args.folder,
+            args.boxes,
+            args.precision,
+            args.backend,
+            preset=args.preset,
+            grow=args.grow,
+            scales=args.scales or (1.0,),
+            threads=args.threads,
+            trust=args.trust,
+        )
+    return open_pose(
+        args.folder,
+        args.precision,
+        args.backend,
+        hands=args.hands,
+        face=args.face,
+        hands_precision=args.hands_precision,
+        face_precision=args.face_precision,
+        preset=args.preset,
+        threads=args.threads,
+        trust=args.trust,
+    )
 
 
 def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None) -> list[Sink]:

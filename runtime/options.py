@@ -1,0 +1,28 @@
+"""How a pipeline works: what its caller chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a pipeline works.
+
+    Attributes:
+        keep_outputs: give the network's outputs with each result, for drawing maps.
+        track: give people stable ids.
+        smooth: smooth their key points with a One-Euro filter; needs `track`.
+        batch: frames of several sources in one call of the network; None: as many as the engine takes where it overlaps
+            calls (a GPU), else 1: a batch makes everybody on a CPU wait for the last.
+        patience_s: a stage that works on one frame for longer than this hangs; None: 20 s for live sources, 120 s for files.
+        say: takes a line for people when something goes wrong and the run goes on.
+    """
+
+    keep_outputs: bool = False
+    track: bool = False
+    smooth: bool = False
+    batch: int | None = None
+    patience_s: float | None = None
+    say: Callable[[str], None] | None = None

@@ -1,0 +1,119 @@
+"""A board's camera pipelines in a real GStreamer: elements of every computer stand in for NVIDIA's, `videotestsrc` for the camera."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from posetrt.runtime.sources.gstreamer import Launched, csi, has_element, rtsp
+from tests.jetson.conftest import Tree
+from tests.runtime.test_streams import free_port, needs_gstreamer, rtsp_server
+
+ROOT = Path(__file__).resolve().parents[2]
+DEBIAN_PYTHON = Path("/usr/bin/python3")
+STAND_INS = {
+    "nvarguscamerasrc sensor-id=0": "videotestsrc pattern=smpte",
+    "(memory:NVMM)": "",
+    "nvvidconv flip-method=0": "videoconvert",
+    "nvvidconv flip-method=2": "videoconvert ! videoflip video-direction=180",
+    "nvvidconv": "videoconvert",
+}
+
+
+def stood_in(pipeline: str) -> str:
+    for name, other in STAND_INS.items():
+        pipeline = pipeline.replace(name, other)
+    assert "nv" not in pipeline.replace("nvert", "")
+    return pipeline
+
+
+@pytest.fixture
+def read() -> Callable[[str, int], NDArray[np.uint8]]:
+    needs_gstreamer()
+
+    def last_of(pipeline: str, count: int) -> NDArray[np.uint8]:
+        launched = Launched(pipeline)
+        try:
+            pictures = [launched.read() for _ in range(count)]
+        finally:
+            launched.close()
+        assert pictures[-1] is not None
+        return pictures[-1]
+
+    return last_of
+
+
+def debian_opencv(program: str, *arguments: str) -> str:
+    """Run a program with Debian's OpenCV, which is built with GStreamer as JetPack's is."""
+    probe = "import cv2, sys; sys.exit(cv2.videoio_registry.getBackendName(cv2.CAP_GSTREAMER) != 'GSTREAMER')"
+    if not DEBIAN_PYTHON.exists() or subprocess.run([DEBIAN_PYTHON, "-c", probe], capture_output=True, check=False).returncode:
+        pytest.skip("no OpenCV with GStreamer: apt-get install python3-opencv")
+    environment = {"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [DEBIAN_PYTHON, "-c", program, *arguments], capture_output=True, text=True, check=False, timeout=60, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_csi_pipeline_gives_the_size_that_was_asked_and_turns_the_picture(read: Callable[[str, int], NDArray[np.uint8]]) -> None:
+    upright = read(stood_in(csi(0, {"width": "640", "height": "480", "fps": "60"})), 3)
+    turned = read(stood_in(csi(0, {"width": "640", "height": "480", "fps": "60", "flip": "2"})), 3)
+    assert upright.shape == turned.shape == (480, 640, 3)
+    blue, green, red = upright[100, 600].astype(int)  # SMPTE bars end with blue on the right
+    assert blue > 150
+    assert max(green, red) < 60
+    # The lower right corner holds noise: compare the bars alone.
+    difference = np.abs(upright[:300].astype(int) - turned[::-1, ::-1][:300].astype(int))
+    assert np.median(difference) <= 2
+    assert np.abs(upright[:300].astype(int) - turned[:300].astype(int)).mean() > 20
+
+
+@pytest.mark.slow
+def test_an_rtsp_camera_in_h264_is_decoded_by_the_boards_pipeline(read: Callable[[str, int], NDArray[np.uint8]]) -> None:
+    if not has_element("openh264enc") or not has_element("openh264dec"):
+        pytest.skip("no H.264: apt-get install gstreamer1.0-plugins-bad")
+    port = free_port()
+    with rtsp_server(port, "h264"):
+        picture = read(stood_in(rtsp(f"rtsp://127.0.0.1:{port}/camera")), 20)
+    assert picture.shape == (240, 320, 3)
+    assert (picture > 200).any(axis=2).sum() > 200, "the ball"
+    assert (picture < 40).all(axis=2).mean() > 0.8, "the dark around it"
+
+
+@pytest.mark.slow
+def test_an_opencv_with_gstreamer_sees_what_our_process_sees(read: Callable[[str, int], NDArray[np.uint8]], tmp_path: Path) -> None:
+    pipeline = stood_in(csi(0, {"width": "640", "height": "480"}))
+    program = (
+        "import cv2, numpy, sys\n"
+        "camera = cv2.VideoCapture(sys.argv[1], cv2.CAP_GSTREAMER)\n"
+        "good, picture = camera.read()\n"
+        "assert good\n"
+        "numpy.save(sys.argv[2], picture)\n"
+    )
+    debian_opencv(program, f"{pipeline} ! videoconvert ! video/x-raw,format=BGR ! appsink", str(tmp_path / "picture.npy"))
+    theirs, ours = np.load(tmp_path / "picture.npy"), read(pipeline, 1)
+    assert theirs.shape == ours.shape
+    assert np.median(np.abs(theirs[:300].astype(int) - ours[:300].astype(int))) <= 3
+
+
+@pytest.mark.slow
+def test_the_doctor_passes_an_opencv_with_gstreamer_and_fails_one_without(board_root: Tree) -> None:
+    root = board_root("orin-nx_jetpack-6.2")
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom posetrt.jetson.doctor import examine\n"
+        "print(next(f'{one.fatal} {one.found}' for one in examine(Path(sys.argv[1])) if one.what == 'OpenCV'))\n"
+    )
+    said = debian_opencv(program, str(root))
+    assert said.startswith("False 4.")
+    assert "with GStreamer" in said
+    pips = subprocess.run([sys.executable, "-c", program, str(root)], capture_output=True, text=True, check=True)
+    assert pips.stdout.startswith("True 4.")
+    assert "without GStreamer" in pips.stdout
