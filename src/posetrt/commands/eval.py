@@ -82,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
             manifest = pose.manifest
             name: str = pose.engine.precision
+            if annotated is None and "fp32" not in {*found, name}:
+                raise UsageError("without annotations, precisions are compared with fp32: build it as well, or give --annotations")
 
             def progress(count: int, name: str = name) -> None:
                 if sys.stderr.isatty():
@@ -94,8 +96,6 @@ def run(args: argparse.Namespace) -> int:
                 found[name] = find_people_in_boxes(network, paths, annotated.boxes, progress)
             else:
                 found[name] = find_people(MultiScale(pose, scales) if scales else pose, paths, progress)
-    if annotated is None and "fp32" not in found:
-        raise UsageError("without annotations, precisions are compared with fp32: build it as well, or give --annotations")
     reference = found.get("fp32")
     rows: dict[str, dict[str, float | None]] = {}
     for name, people in found.items():
