@@ -23,7 +23,7 @@ from posetrt.runtime.tracker import Tracker
 if TYPE_CHECKING:
     from posetrt.runtime.pose import Pose, Prepared
 
-_GLANCE_S = 0.004
+_GLANCE_S = 0.002
 
 
 class Letterboxing(Stage):
