@@ -20,6 +20,8 @@ from posetrt.runtime.people import People, to_coco_results
 
 DEFAULT_OKS_BUDGET = 5.0
 DEFAULT_AP_BUDGET = 0.5
+# Photographs that weigh single layers: their noise in the maps is the same on 12 as on 100, and there are as many layers as photographs.
+WEIGHING = 16
 
 
 def fit_budget(
@@ -36,20 +38,22 @@ def fit_budget(
 
     Args:
         made: as `calibrate` gave it for this folder.
-        judge_by: photographs that calibrated nothing; not looked at where `annotated` is given.
+        judge_by: photographs that calibrated nothing; the first 16 weigh each layer, all of them the sets. Not looked at where
+            `annotated` is given.
         budget: in points: of AP below FP32's where photographs are annotated (default 0.5), else of OKS agreement
             below 100 (default 5).
         annotated: photographs with COCO key points, to judge by their AP.
 
     Returns:
-        The calibration as it was written: kept_float, and under sensitivity the layers with their costs, and what was measured.
+        The calibration as it was written: kept_float, kept_float_ort, and under sensitivity the layers with their costs, and what was measured.
     """
     graph, manifest = load_graph(folder.onnx), folder.manifest()
     base = equalised(graph, made.calibration.scales)
     judge = Judge(manifest, list(annotated.paths.values()) if annotated is not None else judge_by)
     score = _score_by(annotated, judge) if annotated is not None else None
+    weighing = judge if annotated is not None else Judge(manifest, judge.paths[:WEIGHING])
+    costs = layer_costs(base, made.calibration.ranges, weighing, score=score, progress=progress)
     reference = judge.people(runner(base.model, manifest))
-    costs = layer_costs(base, made.calibration.ranges, judge, reference, score=score, progress=progress)
     points = budget if budget is not None else DEFAULT_OKS_BUDGET if annotated is None else DEFAULT_AP_BUDGET
     choice = choose_float(
         base,
@@ -62,7 +66,8 @@ def fit_budget(
         score=score,
         progress=say,
     )
-    calibration = made.calibration.keeping(choice.kept_float, _record(costs, choice, points, len(judge), annotated is not None))
+    record = _record(costs, choice, points, (len(judge), len(weighing)), annotated is not None)
+    calibration = made.calibration.keeping(choice.kept_float["trt"], choice.kept_float["ort"], record)
     write_variants(folder, calibration, graph)
     chart(calibration, folder.path / "sensitivity.png")
     return calibration
@@ -75,12 +80,12 @@ def chart(calibration: Calibration, target: Path, most: int = 30) -> None:
     if calibration.sensitivity is None:
         raise ValueError("this calibration holds no sensitivity")
     layers = list(calibration.sensitivity["layers"])[:most]
-    kept = set(calibration.kept_float)
+    kept = {*calibration.kept_float, *calibration.kept_float_ort}
     figure = Figure(figsize=(9, 1.5 + 0.22 * len(layers)), layout="constrained")
     axes = figure.subplots()
     colours = ["tab:orange" if layer["name"] in kept else "tab:blue" for layer in layers]
     axes.barh([layer["name"] for layer in layers][::-1], [100 * layer["oks_cost"] for layer in layers][::-1], color=colours[::-1])
-    axes.set_xlabel("OKS agreement with FP32 lost by this layer alone in INT8, points (orange: kept in float)")
+    axes.set_xlabel("OKS agreement with FP32 lost by this layer alone in INT8, points (orange: kept in float in a layout)")
     axes.tick_params(axis="y", labelsize=7)
     with written_whole(target) as temporary:
         figure.savefig(str(temporary), dpi=120)
@@ -99,13 +104,14 @@ def _score_by(annotated: CocoPhotos, judge: Judge) -> Callable[[Sequence[People]
     return score
 
 
-def _record(costs: Sequence[LayerCost], choice: Choice, points: float, images: int, annotated: bool) -> dict[str, Any]:
+def _record(costs: Sequence[LayerCost], choice: Choice, points: float, images: tuple[int, int], annotated: bool) -> dict[str, Any]:
     """The JSON form, in a stable order, rounded to what means anything."""
     record = {
         "measure": "ap" if annotated else "oks agreement with fp32",
-        "images": images,
+        "images": images[0],
+        "images_for_layers": images[1],
         "budget_points": points,
-        "met": choice.met,
+        "met": dict(choice.met),
         "float_score": round(choice.float_score, 5),
         "all_int8": {name: round(value, 5) for name, value in choice.all_int8.items()},
         "chosen": {name: round(value, 5) for name, value in choice.chosen.items()},
@@ -115,6 +121,7 @@ def _record(costs: Sequence[LayerCost], choice: Choice, points: float, images: i
                 "name": cost.layer,
                 "oks_cost": round(cost.oks_cost, 5),
                 "ap_cost": None if cost.ap_cost is None else round(cost.ap_cost, 5),
+                "noise": round(cost.noise, 5),
             }
             for cost in costs
         ],

@@ -14,6 +14,7 @@ from posetrt.calib.calibration import Calibration, read_calibration, write_calib
 from posetrt.calib.equalise import divisors, equalised, families
 from posetrt.calib.graph import Graph, load_graph, save_variant
 from posetrt.calib.half import half_around_int8
+from posetrt.calib.kept import kept_by_default
 from posetrt.calib.observe import Observation, observe
 from posetrt.calib.photographs import network_input, read_photograph, set_hash
 from posetrt.calib.quantize import quantize
@@ -55,6 +56,7 @@ def calibrate(
     equalise: bool = True,
     chosen: str = "all",
     trained: Path | None = None,
+    all_int8: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Calibrated:
     """Find INT8 ranges on photographs, write calibration.json and the graphs made with them.
@@ -68,6 +70,7 @@ def calibrate(
         equalise: scale channels of depthwise inputs to one reach in the weights.
         chosen: a word on how the images were chosen, for the file.
         trained: a Q/DQ ONNX of the same network whose ranges go before those that the images give; nothing is equalised then.
+        all_int8: put every convolution into INT8, also those that TensorRT's layout keeps in float by default (`kept_by_default`).
         progress: called with images done and images in all.
 
     Raises:
@@ -102,6 +105,7 @@ def calibrate(
         ranges={**find_ranges(graph, seen, method, scales), **own},
         scales=scales,
         not_equalised=families(graph)[1] if equalise else {},
+        kept_float=() if all_int8 else kept_by_default(graph, {name: one.shape for name, one in seen.tensors.items()}),
     )
     write_variants(folder, calibration, graph)
     return Calibrated(calibration, seen, _warnings(seen, skipped), tuple(skipped))
@@ -142,7 +146,7 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
     manifest = folder.manifest().to_json()
     base = equalised(graph, calibration.scales)
     models: dict[str, Any] = {"int8-base": base.copy().model}
-    models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float)
+    models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float_ort)
     models["int8-trt"] = quantize(base, calibration.ranges, "trt", calibration.kept_float)
     models["int8-trt-fp16"] = half_around_int8(models["int8-trt"], folder.onnx.name)
     write_calibration(folder.calibration, calibration)

@@ -29,7 +29,8 @@ class Calibration:
         ranges: by tensor, in the order of the nodes. They hold for the equalised graph (variants/int8-base.onnx).
         scales: divisors of equalised layers, by layer.
         not_equalised: depthwise inputs that could not be, and why.
-        kept_float: layers that every output keeps in float, by name.
+        kept_float: layers that TensorRT's outputs keep in float, by name: its layouts, and the builder that works with ranges.
+        kept_float_ort: those that ONNX Runtime's layout keeps.
         sensitivity: what `--sensitivity` measured; None before.
     """
 
@@ -41,6 +42,7 @@ class Calibration:
     scales: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     not_equalised: Mapping[str, str] = field(default_factory=dict)
     kept_float: tuple[str, ...] = ()
+    kept_float_ort: tuple[str, ...] = ()
     sensitivity: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,6 +54,7 @@ class Calibration:
             "size_wh": list(self.size_wh),
             "images": dict(self.images),
             "kept_float": list(self.kept_float),
+            "kept_float_ort": list(self.kept_float_ort),
             "tensors": {
                 name: {
                     "low": one.low,
@@ -68,9 +71,12 @@ class Calibration:
             "sensitivity": None if self.sensitivity is None else dict(self.sensitivity),
         }
 
-    def keeping(self, layers: tuple[str, ...], sensitivity: Mapping[str, Any] | None = None) -> Calibration:
+    def keeping(
+        self, kept_float: tuple[str, ...], kept_float_ort: tuple[str, ...], sensitivity: Mapping[str, Any] | None = None
+    ) -> Calibration:
         """The same ranges with other layers kept in float."""
-        return replace(self, kept_float=layers, sensitivity=sensitivity if sensitivity is not None else self.sensitivity)
+        measured = sensitivity if sensitivity is not None else self.sensitivity
+        return replace(self, kept_float=kept_float, kept_float_ort=kept_float_ort, sensitivity=measured)
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
@@ -93,6 +99,8 @@ def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         raise PosetrtError(f"{path} is no calibration of format {FORMAT}; {remedy}")
     try:
+        # Files from before there was a list for each layout keep the same layers in both.
+        kept_float_ort = fields["kept_float_ort"] if "kept_float_ort" in fields else fields["kept_float"]
         calibration = Calibration(
             model_sha256=str(fields["model_sha256"]),
             method=str(fields["method"]),
@@ -102,6 +110,7 @@ def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration
             scales={name: np.asarray(scale, np.float64) for name, scale in fields["equalised"].items()},
             not_equalised=dict(fields["not_equalised"]),
             kept_float=tuple(fields["kept_float"]),
+            kept_float_ort=tuple(kept_float_ort),
             sensitivity=fields["sensitivity"],
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -51,13 +51,18 @@ class Judge:
     def __len__(self) -> int:
         return len(self._placed)
 
-    def people(self, run: Runner, progress: Callable[[], None] = lambda: None) -> list[People]:
-        """The people of each photograph, in pixels of the photograph."""
+    def people(self, run: Runner, look: Callable[[Outputs], None] = lambda _outputs: None) -> list[People]:
+        """The people of each photograph, in pixels of the photograph.
+
+        Args:
+            look: shown the network's outputs for each photograph.
+        """
         found = []
         for canvas, box in self._placed:
-            people = self.parser.parse_outputs(run(to_input(canvas, self.manifest.input)))[0]
+            outputs = run(to_input(canvas, self.manifest.input))
+            look(outputs)
+            people = self.parser.parse_outputs(outputs)[0]
             found.append(People(cells_to_frame(people.keypoints, self.manifest.stride, box), people.scores))
-            progress()
         return found
 
     def compare(self, reference: Sequence[People], run: Runner) -> Agreement:

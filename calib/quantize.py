@@ -111,10 +111,15 @@ def eight_bit_share(graph: Graph, layout: Layout, kept_float: Collection[str], s
     Args:
         shapes: of each layer's activated tensor, as observed.
     """
+    shares = layer_shares(graph, shapes)
+    return sum(shares[name] for name in eight_bit_layers(graph, layout, kept_float))
+
+
+def eight_bit_layers(graph: Graph, layout: Layout, kept_float: Collection[str]) -> set[str]:
+    """Names of the layers that the graph of this layout computes in INT8: with ONNX Runtime, not those that feed a kept one either."""
     layers = [layer.name for layer in graph.layers if layer.name not in set(kept_float)]
     blank = dict.fromkeys(graph.float_tensors, Range(0, 1, 1, "", 0, 1))
-    shares = layer_shares(graph, shapes)
-    return sum(shares[layer.name] for layer in _Plan(graph, layers, layout, blank).eight_bit)
+    return {layer.name for layer in _Plan(graph, layers, layout, blank).eight_bit}
 
 
 def layer_shares(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, float]:
@@ -227,29 +232,26 @@ class _Writer:
         return copied
 
     def _quantise_weights(self, node: Any, layer: Layer) -> None:
-        from onnx import helper
-
         weight = self.graph.constants[layer.weight]
         bias = self.graph.constants[layer.bias] if layer.bias else None
         input_scale = float(self.scale_of(layer.input)[0])
         scales = weight_scales(weight, bias if self.unsigned else None, input_scale)
         rounded = np.clip(np.rint(weight / scales[:, None, None, None]), -127, 127).astype(np.int8)
-        prefix = layer.output
-        names = [
-            self._constant(f"{prefix}/weight/int8", rounded),
-            self._constant(f"{prefix}/weight/scale", scales),
-            self._constant(f"{prefix}/weight/zero_point", np.zeros(len(scales), np.int8)),
-        ]
-        self.nodes.append(helper.make_node("DequantizeLinear", names, [f"{prefix}/weight/float"], f"{prefix}/weight/DQ", axis=0))
-        node.input[1] = f"{prefix}/weight/float"
+        node.input[1] = self._dequantised(f"{layer.output}/weight", "int8", rounded, scales)
         if bias is None or not self.unsigned:
             return
         bias_scales = (np.float32(input_scale) * scales).astype(np.float32)
         whole = np.clip(np.rint(bias / bias_scales.astype(np.float64)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
+        node.input[2] = self._dequantised(f"{layer.output}/bias", "int32", whole, bias_scales)
+
+    def _dequantised(self, prefix: str, kind: str, whole: NDArray[Any], scales: NDArray[np.float32]) -> str:
+        """The float form of a constant of whole numbers with a scale an output channel."""
+        from onnx import helper
+
         names = [
-            self._constant(f"{prefix}/bias/int32", whole),
-            self._constant(f"{prefix}/bias/scale", bias_scales),
-            self._constant(f"{prefix}/bias/zero_point", np.zeros(len(scales), np.int32)),
+            self._constant(f"{prefix}/{kind}", whole),
+            self._constant(f"{prefix}/scale", scales),
+            self._constant(f"{prefix}/zero_point", np.zeros(len(scales), whole.dtype)),
         ]
-        self.nodes.append(helper.make_node("DequantizeLinear", names, [f"{prefix}/bias/float"], f"{prefix}/bias/DQ", axis=0))
-        node.input[2] = f"{prefix}/bias/float"
+        self.nodes.append(helper.make_node("DequantizeLinear", names, [f"{prefix}/float"], f"{prefix}/DQ", axis=0))
+        return f"{prefix}/float"

@@ -6,11 +6,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from posetrt.calib.agreement import agreement
 from posetrt.calib.graph import Graph
-from posetrt.calib.judge import Judge, Runner, runner
-from posetrt.calib.quantize import Layout, eight_bit_share, layer_shares, quantize, quantize_only
+from posetrt.calib.judge import Judge, runner
+from posetrt.calib.quantize import Layout, eight_bit_layers, layer_shares, quantize, quantize_only
 from posetrt.calib.ranges import Range
+from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.people import People
 
 Score = Callable[[Sequence[People]], float]
@@ -25,38 +29,40 @@ class LayerCost:
         layer: name.
         oks_cost: 1 minus the OKS agreement between the people of FP32 and those with this layer alone in INT8 (TensorRT's rounding).
         ap_cost: the AP that FP32 loses so, where photographs are annotated; else None.
+        noise: this layer's share of the squared error that all layers one by one make in the maps, mean over the photographs; without maps
+            (a graph that decodes), of the OKS costs.
     """
 
     layer: str
     oks_cost: float
     ap_cost: float | None = None
+    noise: float = 0.0
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The layers to keep in float, and what the graph with them costs as measured, not as summed.
+    """The layers to keep in float, and what the graphs with them cost as measured, not as summed.
 
     Attributes:
-        kept_float: names, the costliest first.
+        kept_float: by layout: names, in the order in which they were chosen.
         all_int8, chosen: by layout: the score with every layer in INT8, and with these kept.
         float_score: what the float graph scores by the same measure: 1 for agreement, its AP where photographs are annotated.
         eight_bit: by layout: share of the multiply-adds in INT8.
-        met: whether the budget was met in both layouts.
+        met: by layout: whether the budget was met.
     """
 
-    kept_float: tuple[str, ...]
+    kept_float: Mapping[str, tuple[str, ...]]
     all_int8: Mapping[str, float]
     chosen: Mapping[str, float]
     float_score: float
     eight_bit: Mapping[str, float]
-    met: bool
+    met: Mapping[str, bool]
 
 
 def layer_costs(
     base: Graph,
     ranges: Mapping[str, Range],
     judge: Judge,
-    reference: Sequence[People],
     *,
     score: Score | None = None,
     only: Collection[str] | None = None,
@@ -66,19 +72,50 @@ def layer_costs(
 
     Args:
         base: the equalised float graph.
-        reference: the float graph's people on the judge's photographs.
         score: AP of people, where the photographs are annotated.
         only: names of the layers to measure; None for all.
     """
-    costs = []
+    wanted: list[Outputs] = []
+    reference = judge.people(runner(base.model, judge.manifest), wanted.append)
     best = score(reference) if score is not None else 0.0
     layers = [layer for layer in base.layers if only is None or layer.name in only]
+    oks: list[float] = []
+    aps: list[float | None] = []
+    errors: list[list[float]] = []
     for index, layer in enumerate(layers):
-        people = judge.people(runner(quantize_only(base, ranges, "trt", [layer.name]), judge.manifest))
-        oks = agreement(reference, people, judge.manifest.skeleton).oks
-        costs.append(LayerCost(layer.name, 1 - oks, None if score is None else best - score(people)))
+        found: list[float] = []
+
+        def look(outputs: Outputs, found: list[float] = found) -> None:
+            found.append(_map_error(wanted[len(found)], outputs))
+
+        people = judge.people(runner(quantize_only(base, ranges, "trt", [layer.name]), judge.manifest), look)
+        oks.append(1 - agreement(reference, people, judge.manifest.skeleton).oks)
+        aps.append(None if score is None else best - score(people))
+        errors.append(found)
         progress(index + 1, len(layers))
-    return sorted(costs, key=lambda cost: -cost.oks_cost)
+    noise = _shares(np.array([[cost] for cost in oks]) if judge.manifest.decodes else np.array(errors))
+    costs = [LayerCost(layer.name, *one) for layer, *one in zip(layers, oks, aps, noise.tolist(), strict=True)]
+    return sorted(costs, key=lambda cost: (-cost.oks_cost, -cost.noise))
+
+
+def _map_error(wanted: Outputs, outputs: Outputs) -> float:
+    """Squared error of the maps, each against the squares of what it should hold."""
+    total = 0.0
+    for role in ("heatmaps", "pafs"):
+        one, other = getattr(wanted, role), getattr(outputs, role)
+        if one is not None and other is not None:
+            total += float(np.square(one - other).sum() / max(float(np.square(one).sum()), 1e-12))
+    return total
+
+
+def _shares(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(layers,): mean over the photographs of each layer's share, so that one photograph with large errors does not decide alone.
+
+    Args:
+        errors: (layers, photographs), not below 0.
+    """
+    shares: NDArray[np.float64] = (errors / np.maximum(errors.sum(axis=0), 1e-300)).mean(axis=1)
+    return shares
 
 
 def choose_float(
@@ -94,58 +131,56 @@ def choose_float(
     least_eight_bit: float = 0.9,
     progress: Callable[[str], None] = lambda _what: None,
 ) -> Choice:
-    """The smallest set of layers whose float computation meets the budget in both layouts.
+    """For each layout the smallest set of layers whose float computation meets the budget.
 
-    Small is what takes few multiply-adds out of INT8: layers are ranked by cost over share of the multiply-adds, those that would leave too
-    few in INT8 are passed over, and prefixes of the ranking are tried by bisection, each measured as a whole.
+    Small is what takes few multiply-adds out of INT8. Layers are ranked by the noise that they make over their share of the multiply-adds:
+    people tell what a set costs, but hardly which of two good layers is better. Prefixes of the ranking are tried by bisection, each
+    measured as a whole.
 
     Args:
         budget: how far the score may stay below the float graph's, as 0.005.
         shapes: of each layer's activated tensor, as observed; they give the multiply-adds.
         score: AP of people where photographs are annotated; None takes the agreement with `reference`.
-        least_eight_bit: share of the multiply-adds that must stay in INT8, in both layouts; a set that leaves less is not tried.
+        least_eight_bit: share of the multiply-adds that must stay in INT8; a set that leaves less is not tried.
     """
     skeleton = judge.manifest.skeleton
     measure: Score = score if score is not None else lambda people: agreement(reference, people, skeleton).oks
-    target = measure(reference) - budget
-    ranking = _ranking(base, costs, shapes, least_eight_bit)
-    known: dict[tuple[int, str], float] = {}
+    float_score = measure(reference)
+    target = float_score - budget
+    shares = layer_shares(base, shapes)
+    kept: dict[str, tuple[str, ...]] = {}
+    all_int8: dict[str, float] = {}
+    chosen: dict[str, float] = {}
+    eight_bit: dict[str, float] = {}
+    for layout in LAYOUTS:
+        order = ranking(base, costs, shares, layout, least_eight_bit)
+        known: dict[int, float] = {}
 
-    def graph_runner(count: int, layout: Layout) -> Runner:
-        model: Any = quantize(base, ranges, layout, ranking[:count])
-        return runner(model, judge.manifest, fused=layout == "ort")
+        def scored(count: int, layout: Layout = layout, order: list[str] = order, known: dict[int, float] = known) -> float:
+            if count not in known:
+                model: Any = quantize(base, ranges, layout, order[:count])
+                known[count] = measure(judge.people(runner(model, judge.manifest, fused=layout == "ort")))
+                progress(f"{count} layers in float, {layout} layout: {known[count]:.4f} (target {target:.4f})")
+            return known[count]
 
-    def scored(count: int, layout: Layout) -> float:
-        if (count, layout) not in known:
-            known[count, layout] = measure(judge.people(graph_runner(count, layout)))
-            progress(f"{count} layers in float, {layout} layout: {known[count, layout]:.4f} (target {target:.4f})")
-        return known[count, layout]
+        best = _fewest(scored, len(order), target)
+        kept[layout] = tuple(order[:best])
+        all_int8[layout], chosen[layout] = scored(0), scored(best)
+        eight_bit[layout] = sum(shares[name] for name in eight_bit_layers(base, layout, order[:best]))
+    return Choice(kept, all_int8, chosen, float_score, eight_bit, {layout: chosen[layout] >= target for layout in LAYOUTS})
 
-    def shares(count: int) -> dict[str, float]:
-        return {layout: eight_bit_share(base, layout, ranking[:count], shapes) for layout in LAYOUTS}
 
-    def meets(count: int) -> bool:
-        return all(scored(count, layout) >= target for layout in LAYOUTS)
-
-    most = len(ranking)
-    if meets(0):
-        best = 0
-    elif not meets(most):
-        # No set that leaves enough in INT8 meets the budget: take the better of the two ends, and say so.
-        best = max((0, most), key=lambda count: min(scored(count, layout) for layout in LAYOUTS))
-    else:
-        below, best = 0, most
-        while best - below > 1:
-            middle = (below + best) // 2
-            below, best = (below, middle) if meets(middle) else (middle, best)
-    return Choice(
-        tuple(ranking[:best]),
-        {layout: scored(0, layout) for layout in LAYOUTS},
-        {layout: scored(best, layout) for layout in LAYOUTS},
-        measure(reference),
-        shares(best),
-        meets(best),
-    )
+def _fewest(scored: Callable[[int], float], most: int, target: float) -> int:
+    """The smallest count whose score reaches the target, by bisection; where the whole does not reach it, the better of the two ends."""
+    if scored(0) >= target:
+        return 0
+    if scored(most) < target:
+        return max((0, most), key=scored)
+    below, best = 0, most
+    while best - below > 1:
+        middle = (below + best) // 2
+        below, best = (below, middle) if scored(middle) >= target else (middle, best)
+    return best
 
 
 # What a boundary between INT8 and float costs beside the layer itself, as a share of all multiply-adds; without it the smallest layers
@@ -153,13 +188,27 @@ def choose_float(
 _BOUNDARY = 0.005
 
 
-def _ranking(base: Graph, costs: Sequence[LayerCost], shapes: Mapping[str, tuple[int, ...]], least: float) -> list[str]:
-    """Layers in the order in which they are put into float, as far as the share in INT8 allows."""
-    shares = layer_shares(base, shapes)
-    order = sorted((cost for cost in costs if cost.oks_cost > 0), key=lambda cost: -cost.oks_cost / (shares[cost.layer] + _BOUNDARY))
-    ranking: list[str] = []
-    for cost in order:
-        tried = [*ranking, cost.layer]
-        if min(eight_bit_share(base, layout, tried, shapes) for layout in LAYOUTS) >= least:
-            ranking = tried
-    return ranking
+def ranking(base: Graph, costs: Sequence[LayerCost], shares: Mapping[str, float], layout: Layout, least: float) -> list[str]:
+    """Layers in the order in which they are put into float, as far as the share in INT8 allows.
+
+    Each time the one that takes away the most noise for the multiply-adds that leave INT8 with it: in ONNX Runtime's layout a layer
+    takes the one that feeds it along.
+    """
+    noise = {cost.layer: cost.noise for cost in costs}
+    order: list[str] = []
+    inside = eight_bit_layers(base, layout, order)
+    waiting = [name for name, made in noise.items() if made > 0]
+    while waiting:
+        worth = {}
+        for name in waiting:
+            left = eight_bit_layers(base, layout, [*order, name])
+            if sum(shares[one] for one in left) >= least:
+                gone = inside - left
+                worth[name] = sum(noise.get(one, 0.0) for one in gone) / (sum(shares[one] for one in gone) + _BOUNDARY)
+        if not worth:
+            break
+        order.append(max(worth, key=lambda name: worth[name]))
+        inside = eight_bit_layers(base, layout, order)
+        # What was taken along is in float already; what does not fit now never will.
+        waiting = [name for name in worth if name in inside]
+    return order

@@ -35,7 +35,9 @@ from posetrt.runtime.sources import open_source
 
 # Largest difference from float32, as a share of each output's range; int8 is judged by its people.
 LIMITS = {"fp32": 1e-3, "fp16": 1e-2}
-LEAST_OKS = 0.95
+# Agreement of the people with float32's. What INT8 costs is the graph's affair, and the desk has measured it there: a GPU that rounds to the same
+# grid may cost that much and, since another order of additions flips a rounding here and there, little more.
+LEAST_OKS, INT8_OKS_LOST = 0.95, 0.05
 LEAK_BYTES = 16 << 20
 WARM_UP, TIMED = 20, 200
 
@@ -50,6 +52,7 @@ class Row:
         build_s, engine_mb: of the engine.
         difference: largest difference from float32, over the output's range; the worst output.
         oks: agreement of the people with those of float32.
+        least_oks: what it must reach: 0.95; in int8 0.05 less than the same graph reaches at the desk, where that is less.
         share: of the computing layers that run in the precision asked for.
         layers: computing layers by precision.
         upload_ms, network_ms, download_ms: medians by the GPU's clock, one after the other.
@@ -65,6 +68,7 @@ class Row:
     engine_mb: float | None = None
     difference: float | None = None
     oks: float | None = None
+    least_oks: float | None = None
     share: float | None = None
     layers: dict[str, int] = field(default_factory=dict)
     upload_ms: float | None = None
@@ -165,8 +169,11 @@ def _compare(row: Row, engine: Engine, reference: Any) -> None:
     limit = LIMITS.get(row.precision)
     if limit is not None and row.difference is not None and not row.difference <= limit:
         row.fail(f"differs from float32 by {row.difference:.2g} of the range, more than {limit:g}")
-    if not row.oks >= LEAST_OKS:
-        row.fail(f"its people agree with float32's by {row.oks:.3f} OKS, less than {LEAST_OKS}")
+    row.least_oks = LEAST_OKS
+    if row.precision == "int8" and "int8_oks" in reference:
+        row.least_oks = min(LEAST_OKS, float(reference["int8_oks"]) - INT8_OKS_LOST)
+    if not row.oks >= row.least_oks:
+        row.fail(f"its people agree with float32's by {row.oks:.3f} OKS, less than {row.least_oks:.3f}")
 
 
 def _time(row: Row, engine: Engine) -> None:

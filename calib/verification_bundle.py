@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 import posetrt
+from posetrt.calib.agreement import agreement
 from posetrt.calib.calibrate import calibrate
+from posetrt.calib.judge import Judge, runner
 from posetrt.export.fp16 import write_fp16
 from posetrt.export.from_weights import model_from_weights
 from posetrt.export.onnx_model import write_folder
@@ -141,9 +143,19 @@ def timing_folder(path: Path, size_wh: tuple[int, int], pictures: Sequence[Path]
 
 
 def write_reference(folder: ModelFolder, pictures: Sequence[Path], target: Path) -> None:
-    """What ONNX Runtime gives in float32 for photographs: "count", "canvas_i" (h, w, 3) uint8, and each output as "role_i"."""
+    """What ONNX Runtime gives in float32 for photographs: "count", "canvas_i" (h, w, 3) uint8, and each output as "role_i".
+
+    Of a calibrated folder also "int8_oks": how far the people of its graph in TensorRT's layout, rounded as it says, agree with float32's.
+    """
     manifest = folder.manifest()
     arrays: dict[str, Any] = {"count": np.int64(len(pictures))}
+    if folder.calibration.is_file():
+        import onnx
+
+        judge = Judge(manifest, pictures)
+        models = [onnx.load(str(path)) for path in (folder.onnx, folder.checked_variant("int8-trt"))]
+        reference, rounded = (judge.people(runner(model, manifest, fused=False)) for model in models)
+        arrays["int8_oks"] = np.float64(agreement(reference, rounded, manifest.skeleton).oks)
     with OnnxRuntimeEngine(folder.onnx, manifest, "fp32") as engine:
         for index, picture in enumerate(pictures):
             frame = read_photo(picture)

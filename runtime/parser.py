@@ -132,8 +132,6 @@ class PafParser:
             raise UsageError(f"PAFs must have shape {(2 * limbs, *heatmaps.shape[1:])} beside these heat maps, not {tuple(pafs.shape)}")
         with np.errstate(all="ignore"):
             peaks = self._peaks.find(heatmaps)
-            if not peaks.slots:
-                return nobody(parts)
             if pafs is None:
                 return self._single(peaks)
             return self._people(peaks, self._pairs.score(pafs, peaks))
@@ -160,14 +158,16 @@ class PafParser:
             )
         with np.errstate(all="ignore"):
             valid = (peaks[..., 2] > self.settings.peak_threshold) & np.isfinite(peaks).all(axis=2)
-            found = Peaks(np.where(valid, peaks.transpose(2, 0, 1), np.float32(0)))
+            found = Peaks(peaks[valid].T, valid.nonzero()[0], valid.sum(axis=1))
             if pairs is None:
                 return self._single(found)
-            ends = np.array(self.skeleton.limbs, np.int64)
-            usable = (pairs > 0) & (pairs < np.inf) & valid[ends[:, 0], :, None] & valid[ends[:, 1], None, :]
-            limb, first, second = np.nonzero(usable)
-            score = pairs[limb, first, second]
-            return self._people(found, Pairs(limb, first, second, score).take((-score).argsort(kind="stable")))
+            first, second = np.array(self.skeleton.limbs, np.int64).T
+            usable = (pairs > 0) & (pairs < np.inf) & valid[first, :, None] & valid[second, None, :]
+            limb, a, b = usable.nonzero()
+            number = valid.cumsum().reshape(valid.shape) - 1
+            score = pairs[usable]
+            order = (-score).argsort(kind="stable")
+            return self._people(found, Pairs(limb, number[first[limb], a], number[second[limb], b], score).take(order))
 
     def parse_batch(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None = None) -> list[People]:
         """People of each frame of a batch: heat maps (N, J or J+1, h, w), PAFs (N, 2C, h, w) or None."""
@@ -194,32 +194,33 @@ class PafParser:
             times = [time.thread_time()]
             peaks = self._peaks.find(heatmaps)
             times.append(time.thread_time())
-            pairs = self._pairs.score(pafs, peaks) if peaks.slots else None
+            pairs = self._pairs.score(pafs, peaks)
             times.append(time.thread_time())
-            if pairs is not None:
-                self._people(peaks, pairs)
+            self._people(peaks, pairs)
             times.append(time.thread_time())
         return {stage: (times[i + 1] - times[i]) * 1e3 for i, stage in enumerate(("peaks", "pairs", "people"))}
 
     def _single(self, peaks: Peaks) -> People:
         """One person of each part's best peak, or nobody."""
         parts = len(self.skeleton.parts)
-        score = peaks.points[2]
-        if not score.any():
+        if not len(peaks.part):
             return nobody(parts)
-        best = peaks.points[:, np.arange(parts), score.argmax(axis=1)].T
-        keypoints = np.where(best[:, 2:] > 0, best, np.float32(0))
-        return People(keypoints[None], keypoints[None, :, 2].mean(axis=1))
+        # By part, then by falling value; a part's first is its best.
+        order = np.lexsort((-peaks.points[2], peaks.part))
+        there = peaks.counts.nonzero()[0]
+        best = order[(peaks.counts.cumsum() - peaks.counts)[there]]
+        keypoints = np.zeros((1, parts, 3), np.float32)
+        keypoints[0, there] = peaks.points[:, best].T
+        return People(keypoints, keypoints[:, :, 2].mean(axis=1))
 
     def _people(self, peaks: Peaks, pairs: Pairs) -> People:
         """Match, assemble, score and filter."""
-        parts, slots = len(self.skeleton.parts), peaks.slots
-        least, least_score = self.settings.min_parts, self.settings.min_score
+        parts, least, least_score = len(self.skeleton.parts), self.settings.min_parts, self.settings.min_score
         if self._assignment == "hungarian":
             pairs = exact_matching(pairs)
-        values = peaks.points[2].ravel().tolist()
+        values = peaks.points[2].tolist()
         found: list[tuple[float, list[int]]] = []
-        for person in self._assembler.assemble(pairs, slots):
+        for person in self._assembler.assemble(pairs, len(values)):
             nodes = person.peaks
             if len(nodes) >= least:
                 score = (sum([values[node] for node in nodes]) + person.limb_score) / len(nodes)
@@ -228,11 +229,11 @@ class PafParser:
         if not found:
             return nobody(parts)
         found.sort(key=_score_of, reverse=True)
-        scores = np.array([score for score, _ in found], np.float32)
+        scores = np.fromiter([score for score, _ in found], np.float32)
         keypoints = np.zeros((len(found), parts, 3), np.float32)
-        node = np.array([peak for _, nodes in found for peak in nodes])
+        node = np.fromiter([peak for _, nodes in found for peak in nodes], np.int64)
         owner = np.arange(len(found)).repeat([len(nodes) for _, nodes in found])
         owner *= parts
-        owner += node // slots
-        keypoints.reshape(-1, 3)[owner] = peaks.points.reshape(3, -1).take(node, axis=1).T
+        owner += peaks.part.take(node)
+        keypoints.reshape(-1, 3)[owner] = peaks.points.take(node, axis=1).T
         return People(keypoints, scores)

@@ -69,6 +69,17 @@ def test_a_file_that_is_no_calibration_is_refused(tmp_path: Path, text: str) -> 
         read_calibration(path)
 
 
+def test_a_file_from_before_there_was_a_list_for_each_layout_keeps_the_same_layers_in_both(
+    small_folder: ModelFolder, pictures: list[Path]
+) -> None:
+    calibrate(small_folder, pictures)
+    fields = json.loads(small_folder.calibration.read_text())
+    del fields["kept_float_ort"]
+    fields["kept_float"] = ["depth"]
+    small_folder.calibration.write_text(json.dumps(fields))
+    assert folder_calibration(small_folder).kept_float_ort == ("depth",)
+
+
 def test_no_images_is_wrong_usage(small_folder: ModelFolder, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert main(["calibrate", str(small_folder.path), "--images", str(tmp_path / "empty")]) == 2

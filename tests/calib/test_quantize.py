@@ -15,6 +15,7 @@ from posetrt.calib.calibrate import calibrate, folder_calibration
 from posetrt.calib.equalise import families
 from posetrt.calib.graph import load_graph
 from posetrt.calib.half import half_around_int8
+from posetrt.calib.kept import kept_by_default
 from posetrt.calib.photographs import network_input, read_photograph
 from posetrt.calib.quantize import eight_bit_share, quantize
 from posetrt.calib.trained import trained_ranges
@@ -139,6 +140,28 @@ def test_onnx_runtime_puts_no_kept_layer_back_into_int8(calibrated: ModelFolder,
         by_default = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"image": tensor})
         for one, other in zip(by_default, run(model, tensor), strict=True):
             np.testing.assert_array_equal(one, other, "its WeightBiasQuantization would requantise a float layer between 8-bit tensors")
+
+
+def test_tensorrts_layout_keeps_the_few_cheap_layers_in_float_that_cost_most(hpe_folder: ModelFolder) -> None:
+    graph = load_graph(hpe_folder.onnx)
+    typed = onnx.shape_inference.infer_shapes(graph.model).graph
+    shapes = {value.name: tuple(one.dim_value for one in value.type.tensor_type.shape.dim) for value in (*typed.value_info, *typed.output)}
+    kept = kept_by_default(graph, shapes)
+    # Read at half resolution or more; the one that reads both stages' maps and features; those that make the outputs.
+    assert set(kept) == {
+        *("conv1", "conv2_1/dw", "conv2_1/sep", "conv2_2/dw"),
+        "Mconv1_stage2_L1/sq/WithoutBiases",
+        *("Mconv7_stage2_L1/WithoutBiases", "Mconv7_stage2_L2/WithoutBiases"),
+    }
+    assert 0.97 < eight_bit_share(graph, "trt", kept, shapes) < 0.99
+
+
+def test_no_layer_that_matters_for_the_time_is_kept_unasked(calibrated: ModelFolder) -> None:
+    graph, calibration = load_graph(calibrated.onnx), folder_calibration(calibrated)
+    assert calibration.kept_float == calibration.kept_float_ort == (), "each layer of this network takes more than 1 % of its multiply-adds"
+    assert len([node for node in load_graph(calibrated.variant("int8-trt")).nodes if node.op_type == "DequantizeLinear"]) > len(
+        graph.layers
+    )
 
 
 def test_everything_kept_in_float_is_the_float_graph(calibrated: ModelFolder, pictures: list[Path]) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from posetrt import cli
 from posetrt.calib import verification, verification_bundle
+from posetrt.calib.calibrate import calibrate
 from posetrt.calib.verification import check, table, verify
 from posetrt.calib.verification_bundle import prepare, split
 from posetrt.runtime.engines import choose
@@ -87,6 +88,19 @@ def test_an_engine_that_computes_something_else_fails(bundle: Path) -> None:
     assert not row.passed
     assert "more than 0.001" in row.problem
     assert 0.004 < (row.difference or 0) < 0.02
+
+
+def test_int8_may_cost_on_the_gpu_what_its_graph_costs_at_the_desk(
+    small_folder: ModelFolder, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "TIMED", 4)
+    calibrate(small_folder, pictures)
+    verification_bundle.write_reference(small_folder, pictures[:2], tmp_path / "reference.npz")
+    reference = dict(np.load(tmp_path / "reference.npz"))
+    assert 0 <= reference["int8_oks"] <= 1
+    assert check("small", small_folder, "int8", "onnxruntime", {**reference, "int8_oks": 0.9}).least_oks == pytest.approx(0.85)
+    assert check("small", small_folder, "int8", "onnxruntime", {**reference, "int8_oks": 1.0}).least_oks == 0.95
+    assert check("small", small_folder, "fp32", "onnxruntime", {**reference, "int8_oks": 0.5}).least_oks == 0.95
 
 
 def test_a_model_that_cannot_be_built_fails_alone(bundle: Path) -> None:

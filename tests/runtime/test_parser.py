@@ -133,7 +133,7 @@ def test_noise_everywhere_is_bounded_work() -> None:
     pafs = rng.uniform(-1, 1, (38, 46, 82)).astype(np.float32)
     parser = PafParser(COCO18)
     peaks = parser._peaks.find(heatmaps)
-    assert peaks.slots == parser.settings.max_peaks
+    assert peaks.counts.max() == parser.settings.max_peaks
     with np.errstate(all="ignore"):
         assert len(parser._pairs.score(pafs, peaks).score) <= parser.settings.max_pairs
 
@@ -142,7 +142,7 @@ def test_of_too_many_peaks_the_best_stay() -> None:
     maps = np.zeros((18, 40, 40), np.float32)
     maps[3, ::4, ::4] = np.random.default_rng(0).permutation(np.linspace(0.2, 0.9, 100)).reshape(10, 10)
     peaks = PafParser(COCO18, max_peaks=7)._peaks.find(maps)
-    np.testing.assert_allclose(np.sort(peaks.points[2, 3]), np.linspace(0.2, 0.9, 100)[-7:], rtol=1e-6)
+    np.testing.assert_allclose(np.sort(peaks.points[2, peaks.part == 3]), np.linspace(0.2, 0.9, 100)[-7:], rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -153,12 +153,12 @@ def test_greedy_never_totals_more_than_the_exact_matching(seed: int) -> None:
         pairs = parser._pairs.score(scene.pafs, peaks := parser._peaks.find(scene.heatmaps))
     exact = exact_matching(pairs)
     for limb in range(len(COCO18.limbs)):
-        table = np.zeros((peaks.slots, peaks.slots))
+        table = np.zeros((len(peaks.part), len(peaks.part)))
         of_limb = pairs.limb == limb
         table[pairs.first[of_limb], pairs.second[of_limb]] = pairs.score[of_limb]
         best = table[linear_sum_assignment(table, maximize=True)].sum()
         assert exact.score[exact.limb == limb].sum() == pytest.approx(best, rel=1e-5)
-    people = Assembler(COCO18.limbs).assemble(pairs, peaks.slots)
+    people = Assembler(COCO18.limbs).assemble(pairs, len(peaks.part))
     assert sum(person.limb_score for person in people) <= exact.score.sum() + 1e-4
 
 

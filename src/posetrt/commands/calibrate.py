@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--select", type=int, metavar="N", help="N images that cover what the network can see, out of 8 N drawn by --seed")
     parser.add_argument("--seed", type=int, default=0, help="for --limit, --select and --judge (default 0)")
     parser.add_argument("--no-equalise", action="store_true", help="leave the channels of depthwise inputs as they are")
+    parser.add_argument("--all-int8", action="store_true", help="TensorRT too: no layer in float, where the first and last are by default")
     parser.add_argument("--ranges-from", type=Path, metavar="QDQ.onnx", help="take the ranges that a Q/DQ model trained elsewhere has")
     parser.add_argument(
         "--cache",
@@ -91,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
             equalise=not args.no_equalise,
             chosen=chosen,
             trained=args.ranges_from,
+            all_int8=args.all_int8,
             progress=progress,
         )
     for warning in made.warnings:
@@ -113,11 +115,13 @@ def run(args: argparse.Namespace) -> int:
         _write_cache(folder, cache_text(calibration.ranges, args.cache), args.cache)
     if args.json:
         summary = {"method": calibration.method, "images": dict(calibration.images), "tensors": len(calibration.ranges)}
-        print(json.dumps({**summary, "kept_float": list(calibration.kept_float), "sensitivity": calibration.sensitivity}))
+        kept = {"kept_float": list(calibration.kept_float), "kept_float_ort": list(calibration.kept_float_ort)}
+        print(json.dumps({**summary, **kept, "sensitivity": calibration.sensitivity}))
     else:
         print(
             f"{folder.calibration}: {len(calibration.ranges)} ranges by {calibration.method} from {calibration.images['count']} images; "
-            f"{len(calibration.scales)} depthwise inputs equalised, {len(calibration.not_equalised)} not"
+            f"{len(calibration.scales)} depthwise inputs equalised, {len(calibration.not_equalised)} not; "
+            f"{len(calibration.kept_float)} layers in float for TensorRT, {len(calibration.kept_float_ort)} for ONNX Runtime"
         )
         _print_sensitivity(calibration)
     return 0
@@ -143,19 +147,21 @@ def _print_sensitivity(calibration: Calibration) -> None:
     found = calibration.sensitivity
     if found is None:
         return
-    print(f"{'layer alone in INT8':<46} {'OKS lost':>8} {'AP lost':>8}")
-    for layer in found["layers"][: max(8, len(calibration.kept_float))]:
+    kept = {"trt": calibration.kept_float, "ort": calibration.kept_float_ort}
+    print(f"{'layer alone in INT8':<46} {'OKS lost':>8} {'AP lost':>8} {'noise':>7}")
+    for layer in found["layers"][: max(8, *map(len, kept.values()))]:
         ap = "" if layer["ap_cost"] is None else f"{100 * layer['ap_cost']:8.2f}"
-        mark = "  kept in float" if layer["name"] in calibration.kept_float else ""
-        print(f"{layer['name']:<46} {100 * layer['oks_cost']:8.2f} {ap:>8}{mark}")
+        held = " and ".join(layout for layout in sorted(kept) if layer["name"] in kept[layout])
+        mark = f"  in float in {held}" if held else ""
+        print(f"{layer['name']:<46} {100 * layer['oks_cost']:8.2f} {ap:>8} {100 * layer['noise']:6.1f}%{mark}")
     for layout in found["chosen"]:
         print(
             f"{layout} layout: {100 * found['all_int8'][layout]:.1f} all in INT8, {100 * found['chosen'][layout]:.1f} with "
-            f"{len(calibration.kept_float)} layers in float, FP32 {100 * found['float_score']:.1f} ({found['measure']}); "
+            f"{len(kept[layout])} layers in float, FP32 {100 * found['float_score']:.1f} ({found['measure']}); "
             f"{100 * found['eight_bit_share'][layout]:.1f} % of the multiply-adds in INT8"
         )
-    if not found["met"]:
-        print(f"the budget of {found['budget_points']:g} points was not met with at least 90 % of the multiply-adds in INT8")
+        if not found["met"][layout]:
+            print(f"{layout} layout: the budget of {found['budget_points']:g} points was not met with 90 % of the multiply-adds in INT8")
 
 
 def _write_cache(folder: ModelFolder, text: str, version: str) -> None:
