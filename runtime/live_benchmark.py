@@ -110,6 +110,7 @@ def age(pose: Pose, frames: tuple[Frame, ...], *, fps: float = 120.0, count: int
         "age_p50_ms": round(1000 * counts.ages.percentile_s(50), 2),
         "age_p99_ms": round(1000 * counts.ages.percentile_s(99), 2),
         "age_p99_in_network_times": round(counts.ages.percentile_s(99) / network_s, 3),
+        "network_p99_in_network_times": round(stats.stages["network"].times.percentile_s(99) / network_s, 3),
         "memory_growth_mib": round((median(settled[-10:]) - median(settled[:10])) / 2**20, 2) if len(settled) > 20 else None,
     }
 
@@ -161,7 +162,8 @@ def viewers(
             start_bytes = _resident_bytes()
             watchers = Viewers(page.port, reading, stalled)
             with watchers:
-                time.sleep(1)
+                # Until those who read nothing have been sent what fits into their connections.
+                time.sleep(3)
                 began, before = time.perf_counter(), page.encoded
                 watched.append(_rate(stats, seconds))
                 pictures.append((page.encoded - before) / (time.perf_counter() - began))

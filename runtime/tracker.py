@@ -75,11 +75,12 @@ class Tracker:
         self._keep(self._now_s - self._seen_s <= self._bridge_s + 1e-6)
         columns = np.ascontiguousarray(people.keypoints.T)
         points, found = columns[:2], columns[2] > 0
-        sizes = _sizes(points, found)
+        seen = found.astype(np.float32)
+        sizes = _sizes(points, seen)
         gone = (self._now_s - self._seen_s).astype(np.float32)
         fresh = gone <= step + 1e-5
         everybody = bool(fresh.all())
-        likeness, moved = self._compare(points, found.astype(np.float32), sizes, np.float32(step) if everybody else gone[:, None])
+        likeness, moved = self._compare(points, seen, sizes, np.float32(step) if everybody else gone[:, None])
         if everybody:
             track, person = _matching(likeness)
         else:
@@ -87,7 +88,7 @@ class Tracker:
             if len(track) < min(likeness.shape):
                 likeness[track], likeness[:, person] = 0, 0
                 hidden, shown = _matching(likeness)
-                track, person = np.concatenate([track, hidden]), np.concatenate([person, shown])
+                track, person = _by_track(np.concatenate([track, hidden]), np.concatenate([person, shown]))
         if len(track):
             self._move(track, points[..., person], found[:, person], sizes[person], moved[:, track, person], gone[track])
         ids = np.full(len(people), -1, np.int64)
@@ -142,8 +143,9 @@ class Tracker:
         area = np.maximum(self._sizes[:, None], sizes)
         area *= area
         near = np.exp((offset[0] + offset[1]) * (-0.5 / (_NEAR + _WANDER * gone) ** 2) / area)
-        pairs = np.flatnonzero(near > _FAR)
-        track, person = np.divmod(pairs, len(sizes))
+        pairs = (near > _FAR).ravel().nonzero()[0]
+        track = pairs // len(sizes)
+        person = pairs - track * len(sizes)
         away = points.take(person, 2)
         away -= self._points.take(track, 2)
         away -= moved.reshape(2, 1, -1).take(pairs, 2)
@@ -167,7 +169,7 @@ class Tracker:
         gone: NDArray[np.float32],
     ) -> None:
         # Where every track goes on, in order, a slice spares the copies.
-        at = slice(None) if len(track) == len(self._ids) and (track[:-1] < track[1:]).all() else track
+        at = slice(None) if len(track) == len(self._ids) else track
         steps, speed, before = self._steps[at], self._speed[:, at], self._sizes[at]
         self._speed[:, at] = speed + np.maximum(np.float32(0.25), 1 / (1 + steps)) * (moved / gone - speed)
         self._steps[at] = steps + 1
@@ -188,9 +190,9 @@ class Tracker:
         self._seen_s = np.concatenate([self._seen_s, np.full(count, self._now_s)])
 
 
-def _sizes(points: NDArray[np.float32], found: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _sizes(points: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.float32]:
     """The square root of the area of each person's box in pixels, at least half its longer side, at least 4."""
-    away = np.where(found, np.float32(0), np.float32(1e9))
+    away = np.float32(1e9) - np.float32(1e9) * found
     box = np.maximum.reduce(points - away, 1) - np.minimum.reduce(points + away, 1)
     width, height = np.maximum(box, 0, out=box)
     sizes: NDArray[np.float32] = np.maximum(np.sqrt(width * height), np.maximum(width, height) / 2)
@@ -199,12 +201,14 @@ def _sizes(points: NDArray[np.float32], found: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _matching(likeness: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of track and person, each used once: greedy by likeness, then swapped while a swap of two pairs is better for both together."""
+    """Pairs of track and person by rising track, each used once: greedy by likeness, then swapped while a swap of two pairs is better for both together."""
     if not likeness.size:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     # Where each is the other's best, greed takes the pair and no swap betters it: mostly that is everybody.
     best = likeness.argmax(axis=1)
-    track = np.flatnonzero((likeness.argmax(axis=0)[best] == np.arange(len(best))) & (np.maximum.reduce(likeness, 1) > _LEAST_LIKENESS))
+    both = likeness.argmax(axis=0)[best] == np.arange(len(best))
+    both &= np.maximum.reduce(likeness, 1) > _LEAST_LIKENESS
+    track = both.nonzero()[0]
     person = best[track]
     if len(track) == min(likeness.shape):
         return track, person
@@ -230,4 +234,9 @@ def _matching(likeness: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray
         first, second = np.unravel_index(int(gain.argmax()), gain.shape)
         person[[first, second]] = person[[second, first]]
     good = likeness[track, person] > _LEAST_LIKENESS
-    return track[good], person[good]
+    return _by_track(track[good], person[good])
+
+
+def _by_track(track: NDArray[np.int64], person: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    order = np.argsort(track)
+    return track[order], person[order]

@@ -55,7 +55,7 @@ class Viewers:
 
 def watch(port: int, reading: int, stalled: int) -> int:
     """Connect, read until this program's input ends, and give the bytes that the readers got."""
-    received = 0
+    received, room = 0, bytearray(1 << 18)
     with ExitStack() as connections, selectors.DefaultSelector() as ready:
         for number in range(reading + stalled):
             viewer = connections.enter_context(socket.create_connection(("127.0.0.1", port)))
@@ -69,7 +69,7 @@ def watch(port: int, reading: int, stalled: int) -> int:
                 if key.fileobj is sys.stdin:
                     return received
                 assert isinstance(key.fileobj, socket.socket)
-                chunk = len(key.fileobj.recv(1 << 20))
+                chunk = key.fileobj.recv_into(room)
                 received += chunk
                 if not chunk:
                     ready.unregister(key.fileobj)
