@@ -23,9 +23,10 @@ from posetrt.runtime.options import Options
 from posetrt.runtime.reader import Reader
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sources.base import Frame, Source
-from posetrt.runtime.stages import Letterboxing, Looking, Network, Parsing, Writing
+from posetrt.runtime.stages import Letterboxing, Network, Parsing, Writing
 from posetrt.runtime.supervisor import Stage, Supervisor
 from posetrt.runtime.tracker import Tracker
+from posetrt.runtime.whole_body.looking import Looking
 
 if TYPE_CHECKING:
     from typing_extensions import Self
