@@ -77,8 +77,8 @@ class Assembler:
         bits = self._bits
         people: list[Person] = []
         owner: list[Person | None] = [None] * peaks
-        limbs, starts, stops, scores = (column.tolist() for column in pairs)
-        for which, start, stop, score in zip(limbs, starts, stops, scores):  # noqa: B905
+        listed = pairs.limb.tolist(), pairs.first.tolist(), pairs.second.tolist(), pairs.score.tolist()
+        for which, start, stop, score in zip(*listed):  # noqa: B905
             one, other = owner[start], owner[stop]
             if one is None:
                 first, second = bits[which]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ SHORT_WEIGHT = np.float32(0.75)
 _MANY = 1000
 """With more candidates than this it is worth to look at the middles of all first."""
 # Arrays without dimensions: NumPy takes them faster than its own scalars or Python's.
-_HALF, _SHORT, _SHORT_WEIGHT, _INFINITE, _ALL_VOTES = (np.array(value, np.float32) for value in (0.5, SHORT, SHORT_WEIGHT, np.inf, 2))
+_HALF, _SHORT, _SHORT_WEIGHT, _INFINITE = (np.array(value, np.float32) for value in (0.5, SHORT, SHORT_WEIGHT, np.inf))
 
 
 class Pairs(NamedTuple):
@@ -58,16 +59,22 @@ class PairScorer:
 
     def __init__(self, skeleton: Skeleton, *, samples: int, middle: float, agree: float, share: float, least: float, limit: int) -> None:
         limbs = np.array(skeleton.limbs, np.int64).reshape(-1, 2)
-        self._first, self._second = np.ascontiguousarray(limbs.T)
-        self._numbers = np.arange(len(limbs))
+        # From the number of peaks of each part, as sums: for each limb where its first part's peaks begin, less the rows of the limbs
+        # before; where its second part's begin; how many peaks the second part has, and how many the first.
+        begin = np.tri(len(skeleton.parts), k=-1, dtype=np.int64)
+        one = np.eye(len(skeleton.parts), dtype=np.int64)
+        first, second = limbs.T
+        rows_before = np.tri(len(limbs), k=-1, dtype=np.int64) @ one[first]
+        self._sums = np.concatenate([begin[first] - rows_before, begin[second], one[second], one[first]])
+        self._limbs = np.zeros((5, len(limbs)), np.int64)
+        self._limbs[0] = np.arange(len(limbs))
         self._channels = np.array(skeleton.paf_channels, np.int64).reshape(-1, 2).T
-        # Behind the samples lies the middle. It must agree as well, which counts one; into the score it does not go.
-        self._way = np.append(np.linspace(MARGIN, 1 - MARGIN, samples), 0.5).astype(np.float32)[:, None]
+        # Behind the samples lies the middle, which must agree as well, but does not go into the score.
+        way = np.append(np.linspace(MARGIN, 1 - MARGIN, samples), 0.5)
+        self._ways = np.stack([1 - way, way], axis=1).astype(np.float32)
         self._mean = np.append(np.full(samples, 1 / samples), 0).astype(np.float32)
-        self._votes = np.append(np.full(samples, 1 / samples), 1).astype(np.float32)
-        self._agrees = np.append(np.full(samples, agree), middle).astype(np.float32)[:, None]
-        self._enough = np.array(1 + share - 1e-3, np.float32)
-        self._middle, self._least = np.array(middle, np.float32), np.array(least, np.float32)
+        self._agree, self._middle, self._least = (np.array(value, np.float32) for value in (agree, middle, least))
+        self._enough = np.array(math.floor((share - 1e-3) * samples) + 1, np.uint8)
         self._limit = limit
         self._shape_hw = (0, 0)
         self._room(1)
@@ -82,80 +89,73 @@ class PairScorer:
         flat, width = pafs.reshape(-1), pafs.shape[2]
         # A cell reaches half a cell to either side of its centre: with that added, cutting the fraction off gives the nearest.
         points = peaks.points[:2] + _HALF
-        limb, first, second = self._candidates(peaks.counts)
-        if len(limb) > min(_MANY, self._limit):
-            found = self._middles_agree(flat, width, points, limb, first, second)
-            limb, first, second = limb.take(found), first.take(found), second.take(found)
+        pairs = self._candidates(peaks.counts)
+        if pairs.shape[1] > min(_MANY, self._limit):
+            pairs = pairs.take(self._middles_agree(flat, width, points, pairs), axis=1)
 
-        start, way, base = points.take(first, axis=1), points.take(second, axis=1), self._base.take(limb, axis=1)
-        way -= start
-        length, square = way * way
-        length += square
+        ends, hops = points.take(pairs[1:], axis=1), self._hops.take(pairs[0], axis=1)
+        way = ends[:, 1] - ends[:, 0]
+        square = way * way
+        length = square[0]
+        length += square[1]
         np.sqrt(length, out=length)
-        places = way[:, None] * self._way
-        places += start[:, None]
-        columns, cells = places.astype(np.int64)
-        cells *= width
-        cells += columns
-        field = flat.take(base[:, None] + cells, mode="clip")
         way /= length
-        field *= way[:, None]
-        along = field[0]
-        along += field[1]
-        score, votes = self._mean @ along, self._votes @ (along > self._agrees)
+        at = np.matmul(self._ways, ends).astype(np.int64)
+        cells = at[1]
+        cells *= width
+        cells += at[0]
         short = (length < _SHORT).nonzero()[0]
         if len(short):
-            # Limbs shorter than a cell, whose PAF may hold none of their own cells: the best of nine about the middle, weighed down.
-            beside = self._beside.take(cells[-1].take(short), axis=1)
-            field = flat.take(base.take(short, axis=1)[:, None] + beside, mode="clip")
-            field *= way.take(short, axis=1)[:, None]
-            along = field[0]
-            along += field[1]
-            best = np.maximum.reduce(along)
+            # Limbs shorter than a cell, whose PAF may hold none of their own cells: the nine about the middle.
+            cells[:, short] = self._beside.take(cells[-1].take(short), axis=1)
+        cells += hops[0]
+        along = flat.take(cells, mode="clip")
+        along *= way[0]
+        cells += hops[1]
+        across = flat.take(cells, mode="clip")
+        across *= way[1]
+        along += across
+        score = self._mean @ along
+        good = np.add.reduce((along[:-1] > self._agree).view(np.uint8), 0, np.uint8) >= self._enough
+        good &= along[-1] > self._middle
+        if len(short):
+            # The best of the nine, weighed down.
+            best = np.maximum.reduce(along.take(short, axis=1))
             best *= _SHORT_WEIGHT
-            score[short], votes[short] = best, (best > self._middle) * _ALL_VOTES
-        good = score > self._least
-        good &= votes > self._enough
+            score[short], good[short] = best, best > self._middle
+        good &= score > self._least
         good &= score < _INFINITE
         passed = good.nonzero()[0]
         score = score.take(passed)
         order = (-score).argsort(kind="stable")
         passed = passed.take(order)
-        return Pairs(limb.take(passed), first.take(passed), second.take(passed), score.take(order))
+        pairs = pairs.take(passed, axis=1)
+        return Pairs(pairs[0], pairs[1], pairs[2], score.take(order))
 
-    def _candidates(self, counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Limb, first and second peak (M,) of every two peaks that a limb could join; `counts` as in `Peaks`."""
-        begin = counts.cumsum()
-        begin -= counts
+    def _candidates(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(3, M): limb, first and second peak of every two peaks that a limb could join; `counts` as in `Peaks`."""
+        np.matmul(self._sums, counts, out=self._limbs[1:].reshape(-1))
         # A row is a limb and one peak of its first part; its pairs follow one another, as the peaks of the second part do.
-        firsts = counts.take(self._first)
-        limb = self._numbers.repeat(firsts)
-        if len(limb) > len(self._range):
-            self._room(len(limb))
-        numbers = self._range[: len(limb)]
-        first = (begin.take(self._first) - firsts.cumsum() + firsts).take(limb)
-        first += numbers
-        seconds = counts.take(self._second).take(limb)
-        second = begin.take(self._second).take(limb)
+        rows = self._limbs[:4].take(self._limbs[0].repeat(self._limbs[4]), axis=1)
+        if rows.shape[1] > len(self._range):
+            self._room(rows.shape[1])
+        numbers = self._range[: rows.shape[1]]
+        second, seconds = rows[2], rows[3]
+        rows[1] += numbers
         second += seconds
-        second -= seconds.cumsum()
+        second -= np.add.accumulate(seconds)
         row = numbers.repeat(seconds)
         if len(row) > len(self._range):
             self._room(len(row))
-        seconds = second.take(row)
-        seconds += self._range[: len(row)]
-        return limb.take(row), first.take(row), seconds
+        pairs: NDArray[np.int64] = rows[:3].take(row, axis=1)
+        pairs[2] += self._range[: len(row)]
+        return pairs
 
     def _middles_agree(
-        self,
-        flat: NDArray[np.float32],
-        width: int,
-        points: NDArray[np.float32],
-        limb: NDArray[np.int64],
-        first: NDArray[np.int64],
-        second: NDArray[np.int64],
+        self, flat: NDArray[np.float32], width: int, points: NDArray[np.float32], pairs: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """Which of many candidates are so short, or have so good a middle, that the other samples are worth taking."""
+        limb, first, second = pairs
         many = len(limb)
         start, way, field, square = self._floats[: 8 * many].reshape(4, 2, many)
         cells, places = self._cells[: 4 * many].reshape(2, 2, many)
@@ -185,13 +185,16 @@ class PairScorer:
         found: NDArray[np.int64] = agrees.nonzero()[0]
         if len(found) > self._limit:
             best = np.argpartition(-along[found] / length[found], self._limit)[: self._limit]
-            found = found[np.sort(best)]
+            best.sort()
+            found = found[best]
         return found
 
     def _resize(self, height: int, width: int) -> None:
         """Make ready for maps of this size."""
         self._shape_hw = (height, width)
         self._base = self._channels * (height * width)
+        # From a cell of a map to that of the x channel, and from there to that of the y channel.
+        self._hops = np.stack([self._base[0], self._base[1] - self._base[0]])
         self._copy = np.zeros((self._channels.size, height, width), np.float32)
         steps = np.array([-1, 0, 1])
         rows = np.clip(np.arange(height) + steps[:, None], 0, height - 1)

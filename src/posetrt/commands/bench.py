@@ -163,10 +163,7 @@ def _people_cost(args: argparse.Namespace) -> int:
         print(json.dumps(report, indent=1))
         return 0
     for what, network in closer.networks.items():
-        engine, (width, height) = network.engine, network.manifest.input.size_wh
-        print(
-            f"{what}: {network.manifest.network} {width}x{height}, {engine.precision}, {engine.backend}, up to {network.at_once} crops a call"
-        )
+        print(f"{what}: {network}")
     print(cost_table(costs))
     return 0
 

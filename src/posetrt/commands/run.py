@@ -117,10 +117,7 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as held:
         pose = held.enter_context(_open(args))
         for what, network in pose.closer.networks.items() if pose.closer is not None else ():
-            if network.at_once == 1:
-                say(
-                    f"{what}: {network.manifest.network} takes one crop a call; exported with --batch 8 it takes those of all people together"
-                )
+            say(f"{what}: {network}")
         engine = pose.engine
         stopped = held.enter_context(_stop_signals())
         held.enter_context(_status(args.status_port, stats))

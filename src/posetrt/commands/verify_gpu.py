@@ -9,8 +9,8 @@ There:
   bundle/verify.sh
 
 It builds each model in each precision, compares outputs with ONNX Runtime's float32 (fp32 without TF32 within 1e-3 of the
-output's range, fp16 within 1e-2, int8 by its people: OKS .95), times network, copies and frames, runs the video, watches
-the memory over 10,000 frames, and writes result.json and result.md. Exit code 0 where everything passed.
+output's range, fp16 within 1e-2, int8 by its people: what its graph costs at the desk), times network, copies and
+frames, runs the video, watches the memory over 10,000 frames, and writes result.json and result.md. Exit code 0 where everything passed.
 """
 
 from __future__ import annotations
