@@ -55,6 +55,11 @@ class CocoPhotos:
         """In the order in which `judge` takes their people."""
         return list(self.paths.values())
 
+    @property
+    def boxes(self) -> Sequence[NDArray[np.float64]]:
+        """COCO's own boxes of the people with key points."""
+        return person_boxes(read_json(self.annotations, "COCO annotation file"), list(self.paths))
+
     def judge(self, found: Sequence[People], skeleton: Skeleton) -> CocoJudged:
         """COCO's figures; see `calib.datasets.base.AnnotatedPhotos.judge`."""
         truth = read_json(self.annotations, "COCO annotation file")
@@ -136,6 +141,16 @@ class CocoJudged:
         return evaluation
 
 
+def person_boxes(truth: Mapping[str, Any], ids: Sequence[int]) -> list[NDArray[np.float64]]:
+    """Of each photograph the (B, 4) boxes of the people who have key points and are no crowd: x, y, width, height."""
+    boxes: dict[int, list[list[float]]] = {image_id: [] for image_id in ids}
+    for annotation in truth["annotations"]:
+        box = annotation.get("bbox", [0, 0, 0, 0])
+        if annotation["image_id"] in boxes and annotation.get("num_keypoints", 0) and not annotation.get("iscrowd", 0) and min(box[2:]) > 0:
+            boxes[annotation["image_id"]].append(box)
+    return [np.array(one, np.float64).reshape(-1, 4) for one in boxes.values()]
+
+
 def coco_photos(annotations: Path, images: Path, limit: int | None = None) -> CocoPhotos:
     """Pair the images of a COCO key-point file with the photographs in a folder.
 
@@ -174,6 +189,17 @@ def find_people(
         if progress is not None:
             progress(count)
     return found
+
+
+def find_people_in_boxes(
+    network: Callable[[NDArray[np.uint8], NDArray[np.float64] | None], People],
+    paths: Sequence[Path],
+    boxes: Sequence[NDArray[np.float64] | None],
+    progress: Callable[[int], None] | None = None,
+) -> list[People]:
+    """As `find_people`, by a `TopDown` or anything called like one, which looks at one person in each box."""
+    following = iter(boxes)
+    return find_people(lambda frame: network(frame, next(following)), paths, progress)
 
 
 def coco_rows(found: Iterable[People], photos: CocoPhotos, skeleton: Skeleton) -> list[dict[str, Any]]:

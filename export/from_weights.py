@@ -26,6 +26,7 @@ def model_from_weights(
     *,
     size_wh: tuple[int, int] | None = None,
     dynamic: bool = False,
+    batch: int = 1,
     skeleton: Skeleton | None = None,
     normalisation: str | None = None,
     opset: int = DEFAULT_OPSET,
@@ -38,6 +39,7 @@ def model_from_weights(
         path: its weights.
         size_wh: input width and height; None takes the network's usual one.
         dynamic: leave height and width open, between half and twice `size_wh`.
+        batch: above 1 leaves the batch open, up to so many.
         skeleton: of networks that were trained on other parts than the published ones; it sets the number of maps.
         normalisation: a name of `NORMALISATIONS`, of networks that were trained otherwise than the published ones.
         opset: of the graph.
@@ -65,7 +67,8 @@ def model_from_weights(
     parameters.check(path.name, network.name, network.unused)
 
     outputs = {"heatmaps": maps.heatmaps} | ({"pafs": maps.pafs} if maps.pafs is not None else {})
-    dims: list[int | str] = [1, 3, "height", "width"] if dynamic else [1, 3, size[1], size[0]]
+    first: int | str = 1 if batch == 1 else "batch"
+    dims: list[int | str] = [first, 3, "height", "width"] if dynamic else [first, 3, size[1], size[0]]
     model = net.model(network.image, dims, outputs, opset, IR_FOR_OPSET[opset])
     pixels = NORMALISATIONS[normalisation or network.normalisation]
     manifest = Manifest(
@@ -81,6 +84,7 @@ def model_from_weights(
             pixels.mean,
             pixels.scale,
             pixels.in_graph,
+            batch,
         ),
         outputs=OutputNames("heatmaps", "pafs" if maps.pafs is not None else None),
         stride=maps.heatmaps.stride,

@@ -143,6 +143,17 @@ class GraphWriter:
         self._weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
+    def constant_map(self, name: str, value: NDArray[np.float32], like: Tensor) -> Tensor:
+        """Maps (1, channels, h, w) that are the same for every image, repeated as often as `like` has images."""
+        stored = self.constant(f"{name}/one", value)
+        shape = self._node("Shape", [like.name], f"{name}/like", f"{name}/Shape")
+        batch = self._node(
+            "Gather", [shape, self.constant(f"{name}/first", np.array([0], np.int64))], f"{name}/batch", f"{name}/Gather", axis=0
+        )
+        rest = self.constant(f"{name}/rest", np.array(value.shape[1:], np.int64))
+        wanted = self._node("Concat", [batch, rest], f"{name}/shape", f"{name}/Concat", axis=0)
+        return Tensor(self._node("Expand", [stored, wanted], name, f"{name}/Expand"), value.shape[1], like.stride)
+
     def model(self, image: str, dims: Sequence[int | str], outputs: dict[str, Tensor], opset: int, ir_version: int) -> Any:
         """The onnx.ModelProto.
 

@@ -57,6 +57,7 @@ def model_from_onnx(
     pafs: str | None = None,
     size_wh: tuple[int, int] | None = None,
     dynamic: bool = False,
+    batch: int = 1,
     opset: int = DEFAULT_OPSET,
     licence: str = "",
 ) -> tuple[ModelProto, Manifest]:
@@ -70,6 +71,7 @@ def model_from_onnx(
         heatmaps, pafs: output names; None finds them by channel count.
         size_wh: input width and height; None takes the graph's own where that is fixed.
         dynamic: leave height and width open, between half and twice `size_wh`, where the graph does.
+        batch: above 1 leaves the batch open, up to so many, where the graph does.
         opset: of the result; its IR version is the oldest that carries it.
         licence: a note on the weights, kept in the manifest.
 
@@ -82,7 +84,7 @@ def model_from_onnx(
     """
     original = load_onnx(path)
     input_name = _image_input(original, path)
-    size = _set_size(original, input_name, size_wh, dynamic, path)
+    size = _set_size(original, input_name, size_wh, dynamic, batch, path)
     outputs = [GraphOutput(value.name, _channels(value)) for value in original.graph.output]
     reference = run_plainly(original.SerializeToString(), _random_input(size, normalisation), path)
     outputs = [
@@ -103,6 +105,7 @@ def model_from_onnx(
             normalisation.mean,
             normalisation.scale,
             normalisation.in_graph,
+            batch,
         ),
         outputs=names,
         stride=stride,
@@ -118,6 +121,10 @@ def model_from_onnx(
     _keep_outputs(original, kept)
     model = finish(original, manifest, opset)
     check_equal(model, reference, _random_input(size, normalisation), kept, path)
+    if batch > 1:
+        # Two at once must be the one twice: a graph may mix its batch, or hold a size of 1 in its middle.
+        twice = np.repeat(_random_input(size, normalisation), 2, axis=0)
+        check_equal(model, {name: np.repeat(values, 2, axis=0) for name, values in reference.items()}, twice, kept, path)
     if dynamic:
         # A graph may hold a size somewhere in its middle: the smallest must run as well.
         run_plainly(model.SerializeToString(), _random_input(manifest.input.min_wh, normalisation), path)
@@ -147,8 +154,10 @@ def _bound(size_wh: tuple[int, int], factor: float, stride: int) -> tuple[int, i
     return width, height
 
 
-def _set_size(model: ModelProto, input_name: str, size_wh: tuple[int, int] | None, dynamic: bool, path: Path) -> tuple[int, int]:
-    """Fix the input to `(1, 3, H, W)`, or leave H and W open, and forget shapes that said otherwise."""
+def _set_size(
+    model: ModelProto, input_name: str, size_wh: tuple[int, int] | None, dynamic: bool, batch: int, path: Path
+) -> tuple[int, int]:
+    """Fix the input to `(1, 3, H, W)`, or leave the batch, or H and W, open, and forget shapes that said otherwise."""
     value = next(value for value in model.graph.input if value.name == input_name)
     dims = value.type.tensor_type.shape.dim
     own = (dims[3].dim_value, dims[2].dim_value)
@@ -162,12 +171,16 @@ def _set_size(model: ModelProto, input_name: str, size_wh: tuple[int, int] | Non
         )
     if dims[0].dim_value not in (0, 1):
         raise UsageError(f"{path.name} is fixed at batch {dims[0].dim_value}; export the network again with batch 1 or a free batch")
+    if batch > 1 and dims[0].dim_value:
+        raise UsageError(f"{path.name} is fixed at batch 1: leave --batch out, or export the network again with a free batch")
     if dynamic and any(own):
         raise UsageError(f"{path.name} is fixed at {own[0]}x{own[1]}: leave --dynamic out, or export the network again with a free size")
     for dim, fixed in zip(dims, (1, 3, size[1], size[0]), strict=True):
         dim.dim_value = fixed
     if dynamic:
         dims[2].dim_param, dims[3].dim_param = "height", "width"
+    if batch > 1:
+        dims[0].dim_param = "batch"
     del model.graph.value_info[:]
     for output in model.graph.output:
         shape = output.type.tensor_type.shape.dim

@@ -17,7 +17,7 @@ class Person:
 
     Attributes:
         parts: bit j is set where part j was found.
-        peaks: part * slots + slot of each peak.
+        peaks: number of each peak, counted through all parts.
         limb_score: sum of the scores of the limbs that agree on this person.
     """
 
@@ -60,11 +60,9 @@ class Assembler:
     """
 
     def __init__(self, limbs: Sequence[tuple[int, int]]) -> None:
-        self._first, self._second = np.array(limbs, np.int64).reshape(-1, 2).T
-        self._nodes = 1 + max(max(limb) for limb in limbs) if limbs else 0
         self._bits = [(1 << first, 1 << second) for first, second in limbs]
 
-    def assemble(self, pairs: Pairs, slots: int) -> list[Person]:
+    def assemble(self, pairs: Pairs, peaks: int) -> list[Person]:
         """Join pairs, best first.
 
         A limb between two people that share no part makes them one; a limb that would give a person a second peak of a part
@@ -74,17 +72,13 @@ class Assembler:
 
         Args:
             pairs: candidates, best first.
-            slots: number of peak slots a part.
+            peaks: number of peaks of the frame.
         """
-        limb = pairs.limb
-        starts = self._first.take(limb) * slots
-        starts += pairs.first
-        stops = self._second.take(limb) * slots
-        stops += pairs.second
         bits = self._bits
         people: list[Person] = []
-        owner: list[Person | None] = [None] * (self._nodes * slots)
-        for start, stop, which, score in zip(starts.tolist(), stops.tolist(), limb.tolist(), pairs.score.tolist()):  # noqa: B905
+        owner: list[Person | None] = [None] * peaks
+        listed = pairs.limb.tolist(), pairs.first.tolist(), pairs.second.tolist(), pairs.score.tolist()
+        for which, start, stop, score in zip(*listed):  # noqa: B905
             one, other = owner[start], owner[stop]
             if one is None:
                 first, second = bits[which]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -83,7 +83,7 @@ class _Timing:
     load_s: float
     memory_mb: float
     network_s: list[float] = field(default_factory=list)
-    stages_s: list[tuple[float, float, float, float]] = field(default_factory=list)
+    stages_s: list[tuple[float, float, float, float, float]] = field(default_factory=list)
     ages_s: list[float] = field(default_factory=list)
     overlapped: list[_Stretch] = field(default_factory=list)
     ends: list[tuple[int, int]] = field(default_factory=list)
@@ -99,6 +99,7 @@ def measure(
     precisions: Sequence[Precision | None] = (None,),
     backend: str = "auto",
     preset: str = "balanced",
+    second_look: Mapping[str, Any] | None = None,
     threads: int = 0,
     trust: bool = False,
     frames: int = 60,
@@ -120,6 +121,7 @@ def measure(
         source_name: for the report.
         precisions: as `precisions_of` gave them.
         preset: of the parser, whose time and people are measured with it.
+        second_look: `hands`, `face` and their precisions, as `open_pose` takes them.
         frames: of the source that a round uses.
         rounds: at least 1.
         round_s: the overlapped part of a round lasts so long at least, going through the source again: watts need seconds.
@@ -131,7 +133,7 @@ def measure(
         PosetrtError: the source has no frame.
     """
     kept = _first(source, frames)
-    opened = partial(open_pose, path, backend=backend, preset=preset, threads=threads, trust=trust)
+    opened = partial(open_pose, path, backend=backend, preset=preset, threads=threads, trust=trust, **(second_look or {}))
     timings = [_open(partial(opened, precision), kept[0]) for precision in precisions]
     for timing in timings:
         _warm_up(timing, kept[0])
@@ -206,7 +208,9 @@ def _latency_round(timing: _Timing, source: Source, frames: int) -> None:
         inferred = time.perf_counter()
         people = timing.pose.finish(outputs, ready.box)
         parsed = time.perf_counter()
-        timing.stages_s.append((decoded - asked, prepared - decoded, inferred - prepared, parsed - inferred))
+        timing.pose.look_closer(frame, people)
+        looked = time.perf_counter()
+        timing.stages_s.append((decoded - asked, prepared - decoded, inferred - prepared, parsed - inferred, looked - parsed))
         timing.people += len(people)
         timing.frames += 1
 
@@ -259,7 +263,7 @@ def _end_to_end_round(timing: _Timing, source: Source, frames: int, least_s: flo
 def _result(timing: _Timing, path: Path, telemetry: Telemetry | None, power_mode: str | None) -> Result:
     stages = np.asarray(timing.stages_s) * 1000
     latency = stages.sum(axis=1)
-    decode, prepare, network, parse = np.median(stages, axis=0)
+    decode, prepare, network, parse, crops = np.median(stages, axis=0)
     engine = timing.pose.engine
     size = None
     if path.is_dir():
@@ -282,6 +286,7 @@ def _result(timing: _Timing, path: Path, telemetry: Telemetry | None, power_mode
         prepare_ms=round(float(prepare), 3),
         network_ms=round(float(network), 3),
         parse_ms=round(float(parse), 3),
+        crops_ms=round(float(crops), 3) if timing.pose.closer is not None else None,
         people_per_frame=round(timing.people / max(1, timing.frames), 3),
         load_s=round(timing.load_s, 3),
         memory_mb=round(timing.memory_mb, 1),

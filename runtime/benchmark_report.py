@@ -23,7 +23,7 @@ class Result:
         network_fps: the network alone, on prepared input.
         end_to_end_fps: source to people, stages overlapped, as `posetrt run` works.
         latency_p50_ms, latency_p90_ms, latency_p99_ms: one frame at a time, from asking the source to people.
-        decode_ms, prepare_ms, network_ms, parse_ms: the stages of that latency.
+        decode_ms, prepare_ms, network_ms, parse_ms, crops_ms: the stages of that latency; the last where hands or faces are looked at.
         people_per_frame: found.
         load_s: opening the engine and the first inference.
         memory_mb: growth of this process's memory by them.
@@ -74,6 +74,7 @@ class Result:
     gpu_mhz: float | None = None
     gpu_load: float | None = None
     quantised_layers: float | None = None
+    crops_ms: float | None = None
     rounds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
@@ -157,6 +158,7 @@ def columns(report: Report) -> list[tuple[str, str, list[str]]]:
     add("p99", "ms", ".1f", always=True, name="latency_p99_ms")
     add("age", "ms", ".1f", name="age_p50_ms")
     add("parse", "ms", ".2f", always=True, name="parse_ms")
+    add("hands, face", "ms", ".2f", name="crops_ms")
     add("people", "/frame", ".2f", always=True, name="people_per_frame")
     add("power", "W", ".2f", name="watts")
     add("energy", "mJ/frame", ".1f", name="joules_per_frame", scale=1000)

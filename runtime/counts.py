@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -26,7 +27,7 @@ class Ages:
 
     def add(self, seconds: float) -> None:
         """Count one."""
-        place = int(np.log(max(seconds, self._LEAST_S) / self._LEAST_S) / self._STEP)
+        place = int(math.log(max(seconds, self._LEAST_S) / self._LEAST_S) / self._STEP)
         self._bins[min(place, len(self._bins) - 1)] += 1
 
     def percentile_s(self, percent: float) -> float:
@@ -78,11 +79,13 @@ class StageTime:
         busy_s: in sum; waiting for frames or for room is not work.
         began_s: since when it works on what it has now, on `time.perf_counter`; None while it waits.
         restarts: how often it failed and went on.
+        times: of single frames or batches.
     """
 
     busy_s: float = 0.0
     began_s: float | None = None
     restarts: int = 0
+    times: Ages = field(default_factory=Ages)
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=8))
 
     @property
@@ -105,6 +108,7 @@ class StageTime:
             took = time.perf_counter() - began
             self.busy_s += took
             self._recent.append(took)
+            self.times.add(took)
             self.began_s = None
 
 

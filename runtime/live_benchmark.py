@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,6 +16,7 @@ from posetrt.runtime.counts import RunStats
 from posetrt.runtime.pose import Pose
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sources import Frame, Paced, Source
+from posetrt.runtime.viewers import Viewers
 
 
 class Held:
@@ -107,9 +106,11 @@ def age(pose: Pose, frames: tuple[Frame, ...], *, fps: float = 120.0, count: int
         "frames_dropped": counts.dropped,
         "exact": counts.captured == counts.delivered + counts.dropped == count,
         "network_ms": round(1000 * network_s, 2),
+        "p99_ms": {name: round(1000 * stage.times.percentile_s(99), 2) for name, stage in stats.stages.items() if name != "source"},
         "age_p50_ms": round(1000 * counts.ages.percentile_s(50), 2),
         "age_p99_ms": round(1000 * counts.ages.percentile_s(99), 2),
         "age_p99_in_network_times": round(counts.ages.percentile_s(99) / network_s, 3),
+        "network_p99_in_network_times": round(stats.stages["network"].times.percentile_s(99) / network_s, 3),
         "memory_growth_mib": round((median(settled[-10:]) - median(settled[:10])) / 2**20, 2) if len(settled) > 20 else None,
     }
 
@@ -140,76 +141,50 @@ def shares(pose: Pose, frames: tuple[Frame, ...], *, fps: float = 60.0, seconds:
 
 
 def viewers(
-    pose: Pose, frames: tuple[Frame, ...], *, reading: int = 10, stalled: int = 190, seconds: float = 6.0, rounds: int = 3
+    pose: Pose, frames: tuple[Frame, ...], *, reading: int = 10, stalled: int = 190, seconds: float = 5.0, rounds: int = 5
 ) -> dict[str, Any]:
-    """The rate of a live run with many viewers of the page over that with none, in turns, and what they cost in memory."""
+    """The rate of a live run with many viewers of the page over that with none just before and after, and what they cost in memory.
+
+    The viewers are a process of their own on the same computer. Rounds alternate, so that a computer that grows slower does not count.
+    """
     from posetrt.runtime.sinks.web import WebPage
 
-    page = WebPage("127.0.0.1", 0, max_fps=10)
+    page = WebPage("127.0.0.1", 0)
     source = Paced(Held(frames, len(frames)), 120.0, 0)
     stats, over = RunStats(), threading.Event()
     thread = threading.Thread(target=pipeline.run, args=(pose, [source], [page]), kwargs={"stats": stats, "stop": over.is_set})
     thread.start()
-    ratios, received, memory = [], 0, []
-    pictures = []
+    alone, watched, pictures, memory, received = [], [], [], [], 0
     try:
         time.sleep(2)
+        alone.append(_rate(stats, seconds))
         for _ in range(rounds):
-            alone = _rate(stats, seconds)
-            start_bytes, before = _resident_bytes(), page.encoded
-            with ExitStack() as connections, _Readers() as readers:
-                for number in range(reading + stalled):
-                    viewer = connections.enter_context(socket.create_connection(("127.0.0.1", page.port)))
-                    viewer.sendall(f"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n\r\n".encode())
-                    if number < reading:
-                        readers.add(viewer)
-                time.sleep(1)
-                ratios.append(_rate(stats, seconds) / alone)
+            start_bytes = _resident_bytes()
+            watchers = Viewers(page.port, reading, stalled)
+            with watchers:
+                # Until those who read nothing have been sent what fits into their connections.
+                time.sleep(3)
+                began, before = time.perf_counter(), page.encoded
+                watched.append(_rate(stats, seconds))
+                pictures.append((page.encoded - before) / (time.perf_counter() - began))
                 memory.append((_resident_bytes() - start_bytes) / 2**20)
-                received += readers.received
-            pictures.append((page.encoded - before) / (seconds + 1))
-            time.sleep(1)
+            received += watchers.received
+            time.sleep(0.5)
+            alone.append(_rate(stats, seconds))
     finally:
         over.set()
         thread.join()
+    ratios = [2 * rate / (first + second) for rate, first, second in zip(watched, alone, alone[1:], strict=False)]
     return {
         "viewers_reading": reading,
         "viewers_stalled": stalled,
+        "rate_alone": round(median(alone), 2),
         "rate_with_viewers_over_alone": round(median(ratios), 4),
         "ratios": [round(ratio, 4) for ratio in ratios],
         "pictures_encoded_a_second": round(median(pictures), 2),
         "memory_growth_mib": round(max(memory), 1),
         "mib_read_by_viewers": round(received / 2**20, 1),
     }
-
-
-class _Readers:
-    """Reads several connections in one thread."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self._connections: list[socket.socket] = []
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._read, daemon=True)
-
-    def add(self, connection: socket.socket) -> None:
-        """Read this one too."""
-        connection.setblocking(False)
-        self._connections.append(connection)
-
-    def _read(self) -> None:
-        while not self._over.wait(0.01):
-            for connection in list(self._connections):
-                with suppress(BlockingIOError):
-                    self.received += len(connection.recv(1 << 20))
-
-    def __enter__(self) -> _Readers:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
 
 
 def _rate(stats: RunStats, seconds: float) -> float:

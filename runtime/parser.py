@@ -31,13 +31,13 @@ class ParserSettings:
         noisy_from: a part with more peaks than this has a noisy map, of which
         noisy_threshold: is the least value of a peak.
         max_peaks: most peaks a part; the best by value stay.
-        samples: places along a limb at which its PAF is read.
+        samples: places along a limb at which its PAF is read, 1 to 255.
         middle_threshold: least PAF along the limb in its middle; pairs below it are not looked at further.
         pair_threshold: a sample agrees where the PAF along the limb is above this.
         pair_share: least share of the samples that must agree.
         pair_score: a limb's mean PAF must be above this.
         max_pairs: most candidate pairs that are scored in full, all limbs together.
-        min_parts: least parts of a person.
+        min_parts: least parts of a person; toes and heels do not count.
         min_score: least score of a person.
     """
 
@@ -86,7 +86,12 @@ class PafParser:
         changes: dict[str, Any] = dict(overrides)
         self.skeleton, self.settings = skeleton, replace(PRESETS[preset], **changes)
         settings = self.settings
+        if not (settings.peak_threshold > 0 and 1 <= settings.samples <= 255):
+            raise UsageError(f"peak_threshold must be above 0 and samples 1 to 255, not {settings.peak_threshold} and {settings.samples}")
         self._assignment, self._assembler = assignment, Assembler(skeleton.limbs)
+        # A foot has up to four key points in a cell or two: a leg would be a person by its toes alone.
+        self._counting = sum(1 << part for part, name in enumerate(skeleton.parts) if not name.lower().endswith(("toe", "heel")))
+        self._shapes: tuple[tuple[int, ...], tuple[int, ...] | None] = (), None
         self._peaks = PeakFinder(
             len(skeleton.parts),
             threshold=settings.peak_threshold,
@@ -117,23 +122,12 @@ class PafParser:
         Raises:
             UsageError: the shapes are not the skeleton's.
         """
-        parts, limbs = len(self.skeleton.parts), len(self.skeleton.paf_channels)
-        if heatmaps.ndim != 3 or heatmaps.shape[0] not in (parts, parts + 1):
-            raise UsageError(
-                f"heat maps of skeleton {self.skeleton.name!r} have shape ({parts} or {parts + 1}, h, w), not {tuple(heatmaps.shape)}; "
-                "give one frame, and the skeleton that the network was trained on"
-            )
-        if (pafs is None) == bool(limbs):
-            raise UsageError(
-                f"skeleton {self.skeleton.name!r} has {2 * limbs} PAF channels; "
-                + ("give the network's PAFs too" if pafs is None else "give heat maps alone")
-            )
-        if pafs is not None and pafs.shape != (2 * limbs, *heatmaps.shape[1:]):
-            raise UsageError(f"PAFs must have shape {(2 * limbs, *heatmaps.shape[1:])} beside these heat maps, not {tuple(pafs.shape)}")
+        shapes = heatmaps.shape, None if pafs is None else pafs.shape
+        if shapes != self._shapes:
+            self._check(heatmaps, pafs)
+            self._shapes = shapes
         with np.errstate(all="ignore"):
             peaks = self._peaks.find(heatmaps)
-            if not peaks.slots:
-                return nobody(parts)
             if pafs is None:
                 return self._single(peaks)
             return self._people(peaks, self._pairs.score(pafs, peaks))
@@ -160,14 +154,16 @@ class PafParser:
             )
         with np.errstate(all="ignore"):
             valid = (peaks[..., 2] > self.settings.peak_threshold) & np.isfinite(peaks).all(axis=2)
-            found = Peaks(np.where(valid, peaks.transpose(2, 0, 1), np.float32(0)))
+            found = Peaks(peaks[valid].T, valid.nonzero()[0], valid.sum(axis=1))
             if pairs is None:
                 return self._single(found)
-            ends = np.array(self.skeleton.limbs, np.int64)
-            usable = (pairs > 0) & (pairs < np.inf) & valid[ends[:, 0], :, None] & valid[ends[:, 1], None, :]
-            limb, first, second = np.nonzero(usable)
-            score = pairs[limb, first, second]
-            return self._people(found, Pairs(limb, first, second, score).take((-score).argsort(kind="stable")))
+            first, second = np.array(self.skeleton.limbs, np.int64).T
+            usable = (pairs > 0) & (pairs < np.inf) & valid[first, :, None] & valid[second, None, :]
+            limb, a, b = usable.nonzero()
+            number = valid.cumsum().reshape(valid.shape) - 1
+            score = pairs[usable]
+            order = (-score).argsort(kind="stable")
+            return self._people(found, Pairs(limb, number[first[limb], a], number[second[limb], b], score).take(order))
 
     def parse_batch(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None = None) -> list[People]:
         """People of each frame of a batch: heat maps (N, J or J+1, h, w), PAFs (N, 2C, h, w) or None."""
@@ -194,45 +190,65 @@ class PafParser:
             times = [time.thread_time()]
             peaks = self._peaks.find(heatmaps)
             times.append(time.thread_time())
-            pairs = self._pairs.score(pafs, peaks) if peaks.slots else None
+            pairs = self._pairs.score(pafs, peaks)
             times.append(time.thread_time())
-            if pairs is not None:
-                self._people(peaks, pairs)
+            self._people(peaks, pairs)
             times.append(time.thread_time())
         return {stage: (times[i + 1] - times[i]) * 1e3 for i, stage in enumerate(("peaks", "pairs", "people"))}
+
+    def _check(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None) -> None:
+        """Refuse maps of another skeleton."""
+        parts, limbs = len(self.skeleton.parts), len(self.skeleton.paf_channels)
+        if heatmaps.ndim != 3 or heatmaps.shape[0] not in (parts, parts + 1):
+            raise UsageError(
+                f"heat maps of skeleton {self.skeleton.name!r} have shape ({parts} or {parts + 1}, h, w), not {tuple(heatmaps.shape)}; "
+                "give one frame, and the skeleton that the network was trained on"
+            )
+        if (pafs is None) == bool(limbs):
+            raise UsageError(
+                f"skeleton {self.skeleton.name!r} has {2 * limbs} PAF channels; "
+                + ("give the network's PAFs too" if pafs is None else "give heat maps alone")
+            )
+        if pafs is not None and pafs.shape != (2 * limbs, *heatmaps.shape[1:]):
+            raise UsageError(f"PAFs must have shape {(2 * limbs, *heatmaps.shape[1:])} beside these heat maps, not {tuple(pafs.shape)}")
 
     def _single(self, peaks: Peaks) -> People:
         """One person of each part's best peak, or nobody."""
         parts = len(self.skeleton.parts)
-        score = peaks.points[2]
-        if not score.any():
+        if not len(peaks.part):
             return nobody(parts)
-        best = peaks.points[:, np.arange(parts), score.argmax(axis=1)].T
-        keypoints = np.where(best[:, 2:] > 0, best, np.float32(0))
-        return People(keypoints[None], keypoints[None, :, 2].mean(axis=1))
+        # By part, then by falling value; a part's first is its best.
+        order = np.lexsort((-peaks.points[2], peaks.part))
+        there = peaks.counts.nonzero()[0]
+        best = order[(peaks.counts.cumsum() - peaks.counts)[there]]
+        keypoints = np.zeros((1, parts, 3), np.float32)
+        keypoints[0, there] = peaks.points[:, best].T
+        return People(keypoints, keypoints[:, :, 2].mean(axis=1))
 
     def _people(self, peaks: Peaks, pairs: Pairs) -> People:
         """Match, assemble, score and filter."""
-        parts, slots = len(self.skeleton.parts), peaks.slots
-        least, least_score = self.settings.min_parts, self.settings.min_score
+        parts, least, least_score = len(self.skeleton.parts), self.settings.min_parts, self.settings.min_score
         if self._assignment == "hungarian":
             pairs = exact_matching(pairs)
-        values = peaks.points[2].ravel().tolist()
+        part, values = peaks.part.tolist(), peaks.points[2].tolist()
         found: list[tuple[float, list[int]]] = []
-        for person in self._assembler.assemble(pairs, slots):
+        for person in self._assembler.assemble(pairs, len(values)):
             nodes = person.peaks
-            if len(nodes) >= least:
+            if (person.parts & self._counting).bit_count() >= least:
                 score = (sum([values[node] for node in nodes]) + person.limb_score) / len(nodes)
                 if score >= least_score:
                     found.append((score, nodes))
         if not found:
             return nobody(parts)
         found.sort(key=_score_of, reverse=True)
-        scores = np.array([score for score, _ in found], np.float32)
-        keypoints = np.zeros((len(found), parts, 3), np.float32)
-        node = np.array([peak for _, nodes in found for peak in nodes])
-        owner = np.arange(len(found)).repeat([len(nodes) for _, nodes in found])
-        owner *= parts
-        owner += node // slots
-        keypoints.reshape(-1, 3)[owner] = peaks.points.reshape(3, -1).take(node, axis=1).T
-        return People(keypoints, scores)
+        nothing = len(values)
+        nodes_of_all: list[int] = []
+        for _, nodes in found:
+            row = [nothing] * parts
+            for node in nodes:
+                row[part[node]] = node
+            nodes_of_all += row
+        points = np.zeros((nothing + 1, 3), np.float32)
+        points[:nothing] = peaks.points.T
+        keypoints = points.take(np.fromiter(nodes_of_all, np.int64), axis=0).reshape(-1, parts, 3)
+        return People(keypoints, np.fromiter([score for score, _ in found], np.float32))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,21 +32,18 @@ _SLOPES_AND_BENDS = np.array(
 )
 
 
-@dataclass(frozen=True)
-class Peaks:
-    """The peaks of every part in one frame, padded to the longest list.
+class Peaks(NamedTuple):
+    """The peaks of every part in one frame, part after part.
 
     Attributes:
-        points: (3, J, K) float32: x and y in heat-map cells (centres at integers; NaN in empty slots), and the map's value at the
-            peak's cell (0 in empty slots).
+        points: (3, P) float32: x and y in heat-map cells (centres at integers), and the map's value at the peak's cell.
+        part: (P,) int64: whose peak it is; never falls.
+        counts: (J,) int64: number of peaks of each part.
     """
 
     points: NDArray[np.float32]
-
-    @property
-    def slots(self) -> int:
-        """K, the slots a part."""
-        return int(self.points.shape[2])
+    part: NDArray[np.int64]
+    counts: NDArray[np.int64]
 
 
 class PeakFinder:
@@ -112,29 +109,25 @@ class PeakFinder:
         found = peak.nonzero()[0]
         part, cell, patch = part.take(found), cell.take(found), patch.take(found, axis=1)
         count = np.bincount(part, minlength=parts)
-        slots = int(np.maximum.reduce(count))
-        if slots > self._noisy_from:
+        most = np.maximum.reduce(count)
+        if most > self._noisy_from:
             strong = ((patch[4] > self._noisy_threshold) | (count.take(part) <= self._noisy_from)).nonzero()[0]
             part, cell, patch = part.take(strong), cell.take(strong), patch.take(strong, axis=1)
             count = np.bincount(part, minlength=parts)
-            slots = int(count.max())
-        if slots > self._limit:
+            most = count.max()
+        if most > self._limit:
             order = np.lexsort((-patch[4], part))
             chosen = order[np.arange(len(order)) - (count.cumsum() - count).take(part) < self._limit]
             part, cell, patch = part[chosen], cell[chosen], patch[:, chosen]
-            count, slots = np.minimum(count, self._limit), self._limit
+            count = np.minimum(count, self._limit)
 
         place = self._places.take(cell, axis=1)
         offset = _offsets(patch)
         offset *= place[2:]
-        offset += place[:2]
-        slot = (np.arange(slots) < count[:, None]).ravel().nonzero()[0]
-        points = np.empty((3, parts * slots), np.float32)
-        points.fill(np.nan)
-        points[0][slot], points[1][slot], score = offset[0], offset[1], points[2]
-        score.fill(0)
-        score[slot] = patch[4]
-        return Peaks(points.reshape(3, parts, slots))
+        points = np.empty((3, len(cell)), np.float32)
+        np.add(offset, place[:2], out=points[:2])
+        points[2] = patch[4]
+        return Peaks(points, part, count)
 
     def _row_maxima(self, flat: NDArray[np.float32]) -> NDArray[np.int64]:
         """Cells above the threshold that neither neighbour in their row exceeds; the few for which it is worth to look at all eight."""

@@ -24,6 +24,8 @@ class People:
         left_hands, right_hands: (N, 21, 3) float32 of each person's own left and right hand, like `keypoints` and in pixels of the
             frame; None where nobody looked for hands. A hand that was not looked at, or not found, has scores of 0.
         faces: (N, 70, 3) float32 likewise.
+        keypoints_3d: (N, K, 4): x, y, z in the units of the cameras' world, and score, 0 for a part not found; None where nobody
+            triangulated (`runtime.triangulate`).
     """
 
     keypoints: NDArray[np.float32]
@@ -32,6 +34,7 @@ class People:
     left_hands: NDArray[np.float32] | None = None
     right_hands: NDArray[np.float32] | None = None
     faces: NDArray[np.float32] | None = None
+    keypoints_3d: NDArray[np.floating] | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -58,12 +61,12 @@ def to_coco17(people: People, skeleton: Skeleton) -> NDArray[np.float32]:
 
 def to_openpose(people: People) -> dict[str, Any]:
     """OpenPose's JSON object of one frame (version 1.3): person_id is -1 where no tracker gave one; hands and face are empty lists where
-    nobody looked for them, and zeros where they were not found.
+    nobody looked for them, and zeros where they were not found; pose_keypoints_3d likewise, x, y, z, score a part.
 
     Source: OpenPose, doc/02_output.md.
     """
 
-    def flat(points: NDArray[np.float32] | None, index: int) -> list[float]:
+    def flat(points: NDArray[np.floating] | None, index: int) -> list[float]:
         return [] if points is None else np.round(points[index].astype(np.float64), 4).ravel().tolist()
 
     return {
@@ -75,7 +78,7 @@ def to_openpose(people: People) -> dict[str, Any]:
                 "face_keypoints_2d": flat(people.faces, index),
                 "hand_left_keypoints_2d": flat(people.left_hands, index),
                 "hand_right_keypoints_2d": flat(people.right_hands, index),
-                "pose_keypoints_3d": [],
+                "pose_keypoints_3d": flat(people.keypoints_3d, index),
                 "face_keypoints_3d": [],
                 "hand_left_keypoints_3d": [],
                 "hand_right_keypoints_3d": [],

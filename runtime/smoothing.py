@@ -24,12 +24,13 @@ class OneEuro:
     """
 
     def __init__(self, parts: int, *, least_hz: float = 1.5, slope: float = 12.0, speed_hz: float = 2.0) -> None:
-        self._parts = parts
         self._least_hz = least_hz
         self._slope = slope
         self._speed_hz = speed_hz
-        self._places: dict[int, NDArray[np.float32]] = {}
-        self._speeds: dict[int, NDArray[np.float32]] = {}
+        # Of the people known, by rising id; a place is NaN where the part was not found.
+        self._ids = np.zeros(0, np.int64)
+        self._places = np.zeros((0, parts, 2), np.float32)
+        self._speeds = np.zeros((0, parts, 2), np.float32)
 
     def smooth(
         self, ids: NDArray[np.int64], keypoints: NDArray[np.float32], step_s: float, remembered: NDArray[np.int64]
@@ -45,28 +46,38 @@ class OneEuro:
         Returns:
             (N, K, 3) float32, scores unchanged.
         """
-        kept = set(remembered.tolist())
-        for gone in [known for known in self._places if known not in kept]:
-            del self._places[gone], self._speeds[gone]
+        raw, found = keypoints[..., :2], keypoints[..., 2:] > 0
+        row = np.searchsorted(self._ids, ids)
+        known = row < len(self._ids)
+        known[known] = self._ids[row[known]] == ids[known]
+        before, speed = raw.copy(), np.zeros_like(raw)
+        before[known], speed[known] = self._places[row[known]], self._speeds[row[known]]
+        before = np.where(np.isnan(before), raw, before)
+        speed += _share(self._speed_hz, step_s) * ((raw - before) / step_s - speed)
+        cutoff = self._least_hz + self._slope * np.hypot(speed[..., 0], speed[..., 1]) / _sizes(raw, found)
+        place = before + (1 / (1 + 1 / (2 * math.pi * cutoff * step_s)))[..., None] * (raw - before)
+        self._remember(ids, np.where(found, place, np.float32(np.nan)), np.where(found, speed, np.float32(0)), remembered)
         out: NDArray[np.float32] = keypoints.copy()
-        speed_share = _share(self._speed_hz, step_s)
-        for index, person in enumerate(ids.tolist()):
-            raw, found = keypoints[index, :, :2], keypoints[index, :, 2:] > 0
-            before = self._places.get(person)
-            if before is None:
-                before = np.full((self._parts, 2), np.nan, np.float32)
-                self._speeds[person] = np.zeros((self._parts, 2), np.float32)
-            fresh = np.isnan(before)
-            before = np.where(fresh, raw, before)
-            present = raw[found[:, 0]]
-            size = max(8.0, math.sqrt(float(np.prod(np.ptp(present, axis=0)))) if len(present) else 8.0)
-            speed = self._speeds[person] + speed_share * ((raw - before) / step_s - self._speeds[person])
-            cutoff = self._least_hz + self._slope * np.linalg.norm(speed, axis=1, keepdims=True) / size
-            place = before + (1 / (1 + 1 / (2 * math.pi * cutoff * step_s))) * (raw - before)
-            self._places[person] = np.where(found, place, np.float32(np.nan)).astype(np.float32)
-            self._speeds[person] = np.where(found, speed, 0).astype(np.float32)
-            out[index, :, :2] = np.where(found, place, raw)
+        out[..., :2] = np.where(found, place, raw)
         return out
+
+    def _remember(
+        self, ids: NDArray[np.int64], places: NDArray[np.float32], speeds: NDArray[np.float32], remembered: NDArray[np.int64]
+    ) -> None:
+        away = np.isin(self._ids, remembered) & ~np.isin(self._ids, ids)
+        everybody = np.concatenate([self._ids[away], ids])
+        order = np.argsort(everybody)
+        self._ids = everybody[order]
+        self._places = np.concatenate([self._places[away], places])[order]
+        self._speeds = np.concatenate([self._speeds[away], speeds])[order]
+
+
+def _sizes(points: NDArray[np.float32], found: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(N, 1) square root of the area of each person's box in pixels, at least 8."""
+    box = np.where(found, points, np.float32(-1e9)).max(axis=1) - np.where(found, points, np.float32(1e9)).min(axis=1)
+    sizes: NDArray[np.float32] = np.sqrt(np.maximum(box, 0).prod(axis=1, keepdims=True))
+    np.maximum(sizes, 8, out=sizes)
+    return sizes
 
 
 def _share(cutoff_hz: float, step_s: float) -> float:

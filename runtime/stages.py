@@ -23,7 +23,8 @@ from posetrt.runtime.tracker import Tracker
 if TYPE_CHECKING:
     from posetrt.runtime.pose import Pose, Prepared
 
-_GLANCE_S = 0.004
+_GLANCE_S = 0.002
+_EARLY_S = 0.003
 
 
 class Letterboxing(Stage):
@@ -91,7 +92,7 @@ class Letterboxing(Stage):
         network, letterbox = self._stats.stages["network"], self._stats.stages["letterbox"]
         began = network.began_s
         if began is not None and self._pose.engine.frames_in_flight == 1:
-            wait = began + network.typical_s - 2 * letterbox.worst_s - 0.002 - time.perf_counter()
+            wait = began + network.typical_s - 1.5 * letterbox.typical_s - _EARLY_S - time.perf_counter()
             if wait > 0:
                 self._supervisor.stopping.wait(wait)
 

@@ -48,10 +48,15 @@ _KIND = "AI Challenger's key points"
 
 @dataclass(frozen=True)
 class _Image:
-    """People annotated on a photograph: (A, 14, 3) x, y, flag (1 visible, 2 hidden, 3 not labelled) and (A,) areas of their boxes."""
+    """People annotated on a photograph: (A, 14, 3) x, y, flag (1 visible, 2 hidden, 3 not labelled) and their boxes: (A, 4) x, y, width, height."""
 
     points: NDArray[np.float64]
-    areas: NDArray[np.float64]
+    boxes: NDArray[np.float64]
+
+    @property
+    def areas(self) -> NDArray[np.float64]:
+        """(A,) px²."""
+        return np.asarray(self.boxes[:, 2] * self.boxes[:, 3], np.float64)
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,11 @@ class ChallengePhotos:
     name: ClassVar[str] = "AI Challenger"
     titles: ClassVar[Mapping[str, str]] = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
 
+    @property
+    def boxes(self) -> Sequence[NDArray[np.float64]]:
+        """The data set's own; one without area is left out."""
+        return [image.boxes[image.areas > 0] for image in self.annotated]
+
     def judge(self, found: Sequence[People], skeleton: Skeleton) -> ChallengeJudged:
         """The challenge's score; a part that was not found agrees by nothing. See `AnnotatedPhotos.judge`."""
         matched = correspondence("ai-challenger", skeleton)
@@ -126,7 +136,7 @@ def challenge_photos(path: Path, entries: Sequence[Any], images: Path, limit: in
             corners = np.array([boxes[key] for key in people], np.float64).reshape(-1, 4)
         except ValueError as error:
             raise PosetrtError(f"{where}: a person has 14 parts of x, y, flag, and a box of 4 numbers ({error})") from error
-        annotated.append(_Image(points, (corners[:, 3] - corners[:, 1]) * (corners[:, 2] - corners[:, 0])))
+        annotated.append(_Image(points, np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)))
         name = str(entry["image_id"])
         names.append(name if Path(name).suffix else f"{name}.jpg")
     return ChallengePhotos(locate(names, images, path), annotated)

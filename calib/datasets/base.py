@@ -45,6 +45,11 @@ class AnnotatedPhotos(Protocol):
     def photographs(self) -> Sequence[Path]:
         """In the order in which `judge` takes their people."""
 
+    @property
+    def boxes(self) -> Sequence[NDArray[np.float64] | None]:
+        """Of each photograph the (B, 4) boxes of its annotated people: x, y, width, height, for a network that looks at one person in a box.
+        None for a photograph of one person that is to be looked at as a whole."""
+
     def judge(self, found: Sequence[People], skeleton: Skeleton) -> Judged:
         """Judge people.
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from posetrt.calib.accuracy import CocoJudged
+from posetrt.calib.accuracy import CocoJudged, person_boxes
 from posetrt.calib.datasets.base import locate, require
 from posetrt.calib.datasets.parts import correspondence
 from posetrt.runtime.errors import PosetrtError
@@ -40,6 +41,11 @@ class FootPhotos:
     ids: Sequence[int]
     name: ClassVar[str] = "feet"
     titles: ClassVar[Mapping[str, str]] = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ar": "AR"}
+
+    @property
+    def boxes(self) -> Sequence[NDArray[np.float64]]:
+        """COCO's boxes of the people with annotated feet."""
+        return person_boxes(self.truth, self.ids)
 
     def judge(self, found: Sequence[People], skeleton: Skeleton) -> CocoJudged:
         """OKS AP of the feet by pycocotools. Somebody of whom no foot was found says nothing of feet. See `AnnotatedPhotos.judge`."""

@@ -50,6 +50,11 @@ class LspPhotos:
         "ankle": "ankle",
     }
 
+    @property
+    def boxes(self) -> Sequence[None]:
+        """None: LSP's photographs are cut about their person, and are looked at as a whole."""
+        return [None] * len(self.photographs)
+
     def judge(self, found: Sequence[People], skeleton: Skeleton) -> PckJudged:
         """PCK at 0.2 of the torso; see `AnnotatedPhotos.judge`."""
         matched = correspondence("lsp", skeleton)

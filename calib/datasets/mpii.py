@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from posetrt.calib.datasets.base import locate, read_mat, require
 from posetrt.calib.datasets.parts import correspondence
-from posetrt.calib.datasets.pck import AnnotatedPerson, PckJudged, judge_pck
+from posetrt.calib.datasets.pck import AnnotatedPerson, PckJudged, judge_pck, place_boxes
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.people import People
 from posetrt.runtime.skeleton import Skeleton
@@ -46,6 +46,11 @@ class MpiiPhotos:
         "knee": "knee",
         "ankle": "ankle",
     }
+
+    @property
+    def boxes(self) -> Sequence[NDArray[np.float64]]:
+        """Squares of 200 px times the scale about each person's place, which is the person's height."""
+        return place_boxes(self.annotated, len(self.photographs))
 
     def judge(self, found: Sequence[People], skeleton: Skeleton) -> PckJudged:
         """PCKh at 0.5; see `AnnotatedPhotos.judge`."""

@@ -92,6 +92,17 @@ def _boxes(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
         return np.nan_to_num((low + high) / 2, nan=np.inf), np.nan_to_num(high - low, neginf=0.0)
 
 
+def place_boxes(annotated: Sequence[AnnotatedPerson], photographs: int) -> list[NDArray[np.float64]]:
+    """Of each photograph (B, 4) the squares about the annotated places, twice `reach` wide."""
+    boxes: list[list[list[float]]] = [[] for _ in range(photographs)]
+    for person in annotated:
+        if person.place is not None:
+            side = 2 * person.reach
+            # A box's edges lie between pixels, whose centres lie at integers.
+            boxes[person.image].append([person.place[0] + 0.5 - person.reach, person.place[1] + 0.5 - person.reach, side, side])
+    return [np.array(one, np.float64).reshape(-1, 4) for one in boxes]
+
+
 def judge_pck(
     annotated: Sequence[AnnotatedPerson],
     points: Sequence[NDArray[np.float64]],

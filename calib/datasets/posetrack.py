@@ -40,6 +40,7 @@ class _Frame:
         labelled: (A, 15) which of them are there.
         heads: (A,) px.
         tracks: (A,) ids within the sequence.
+        boxes: (B, 4) of those people who have one.
         ignored: polygons (n, 2) in which nothing counts.
         judged: whether anybody is annotated.
     """
@@ -49,6 +50,7 @@ class _Frame:
     labelled: NDArray[np.bool_]
     heads: NDArray[np.float64]
     tracks: NDArray[np.int64]
+    boxes: NDArray[np.float64]
     ignored: Sequence[NDArray[np.float64]]
     judged: bool
 
@@ -77,6 +79,11 @@ class PoseTrackPhotos:
         "mota": "MOTA",
         "motp": "MOTP",
     }
+
+    @property
+    def boxes(self) -> Sequence[NDArray[np.float64]]:
+        """The data set's own; none on images that nobody is annotated on."""
+        return [frame.boxes for frames in self.sequences for frame in frames]
 
     def judge(self, found: Sequence[People], skeleton: Skeleton) -> PartsJudged:
         """AP of each part, MOTA and MOTP. People without ids get the runtime's tracker's. See `AnnotatedPhotos.judge`."""
@@ -183,17 +190,17 @@ def _sequences(path: Path) -> dict[str, list[tuple[str, _Frame]]]:
 def _frame(image: Mapping[str, Any], people: Sequence[Mapping[str, Any]], order: Sequence[int], time_s: float) -> _Frame:
     keypoints = np.array([np.reshape(person["keypoints"], (-1, 3))[order] for person in people], np.float64).reshape(-1, len(order), 3)
     heads = np.array([person["bbox_head"] for person in people], np.float64).reshape(-1, 4)
-    polygons = [
-        np.array([xs, ys], np.float64).T
-        for xs, ys in zip(image.get("ignore_regions_x") or [], image.get("ignore_regions_y") or [], strict=True)
-        if len(xs) >= 3
-    ]
+    xs, ys = image.get("ignore_regions_x") or [], image.get("ignore_regions_y") or []
+    if [len(one) for one in xs] != [len(one) for one in ys]:
+        raise PosetrtError(f"image {image['id']}: ignore_regions_x and ignore_regions_y have different numbers of corners")
+    polygons = [np.array(corners, np.float64).T for corners in zip(xs, ys, strict=True) if len(corners[0]) >= 3]
     return _Frame(
         time_s,
         keypoints[..., :2],
         np.asarray(keypoints.any(axis=-1), bool),
         _HEAD * np.hypot(heads[:, 2], heads[:, 3]),
         np.array([person["track_id"] for person in people], np.int64),
+        np.array([person["bbox"] for person in people if min(person.get("bbox", [0, 0, 0, 0])[2:]) > 0], np.float64).reshape(-1, 4),
         polygons,
         bool(people) and bool(image.get("is_labeled", True)),
     )

@@ -35,7 +35,7 @@ def person(net: GraphWriter, image: Tensor, skeleton: Skeleton, size_wh: tuple[i
     features = net.conv(x, "conv4_7_CPM", 128)
     x = net.conv(features, "conv5_1_CPM", 512, 1)
     maps = net.conv(x, "conv5_2_CPM", skeleton.heatmap_channels, 1, activation=None)
-    centre = Tensor(net.constant("pool_center_lower", centre_map(size_wh)), 1, features.stride)
+    centre = net.constant_map("pool_center_lower", centre_map(size_wh), features)
     for stage in range(2, 7):
         maps = _refined(net, net.concat([maps, features, centre], f"concat_stage{stage}"), stage, skeleton.heatmap_channels)
     return Maps(maps)

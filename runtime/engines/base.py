@@ -53,6 +53,11 @@ class Engine(abc.ABC):
     frames_in_flight: int = 1
     _submitted: Outputs | None = None
 
+    @property
+    def max_batch(self) -> int:
+        """The largest batch that `infer` takes: the graph's; an engine may have been built for less. 0 where it is unbounded."""
+        return self.manifest.input.max_batch
+
     @abc.abstractmethod
     def infer(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
         """Run the network.

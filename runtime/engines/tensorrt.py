@@ -292,6 +292,11 @@ class TensorRTEngine(Engine):
             times = [float(marks[index].time_till(marks[index + 1])) for index in range(3)]
         return dict(zip(("upload", "network", "download"), times, strict=True))
 
+    @property
+    def max_batch(self) -> int:
+        """See `Engine.max_batch`; of the profile that it was built for."""
+        return int(self._input.largest[0])
+
     def free_bytes(self) -> int:
         """Free memory of the device, in bytes."""
         self._open()

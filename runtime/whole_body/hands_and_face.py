@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,11 @@ class HandsAndFace:
             self._boxes.check_face()
         self.hands, self.face = hands, face
         self._least_hand_px, self._least_face_px = least_hand_px, least_face_px
+        self._nothing: dict[str, Any] = {}
+        if hands is not None:
+            self._nothing |= dict.fromkeys(("left_hands", "right_hands"), np.zeros((0, len(hands.skeleton.parts), 3), np.float32))
+        if face is not None:
+            self._nothing["faces"] = np.zeros((0, len(face.skeleton.parts), 3), np.float32)
         self.looks = {name: Looks() for name, network in (("hands", hands), ("face", face)) if network is not None}
 
     @property
@@ -82,6 +88,8 @@ class HandsAndFace:
             PosetrtError: a network failed.
         """
         count = len(people)
+        if not count:
+            return replace(people, **self._nothing)
         if self.hands is not None:
             boxes = self._boxes.hands(people.keypoints).transpose(1, 0, 2).reshape(-1, 4)
             left = np.arange(2 * count) < count
@@ -98,8 +106,6 @@ class HandsAndFace:
     ) -> NDArray[np.float32]:
         """(M, K, 3) of all boxes: zero for those that are passed over."""
         found = np.zeros((len(boxes), len(network.skeleton.parts), 3), np.float32)
-        if not len(boxes):
-            return found
         seen = (boxes[:, 2] > 0) & inside(boxes, frame.image.shape)
         large = seen & (boxes[:, 2] >= least_px)
         looks = self.looks[kind]

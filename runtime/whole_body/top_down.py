@@ -83,8 +83,14 @@ class TopDown:
 
     @property
     def at_once(self) -> int:
-        """Crops in one call of the network: as many as its graph takes."""
-        return self.manifest.input.max_batch or MOST_AT_ONCE
+        """Crops in one call of the network: as many as its engine takes."""
+        return self.engine.max_batch or MOST_AT_ONCE
+
+    def __str__(self) -> str:
+        """A line for people: network, size, precision, library, crops a call."""
+        width, height = self.manifest.input.size_wh
+        calls = f"up to {self.at_once} crops a call" if self.at_once > 1 else "one crop a call (exported with --batch 8 it takes 8)"
+        return f"{self.manifest.network} {width}x{height}, {self.engine.precision}, {self.engine.backend}, {calls}"
 
     def __call__(
         self, frame: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None, *, ids: NDArray[np.int64] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from posetrt.runtime.engines.choose import BACKENDS
 
@@ -18,3 +19,19 @@ def size_wh(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write WIDTHxHEIGHT, as in 456x256")
     return int(width), int(height)
+
+
+def add_hands_and_face_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the second look at hands and faces."""
+    group = parser.add_argument_group("hands and face")
+    for name, parts in (("hands", "21 parts a hand"), ("face", "70 parts")):
+        group.add_argument(f"--{name}", metavar="FOLDER", type=Path, help=f"look at {name} too, with this network of {parts}")
+        group.add_argument(f"--{name}-precision", choices=["fp32", "fp16", "int8"], help="default: the folder's")
+
+
+def scales(text: str) -> tuple[float, ...]:
+    """`0.7,1,1.3` → (0.7, 1.0, 1.3)."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of scales; write them as in 0.7,1,1.3") from error

@@ -22,6 +22,7 @@ _ORDER = (
     "build",
     "inspect",
     "run",
+    "triangulate",
     "eval",
     "bench",
     "bench-parser",

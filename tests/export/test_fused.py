@@ -135,10 +135,10 @@ def test_peaks_are_the_parsers_on_any_maps_ties_included(seed: int, height: int,
     maps = np.random.default_rng(seed).integers(0, steps, (22, height, width)).astype(np.float32) / np.float32(steps)
     graph, _ = with_decoding(*maps_only(skeleton, (height, width)), slots)
     peaks = run_onnx(graph, maps[None])["peaks"][0]
-    expected_x, expected_y, expected_score = finder(21, slots=10_000).find(maps).points
+    expected = finder(21, slots=10_000).find(maps)
     for part in range(21):
-        found = expected_score[part] > 0
-        theirs = sorted(zip(-expected_score[part][found], expected_y[part][found], expected_x[part][found], strict=True))
+        x, y, score = expected.points[:, expected.part == part]
+        theirs = sorted(zip(-score, y, x, strict=True))
         ours = [(-s, y, x) for x, y, s in peaks[part] if s > 0]
         assert len(ours) == min(len(theirs), slots)
         assert [s for s, _, _ in ours] == sorted(s for s, _, _ in ours), "best first"
@@ -154,13 +154,11 @@ def test_peaks_lie_where_the_parser_finds_them() -> None:
     maps = drawn(skeleton, shape, 6, 5, noise=0.01)
     graph, _ = with_decoding(*maps_only(skeleton, shape))
     peaks = run_onnx(graph, maps[None])["peaks"][0]
-    expected = finder(25, slots=32).find(maps).points
+    expected = finder(25, slots=32).find(maps)
     for part in range(25):
-        found = expected[2, part] > 0
-        assert found.sum() >= 4
-        order = np.argsort(-expected[2, part][found])
-        for axis, theirs in enumerate(expected):
-            np.testing.assert_allclose(peaks[part, : found.sum(), axis], theirs[part][found][order], atol=1e-4)
+        theirs = expected.points[:, expected.part == part]
+        assert theirs.shape[1] >= 4
+        np.testing.assert_allclose(peaks[part, : theirs.shape[1]], theirs[:, np.argsort(-theirs[2])].T, atol=1e-4)
 
 
 def test_pair_scores_are_the_parsers() -> None:
@@ -169,8 +167,8 @@ def test_pair_scores_are_the_parsers() -> None:
     maps = drawn(skeleton, shape, 5, 3)
     outputs = run_onnx(graph, maps[None])
     used = ParserSettings()
-    points = np.moveaxis(outputs["peaks"][0], 2, 0).copy()
-    points[:2, points[2] <= 0] = np.nan
+    part, slot = np.nonzero(outputs["peaks"][0, :, :, 2] > 0)
+    peaks = Peaks(outputs["peaks"][0, part, slot].T, part, np.bincount(part, minlength=25))
     scorer = PairScorer(
         skeleton,
         samples=used.samples,
@@ -181,9 +179,9 @@ def test_pair_scores_are_the_parsers() -> None:
         limit=10**9,
     )
     with np.errstate(all="ignore"):
-        pairs = scorer.score(maps[26:], Peaks(points))
+        pairs = scorer.score(maps[26:], peaks)
     expected = np.zeros((26, 32, 32), np.float32)
-    expected[pairs.limb, pairs.first, pairs.second] = pairs.score
+    expected[pairs.limb, slot[pairs.first], slot[pairs.second]] = pairs.score
     assert (expected > 0).sum() > 50
     np.testing.assert_allclose(outputs["pairs"][0], expected, atol=1e-5)
 

@@ -29,7 +29,7 @@ def test_no_remedy_on_a_board_brings_pips_opencv(module: str, monkeypatch: pytes
 
 
 def test_a_package_outside_the_extra_is_named_itself() -> None:
-    assert install_hint("scipy.optimize", on_jetson=False) == "pip install scipy"
+    assert install_hint("tritonclient.http", on_jetson=False) == "pip install tritonclient"
     assert _names("desk") == DESK
 
 

@@ -133,7 +133,7 @@ def test_noise_everywhere_is_bounded_work() -> None:
     pafs = rng.uniform(-1, 1, (38, 46, 82)).astype(np.float32)
     parser = PafParser(COCO18)
     peaks = parser._peaks.find(heatmaps)
-    assert peaks.slots == parser.settings.max_peaks
+    assert peaks.counts.max() == parser.settings.max_peaks
     with np.errstate(all="ignore"):
         assert len(parser._pairs.score(pafs, peaks).score) <= parser.settings.max_pairs
 
@@ -142,7 +142,7 @@ def test_of_too_many_peaks_the_best_stay() -> None:
     maps = np.zeros((18, 40, 40), np.float32)
     maps[3, ::4, ::4] = np.random.default_rng(0).permutation(np.linspace(0.2, 0.9, 100)).reshape(10, 10)
     peaks = PafParser(COCO18, max_peaks=7)._peaks.find(maps)
-    np.testing.assert_allclose(np.sort(peaks.points[2, 3]), np.linspace(0.2, 0.9, 100)[-7:], rtol=1e-6)
+    np.testing.assert_allclose(np.sort(peaks.points[2, peaks.part == 3]), np.linspace(0.2, 0.9, 100)[-7:], rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -153,12 +153,12 @@ def test_greedy_never_totals_more_than_the_exact_matching(seed: int) -> None:
         pairs = parser._pairs.score(scene.pafs, peaks := parser._peaks.find(scene.heatmaps))
     exact = exact_matching(pairs)
     for limb in range(len(COCO18.limbs)):
-        table = np.zeros((peaks.slots, peaks.slots))
+        table = np.zeros((len(peaks.part), len(peaks.part)))
         of_limb = pairs.limb == limb
         table[pairs.first[of_limb], pairs.second[of_limb]] = pairs.score[of_limb]
         best = table[linear_sum_assignment(table, maximize=True)].sum()
         assert exact.score[exact.limb == limb].sum() == pytest.approx(best, rel=1e-5)
-    people = Assembler(COCO18.limbs).assemble(pairs, peaks.slots)
+    people = Assembler(COCO18.limbs).assemble(pairs, len(peaks.part))
     assert sum(person.limb_score for person in people) <= exact.score.sum() + 1e-4
 
 
@@ -183,19 +183,47 @@ def test_detached_feet_are_not_a_person_but_all_of_them_can_be_had() -> None:
     assert np.flatnonzero(leg[:, 2]).tolist() == [8, 9, 10]
 
 
+def test_the_toes_of_a_detached_leg_do_not_make_it_a_person() -> None:
+    """BODY_25 has four more key points on each foot: hip, knee, ankle, heel and two toes are six parts, and one leg."""
+    skeleton = load_skeleton("body25")
+    leg = {
+        "RHip": (200, 100),
+        "RKnee": (200, 180),
+        "RAnkle": (205, 250),
+        "RHeel": (200, 262),
+        "RBigToe": (230, 270),
+        "RSmallToe": (216, 274),
+    }
+    points = np.zeros((1, 25, 3))
+    for name, place in leg.items():
+        points[0, skeleton.parts.index(name)] = (*place, 1)
+    maps = draw_targets(points, skeleton, (656, 368))
+    assert len(PafParser(skeleton).parse(maps.heatmaps, maps.pafs)) == 0
+    (found,) = PafParser(skeleton, preset="all").parse(maps.heatmaps, maps.pafs).keypoints
+    assert {skeleton.parts[part] for part in np.flatnonzero(found[:, 2])} == leg.keys()
+
+
 @pytest.mark.parametrize("run", ["hpe0001_fp32_256x456", "hpe0001_int8ov_256x456", "hpe0001_fp32_368xW"])
 def test_on_real_maps_ap_is_not_below_that_of_eightfold_upsampling(shared_data: Path, run: str) -> None:
     row = bench_recorded(PafParser(COCO18), COCO18, shared_data / "raw_outputs" / run, 1, shared_data / "person_keypoints.json")
     assert row["parser"]["ap"] >= row["upsampling"]["ap"]
     assert row["parser"]["ap"] > 0.43, "a published decoder reaches .43 to .48 on these photographs"
-    assert row["ratio"] > 50, "150 and more on a quiet machine"
+    assert row["ratio"] > 70, "twice that on a quiet machine"
 
 
-@pytest.mark.parametrize(("people", "recall"), [(1, 1.0), (10, 0.95), (50, 0.85)])
-def test_crowds_are_found_to_a_fraction_of_a_pixel(people: int, recall: float) -> None:
-    scenes = [draw_scene(people, COCO18, (46, 82), seed) for seed in range(4)]
+@pytest.mark.parametrize(
+    ("people", "noise", "recall", "precision"), [(1, 0.02, 1, 1), (10, 0.02, 1, 1), (10, 0.05, 0.93, 0.8), (50, 0.02, 0.93, 0.9)]
+)
+def test_crowds_are_found_to_a_fraction_of_a_pixel(people: int, noise: float, recall: float, precision: float) -> None:
+    scenes = [draw_scene(people, COCO18, (46, 82), seed, noise=noise) for seed in range(8)]
     parser = PafParser(COCO18)
     accuracy = score_people([parser.parse(scene.heatmaps, scene.pafs) for scene in scenes], scenes, COCO18)
     assert accuracy.recall >= recall
-    assert accuracy.precision >= 0.85
-    assert accuracy.error_px <= 0.25
+    assert accuracy.precision >= precision
+    assert accuracy.error_px <= (0.25 if noise < 0.05 else 0.6)
+
+
+def test_settings_that_cannot_be_kept_are_refused() -> None:
+    for wrong in ({"samples": 300}, {"peak_threshold": 0}):
+        with pytest.raises(UsageError, match="above 0 and samples 1 to 255"):
+            PafParser(COCO18, **wrong)

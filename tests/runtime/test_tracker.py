@@ -90,15 +90,15 @@ def test_key_points_scores_and_order_stay_as_they_were() -> None:
         assert np.array_equal(tracked.scores, people.scores)
 
 
-def test_tracking_twenty_people_takes_a_fraction_of_a_millisecond() -> None:
-    """The claim is 0.3 ms; here is room for a busy machine, the figure is in docs/live.md."""
+def test_tracking_twenty_people_takes_a_third_of_a_millisecond() -> None:
+    """The claim is 0.3 ms, and docs/live.md has the figure; the limit here leaves room for a busy computer."""
     tracker, times = Tracker(SKELETON), []
-    for time_s, people, _ in walkers(20, 200, seed=5):
+    for time_s, people, _ in list(walkers(20, 300, seed=5)):
         before = time.perf_counter()
         tracker.update(people, time_s)
         times.append(time.perf_counter() - before)
-    print(f"{1000 * np.median(times):.3f} ms")
-    assert np.median(times) < 0.003
+    print(f"{1000 * np.median(times):.3f} ms, p90 {1000 * np.percentile(times, 90):.3f} ms")
+    assert np.median(times) < 0.0012
 
 
 def _one(x: float, y: float) -> np.ndarray:
@@ -152,10 +152,23 @@ def test_smoothing_is_the_filter_of_the_paper() -> None:
         assert got == pytest.approx(before, abs=0.02)
 
 
+def test_each_person_is_smoothed_by_their_own_past_whatever_the_order() -> None:
+    random = np.random.default_rng(5)
+    together, alone = OneEuro(18), {person: OneEuro(18) for person in (2, 7, 40)}
+    for frame in range(40):
+        ids = random.permutation([2, 7, 40])[: 3 if frame % 5 else 2]
+        points = np.concatenate([_one(100 * person + 5 * frame * (person == 7), 50) for person in ids])
+        points[random.random(points.shape[:2]) < 0.1] = 0
+        both = together.smooth(ids, points, 1 / 30, np.array([2, 7, 40]))
+        for index, person in enumerate(ids.tolist()):
+            one = alone[person].smooth(ids[index : index + 1], points[index : index + 1], 1 / 30, np.array([person]))
+            assert np.allclose(both[index], one[0], atol=1e-3)
+
+
 def test_a_smoothed_track_forgets_people_who_are_gone() -> None:
     tracker = Tracker(SKELETON, smooth=True)
     people = People(_one(10, 10), np.ones(1, np.float32))
     for frame in range(400):
         here = replace(people, keypoints=people.keypoints + np.float32((frame // 100) * 2000) * np.array([1, 0, 0], np.float32))
         tracker.update(here, frame / 30)
-    assert len(tracker._filter._places) == 1  # type: ignore[union-attr]
+    assert len(tracker._filter._ids) == 1  # type: ignore[union-attr]

@@ -2,12 +2,16 @@
 
   posetrt bench person/ --source clip.mp4
   posetrt bench person/ --source clip.mp4 --coco person_keypoints.json --images photos/ --report bench/
+  posetrt bench person/ --hands hand/ --face face/ --people 0,1,5,20
   sudo posetrt bench person/ --source clip.mp4 --report bench/ --power-mode 15W --power-mode MAXN_SUPER --clocks
 
 All precisions run in one process, in interleaved rounds, so that the rows compare. "network" is the network alone;
 "end-to-end" is decoding, letterbox, network and parser, overlapped as `posetrt run` works, and "age" is how old a frame is
 when its people are known; p50, p90 and p99 are the latency of one frame at a time. Watts are measured where the machine has
 sensors that can be read, and are otherwise "not measured".
+
+With --hands and --face they are part of it. --people measures what they cost as people grow in number, a stage each, on people who stand
+in known places of a picture of noise: random weights will do, and no --source is needed.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from posetrt.arguments import add_hands_and_face_arguments
 from posetrt.commands.run import add_engine_arguments
 
 if TYPE_CHECKING:
@@ -35,10 +40,12 @@ SUMMARY = "fps, latency, memory, watts and accuracy per precision"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt bench`."""
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="a model folder, a bare .onnx, or an engine")
-    parser.add_argument("--source", metavar="PHOTO|DIR|VIDEO", required=True, help="frames to time with")
+    parser.add_argument("--source", metavar="PHOTO|DIR|VIDEO", help="frames to time with")
     parser.add_argument(
         "--precision", choices=["fp32", "fp16", "int8"], action="append", help="may be given again; default: all that were built"
     )
+    add_hands_and_face_arguments(parser)
+    parser.add_argument("--people", metavar="N,N,...", type=_counts, help="what hands and face cost with so many people in view: 0,1,5,20")
     parser.add_argument("--frames", type=int, default=60, metavar="N", help="frames a round (default 60)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="interleaved rounds (default 3)")
     parser.add_argument("--coco", metavar="ANNOTATIONS", type=Path, help="COCO key points: adds AP (with --images)")
@@ -76,6 +83,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--coco and --images go together: the annotations, and the folder with their photographs")
     if args.frames < 1 or args.rounds < 1:
         raise UsageError(f"--frames and --rounds must be at least 1; got {args.frames} and {args.rounds}")
+    if args.people is not None:
+        return _people_cost(args)
+    if args.source is None:
+        raise UsageError("--source says which frames to time with; without one, --people measures what hands and face cost")
     precisions = precisions_of(args.folder, args.precision, args.backend)
     board = read_board()
     reports = []
@@ -100,6 +111,60 @@ def run(args: argparse.Namespace) -> int:
 
         bench_chart(report, args.chart)
     print(json.dumps(report.to_dict(), indent=1) if args.json else table(report))
+    return 0
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    """`0,1,5,20` → (0, 1, 5, 20)."""
+    parts = text.split(",")
+    if not all(part.strip().isdigit() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers of people; write them as in 0,1,5,20")
+    return tuple(int(part) for part in parts)
+
+
+def _people_cost(args: argparse.Namespace) -> int:
+    """Measure and print what hands and face cost as people grow in number."""
+    from posetrt.runtime.benchmark import this_machine
+    from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.folder import open_folder
+    from posetrt.runtime.manifest import manifest_of_onnx
+    from posetrt.runtime.whole_body.hands_and_face import open_hands_and_face
+    from posetrt.runtime.whole_body.people_cost import cost_table, measure_people
+
+    skeleton = (open_folder(args.folder).manifest() if args.folder.is_dir() else manifest_of_onnx(args.folder)).skeleton
+    closer = open_hands_and_face(
+        skeleton,
+        args.hands,
+        args.face,
+        hands_precision=args.hands_precision,
+        face_precision=args.face_precision,
+        backend=args.backend,
+        threads=args.threads,
+        trust=args.trust,
+    )
+    if closer is None:
+        raise UsageError("--people measures what hands and face cost: give --hands FOLDER, --face FOLDER or both")
+    try:
+        costs = measure_people(closer, skeleton, args.people, rounds=args.rounds, progress=_progress)
+        networks = {
+            what: {
+                "network": network.manifest.network,
+                "size_wh": network.manifest.input.size_wh,
+                "precision": network.engine.precision,
+                "backend": network.engine.backend,
+                "at_once": network.at_once,
+            }
+            for what, network in closer.networks.items()
+        }
+    finally:
+        closer.close()
+    if args.json:
+        report = {"networks": networks, "rounds": args.rounds, "machine": this_machine(), "people": [cost.to_dict() for cost in costs]}
+        print(json.dumps(report, indent=1))
+        return 0
+    for what, network in closer.networks.items():
+        print(f"{what}: {network}")
+    print(cost_table(costs))
     return 0
 
 
@@ -129,6 +194,7 @@ def _measure(args: argparse.Namespace, precisions: Sequence[Precision | None], m
             precisions=precisions,
             backend=args.backend,
             preset=args.preset,
+            second_look={name: getattr(args, name) for name in ("hands", "face", "hands_precision", "face_precision")},
             threads=args.threads,
             trust=args.trust,
             frames=args.frames,

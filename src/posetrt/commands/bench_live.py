@@ -5,7 +5,7 @@
 
 overlap: a file's frames, five runs: the busy time of the limiting stage over the wall time. age: the clip paced at 120 fps. shares:
 four such sources at once, one of which ends half way. viewers: 10 that read the web page and 190 that do not, in turns with none.
-Frames are held in memory. Prints JSON.
+Each takes about a minute, and --only asks for one of them. Frames are held in memory. Prints JSON.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="balanced", choices=sorted(PRESETS), help="of the parser (default: %(default)s)")
     parser.add_argument("--assignment", default="greedy", choices=("greedy", "hungarian"), help="matching a limb (default: %(default)s)")
     parser.add_argument("--full", action="store_true", help="every skeleton, map size, noise level and placing")
-    parser.add_argument("--frames", type=int, default=5, help="drawn frames a row (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=8, help="drawn frames a row (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=9, help="timed repetitions a frame (default: %(default)s)")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="write a PNG of time and recall over people")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")

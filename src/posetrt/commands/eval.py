@@ -9,7 +9,8 @@
 --annotations takes COCO's key points; MPII (the release's .mat, or the common JSON with gt_valid.mat beside it: PCKh@0.5); LSP
 (joints.mat: PCK@0.2 of the torso); AI Challenger (its JSON: the challenge's own score); PoseTrack 2018 (a JSON a sequence, or the folder
 with them: AP of each part and MOTA with the ids of the tracker); CMU's foot data set (OKS AP of six points, for BODY_25). Parts that the
-network's skeleton has not are left out of the figure, and named.
+network's skeleton has not are left out of the figure, and named. A network that looks at one person (heat maps alone: CPM, or any top-down
+one) is judged in the boxes of the annotated people, and takes --scales at a fixed size too.
 
 Agreement is the OKS between the people of fp32 and those of another precision on the same photographs: 1 where they are the
 same. --report writes a page with the worst photographs side by side, the error of each part and an interval on each
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Find the people of each photograph in each precision, and print the table."""
-    from posetrt.calib.accuracy import find_people
+    from posetrt.calib.accuracy import find_people, find_people_in_boxes
     from posetrt.calib.agreement import agreement
     from posetrt.calib.multiscale import MultiScale
     from posetrt.calib.report import write_report
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.runtime.people import People
     from posetrt.runtime.pose import open_pose
     from posetrt.runtime.sources import photos_in
+    from posetrt.runtime.whole_body.top_down import TopDown
 
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit must be at least 1; got {args.limit}")
@@ -87,7 +89,13 @@ def run(args: argparse.Namespace) -> int:
                 if sys.stderr.isatty():
                     print(f"\r{name}: {count}/{len(paths)} photographs", end="" if count < len(paths) else "\n", file=sys.stderr)
 
-            found[name] = find_people(MultiScale(pose, scales) if scales else pose, paths, progress)
+            if annotated is not None and not manifest.skeleton.paf_channels:
+                if not found:
+                    print(f"{manifest.network} looks at one person: judged in the boxes that {annotated.name} gives", file=sys.stderr)
+                network = TopDown(pose.engine, scales=scales or (1.0,))
+                found[name] = find_people_in_boxes(network, paths, annotated.boxes, progress)
+            else:
+                found[name] = find_people(MultiScale(pose, scales) if scales else pose, paths, progress)
     reference = found.get("fp32")
     rows: dict[str, dict[str, float | None]] = {}
     for name, people in found.items():

@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, help="the model folder to make")
     parser.add_argument("--input-size", metavar="WxH", type=size_wh, help="width x height of the network's input; default: its usual one")
     parser.add_argument("--dynamic", action="store_true", help="leave the size open, from half to twice --input-size")
+    parser.add_argument(
+        "--batch", metavar="N", type=int, default=1, help="take up to N at once: the crops of hands and faces; frames of several cameras"
+    )
     parser.add_argument("--input", choices=["float", "uint8"], default="float", help="uint8: take the camera's bytes (1, H, W, 3) BGR")
     parser.add_argument(
         "--decode", choices=["none", "in-graph"], default="none", help="in-graph: give peaks and pair scores in place of maps"
@@ -64,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     missing = [name for name, value in (("NETWORK", args.network), ("--weights", args.weights), ("-o", args.output)) if value is None]
     if missing:
         raise UsageError(f"{' and '.join(missing)} missing: posetrt export NETWORK --weights FILE -o FOLDER, or posetrt export --list")
+    if args.batch < 1:
+        raise UsageError(f"--batch is at least 1; got {args.batch}")
     model, manifest = _own_graph(args) if args.network == "onnx" else _zoo_network(args)
     if args.input == "uint8":
         model, manifest = with_uint8_input(model, manifest)
@@ -73,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
     write_fp16(folder)
     width, height = manifest.input.size_wh
     size = f"{width}x{height}" + (" ({}x{} to {}x{})".format(*manifest.input.min_wh, *manifest.input.max_wh) if args.dynamic else "")
+    size += f", batch up to {args.batch}" if args.batch > 1 else ""
     kind = "uint8" if manifest.input.layout == "NHWC" else "float32"
     outputs = ", ".join(f"{role} = {name}" for role, name in manifest.outputs.present().items())
     equal = f"; equal to {args.weights.name}" if args.network == "onnx" else ""
@@ -96,6 +102,7 @@ def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
         pafs=args.pafs,
         size_wh=args.input_size,
         dynamic=args.dynamic,
+        batch=args.batch,
         opset=args.opset,
         licence=args.licence,
     )
@@ -115,6 +122,7 @@ def _zoo_network(args: argparse.Namespace) -> tuple[Any, Any]:
         args.weights,
         size_wh=args.input_size,
         dynamic=args.dynamic,
+        batch=args.batch,
         skeleton=load_skeleton(args.skeleton) if args.skeleton else None,
         normalisation=args.normalise,
         opset=args.opset,

@@ -30,7 +30,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_backend_argument
+from posetrt.arguments import add_backend_argument, add_hands_and_face_arguments, scales
 from posetrt.runtime.parser import PRESETS
 
 if TYPE_CHECKING:
@@ -49,22 +49,6 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trust", action="store_true", help="let a version-compatible TensorRT engine run the code that it carries")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of the network (default: all cores)")
     parser.add_argument("--preset", choices=[*PRESETS], default="balanced", help="what counts as a person (default: balanced)")
-
-
-def add_hands_and_face_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the second look at hands and faces."""
-    group = parser.add_argument_group("hands and face")
-    for name, parts in (("hands", "21 parts a hand"), ("face", "70 parts")):
-        group.add_argument(f"--{name}", metavar="FOLDER", type=Path, help=f"look at {name} too, with this network of {parts}")
-        group.add_argument(f"--{name}-precision", choices=["fp32", "fp16", "int8"], help="default: the folder's")
-
-
-def scales(text: str) -> tuple[float, ...]:
-    """`0.7,1,1.3` → (0.7, 1.0, 1.3)."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of scales; write them as in 0.7,1,1.3") from error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -133,10 +117,7 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as held:
         pose = held.enter_context(_open(args))
         for what, network in pose.closer.networks.items() if pose.closer is not None else ():
-            if network.at_once == 1:
-                say(
-                    f"{what}: {network.manifest.network} takes one crop a call; exported with --batch 8 it takes those of all people together"
-                )
+            say(f"{what}: {network}")
         engine = pose.engine
         stopped = held.enter_context(_stop_signals())
         held.enter_context(_status(args.status_port, stats))

@@ -68,6 +68,7 @@ def test_the_score_is_that_worked_out_by_hand(tmp_path: Path) -> None:
         )
     )
     photos = open_dataset(tmp_path / "a.json", images)
+    assert [None if one is None else one.tolist() for one in photos.boxes] == [[[0, 0, 99, 101]] * 2, [[0, 0, 99, 101]], []]
     # The elbow is off by d, where exp(-d² / 2 / (2 σ)² / 10000) = 0.62; the ankle is right; the hidden knee does not count: OKS .81.
     away = math.sqrt(-math.log(0.62) * 2 * (2 * 0.01515228) ** 2 * 10000)
     guess = {"RElbow": (50 + away, 50.0), "LAnkle": (20.0, 90.0), "LKnee": (5.0, 5.0)}

@@ -43,6 +43,7 @@ def images(tmp_path: Path) -> Path:
 def test_ap_is_that_worked_out_by_hand(tmp_path: Path, images: Path, body: bool) -> None:
     photos = open_dataset(feet_file(tmp_path / "feet.json", [(1, FEET), (2, FEET)], body), images)
     assert photos.name == "feet"
+    assert [None if one is None else one.tolist() for one in photos.boxes] == [[[0, 0, 300, 300]]] * 2
     # On the first all are right. On the second five of six, the last nowhere near: OKS 5/6, so right up to the threshold of .80.
     nearly = {**FEET, "RHeel": (900.0, 900.0)}
     found = [people_of(BODY25, FEET, scores=[0.9]), people_of(BODY25, nearly, scores=[0.8])]

@@ -62,6 +62,7 @@ def test_pck_is_that_worked_out_by_hand(tmp_path: Path) -> None:
     del guess["RAnkle"]
     small = {"Nose": (1.0, 1.0), "Neck": (2.0, 3.0)}
     judged = photos.judge([people_of(COCO18, small, guess), people_of(COCO18)], COCO18)
+    assert list(photos.boxes) == [None, None]
     # COCO's body has 13 of the 14 parts; the hidden ones count too. The first photograph: 11 of 13; the second: none of 13.
     assert judged.figures["pck"] == 11 / 26
     assert judged.figures["wrist"] == (1 / 2 + 0 / 2) / 2

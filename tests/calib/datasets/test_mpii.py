@@ -6,11 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from scipy.io import savemat
 
 from posetrt.calib.datasets.choose import open_dataset
+from posetrt.cli import main
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.skeleton import load_skeleton
 from tests.calib.datasets.miniature import cells, people_of, photographs, structs
@@ -75,6 +79,12 @@ def test_pckh_is_that_worked_out_by_hand(mat: Path, tmp_path: Path) -> None:
     assert judged.main(np.array([1, 1, 0])) == (1 + 1 + 1) / (1 + 1 + 3)
 
 
+def test_one_person_networks_get_a_box_of_the_persons_height_about_the_place(mat: Path, tmp_path: Path) -> None:
+    photos = open_dataset(mat, photographs(tmp_path / "images", "a.jpg", "b.jpg"))
+    # MPII's scale 1 is a person of 200 px; the place is at 100, 100, the middle of a pixel. The one in the crowd is not judged.
+    assert [None if one is None else one.tolist() for one in photos.boxes] == [[[0.5, 0.5, 200, 200]], [[-49.5, -39.5, 200, 200]]]
+
+
 def test_the_head_counts_for_a_network_that_has_it(mat: Path, tmp_path: Path) -> None:
     photos = open_dataset(mat, photographs(tmp_path / "images", "a.jpg", "b.jpg"))
     judged = photos.judge([people_of(MPI15, {"Head": (120, 20), "RWrist": (100, 100)}), people_of(MPI15)], MPI15)
@@ -129,3 +139,40 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     savemat(str(tmp_path / "d.mat"), {"RELEASE": structs({"act": 1})})
     with pytest.raises(PosetrtError, match=r"no annolist.*act"):
         open_dataset(tmp_path / "d.mat", images)
+
+
+def bright_spot_network(path: Path) -> Path:
+    """Heat maps of 14 parts that are the picture's brightness, a cell 8 px: the brightest spot of a crop is every part."""
+    weights = numpy_helper.from_array(np.full((14, 3, 8, 8), 1 / (3 * 64 * 255), np.float32), "w")
+    node = helper.make_node("Conv", ["image", "w"], ["maps"], strides=[8, 8])
+    picture = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, "H", "W"])
+    maps = helper.make_tensor_value_info("maps", TensorProto.FLOAT, ["N", 14, "h", "w"])
+    graph = helper.make_graph([node], "bright", [picture], [maps], [weights])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+    return path
+
+
+@pytest.mark.parametrize("scales", [[], ["--scales", "1,1.5"]])
+def test_a_one_person_network_is_judged_in_each_persons_box(tmp_path: Path, capsys: pytest.CaptureFixture[str], scales: list[str]) -> None:
+    picture = np.zeros((400, 700, 3), np.uint8)
+    spots = [(180, 200), (520, 230), (560, 60)]
+    for x, y in spots:
+        cv2.circle(picture, (x, y), 12, (255, 255, 255), -1)
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    # The wrists of the first two are their boxes' bright spots; that of the third is not where it is annotated.
+    people = [
+        person((190, 190), {R_WRIST: spots[0]}),
+        person((510, 210), {R_WRIST: spots[1]}),
+        person((600, 60), {R_WRIST: (600, 60)}, scale=0.5),
+    ]
+    mat = release(tmp_path / "mpii.mat", ("a.png", structs(*people)))
+    network = bright_spot_network(tmp_path / "bright.onnx")
+    export = ["export", "onnx", "--weights", str(network), "--input-size", "128x128", "--normalise", "in-graph", "--skeleton", "mpi14"]
+    assert main([*export, "-o", str(tmp_path / "bright")]) == 0
+    capsys.readouterr()
+    command = ["eval", str(tmp_path / "bright" / "model.onnx"), "--annotations", str(mat), "--images", str(tmp_path), "--json", *scales]
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert "looks at one person: judged in the boxes that MPII gives" in said.err
+    row = json.loads(said.out)["fp32"]
+    assert (row["pckh"], row["wrist"], row["people"]) == (2 / 3, 2 / 3, 3)

@@ -61,6 +61,7 @@ def test_ap_is_that_worked_out_by_hand(tmp_path: Path) -> None:
     photos = open_dataset(sequence(tmp_path / "a.json", annotated), pictures(tmp_path / "images", 3))
     assert photos.name == "PoseTrack"
     assert len(photos.photographs) == 3
+    assert [None if one is None else one.tolist() for one in photos.boxes] == [[[0, 0, 60, 40]] * 2, [], [[0, 0, 60, 40]]]
     # Both of the first two want person 0; the second hits more of him, so the first counts as nowhere, though its nose is right.
     rival: dict[str, Spot] = {"Nose": (100, 100, 0.9), "RWrist": (160, 200, 0.9)}
     best: dict[str, Spot] = {"Nose": (109, 112, 0.8), "RWrist": (100, 200, 0.5), "LWrist": (100, 300, 0.4)}
@@ -164,6 +165,10 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         path.write_text(json.dumps(broken))
         with pytest.raises(PosetrtError, match=f"annotation 0 lacks {key}"):
             open_dataset(path, images)
+    region = {"ignore_regions_x": [[0, 9, 9]], "ignore_regions_y": [[0, 9]]}
+    path.write_text(json.dumps({**whole, "images": [whole["images"][0] | region]}))
+    with pytest.raises(PosetrtError, match="different numbers of corners"):
+        open_dataset(path, images)
     path.write_text(json.dumps({**whole, "annotations": []}))
     with pytest.raises(PosetrtError, match="nobody is annotated"):
         open_dataset(path, images)

@@ -1,0 +1,288 @@
+"""Serves the live page to any number of viewers, from one thread. Alone imports aiohttp.
+
+Every viewer is sent the same bytes, made once. One gets the newest picture when the one before has left for the network: one that
+reads slowly, or not at all, gets fewer, holds one picture of memory, and is let go when it has taken nothing for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.health import LOOPBACK
+from posetrt.runtime.packages import install_hint
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_BOUNDARY = "posetrt-frame"
+_COOKIE = "posetrt-token"
+_UNSENT_BYTES = 1 << 16
+_KERNEL_BYTES = 1 << 18
+_QUIET_S = 2.0
+
+
+class WebServer:
+    """An HTTP server in a thread of its own: `/`, `/stream.mjpg`, `/snapshot.jpg`, `/status.json` and the WebSocket `/people`.
+
+    Attributes:
+        port: also where a free one was asked for.
+        looking: viewers that wait for pictures.
+        listening: viewers at the WebSocket.
+
+    Args:
+        host, port: where; port 0 takes a free one.
+        token: asked of every request, where there is one.
+        status: gives the JSON of `/status.json`; called in the server's thread.
+        silent_s: a viewer that takes nothing for so long is let go.
+
+    Raises:
+        PosetrtError: aiohttp is missing, or the port is taken.
+    """
+
+    def __init__(self, host: str, port: int, token: str | None, status: Callable[[], str], silent_s: float) -> None:
+        try:
+            from aiohttp import web  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise PosetrtError(f"the web page needs the package aiohttp: {install_hint('aiohttp')}") from error
+        self.port = port
+        self.looking = self.listening = 0
+        self._host, self._token, self._status, self._silent_s = host, token, status, silent_s
+        self._picture, self._people = _Newest(), _Newest()
+        self._waiting: dict[asyncio.WriteTransport, float] = {}
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._serve, name="posetrt-web", daemon=True)
+        self._thread.start()
+        self._ready.wait(10)
+        if self._failure is not None:
+            self._thread.join(5)
+            raise PosetrtError(f"cannot serve {host}:{port}: {self._failure}; give another port") from self._failure
+
+    def publish(self, people: str | None, jpeg: bytes | None) -> None:
+        """Have all viewers sent what is new: the WebSocket's text, and a picture. From any thread; never waits."""
+        part = jpeg and b"--%b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (_BOUNDARY.encode(), len(jpeg), jpeg)
+
+        def tell() -> None:
+            if people is not None:
+                self._people.put(people)
+            if part:
+                self._picture.put(part)
+
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(tell)
+
+    def close(self) -> None:
+        """End all connections and the thread; closing twice is harmless."""
+        if self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(5)
+
+    # All below is the event loop's thread.
+
+    def _serve(self) -> None:
+        from aiohttp import web
+
+        asyncio.set_event_loop(self._loop)
+        application = web.Application(middlewares=[self._guard()])
+        application.add_routes(
+            [
+                web.get("/", self._page),
+                web.get("/stream.mjpg", self._stream),
+                web.get("/snapshot.jpg", self._snapshot),
+                web.get("/status.json", self._state),
+                web.get("/people", self._socket),
+            ]
+        )
+        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+
+        async def begin() -> None:
+            await runner.setup()
+            site = web.TCPSite(runner, self._host, self.port, backlog=256)
+            await site.start()
+            self.port = runner.addresses[0][1]
+
+        try:
+            self._loop.run_until_complete(begin())
+        except OSError as error:
+            self._failure = error
+            self._ready.set()
+            self._loop.run_until_complete(runner.cleanup())
+            self._loop.close()
+            return
+        self._loop.call_later(self._silent_s / 4, self._let_go)
+        self._ready.set()
+        self._loop.run_forever()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(runner.cleanup())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    def _guard(self) -> Any:
+        from aiohttp import web
+
+        @web.middleware
+        async def guard(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+            if self._host in LOOPBACK and (request.url.host or "") not in LOOPBACK:
+                # A page elsewhere that has its name point at this computer must not read the camera.
+                raise web.HTTPForbidden(text="this page answers to localhost only")
+            origin = request.headers.get("Origin")
+            if origin is not None and origin.partition("://")[2] != request.host:
+                raise web.HTTPForbidden(text="pages of other sites may not read this one")
+            if self._token:
+                bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+                given = [request.query.get("token", ""), bearer, request.cookies.get(_COOKIE, "")]
+                if not any(hmac.compare_digest(each.encode(), self._token.encode()) for each in given):
+                    raise web.HTTPUnauthorized(text="a token is needed: open /?token=TOKEN")
+            return await handler(request)
+
+        return guard
+
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        from aiohttp import web
+
+        if self._token and "token" in request.query:
+            # The token leaves the address bar, where shoulders and histories read it.
+            moved = web.Response(status=302, headers={"Location": "/"})
+            moved.set_cookie(_COOKIE, self._token, httponly=True, samesite="Strict")
+            return moved
+        text = resources.files("posetrt.runtime").joinpath("sinks/page.html").read_text(encoding="utf-8")
+        return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
+
+    async def _state(self, _: web.Request) -> web.StreamResponse:
+        from aiohttp import web
+
+        return web.json_response(text=self._status())
+
+    async def _snapshot(self, _: web.Request) -> web.StreamResponse:
+        from aiohttp import web
+
+        self.looking += 1
+        try:
+            part = await asyncio.wait_for(self._picture.after(self._picture.number), 5)
+        except asyncio.TimeoutError as error:
+            raise web.HTTPServiceUnavailable(text="no picture yet") from error
+        finally:
+            self.looking -= 1
+        jpeg = part[part.index(b"\r\n\r\n") + 4 : -2]
+        return web.Response(body=jpeg, content_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        from aiohttp import web
+
+        response = web.StreamResponse(
+            headers={"Content-Type": f"multipart/x-mixed-replace; boundary={_BOUNDARY}", "Cache-Control": "no-store"}
+        )
+        await response.prepare(request)
+        _bound(request)
+        self.looking += 1
+        try:
+            # What was shown last to somebody else may be old by now.
+            sent = self._picture.number
+            while True:
+                part = await self._picture.after(sent)
+                sent = self._picture.number
+                with self._watched(request):
+                    await response.write(part)
+        except ConnectionError:
+            pass
+        finally:
+            self.looking -= 1
+        return response
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        from aiohttp import web
+
+        viewer = web.WebSocketResponse(heartbeat=20, compress=False)
+        await viewer.prepare(request)
+        _bound(request)
+        self.listening += 1
+        # What a viewer sends is read, so that its closing is noticed.
+        tasks = [asyncio.ensure_future(self._send_people(request, viewer)), asyncio.ensure_future(_ignore(viewer))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except ConnectionError:
+            pass
+        finally:
+            self.listening -= 1
+            for task in tasks:
+                task.cancel()
+        return viewer
+
+    async def _send_people(self, request: web.Request, viewer: web.WebSocketResponse) -> None:
+        sent = self._people.number
+        while True:
+            try:
+                text = await asyncio.wait_for(self._people.after(sent), _QUIET_S)
+            except asyncio.TimeoutError:
+                # No result comes: the state of the cameras tells why.
+                if (text := self._status()) == "{}":
+                    continue
+            sent = self._people.number
+            with self._watched(request):
+                await viewer.send_str(text)
+
+    @contextlib.contextmanager
+    def _watched(self, request: web.BaseRequest) -> Iterator[None]:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError
+        self._waiting[transport] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._waiting[transport]
+
+    def _let_go(self) -> None:
+        """End the connections whose write has waited for too long: one timer for all costs less than one for each write."""
+        now = time.monotonic()
+        for transport, since in list(self._waiting.items()):
+            if now - since > self._silent_s:
+                transport.abort()
+        self._loop.call_later(self._silent_s / 4, self._let_go)
+
+
+class _Newest:
+    """The newest of something, and its number, counted from 1; those who wait are woken together."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._value: Any = None
+        self._changed = asyncio.Event()
+
+    def put(self, value: Any) -> None:
+        self._value = value
+        self.number += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def after(self, number: int) -> Any:
+        """The newest, as soon as there is one with a greater number."""
+        while self.number <= number:
+            await self._changed.wait()
+        return self._value
+
+
+async def _ignore(viewer: web.WebSocketResponse) -> None:
+    async for _ in viewer:
+        pass
+
+
+def _bound(request: web.BaseRequest) -> None:
+    """Hold little for a viewer that does not read, here and in the kernel: a write waits when so much is unsent."""
+    if request.transport is not None:
+        request.transport.set_write_buffer_limits(high=_UNSENT_BYTES)
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BYTES)
