@@ -67,7 +67,7 @@ class PafParser:
 
     Args:
         skeleton: of the network.
-        preset: "balanced"; "precise" drops small and doubtful people; "all" keeps any two joined parts.
+        preset: "balanced"; "precise" drops small and doubtful people; "all" keeps any two joined parts that are no toes or heels.
         assignment: "greedy", or "hungarian", which is exact a limb and needs SciPy.
         overrides: fields of `ParserSettings` that replace the preset's.
 

@@ -32,7 +32,7 @@ class WebPage(Sink):
         port: 0 takes a free one.
         token: asked of every request as `?token=`, as `Authorization: Bearer` or as the cookie that `/?token=` sets.
         telemetry: temperature and power, where the board tells them.
-        max_fps: of the pictures sent; key points are sent for every result.
+        max_fps: of the pictures sent; key points are sent as results come, the newest where the computer is busy.
         quality: of the JPEG, 1 to 100.
         silent_s: a viewer that reads nothing for so long is let go.
 

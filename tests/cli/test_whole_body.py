@@ -61,6 +61,24 @@ def test_hands_alone_leave_the_face_empty(person: Path, small: dict[str, Path], 
     assert len(one["hand_right_keypoints_2d"]) == 63
 
 
+def test_a_hand_network_that_takes_bytes_and_decodes_in_its_graph_gives_the_same(
+    person: Path, small: dict[str, Path], photo: Path, posetrt: Posetrt, tmp_path: Path
+) -> None:
+    hand = tmp_path / "hand"
+    command = ("export", "onnx", "--weights", small["hand"].parent / "hand.onnx", "--input-size", "96x96", "--skeleton", "hand21")
+    assert posetrt(*command, "--batch", "8", "--input", "uint8", "--decode", "in-graph", "-o", hand).code == 0
+    assert posetrt("build", hand, "--precision", "fp32").code == 0
+    found = []
+    for number, network in enumerate((small["hand"], hand)):
+        out = tmp_path / str(number)
+        said = posetrt("run", person, "--hands", network, "--source", photo, "--write-json", out)
+        assert said.code == 0, said.err
+        people = json.loads((out / f"{photo.stem}_keypoints.json").read_text())["people"]
+        found.append(np.array([one[f"hand_{side}_keypoints_2d"] for one in people for side in ("left", "right")]))
+    assert found[0].any()
+    assert np.abs(found[0] - found[1]).max() < 0.02
+
+
 def test_a_network_of_the_wrong_kind_is_refused_with_what_it_is(
     person: Path, small: dict[str, Path], photo: Path, posetrt: Posetrt
 ) -> None:

@@ -83,7 +83,7 @@ def test_the_socket_gives_key_points_of_every_result() -> None:
         async with aiohttp.ClientSession() as session, session.ws_connect(url + "people") as viewer:
             return [json.loads(await viewer.receive_str()) for _ in range(20)]
 
-    with serving(telemetry=Board()) as (page, _):
+    with serving(telemetry=Board(), fps=10) as (page, _):
         seen = asyncio.run(watch(page.url))
     numbers = [each["frame"] for each in seen]
     assert numbers == list(range(numbers[0], numbers[0] + 20))

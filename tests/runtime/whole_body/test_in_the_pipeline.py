@@ -56,8 +56,8 @@ def test_the_second_look_overlaps_with_the_next_frame_s_body() -> None:
     assert len(results) == 20
     assert all(result.people.faces is not None and len(result.people.faces) == len(result.people) == 1 for result in results)
     assert stats.stages["crops"].busy_s > 20 * 0.035
-    # One after the other a frame takes 80 ms and more.
-    assert stats.wall_s < 20 * 0.07
+    # One after the other the two would take the sum of their times.
+    assert stats.wall_s < 0.85 * (stats.stages["network"].busy_s + stats.stages["crops"].busy_s)
 
 
 def test_a_run_tells_how_often_it_looked() -> None:

@@ -87,6 +87,15 @@ def test_the_mean_of_several_scales_lies_where_each_alone_does(scales: tuple[flo
         assert far < 1.0, f"{far:.2f} px of the crop at scale 1"
 
 
+@pytest.mark.parametrize("max_batch", [1, 2, 4])
+def test_scales_of_a_box_meet_again_where_the_network_takes_fewer_crops_at_once(max_batch: int) -> None:
+    image, _ = picture(*BOXES, spread=2.5)
+    scales = (0.8, 1.0, 1.25)
+    wide, narrow = (TopDown(Sees("mpi14", max_batch=size), scales=scales) for size in (8, max_batch))
+    assert np.array_equal(wide(image, BOXES).keypoints, narrow(image, BOXES).keypoints)
+    assert narrow.engine.batches == {1: [1] * 6, 2: [2, 1, 2, 1], 4: [3, 3]}[max_batch]  # type: ignore[attr-defined]
+
+
 def test_a_person_s_middle_lies_where_cpm_s_centre_map_is() -> None:
     image = np.zeros((480, 640, 3), np.uint8)
     middle = BOXES[0, :2] + BOXES[0, 2:] / 2 - 0.5
