@@ -30,9 +30,10 @@ def hard_folder(hpe_folder: ModelFolder, shared_data: Path, tmp_path_factory: py
     graph = load_graph(hpe_folder.onnx)
     layers = {layer.name: layer for layer in graph.layers}
     before, behind = layers[BEFORE], layers[BROKEN]
-    photograph = network_input(read_photograph(min((shared_data / "lspet").iterdir())), hpe_folder.manifest().input)
-    held = open_session(graph, [behind.input]).run([behind.input], {graph.inputs[0]: photograph})[0]
-    channel = int(held.max(axis=(0, 2, 3)).argmax())
+    session, spec = open_session(graph, [behind.input]), hpe_folder.manifest().input
+    photographs = sorted((shared_data / "lspet").iterdir())[:12]
+    feeds = [{graph.inputs[0]: network_input(read_photograph(path), spec)} for path in photographs]
+    channel = int(np.max([session.run([behind.input], feed)[0].max(axis=(0, 2, 3)) for feed in feeds], axis=0).argmax())
     weight, bias = graph.constants[before.weight].copy(), graph.constants[before.bias].copy()
     reader = graph.constants[behind.weight].copy()
     weight[channel] *= 100
@@ -69,7 +70,7 @@ def test_minmax_loses_more_than_half_on_the_hard_network_and_sensitivity_names_t
 
     images = tmp_path / "images"
     images.mkdir()
-    for path in sorted((shared_data / "lspet").iterdir())[:30]:
+    for path in sorted((shared_data / "lspet").iterdir())[:12]:
         (images / path.name).symlink_to(path)
     best = ap(hard_folder.onnx)
     command = ["calibrate", str(hard_folder.path), "--images", str(images), "--method", "minmax"]
