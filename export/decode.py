@@ -10,7 +10,7 @@ import numpy as np
 from posetrt.export.graph_ops import GraphOps, Value, axes
 from posetrt.runtime.pairs import MARGIN, SHORT, SHORT_WEIGHT
 from posetrt.runtime.parser import ParserSettings
-from posetrt.runtime.peaks import FLOOR
+from posetrt.runtime.peaks import FLATTEST, FLOOR
 from posetrt.runtime.skeleton import Skeleton
 
 _INFINITE = 3.4e38  # a map's value at or above it is no value
@@ -73,7 +73,7 @@ def find_peaks(ops: GraphOps, heatmaps: str, parts: int, size: tuple[Value, Valu
 
     def vertex(before: str, middle: str, after: str) -> str:
         bend = ops("Sub", ops("Sub", ops("Mul", middle, 2.0), before), after)
-        offset = ops("Div", ops("Sub", after, before), ops("Max", ops("Mul", bend, 2.0), _SMALL))
+        offset = ops("Div", ops("Sub", after, before), ops("Max", ops("Mul", bend, 2.0), FLATTEST))
         return ops("Min", ops("Max", offset, -0.5), 0.5)
 
     def refined(cell: str, last: Value, offset: str) -> str:

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 FLOOR = 0.03
 """Least value that a logarithm is taken of: below it a cell holds noise, which says nothing of where the peak lies."""
 
-_FLOOR, _INFINITE, _FLATTEST, _NOTHING = (np.array(value, np.float32) for value in (FLOOR, np.inf, 1e-6, 0))
+FLATTEST = 1e-3
+"""Least bend of a parabola: below it the three sums are equal but for float32's last digits, and the peak keeps its cell's centre, nearly."""
+
+_FLOOR, _INFINITE, _FLATTEST, _NOTHING = (np.array(value, np.float32) for value in (FLOOR, np.inf, FLATTEST, 0))
 _LEAST, _MOST = (np.array(value, np.float32) for value in (-0.5, 0.5))
 
 # Rows: the three columns, then the three rows, of a 3 x 3 patch, each summed with weights 1/2, 1, 1/2 across.
