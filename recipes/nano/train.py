@@ -59,8 +59,8 @@ STAGES = (
     Stage(steps=600, crop=96, batch=32, rate=(3e-3, 1e-3), drawn=0.25, photographs=3, scenes=1, hint=1.0, early=True),
     Stage(steps=9_400, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.3, photographs=5, scenes=3, hint=1.0),
     Stage(steps=3_000, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.3, photographs=11, scenes=9, hint=1.0),
-    Stage(steps=17_000, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.3, photographs=16, scenes=13, hint=1.0),
-    Stage(steps=8_000, crop=256, batch=12, rate=(2e-3, 2e-5), drawn=0.3, photographs=20, scenes=8, hint=0.5),
+    Stage(steps=3_000, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.3, photographs=16, scenes=13, hint=1.0),
+    Stage(steps=1_500, crop=256, batch=12, rate=(2e-3, 2e-5), drawn=0.3, photographs=16, scenes=13, hint=0.5),
 )
 WARM_UP = 150
 
