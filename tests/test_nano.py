@@ -85,5 +85,5 @@ def test_nano_in_int8_finds_on_photographs_what_it_finds_in_float(nano: ModelFol
     photos = coco_photos(shared_data / "person_keypoints.json", shared_data / "images")
     build(nano, "int8", "onnxruntime")
     exact, rounded = _average_precision(nano, "fp32", photos), _average_precision(nano, "int8", photos)
-    assert exact > 0.01
+    assert exact > 0.06
     assert rounded > exact - 0.01

@@ -61,6 +61,7 @@ STAGES = (
     Stage(steps=3_000, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.3, photographs=11, scenes=9, hint=1.0),
     Stage(steps=3_000, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.3, photographs=16, scenes=13, hint=1.0),
     Stage(steps=1_500, crop=256, batch=12, rate=(2e-3, 2e-5), drawn=0.3, photographs=16, scenes=13, hint=0.5),
+    Stage(steps=1_000, crop=256, batch=12, rate=(8e-4, 1e-5), drawn=0.3, photographs=16, scenes=13, hint=0.2),
 )
 WARM_UP = 150
 
