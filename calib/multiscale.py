@@ -16,6 +16,7 @@ from posetrt.runtime.errors import UsageError
 from posetrt.runtime.letterbox import Letterbox, cells_to_frame, check_frame, letterbox_for, place, to_input
 from posetrt.runtime.people import People
 from posetrt.runtime.pose import Pose
+from posetrt.runtime.whole_body.scales import cubic_weights
 
 _MULTIPLE = 32
 """Sizes are whole multiples of this, so that every stride in use divides them."""
@@ -89,26 +90,12 @@ def resample(maps: NDArray[np.float32], box: Letterbox, common: Letterbox, strid
         return maps
     # Cell centres sit at integers: (cell + 0.5) * stride / scale - 0.5 is the same pixel of the frame in both.
     across, down = (
-        _cubic((np.arange(common.size_wh[axis] // stride) + 0.5) * (box.scale_xy[axis] / common.scale_xy[axis]) - 0.5, maps.shape[2 - axis])
+        cubic_weights(
+            (np.arange(common.size_wh[axis] // stride) + 0.5) * (box.scale_xy[axis] / common.scale_xy[axis]) - 0.5, maps.shape[2 - axis]
+        )
         for axis in (0, 1)
     )
     return np.asarray(down @ maps @ across.T, np.float32)
-
-
-def _cubic(places: NDArray[np.floating], count: int) -> NDArray[np.float32]:
-    """(n, count): the weights with which `count` samples at integers give the values at n places, by Keys' cubic with a = -1/2.
-
-    That one reproduces a straight line, so that a peak stays where it is; OpenCV's (a = -3/4) does not. Samples beyond the rim are those at it.
-    """
-    first = np.floor(places).astype(np.int64)
-    weights = np.zeros((len(places), count), np.float32)
-    for step in (-1, 0, 1, 2):
-        away = np.abs(places - (first + step))
-        near, far = 1.5 * away**3 - 2.5 * away**2 + 1, -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
-        np.add.at(
-            weights, (np.arange(len(places)), np.clip(first + step, 0, count - 1)), np.where(away <= 1, near, np.where(away < 2, far, 0))
-        )
-    return weights
 
 
 def _scaled(size_wh: tuple[int, int], scale: float) -> tuple[int, int]:

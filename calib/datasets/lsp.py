@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from posetrt.calib.datasets.base import locate
 from posetrt.calib.datasets.parts import correspondence
-from posetrt.calib.datasets.pck import AnnotatedPerson, PckJudged, judge_pck
+from posetrt.calib.datasets.pck import PART_TITLES, AnnotatedPerson, PckJudged, judge_pck
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.people import People
 from posetrt.runtime.skeleton import Skeleton
@@ -39,16 +39,7 @@ class LspPhotos:
     photographs: Sequence[Path]
     annotated: Sequence[AnnotatedPerson]
     name: ClassVar[str] = "LSP"
-    titles: ClassVar[Mapping[str, str]] = {
-        "pck": "PCK@0.2",
-        "head": "head",
-        "shoulder": "shoulder",
-        "elbow": "elbow",
-        "wrist": "wrist",
-        "hip": "hip",
-        "knee": "knee",
-        "ankle": "ankle",
-    }
+    titles: ClassVar[Mapping[str, str]] = {"pck": "PCK@0.2", **PART_TITLES}
 
     @property
     def boxes(self) -> Sequence[None]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from posetrt.calib.datasets.base import locate, read_mat, require
 from posetrt.calib.datasets.parts import correspondence
-from posetrt.calib.datasets.pck import AnnotatedPerson, PckJudged, judge_pck, place_boxes
+from posetrt.calib.datasets.pck import PART_TITLES, AnnotatedPerson, PckJudged, judge_pck, place_boxes
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.people import People
 from posetrt.runtime.skeleton import Skeleton
@@ -36,16 +36,7 @@ class MpiiPhotos:
     photographs: Sequence[Path]
     annotated: Sequence[AnnotatedPerson]
     name: ClassVar[str] = "MPII"
-    titles: ClassVar[Mapping[str, str]] = {
-        "pckh": "PCKh@0.5",
-        "head": "head",
-        "shoulder": "shoulder",
-        "elbow": "elbow",
-        "wrist": "wrist",
-        "hip": "hip",
-        "knee": "knee",
-        "ankle": "ankle",
-    }
+    titles: ClassVar[Mapping[str, str]] = {"pckh": "PCKh@0.5", **PART_TITLES}
 
     @property
     def boxes(self) -> Sequence[NDArray[np.float64]]:

@@ -13,6 +13,8 @@ from posetrt.calib.datasets.base import mean_of
 from posetrt.calib.datasets.parts import Correspondence
 
 SIDES = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+PART_TITLES = {part: part for part in ("head", *SIDES)}
+"""Column titles of the figures of parts, left and right together."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from posetrt.calib.datasets.base import locate, require
 from posetrt.calib.datasets.part_ap import PartsJudged, SeenImage, judge_parts
 from posetrt.calib.datasets.parts import correspondence, parts_of
+from posetrt.calib.datasets.pck import PART_TITLES
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.files import read_json
 from posetrt.runtime.people import People
@@ -67,18 +68,7 @@ class PoseTrackPhotos:
     photographs: Sequence[Path]
     sequences: Sequence[Sequence[_Frame]]
     name: ClassVar[str] = "PoseTrack"
-    titles: ClassVar[Mapping[str, str]] = {
-        "map": "mAP",
-        "head": "head",
-        "shoulder": "shoulder",
-        "elbow": "elbow",
-        "wrist": "wrist",
-        "hip": "hip",
-        "knee": "knee",
-        "ankle": "ankle",
-        "mota": "MOTA",
-        "motp": "MOTP",
-    }
+    titles: ClassVar[Mapping[str, str]] = {"map": "mAP", **PART_TITLES, "mota": "MOTA", "motp": "MOTP"}
 
     @property
     def boxes(self) -> Sequence[NDArray[np.float64]]:

@@ -37,12 +37,22 @@ def merged_maps(maps: Sequence[NDArray[np.floating]], scales: Sequence[float]) -
 def _resampling(length: int, scale: float) -> NDArray[np.float32]:
     """(length, length): each cell of the grid at scale 1 as a cubic (Catmull-Rom) mean of four cells at `scale`; zero outside the crop."""
     at = ((np.arange(length) + 0.5) / length - 0.5) * scale + 0.5
-    cell = at * length - 0.5
-    first = np.floor(cell).astype(int)
-    t = cell - first
-    taps = np.stack([((2 - t) * t - 1) * t, (3 * t - 5) * t * t + 2, ((4 - 3 * t) * t + 1) * t, (t - 1) * t * t]) / 2
-    matrix = np.zeros((length, length), np.float32)
-    inside = (at > 0) & (at < 1)
-    for offset, tap in zip(range(-1, 3), taps, strict=True):
-        np.add.at(matrix, (np.nonzero(inside)[0], np.clip(first + offset, 0, length - 1)[inside]), tap[inside].astype(np.float32))
+    matrix = cubic_weights(at * length - 0.5, length)
+    matrix[(at <= 0) | (at >= 1)] = 0
     return matrix
+
+
+def cubic_weights(places: NDArray[np.floating], count: int) -> NDArray[np.float32]:
+    """(n, count): the weights with which `count` samples at integers give the values at n places, by Keys' cubic with a = -1/2.
+
+    That one reproduces a straight line, so that a peak stays where it is; OpenCV's (a = -3/4) does not. Samples beyond the rim are those at it.
+    """
+    first = np.floor(places).astype(np.int64)
+    weights = np.zeros((len(places), count), np.float32)
+    for step in (-1, 0, 1, 2):
+        away = np.abs(places - (first + step))
+        near, far = 1.5 * away**3 - 2.5 * away**2 + 1, -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
+        np.add.at(
+            weights, (np.arange(len(places)), np.clip(first + step, 0, count - 1)), np.where(away <= 1, near, np.where(away < 2, far, 0))
+        )
+    return weights

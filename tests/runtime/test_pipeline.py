@@ -16,6 +16,7 @@ import pytest
 
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.pipeline import Options, Pipeline, RunStats, results, run
+from posetrt.runtime.pose import Pose
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sources import Frame, Paced
 from tests.stand_in import Listed, StandIn, frames, stand_in
@@ -277,17 +278,22 @@ def test_a_frame_is_given_up_and_counted_when_a_live_stage_fails_once_and_twice_
     assert not _own_threads()
 
 
-def test_a_parser_that_hangs_is_begun_anew_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    pose, calls, release = stand_in(0.002), [0], threading.Event()
-    parse = pose.parser.parse_outputs
+def hang_at_the_tenth_frame(monkeypatch: pytest.MonkeyPatch, pose: Pose, release: threading.Event, longest_s: float) -> None:
+    """Let the parser wait at its tenth call until it is released."""
+    calls, parse = [0], pose.parser.parse_outputs
 
     def hang(outputs):  # type: ignore[no-untyped-def]
         calls[0] += 1
         if calls[0] == 10:
-            release.wait(20)
+            release.wait(longest_s)
         return parse(outputs)
 
     monkeypatch.setattr(pose.parser, "parse_outputs", hang)
+
+
+def test_a_parser_that_hangs_is_begun_anew_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pose, release = stand_in(0.002), threading.Event()
+    hang_at_the_tenth_frame(monkeypatch, pose, release, 20)
     sink = Kept()
     stats = run(
         pose, [_live(200, 100)], [sink], Options(patience_s=0.3), progress=lambda stats: release.set() if stats.frames > 60 else None
@@ -403,16 +409,8 @@ def test_a_sink_that_hangs_ends_the_run_and_the_others_are_closed(holds_its_lock
 
 
 def test_a_parser_left_behind_for_ever_does_not_keep_the_run_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
-    pose, calls, release = stand_in(0.002), [0], threading.Event()
-    parse = pose.parser.parse_outputs
-
-    def hang(outputs):  # type: ignore[no-untyped-def]
-        calls[0] += 1
-        if calls[0] == 10:
-            release.wait(30)
-        return parse(outputs)
-
-    monkeypatch.setattr(pose.parser, "parse_outputs", hang)
+    pose, release = stand_in(0.002), threading.Event()
+    hang_at_the_tenth_frame(monkeypatch, pose, release, 30)
     began = time.monotonic()
     try:
         stats = run(pose, [_live(150, 100)], [Kept()], Options(patience_s=0.3))
