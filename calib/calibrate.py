@@ -70,7 +70,7 @@ def calibrate(
         equalise: scale channels of depthwise inputs to one reach in the weights.
         chosen: a word on how the images were chosen, for the file.
         trained: a Q/DQ ONNX of the same network whose ranges go before those that the images give; nothing is equalised then.
-        all_int8: put every convolution into INT8, also those that TensorRT's layout keeps in float by default (`kept_by_default`).
+        all_int8: put every convolution into INT8, also those that are kept in float by default (`kept_by_default`).
         progress: called with images done and images in all.
 
     Raises:
@@ -91,6 +91,7 @@ def calibrate(
         raise PosetrtError(f"none of the {len(paths)} images can be read as an image (the first is {paths[0]}); nothing was changed")
     scales = {family.producer.name: divisors(family, seen) for family in plan} if equalise else {}
     used = [path for path in paths if path not in set(skipped)]
+    shapes = {name: one.shape for name, one in seen.tensors.items()}
     calibration = Calibration(
         model_sha256=sha256_of(folder.onnx),
         method=method,
@@ -105,7 +106,8 @@ def calibrate(
         ranges={**find_ranges(graph, seen, method, scales), **own},
         scales=scales,
         not_equalised=families(graph)[1] if equalise else {},
-        kept_float=() if all_int8 else kept_by_default(graph, {name: one.shape for name, one in seen.tensors.items()}),
+        kept_float=() if all_int8 else kept_by_default(graph, shapes, "trt"),
+        kept_float_ort=() if all_int8 else kept_by_default(graph, shapes, "ort"),
     )
     write_variants(folder, calibration, graph)
     return Calibrated(calibration, seen, _warnings(seen, skipped), tuple(skipped))

@@ -1,7 +1,6 @@
-"""Layers that TensorRT's layouts keep in float before anything was measured: few multiply-adds, and much of what INT8 costs.
+"""Layers that stay in float before anything was measured: few multiply-adds, and much of what INT8 costs.
 
-Signed activations with zero point 0 leave 127 levels behind a ReLU, half of what ONNX Runtime's unsigned ones have. On
-human-pose-estimation-0001 seven layers of 58, with 2 % of the multiply-adds, then make half of the rounding noise in the maps
+On human-pose-estimation-0001 seven layers of 58, with 2 % of the multiply-adds, make half of the rounding noise in the maps
 (docs/calibration.md has the table).
 """
 
@@ -10,31 +9,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from posetrt.calib.graph import Graph, Layer
-from posetrt.calib.quantize import layer_shares
+from posetrt.calib.quantize import Layout, eight_bit_layers, layer_shares
 
-# A layer that takes more of the multiply-adds than this stays in INT8, and all kept ones together take no more than that.
+# A layer that takes more of the multiply-adds out of INT8 than this stays there, and all kept ones together take no more than that.
 LARGEST_SHARE, LARGEST_SUM = 0.01, 0.05
 
 
-def kept_by_default(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
+def kept_by_default(graph: Graph, shapes: Mapping[str, tuple[int, ...]], layout: Layout) -> tuple[str, ...]:
     """Names of the layers, in the order in which they run.
 
     They are those that read maps from a concatenation, where features many times as large share the maps' scale; those that read at half of the
-    input's resolution or more, whose values are few and feed all others; and those that make the network's outputs. Where they are too many,
-    the first kinds come first.
+    input's resolution or more, whose values are few and feed all others (on a processor they wait for memory, and are as fast in float); and, for
+    TensorRT, those that make the network's outputs, which ONNX Runtime's layout makes in float by itself. Where they are too many, the first kinds come first.
 
     Args:
         shapes: of each layer's input and activated tensor, as observed.
+        layout: whose graph keeps them; in ONNX Runtime's a layer may take the one that feeds it along.
     """
     shares = layer_shares(graph, shapes)
     chosen: list[Layer] = []
+    inside = eight_bit_layers(graph, layout, ())
     taken = 0.0
-    for kind in (_reads_maps, _reads_early, _makes_output):
+    for kind in (_reads_maps, _reads_early, _makes_output) if layout == "trt" else (_reads_maps, _reads_early):
         for layer in graph.layers:
-            share = shares[layer.name]
-            if layer in chosen or share > LARGEST_SHARE or taken + share > LARGEST_SUM or not kind(graph, layer, shapes):
+            if layer in chosen or not kind(graph, layer, shapes):
+                continue
+            left = eight_bit_layers(graph, layout, [one.name for one in (*chosen, layer)])
+            share = sum(shares[name] for name in inside - left)
+            if share > LARGEST_SHARE or taken + share > LARGEST_SUM:
                 continue
             chosen.append(layer)
+            inside = left
             taken += share
     names = {layer.name for layer in chosen}
     return tuple(layer.name for layer in graph.layers if layer.name in names)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.calib.elu import spread_elus
 from posetrt.calib.graph import Graph, Layer, run_order
 from posetrt.calib.ranges import Range
 from posetrt.runtime.errors import PosetrtError
@@ -16,6 +17,19 @@ Layout = Literal["ort", "trt"]
 
 # Operators that ONNX Runtime runs on 8-bit tensors besides Conv, and that a scale can be given to.
 _EIGHT_BIT = frozenset({"Add", "Concat", "MaxPool"})
+
+
+# A layer that makes an output map and has no more than this share of the weights computes it in float from 8-bit inputs in ONNX Runtime's layout.
+_SMALL_MAP = 0.02
+
+
+def makes_small_map(graph: Graph, layer: Layer) -> bool:
+    """Whether a layer's output is looked at as it is, for people, and costs little to make in float.
+
+    Rounded to 8 bits a map has steps of half a per cent of its range, about what it changes from a peak to the cell beside it.
+    """
+    weights = sum(one.macs_per_pixel for one in graph.layers)
+    return layer.output not in graph.leading_to_layers and layer.macs_per_pixel <= _SMALL_MAP * weights
 
 
 class _Plan:
@@ -30,7 +44,8 @@ class _Plan:
         self.dropped_relu: set[str] = set()
         if layout == "ort":
             # A convolution whose float output someone reads cannot be one 8-bit operator there.
-            self.eight_bit = [layer for layer in chosen if layer.activated not in self.float_read and layer.output not in self.float_read]
+            float_read = {*self.float_read, *(layer.output for layer in chosen if makes_small_map(graph, layer))}
+            self.eight_bit = [layer for layer in chosen if layer.activated not in float_read and layer.output not in float_read]
             self.tensors |= {layer.activated for layer in self.eight_bit}
         else:
             self.eight_bit = chosen
@@ -88,7 +103,8 @@ def quantize(graph: Graph, ranges: Mapping[str, Range], layout: Layout, kept_flo
         graph: the equalised float graph.
         ranges: of at least every tensor that a quantised operator reads or writes.
         layout: "ort" puts Q/DQ around each operator, unsigned activations, int32 bias, ReLU folded into the range where 0 is its lower
-            end. "trt" puts Q/DQ on the inputs of convolutions, residual adds and concats alone, signed, zero point 0, float bias.
+            end; small layers that make the output maps compute in float from 8-bit inputs. "trt" puts Q/DQ on the inputs of
+            convolutions, residual adds and concats alone, signed, zero point 0, float bias.
         kept_float: names of layers that stay in float.
 
     Raises:
@@ -100,9 +116,10 @@ def quantize(graph: Graph, ranges: Mapping[str, Range], layout: Layout, kept_flo
 
 def quantize_only(graph: Graph, ranges: Mapping[str, Range], layout: Layout, layers: Collection[str]) -> Any:
     """As `quantize`, with the layers named that are put into INT8 rather than those that are not."""
-    plan = _Plan(graph, layers, layout, ranges)
-    writer = _Writer(graph, plan)
-    return writer.model()
+    model = _Writer(graph, _Plan(graph, layers, layout, ranges)).model()
+    if layout == "ort":
+        spread_elus(model)
+    return model
 
 
 def eight_bit_share(graph: Graph, layout: Layout, kept_float: Collection[str], shapes: Mapping[str, tuple[int, ...]]) -> float:

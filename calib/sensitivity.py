@@ -197,18 +197,20 @@ def ranking(base: Graph, costs: Sequence[LayerCost], shares: Mapping[str, float]
     noise = {cost.layer: cost.noise for cost in costs}
     order: list[str] = []
     inside = eight_bit_layers(base, layout, order)
+    # In ONNX Runtime's layout those that make the maps are not inside, and yet read 8 bits until they are kept.
+    beside = {layer.name for layer in base.layers} - inside
     waiting = [name for name, made in noise.items() if made > 0]
     while waiting:
         worth = {}
         for name in waiting:
             left = eight_bit_layers(base, layout, [*order, name])
             if sum(shares[one] for one in left) >= least:
-                gone = inside - left
+                gone = (inside - left) | {name}
                 worth[name] = sum(noise.get(one, 0.0) for one in gone) / (sum(shares[one] for one in gone) + _BOUNDARY)
         if not worth:
             break
         order.append(max(worth, key=lambda name: worth[name]))
         inside = eight_bit_layers(base, layout, order)
         # What was taken along is in float already; what does not fit now never will.
-        waiting = [name for name in worth if name in inside]
+        waiting = [name for name in worth if name in inside or (name in beside and name not in order)]
     return order

@@ -10,14 +10,17 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 from posetrt.calib.calibrate import calibrate, folder_calibration
+from posetrt.calib.elu import spread_elus
 from posetrt.calib.equalise import families
-from posetrt.calib.graph import load_graph
+from posetrt.calib.graph import Graph, load_graph
 from posetrt.calib.half import half_around_int8
 from posetrt.calib.kept import kept_by_default
 from posetrt.calib.photographs import network_input, read_photograph
-from posetrt.calib.quantize import eight_bit_share, quantize
+from posetrt.calib.quantize import eight_bit_layers, eight_bit_share, quantize
+from posetrt.calib.ranges import Range
 from posetrt.calib.trained import trained_ranges
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.folder import ModelFolder
@@ -142,18 +145,57 @@ def test_onnx_runtime_puts_no_kept_layer_back_into_int8(calibrated: ModelFolder,
             np.testing.assert_array_equal(one, other, "its WeightBiasQuantization would requantise a float layer between 8-bit tensors")
 
 
-def test_tensorrts_layout_keeps_the_few_cheap_layers_in_float_that_cost_most(hpe_folder: ModelFolder) -> None:
-    graph = load_graph(hpe_folder.onnx)
+def shapes_of(graph: Graph) -> dict[str, tuple[int, ...]]:
     typed = onnx.shape_inference.infer_shapes(graph.model).graph
-    shapes = {value.name: tuple(one.dim_value for one in value.type.tensor_type.shape.dim) for value in (*typed.value_info, *typed.output)}
-    kept = kept_by_default(graph, shapes)
-    # Read at half resolution or more; the one that reads both stages' maps and features; those that make the outputs.
-    assert set(kept) == {
-        *("conv1", "conv2_1/dw", "conv2_1/sep", "conv2_2/dw"),
-        "Mconv1_stage2_L1/sq/WithoutBiases",
-        *("Mconv7_stage2_L1/WithoutBiases", "Mconv7_stage2_L2/WithoutBiases"),
-    }
-    assert 0.97 < eight_bit_share(graph, "trt", kept, shapes) < 0.99
+    return {value.name: tuple(one.dim_value for one in value.type.tensor_type.shape.dim) for value in (*typed.value_info, *typed.output)}
+
+
+def test_the_few_cheap_layers_that_cost_most_stay_in_float(hpe_folder: ModelFolder) -> None:
+    graph = load_graph(hpe_folder.onnx)
+    shapes = shapes_of(graph)
+    kept = {layout: set(kept_by_default(graph, shapes, layout)) for layout in ("ort", "trt")}
+    # Read at half resolution or more; the one that reads both stages' maps and features.
+    few = {"conv1", "conv2_1/dw", "conv2_1/sep", "conv2_2/dw", "Mconv1_stage2_L1/sq/WithoutBiases"}
+    # ONNX Runtime's layout makes the output maps in float by itself.
+    assert kept["ort"] == few
+    assert kept["trt"] == {*few, "Mconv7_stage2_L1/WithoutBiases", "Mconv7_stage2_L2/WithoutBiases"}
+    for layout in ("ort", "trt"):
+        assert 0.97 < eight_bit_share(graph, layout, kept[layout], shapes) < 0.99
+
+
+def test_the_maps_that_people_are_read_from_are_not_rounded(hpe_folder: ModelFolder, pictures: list[Path], tmp_path: Path) -> None:
+    graph = load_graph(hpe_folder.onnx)
+    ranges = dict.fromkeys(graph.float_tensors, Range(0, 10, 10, "minmax", 0, 10))
+    makers = {"Mconv7_stage2_L1/WithoutBiases", "Mconv7_stage2_L2/WithoutBiases"}
+    assert {layer.name for layer in graph.layers} - eight_bit_layers(graph, "ort", ()) == makers
+    # Not for the price of the layers before them, which are seven times as large: those compute in 8 bits still.
+    model, tensor = quantize(graph, ranges, "ort"), first_input(hpe_folder, pictures)
+    found = run(model, tensor, tmp_path / "optimised.onnx")
+    kinds = Counter(node.op_type for node in onnx.load(str(tmp_path / "optimised.onnx")).graph.node)
+    assert kinds["QLinearConv"] == len(graph.layers) - 2
+    by_default = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"data": tensor})
+    for one, other in zip(by_default, found, strict=True):
+        np.testing.assert_array_equal(one, other, "its optimiser must not round them again")
+    assert all(len(np.unique(maps)) > 1000 for maps in found), "8 bits have 256 values"
+
+
+def test_an_elu_in_simple_operators_is_the_elu(calibrated: ModelFolder) -> None:
+    values = np.concatenate([np.linspace(-30, 30, 4001), [0.0, -0.0, -1e-9, 1e-9, 80, -100]]).astype(np.float32)
+    info = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, values.shape) for name in ("x", "y", "z")]
+    nodes = [onnx.helper.make_node("Elu", ["x"], ["y"]), onnx.helper.make_node("Elu", ["x"], ["z"], alpha=2.0)]
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, "elus", info[:1], info[1:]), opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8
+    )
+    wanted = ReferenceEvaluator(model).run(None, {"x": values})
+    spread_elus(model)
+    onnx.checker.check_model(model, full_check=True)
+    assert [node.op_type for node in model.graph.node] == ["Min", "Exp", "Sub", "Max", "Elu"], (
+        "where alpha is 2 the maximum is another function"
+    )
+    for one, other in zip(wanted, run(model, values), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+    assert "Elu" not in {node.op_type for node in load_graph(calibrated.variant("int8-ort")).nodes}
+    assert "Elu" in {node.op_type for node in load_graph(calibrated.variant("int8-trt")).nodes}, "TensorRT fuses it"
 
 
 def test_no_layer_that_matters_for_the_time_is_kept_unasked(calibrated: ModelFolder) -> None:

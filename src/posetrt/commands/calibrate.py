@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--select", type=int, metavar="N", help="N images that cover what the network can see, out of 8 N drawn by --seed")
     parser.add_argument("--seed", type=int, default=0, help="for --limit, --select and --judge (default 0)")
     parser.add_argument("--no-equalise", action="store_true", help="leave the channels of depthwise inputs as they are")
-    parser.add_argument("--all-int8", action="store_true", help="TensorRT too: no layer in float, where the first and last are by default")
+    parser.add_argument("--all-int8", action="store_true", help="keep no layer in float, where a few cheap ones are by default")
     parser.add_argument("--ranges-from", type=Path, metavar="QDQ.onnx", help="take the ranges that a Q/DQ model trained elsewhere has")
     parser.add_argument(
         "--cache",
