@@ -13,12 +13,19 @@ from posetrt.calib.agreement import Agreement, agreement
 from posetrt.calib.photographs import read_photograph
 from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.letterbox import cells_to_frame, letterbox_for, place, to_input
+from posetrt.runtime.letterbox import PAD_VALUE, Letterbox, cells_to_frame, letterbox_for, place, to_input
 from posetrt.runtime.manifest import Manifest
 from posetrt.runtime.parser import PafParser
 from posetrt.runtime.people import People
 
 Runner = Callable[[NDArray[Any]], Outputs]
+# Letterboxed photograph, how it was placed, and pixels of grey border to its left and above it.
+_Placed = tuple[NDArray[np.uint8], Letterbox, tuple[int, int]]
+
+
+# How far a photograph is moved right and down for each position in which it is looked at, in cells of the maps: no two fall on the same
+# fraction of a cell, so that another rounding decides about each doubtful person.
+SHIFTS = ((0.0, 0.0), (0.4, 0.7), (0.8, 0.3), (0.2, 1.1))
 
 
 class Judge:
@@ -27,47 +34,66 @@ class Judge:
     Args:
         manifest: of the network.
         paths: photographs that calibrated nothing; unreadable ones are left out.
+        positions: in how many positions each is looked at, 1 to 4: as it is, then moved by parts of a cell behind a grey border. A figure
+            from few photographs hangs on a handful of doubtful people, and its mean over positions less so.
 
     Raises:
         PosetrtError: none of them can be read.
     """
 
-    def __init__(self, manifest: Manifest, paths: Sequence[Path]) -> None:
+    def __init__(self, manifest: Manifest, paths: Sequence[Path], positions: int = 1) -> None:
         self.manifest = manifest
+        self.positions = positions
         self.parser = PafParser(manifest.skeleton)
         self.paths: list[Path] = []
-        self._placed = []
+        placed: list[list[_Placed]] = [[] for _ in range(positions)]
         for path in paths:
             try:
                 frame = read_photograph(path)
             except (OSError, PosetrtError):
                 continue
-            box = letterbox_for((frame.shape[1], frame.shape[0]), manifest.input.size_wh)
-            self._placed.append((place(frame, box), box))
+            for where, shift in zip(placed, SHIFTS, strict=False):
+                where.append(_placed(frame, manifest, shift))
             self.paths.append(path)
+        self._placed = [one for where in placed for one in where]
         if not self._placed:
             raise PosetrtError(f"none of the {len(paths)} photographs to judge by can be read")
 
     def __len__(self) -> int:
-        return len(self._placed)
+        return len(self.paths)
 
     def people(self, run: Runner, look: Callable[[Outputs], None] = lambda _outputs: None) -> list[People]:
-        """The people of each photograph, in pixels of the photograph.
+        """The people of each photograph in the first position, then of each in the second, and so on; in pixels of the photograph.
 
         Args:
             look: shown the network's outputs for each photograph.
         """
         found = []
-        for canvas, box in self._placed:
+        for canvas, box, border in self._placed:
             outputs = run(to_input(canvas, self.manifest.input))
             look(outputs)
             people = self.parser.parse_outputs(outputs)[0]
-            found.append(People(cells_to_frame(people.keypoints, self.manifest.stride, box), people.scores))
+            keypoints = cells_to_frame(people.keypoints, self.manifest.stride, box)
+            keypoints[..., :2] -= np.where(keypoints[..., 2:] > 0, np.asarray(border, np.float32), np.float32(0))
+            found.append(People(keypoints, people.scores))
         return found
 
     def compare(self, reference: Sequence[People], run: Runner) -> Agreement:
         """How far a graph's people agree with those of the reference."""
         return agreement(reference, self.people(run), self.manifest.skeleton)
+
+
+def _placed(frame: NDArray[np.uint8], manifest: Manifest, shift: tuple[float, float]) -> _Placed:
+    """A photograph in the network's input, moved by parts of a cell."""
+    import cv2
+
+    size_wh = manifest.input.size_wh
+    scale = letterbox_for((frame.shape[1], frame.shape[0]), size_wh).scale_xy
+    left, top = (round(cells * manifest.stride / per_pixel) for cells, per_pixel in zip(shift, scale, strict=True))
+    if left or top:
+        frame = np.asarray(cv2.copyMakeBorder(frame, top, 0, left, 0, cv2.BORDER_CONSTANT, value=(PAD_VALUE,) * 3), np.uint8)
+    box = letterbox_for((frame.shape[1], frame.shape[0]), size_wh)
+    return place(frame, box), box, (left, top)
 
 
 def runner(model: Any, manifest: Manifest, *, fused: bool = True) -> Runner:

@@ -19,6 +19,7 @@ from posetrt.calib.photographs import network_input, read_photograph
 from posetrt.calib.selection import k_center, select
 from posetrt.calib.sensitivity import layer_costs
 from posetrt.cli import main
+from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.folder import ModelFolder
 
 BROKEN, BEFORE = "conv4_3_CPM/al/WithoutBiases", "conv5_5/sep"
@@ -143,3 +144,46 @@ def test_the_command_prints_each_layers_cost_and_every_output_honours_the_choice
     assert "layout:" in capsys.readouterr().out
     assert main([*command, "--budget-ap", "0.5"]) == 2
     assert main([*command, "--coco", "absent.json"]) == 2
+
+
+def test_a_photograph_is_looked_at_in_several_positions_and_its_people_stay_where_they_are(
+    hpe_folder: ModelFolder, shared_data: Path
+) -> None:
+    photographs = sorted((shared_data / "lspet").iterdir())[100:103]
+    judge = Judge(hpe_folder.manifest(), photographs, positions=4)
+    seen: list[Outputs] = []
+    found = judge.people(runner(onnx.load(str(hpe_folder.onnx)), judge.manifest), seen.append)
+    assert len(judge) == 3
+    assert len(found) == len(seen) == 12
+    drifts = []
+    for index in range(3):
+        views = [(found[index + 3 * position], seen[index + 3 * position]) for position in range(4)]
+        assert len({outputs.heatmaps.tobytes() for _, outputs in views}) == 4, "each position is another input to the network"
+        whole = views[0][0].keypoints[views[0][0].scores.argmax()]
+        frame = read_photograph(photographs[index])
+        cell = 8 * max(frame.shape[1] / 456, frame.shape[0] / 256)
+        for people, _ in views[1:]:
+            moved = [
+                person[both, :2] - whole[both, :2]
+                for person in people.keypoints
+                if (both := (whole[:, 2] > 0.3) & (person[:, 2] > 0.3)).any()
+            ]
+            nearest = min(moved, key=lambda one: float(np.median(np.abs(one))))
+            drifts.append(np.median(nearest, axis=0) / cell)
+    assert np.abs(np.mean(drifts, axis=0)).max() < 0.15, "moved back by what the photograph was moved, half a cell in the mean"
+
+
+def test_few_annotated_photographs_are_judged_in_several_positions(
+    small_folder: ModelFolder, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    category = {"id": 1, "name": "person"}
+    keypoints = [value for part in range(17) for value in (10 + part, 20 + part, 2)]
+    person = {"id": 1, "image_id": 0, "category_id": 1, "keypoints": keypoints, "num_keypoints": 17, "bbox": [10, 20, 20, 20], "area": 300}
+    images = [{"id": index, "file_name": path.name} for index, path in enumerate(pictures)]
+    truth = {"images": images, "annotations": [{**person, "iscrowd": 0}], "categories": [category]}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    command = ["calibrate", str(small_folder.path), "--images", str(pictures[0].parent), "--sensitivity", "--json"]
+    assert main([*command, "--coco", str(tmp_path / "truth.json"), "--coco-images", str(pictures[0].parent), "--budget-ap", "0.5"]) == 0
+    found = json.loads(capsys.readouterr().out)["sensitivity"]
+    assert (found["measure"], found["images"], found["positions"], found["images_for_layers"]) == ("ap", 12, 4, 12)
+    assert all(layer["ap_cost"] is not None for layer in found["layers"])
