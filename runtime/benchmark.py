@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import platform
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -14,18 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime import pipeline
 from posetrt.runtime.benchmark_report import Report, Result
 from posetrt.runtime.engines.base import PRECISIONS, Precision
 from posetrt.runtime.engines.choose import as_precision, build_command, built_engines, default_precision, why_not
-from posetrt.runtime.errors import EngineMismatch, PosetrtError
+from posetrt.runtime.errors import EngineMismatch
 from posetrt.runtime.folder import ModelFolder, open_folder
-from posetrt.runtime.pose import Pose, open_pose
-from posetrt.runtime.sources import Frame, Source
+from posetrt.runtime.pose import open_pose
+from posetrt.runtime.sources import Source
 from posetrt.runtime.telemetry import Telemetry, Usage, together
-
-# A network's first inferences allocate, tune and raise the clocks; each precision runs so long before its first round counts.
-WARM_UP_S = 0.5
+from posetrt.runtime.timing import Timing, end_to_end_round, first_frames, latency_round, network_round, open_timed, warm_up
 
 
 def this_machine() -> dict[str, Any]:
@@ -63,32 +58,6 @@ def precisions_of(path: Path, asked: Sequence[str] | None = None, backend: str =
         told = "; ".join(f"{name} {reason}" for name, reason in reasons.items()) or f"{path} has no engine for this device yet"
         raise EngineMismatch(f"{told}. Build one with: {build_command(path, default_precision(folder), backend)}")
     return [precision for precision in PRECISIONS if precision in fitting]
-
-
-@dataclass(frozen=True)
-class _Stretch:
-    """One overlapped round: from when to when, by `time.monotonic()`, its frames, and its frames a second."""
-
-    start_s: float
-    end_s: float
-    frames: int
-    fps: float
-
-
-@dataclass
-class _Timing:
-    """One precision under measurement: what each round adds. `ends` counts inferences and latencies at the end of each round."""
-
-    pose: Pose
-    load_s: float
-    memory_mb: float
-    network_s: list[float] = field(default_factory=list)
-    stages_s: list[tuple[float, float, float, float, float]] = field(default_factory=list)
-    ages_s: list[float] = field(default_factory=list)
-    overlapped: list[_Stretch] = field(default_factory=list)
-    ends: list[tuple[int, int]] = field(default_factory=list)
-    people: int = 0
-    frames: int = 0
 
 
 def measure(
@@ -132,11 +101,11 @@ def measure(
     Raises:
         PosetrtError: the source has no frame.
     """
-    kept = _first(source, frames)
+    kept = first_frames(source, frames)
     opened = partial(open_pose, path, backend=backend, preset=preset, threads=threads, trust=trust, **(second_look or {}))
-    timings = [_open(partial(opened, precision), kept[0]) for precision in precisions]
+    timings = [open_timed(partial(opened, precision), kept[0]) for precision in precisions]
     for timing in timings:
-        _warm_up(timing, kept[0])
+        warm_up(timing, kept[0])
     try:
         for number in range(rounds):
             for timing in timings:
@@ -144,9 +113,9 @@ def measure(
                     progress(f"round {number + 1} of {rounds}: {timing.pose.engine.precision}")
                 if settle is not None:
                     settle()
-                _network_round(timing, kept)
-                _latency_round(timing, source, frames)
-                _end_to_end_round(timing, source, frames, round_s)
+                network_round(timing, kept)
+                latency_round(timing, source, frames)
+                end_to_end_round(timing, source, frames, round_s)
                 timing.ends.append((len(timing.network_s), len(timing.stages_s)))
         manifest = timings[0].pose.manifest
         return Report(
@@ -166,101 +135,7 @@ def measure(
             timing.pose.close()
 
 
-def _first(source: Source, frames: int) -> list[Frame]:
-    kept = []
-    for frame in source:
-        kept.append(frame)
-        if len(kept) == frames:
-            break
-    if not kept:
-        raise PosetrtError("the source gave no frame to measure with")
-    return kept
-
-
-def _open(opened: Callable[[], Pose], frame: Frame) -> _Timing:
-    before = _resident_mb()
-    started = time.perf_counter()
-    pose = opened()
-    pose(frame.image)
-    return _Timing(pose, time.perf_counter() - started, _resident_mb() - before)
-
-
-def _network_round(timing: _Timing, kept: list[Frame]) -> None:
-    prepared = [timing.pose.prepare(frame.image).tensor for frame in kept[:8]]
-    timing.pose.engine.infer(prepared[0])
-    for index in range(len(kept)):
-        started = time.perf_counter()
-        timing.pose.engine.infer(prepared[index % len(prepared)])
-        timing.network_s.append(time.perf_counter() - started)
-
-
-def _latency_round(timing: _Timing, source: Source, frames: int) -> None:
-    iterator = iter(source)
-    for _ in range(frames):
-        asked = time.perf_counter()
-        frame = next(iterator, None)
-        if frame is None:
-            break
-        decoded = time.perf_counter()
-        ready = timing.pose.prepare(frame.image)
-        prepared = time.perf_counter()
-        outputs = timing.pose.engine.infer(ready.tensor)
-        inferred = time.perf_counter()
-        people = timing.pose.finish(outputs, ready.box)
-        parsed = time.perf_counter()
-        timing.pose.look_closer(frame, people)
-        looked = time.perf_counter()
-        timing.stages_s.append((decoded - asked, prepared - decoded, inferred - prepared, parsed - inferred, looked - parsed))
-        timing.people += len(people)
-        timing.frames += 1
-
-
-class _Stamped:
-    """A source that notes when each frame left it, by the frame's index."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self.fps = source.fps
-        self.skipped = source.skipped
-        self.shortfall = source.shortfall
-        self.left_s: dict[int, float] = {}
-
-    def __iter__(self) -> Iterator[Frame]:
-        for frame in self._source:
-            self.left_s[frame.index] = time.monotonic()
-            yield frame
-
-
-def _warm_up(timing: _Timing, frame: Frame) -> None:
-    tensor = timing.pose.prepare(frame.image).tensor
-    until = time.monotonic() + WARM_UP_S
-    while time.monotonic() < until:
-        timing.pose.engine.infer(tensor)
-
-
-def _end_to_end_round(timing: _Timing, source: Source, frames: int, least_s: float) -> None:
-    started = time.monotonic()
-    count, busy_s = 0, 0.0
-    while count == 0 or time.monotonic() - started < least_s:
-        stamped = _Stamped(source)
-        begun = delivered = time.monotonic()
-        found = 0
-        results = pipeline.results(timing.pose, stamped)
-        for result in results:
-            delivered = time.monotonic()
-            timing.ages_s.append(delivered - stamped.left_s[result.frame.index])
-            found += 1
-            if found == frames:
-                break
-        # Stopping the stages is no part of it.
-        results.close()
-        if found == 0:
-            break
-        count, busy_s = count + found, busy_s + delivered - begun
-    timing.overlapped.append(_Stretch(started, time.monotonic(), count, count / busy_s if busy_s else 0.0))
-
-
-def _result(timing: _Timing, path: Path, telemetry: Telemetry | None, power_mode: str | None) -> Result:
+def _result(timing: Timing, path: Path, telemetry: Telemetry | None, power_mode: str | None) -> Result:
     stages = np.asarray(timing.stages_s) * 1000
     latency = stages.sum(axis=1)
     decode, prepare, network, parse, crops = np.median(stages, axis=0)
@@ -306,7 +181,7 @@ def _result(timing: _Timing, path: Path, telemetry: Telemetry | None, power_mode
     )
 
 
-def _by_round(timing: _Timing, latency_ms: NDArray[np.float64], usages: Sequence[Usage]) -> dict[str, tuple[float, ...]]:
+def _by_round(timing: Timing, latency_ms: NDArray[np.float64], usages: Sequence[Usage]) -> dict[str, tuple[float, ...]]:
     """The figures that a comparison makes intervals of, once for each round."""
     ends = timing.ends
     spans = [(slice(a, c), slice(b, d)) for (a, b), (c, d) in pairwise([(0, 0), *ends])]
@@ -323,12 +198,3 @@ def _by_round(timing: _Timing, latency_ms: NDArray[np.float64], usages: Sequence
 
 def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
-
-
-def _resident_mb() -> float:
-    """Resident memory of this process, from /proc; 0 where there is none."""
-    try:
-        fields = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1000 for line in fields if line.startswith("VmRSS:")), 0.0)

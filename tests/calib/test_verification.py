@@ -12,10 +12,11 @@ import onnx
 import pytest
 
 from posetrt import cli
-from posetrt.calib import verification, verification_bundle
+from posetrt.calib import verification, verification_bundle, verification_row
 from posetrt.calib.calibrate import calibrate
-from posetrt.calib.verification import check, table, verify
+from posetrt.calib.verification import verify
 from posetrt.calib.verification_bundle import prepare, split
+from posetrt.calib.verification_row import check, table
 from posetrt.runtime.engines import choose
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import read_json
@@ -36,8 +37,8 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bundle(tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(verification, "WARM_UP", 1)
-    monkeypatch.setattr(verification, "TIMED", 4)
+    monkeypatch.setattr(verification_row, "WARM_UP", 1)
+    monkeypatch.setattr(verification_row, "TIMED", 4)
     folder = tiny_folder(tmp_path / "tiny")
     prepare(tmp_path / "bundle", photographs, models=[folder.path], timing_size_wh=None, wheels=False)
     return tmp_path / "bundle"
@@ -93,7 +94,7 @@ def test_an_engine_that_computes_something_else_fails(bundle: Path) -> None:
 def test_int8_may_cost_on_the_gpu_what_its_graph_costs_at_the_desk(
     small_folder: ModelFolder, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verification, "TIMED", 4)
+    monkeypatch.setattr(verification_row, "TIMED", 4)
     calibrate(small_folder, pictures)
     verification_bundle.write_reference(small_folder, pictures[:2], tmp_path / "reference.npz")
     reference = dict(np.load(tmp_path / "reference.npz"))

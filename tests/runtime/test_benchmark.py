@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from posetrt.cli import main
-from posetrt.runtime import benchmark
 from posetrt.runtime import pose as pose_module
+from posetrt.runtime import timing
 from posetrt.runtime.benchmark import measure
 from posetrt.runtime.sources import open_source
 from posetrt.runtime.telemetry import Usage
@@ -87,7 +87,7 @@ def test_the_people_of_a_benchmark_are_those_of_its_preset(tmp_path: Path, monke
     cv2.imwrite(str(tmp_path / "0.png"), np.zeros((64, 64, 3), np.uint8))
     engine = StandIn(value=0.3)
     monkeypatch.setattr(pose_module, "open_engine", lambda *args, **options: engine)
-    monkeypatch.setattr(benchmark, "WARM_UP_S", 0.0)
+    monkeypatch.setattr(timing, "WARM_UP_S", 0.0)
     found = {
         preset: measure(tmp_path / "x.engine", open_source(str(tmp_path)), "photo", preset=preset, rounds=1).results[0].people_per_frame
         for preset in ("all", "precise")

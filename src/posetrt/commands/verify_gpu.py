@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
         )
         print(f"{args.bundle}: carry it to the machine with the GPU and run {args.bundle}/verify.sh")
         return 0
-    from posetrt.calib.verification import table, verify
+    from posetrt.calib.verification import verify
+    from posetrt.calib.verification_row import table
     from posetrt.runtime.engines.choose import best_backend
     from posetrt.runtime.engines.driver import probe
     from posetrt.runtime.engines.library import installed
