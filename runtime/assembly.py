@@ -37,10 +37,11 @@ def exact_matching(pairs: Pairs) -> Pairs:
     except ImportError as error:
         raise PosetrtError('assignment="hungarian" needs SciPy: pip install scipy, or use assignment="greedy"') from error
     chosen = []
-    for limb in np.unique(pairs.limb):
-        of_limb = np.flatnonzero(pairs.limb == limb)
-        firsts, rows = np.unique(pairs.first[of_limb], return_inverse=True)
-        seconds, columns = np.unique(pairs.second[of_limb], return_inverse=True)
+    limbs, first, second = pairs.numbers
+    for limb in np.unique(limbs):
+        of_limb = np.flatnonzero(limbs == limb)
+        firsts, rows = np.unique(first[of_limb], return_inverse=True)
+        seconds, columns = np.unique(second[of_limb], return_inverse=True)
         total = np.zeros((len(firsts), len(seconds)))
         which = np.full(total.shape, -1, np.int64)
         total[rows, columns] = pairs.score[of_limb]
@@ -77,8 +78,7 @@ class Assembler:
         bits = self._bits
         people: list[Person] = []
         owner: list[Person | None] = [None] * peaks
-        listed = pairs.limb.tolist(), pairs.first.tolist(), pairs.second.tolist(), pairs.score.tolist()
-        for which, start, stop, score in zip(*listed):  # noqa: B905
+        for which, start, stop, score in zip(*pairs.numbers.tolist(), pairs.score.tolist()):  # noqa: B905
             one, other = owner[start], owner[stop]
             if one is None:
                 first, second = bits[which]

@@ -88,9 +88,10 @@ class PafParser:
         settings = self.settings
         if not (settings.peak_threshold > 0 and 1 <= settings.samples <= 255):
             raise UsageError(f"peak_threshold must be above 0 and samples 1 to 255, not {settings.peak_threshold} and {settings.samples}")
-        self._assignment, self._assembler = assignment, Assembler(skeleton.limbs)
+        self._assembler = Assembler(skeleton.limbs)
         # A foot has up to four key points in a cell or two: a leg would be a person by its toes alone.
         self._counting = sum(1 << part for part, name in enumerate(skeleton.parts) if not name.lower().endswith(("toe", "heel")))
+        self._exact, self._least = assignment == "hungarian", (settings.min_parts, settings.min_score)
         self._shapes: tuple[tuple[int, ...], tuple[int, ...] | None] = (), None
         self._peaks = PeakFinder(
             len(skeleton.parts),
@@ -163,7 +164,7 @@ class PafParser:
             number = valid.cumsum().reshape(valid.shape) - 1
             score = pairs[usable]
             order = (-score).argsort(kind="stable")
-            return self._people(found, Pairs(limb, number[first[limb], a], number[second[limb], b], score).take(order))
+            return self._people(found, Pairs(np.stack([limb, number[first[limb], a], number[second[limb], b]]), score).take(order))
 
     def parse_batch(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None = None) -> list[People]:
         """People of each frame of a batch: heat maps (N, J or J+1, h, w), PAFs (N, 2C, h, w) or None."""
@@ -227,14 +228,14 @@ class PafParser:
 
     def _people(self, peaks: Peaks, pairs: Pairs) -> People:
         """Match, assemble, score and filter."""
-        parts, least, least_score = len(self.skeleton.parts), self.settings.min_parts, self.settings.min_score
-        if self._assignment == "hungarian":
+        if self._exact:
             pairs = exact_matching(pairs)
         part, values = peaks.part.tolist(), peaks.points[2].tolist()
+        parts, counting, (least, least_score) = len(peaks.counts), self._counting, self._least
         found: list[tuple[float, list[int]]] = []
         for person in self._assembler.assemble(pairs, len(values)):
-            nodes = person.peaks
-            if (person.parts & self._counting).bit_count() >= least:
+            if (person.parts & counting).bit_count() >= least:
+                nodes = person.peaks
                 score = (sum([values[node] for node in nodes]) + person.limb_score) / len(nodes)
                 if score >= least_score:
                     found.append((score, nodes))

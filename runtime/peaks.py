@@ -14,7 +14,6 @@ FLATTEST = 1e-3
 """Least bend of a parabola: below it the three sums are equal but for float32's last digits, and the peak keeps its cell's centre, nearly."""
 
 _FLOOR, _INFINITE, _FLATTEST, _NOTHING = (np.array(value, np.float32) for value in (FLOOR, np.inf, FLATTEST, 0))
-_LEAST, _MOST = (np.array(value, np.float32) for value in (-0.5, 0.5))
 
 # Rows: the three columns, then the three rows, of a 3 x 3 patch, each summed with weights 1/2, 1, 1/2 across.
 _PROFILES = np.array(
@@ -68,19 +67,24 @@ class PeakFinder:
 
     def _resize(self, height: int, width: int) -> None:
         parts, plane = self._parts, height * width
+        self._shape_hw = (height, width)
         self._maps = np.zeros((parts, height, width), np.float32)
         self._candidate = np.zeros(parts * plane, np.bool_)
         self._rising = np.zeros(parts * plane + 1, np.bool_)
+        self._rises_here, self._rises_behind = self._rising[:-1], self._rising[1:]
+        self._rises_inside = self._rising[1:-1]
         # Whether each row begins, and whether the value rises behind its end, are not to be known: the neighbours are of other rows.
-        self._row_starts = self._rising[:-1].reshape(parts * height, width)[:, 0]
-        self._row_ends = self._rising[1:].reshape(parts * height, width)[:, -1]
+        self._row_starts = self._rises_here.reshape(parts * height, width)[:, 0]
+        self._row_ends = self._rises_behind.reshape(parts * height, width)[:, -1]
+        self._plane = np.array(plane)
         steps = np.array([-1, 0, 1])
         self._around = (steps[:, None] * width + steps).reshape(9, 1)
         row, column = np.indices((height, width)).reshape(2, plane)
         rows, columns = row + steps[:, None, None], column + steps[:, None]
         self._outside = ((rows < 0) | (rows >= height) | (columns < 0) | (columns >= width)).reshape(9, plane)
-        inner = ((column > 0) & (column < width - 1), (row > 0) & (row < height - 1))
-        self._places = np.array([column, row, *inner], np.float32)
+        # Of each cell: column, row, room for its value; how far left, up, right and down its peak may lie.
+        reach = np.array([(column > 0) & (column < width - 1), (row > 0) & (row < height - 1)]) / 2
+        self._places = np.array([column, row, row, *-reach, *reach], np.float32)
 
     def find(self, heatmaps: NDArray[np.floating]) -> Peaks:
         """The peaks of maps (J or more, h, w), float32 or float16.
@@ -90,10 +94,9 @@ class PeakFinder:
         and the two beside it. That is exact for the Gaussian that networks are trained on, and the sums halve the noise. At the
         map's border the axis that leaves the map keeps the cell's centre.
         """
-        parts, (height, width) = self._parts, heatmaps.shape[1:]
-        plane = height * width
-        if self._maps.shape != (parts, height, width):
-            self._resize(height, width)
+        parts, shape_hw = self._parts, heatmaps.shape[1:]
+        if shape_hw != self._shape_hw:
+            self._resize(*shape_hw)
         maps = heatmaps[:parts]
         if maps.dtype != np.float32 or not maps.flags.c_contiguous:
             self._maps[...] = maps
@@ -101,18 +104,20 @@ class PeakFinder:
         flat = maps.reshape(-1)
 
         cells = self._row_maxima(flat)
-        part = cells // plane
-        cell = cells - part * plane
-        patch = flat.take(cells + self._around, mode="clip")
+        part = cells // self._plane
+        cell = cells - part * self._plane
+        patch = flat.take(cells + self._around, mode="wrap")
         np.copyto(patch, _NOTHING, where=self._outside.take(cell, axis=1))
         value = patch[4]
         peak = value > np.maximum.reduce(patch[:3])
         peak &= value >= np.maximum.reduce(patch[5:])
-        peak &= value < _INFINITE
         found = peak.nonzero()[0]
         part, cell, patch = part.take(found), cell.take(found), patch.take(found, axis=1)
+        if not patch[4].dot(patch[4]) < np.inf:
+            found = (patch[4] < _INFINITE).nonzero()[0]
+            part, cell, patch = part.take(found), cell.take(found), patch.take(found, axis=1)
         count = np.bincount(part, minlength=parts)
-        most = np.maximum.reduce(count)
+        most = max(count.tolist())
         if most > self._noisy_from:
             strong = ((patch[4] > self._noisy_threshold) | (count.take(part) <= self._noisy_from)).nonzero()[0]
             part, cell, patch = part.take(strong), cell.take(strong), patch.take(strong, axis=1)
@@ -125,29 +130,31 @@ class PeakFinder:
             count = np.minimum(count, self._limit)
 
         place = self._places.take(cell, axis=1)
-        offset = _offsets(patch)
-        offset *= place[2:]
-        points = np.empty((3, len(cell)), np.float32)
-        np.add(offset, place[:2], out=points[:2])
+        points, offset = place[:3], _offsets(patch)
         points[2] = patch[4]
+        np.fmax(offset, place[3:5], out=offset)
+        np.fmin(offset, place[5:], out=offset)
+        points[:2] += offset
         return Peaks(points, part, count)
 
     def _row_maxima(self, flat: NDArray[np.float32]) -> NDArray[np.int64]:
         """Cells above the threshold that neither neighbour in their row exceeds; the few for which it is worth to look at all eight."""
-        rising, candidate = self._rising, self._candidate
-        np.greater(flat[1:], flat[:-1], out=rising[1:-1])
+        candidate = self._candidate
+        np.greater(flat[1:], flat[:-1], out=self._rises_inside)
         np.greater(flat, self._threshold, out=candidate)
         self._row_starts.fill(True)
-        candidate &= rising[:-1]
+        candidate &= self._rises_here
         self._row_ends.fill(False)
-        np.greater(candidate, rising[1:], out=candidate)
+        np.greater(candidate, self._rises_behind, out=candidate)
         return candidate.nonzero()[0]
 
 
 def _offsets(patch: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(2, P) offsets in x and y, -0.5 to 0.5 cells, of the maximum of a Gaussian through each 3 x 3 patch of (9, P)."""
-    profiles = np.matmul(_PROFILES, patch)
+    """(2, P) offsets in x and y, in cells, of the maximum of a Gaussian through each 3 x 3 patch of (9, P)."""
+    profiles = _PROFILES.dot(patch)
     # fmax, not maximum: it turns the NaN of an infinite neighbour into the floor.
-    fit = np.matmul(_SLOPES_AND_BENDS, np.log(np.fmax(profiles, _FLOOR, out=profiles), out=profiles))
-    offset: NDArray[np.float32] = np.divide(fit[:2], np.fmax(fit[2:], _FLATTEST), out=fit[:2])
-    return np.fmin(np.fmax(offset, _LEAST, out=offset), _MOST, out=offset)
+    fit = _SLOPES_AND_BENDS.dot(np.log(np.fmax(profiles, _FLOOR, out=profiles), out=profiles))
+    offset: NDArray[np.float32] = fit[:2]
+    bend = fit[2:]
+    offset /= np.fmax(bend, _FLATTEST, out=bend)
+    return offset

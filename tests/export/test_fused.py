@@ -180,7 +180,8 @@ def test_pair_scores_are_the_parsers() -> None:
     with np.errstate(all="ignore"):
         pairs = scorer.score(maps[26:], peaks)
     expected = np.zeros((26, 32, 32), np.float32)
-    expected[pairs.limb, slot[pairs.first], slot[pairs.second]] = pairs.score
+    limb, first, second = pairs.numbers
+    expected[limb, slot[first], slot[second]] = pairs.score
     assert (expected > 0).sum() > 50
     np.testing.assert_allclose(outputs["pairs"][0], expected, atol=1e-5)
 

@@ -145,6 +145,32 @@ def test_of_too_many_peaks_the_best_stay() -> None:
     np.testing.assert_allclose(np.sort(peaks.points[2, peaks.part == 3]), np.linspace(0.2, 0.9, 100)[-7:], rtol=1e-6)
 
 
+def test_an_infinite_value_is_no_peak_and_the_people_elsewhere_are_found() -> None:
+    scene = draw_scene(2, COCO18, (46, 82), 0)
+    expected = PafParser(COCO18).parse(scene.heatmaps, scene.pafs)
+    nose = COCO18.parts.index("Nose")
+    x, y, _ = expected.keypoints[0, nose]
+    scene.heatmaps[nose, int(y + 0.5), int(x + 0.5)] = np.inf
+    people = PafParser(COCO18).parse(scene.heatmaps, scene.pafs)
+    assert len(people) == len(expected) == 2
+    assert np.isfinite(people.keypoints).all()
+    assert np.isfinite(people.scores).all()
+    for before in expected.keypoints:
+        apart = np.abs(people.keypoints - before).max(axis=2)
+        apart[:, nose] = 0
+        assert apart.max(axis=1).min() < 1e-3
+
+
+@pytest.mark.parametrize("samples", [5, 8, 12])
+def test_any_number_of_samples_finds_people_with_limbs_shorter_than_a_cell(samples: int) -> None:
+    scene = draw_scene(20, COCO18, (46, 82), 0)
+    ends = scene.keypoints[:, np.array(COCO18.limbs)]
+    seen = (ends[..., 2] > 0).all(axis=2)
+    assert (np.linalg.norm(ends[:, :, 0, :2] - ends[:, :, 1, :2], axis=2)[seen] < 1).any()
+    accuracy = score_people([PafParser(COCO18, samples=samples).parse(scene.heatmaps, scene.pafs)], [scene], COCO18)
+    assert accuracy.recall > 0.9
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_greedy_never_totals_more_than_the_exact_matching(seed: int) -> None:
     scene = draw_scene(30, COCO18, (46, 82), seed, tries=1)
@@ -154,10 +180,10 @@ def test_greedy_never_totals_more_than_the_exact_matching(seed: int) -> None:
     exact = exact_matching(pairs)
     for limb in range(len(COCO18.limbs)):
         table = np.zeros((len(peaks.part), len(peaks.part)))
-        of_limb = pairs.limb == limb
-        table[pairs.first[of_limb], pairs.second[of_limb]] = pairs.score[of_limb]
+        of_limb = pairs.numbers[0] == limb
+        table[tuple(pairs.numbers[1:, of_limb])] = pairs.score[of_limb]
         best = table[linear_sum_assignment(table, maximize=True)].sum()
-        assert exact.score[exact.limb == limb].sum() == pytest.approx(best, rel=1e-5)
+        assert exact.score[exact.numbers[0] == limb].sum() == pytest.approx(best, rel=1e-5)
     people = Assembler(COCO18.limbs).assemble(pairs, len(peaks.part))
     assert sum(person.limb_score for person in people) <= exact.score.sum() + 1e-4
 
