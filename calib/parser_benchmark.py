@@ -209,6 +209,13 @@ def bench_recorded(parser: PafParser, skeleton: Skeleton, folder: Path, repeats:
     return row
 
 
+def together(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """All recorded frames of several folders as one row: the mean of the folders' times, each weighed by its frames."""
+    frames = sum(row["frames"] for row in rows)
+    times = {name: sum(row["frames"] * row["timing_ms"][name] for row in rows) / frames for name in ("parser", "upsampling")}
+    return {"maps": "together", "frames": frames, "ratio": times["upsampling"] / times["parser"], "timing_ms": times}
+
+
 def _average_precision(
     found: Sequence[People], files: Sequence[Path], scales: Sequence[Any], skeleton: Skeleton, annotations: Path, stride: int = 8
 ) -> dict[str, float]:

@@ -23,6 +23,23 @@ def test_a_folder_of_recorded_maps_is_timed_beside_eightfold_upsampling(tmp_path
     assert 0 < row["timing_ms"]["floor"] < row["timing_ms"]["parser"] < row["timing_ms"]["upsampling"]
 
 
+def test_folders_of_recorded_maps_are_also_told_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, shape, frames in (("small", (16, 24), 1), ("large", (32, 48), 3)):
+        (tmp_path / folder).mkdir()
+        for seed in range(frames):
+            scene = draw_scene(2, load_skeleton("coco18"), shape, seed)
+            np.savez(tmp_path / folder / f"{seed}.npz", heatmaps=scene.heatmaps, pafs=scene.pafs)
+    command = ["bench-parser", "--maps", str(tmp_path / "small"), str(tmp_path / "large"), "--repeats", "1"]
+    assert main([*command, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    small, large = (row["timing_ms"]["upsampling"] for row in report["recorded"])
+    assert report["together"]["frames"] == 4
+    assert report["together"]["timing_ms"]["upsampling"] == pytest.approx((small + 3 * large) / 4)
+    assert small < report["together"]["timing_ms"]["upsampling"] < large
+    assert main(command) == 0
+    assert "together" in capsys.readouterr().out
+
+
 def test_a_folder_without_maps_is_refused_with_what_it_should_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench-parser", "--maps", str(tmp_path)]) == 2
     assert "heatmaps (J+1, h, w) and pafs (2C, h, w)" in capsys.readouterr().err

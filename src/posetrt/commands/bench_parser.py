@@ -56,12 +56,13 @@ def _parser(args: argparse.Namespace, skeleton: Skeleton) -> PafParser:
 
 
 def _recorded(args: argparse.Namespace) -> dict[str, Any]:
-    from posetrt.calib.parser_benchmark import bench_recorded
+    from posetrt.calib.parser_benchmark import bench_recorded, together
 
     _one_thread()
     skeleton = load_skeleton(args.skeleton)
     parser = _parser(args, skeleton)
-    return {"recorded": [bench_recorded(parser, skeleton, folder, args.repeats, args.annotations) for folder in args.maps]}
+    rows = [bench_recorded(parser, skeleton, folder, args.repeats, args.annotations) for folder in args.maps]
+    return {"recorded": rows, "together": together(rows)}
 
 
 def _drawn(args: argparse.Namespace) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def _text(report: dict[str, Any]) -> str:
     out = io.StringIO()
     if "recorded" in report:
         print(f"{'maps':24} {'frames':>6} {'ms':>7} {'x8 ms':>7} {'ratio':>6} {'AP':>6} {'x8 AP':>6}", file=out)
-        for row in report["recorded"]:
+        for row in [*report["recorded"], *([report["together"]] if len(report["recorded"]) > 1 else [])]:
             ours, theirs = (f"{row[name]['ap']:.3f}" if name in row else "-" for name in ("parser", "upsampling"))
             times = row["timing_ms"]
             print(
