@@ -34,7 +34,7 @@ def accuracy(net: Nano, photos: CocoPhotos, gain: float = 1.0) -> Accuracy:
         box = letterbox_for((frame.shape[1], frame.shape[0]), SIZE_WH)
         canvas = (place(frame, box).transpose(2, 0, 1)[None].astype(np.float32) - 128) / 256
         with torch.inference_mode():
-            maps = net(torch.from_numpy(canvas))[1][0].numpy() * gain
+            maps = net(torch.from_numpy(canvas))[0][-1][0].numpy() * gain
         found = parser.parse(maps[:HEATMAPS], maps[HEATMAPS:])
         results += to_coco_results(People(cells_to_frame(found.keypoints, 8, box), found.scores), skeleton, image_id)
     return coco_accuracy(results, photos)
@@ -42,8 +42,9 @@ def accuracy(net: Nano, photos: CocoPhotos, gain: float = 1.0) -> Accuracy:
 
 def load_checkpoint(path: Path, which: str = "smooth") -> Nano:
     """The averaged weights of a checkpoint, ready to evaluate."""
-    net = Nano()
-    net.load_state_dict(torch.load(path, weights_only=True)[which])
+    net, stored = Nano(), torch.load(path, weights_only=True)
+    net.load_state_dict(stored[which])
+    net.grown = stored["grown"]
     return net.eval()
 
 

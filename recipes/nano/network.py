@@ -11,6 +11,7 @@ MAPS = HEATMAPS + PAFS
 HINTS = 32
 EARLY_HINTS = 64
 EARLY_BLOCKS = 2
+DEEPER = (1, 4, 2)
 
 
 class ConvReLU(nn.Module):
@@ -40,19 +41,19 @@ class Residual(nn.Module):
 
 
 class Nano(nn.Module):
-    """Stem to stride 8, a residual trunk, a first guess of the maps and one refinement that sees the guess.
+    """Stem to stride 8, a residual trunk, a first guess of the maps and refinements that see the features and the guess before.
 
-    forward gives both guesses (N, 57, h, w), heat maps first, and the hint (N, 32, h, w), which training alone reads.
+    It begins with five blocks in the trunk and one refinement; `grow` gives it three blocks and one refinement more, as what it ships with.
+    forward gives the guesses (N, 57, h, w), heat maps first, best last, and the hint (N, 32, h, w), which training alone reads.
     """
 
     def __init__(self, width: int = 64, dilations: tuple[int, ...] = (1, 2, 1, 4, 2), stem: tuple[int, int] = (16, 32)) -> None:
         super().__init__()
+        self.grown = False
         self.stem = nn.Sequential(ConvReLU(3, stem[0], 3, 2), ConvReLU(stem[0], stem[1], 3, 2), ConvReLU(stem[1], width, 3, 2))
         self.trunk = nn.Sequential(*(Residual(width, dilation) for dilation in dilations))
         self.first = nn.Sequential(ConvReLU(width, 2 * width, 1), nn.Conv2d(2 * width, MAPS, 1))
-        self.squeeze = ConvReLU(width + MAPS, width, 1)
-        self.refine = nn.Sequential(Residual(width, 2), Residual(width, 4))
-        self.second = nn.Sequential(ConvReLU(width, 2 * width, 1), nn.Conv2d(2 * width, MAPS, 1))
+        self.squeeze, self.refine, self.second = refinement(width)
         self.hint = nn.Conv2d(width, HINTS, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -63,14 +64,35 @@ class Nano(nn.Module):
             nn.init.normal_(head.weight, std=0.001)
         with torch.random.fork_rng():
             self.early = nn.Conv2d(width, EARLY_HINTS, 1)
+            self.deeper = nn.Sequential(*(Residual(width, dilation) for dilation in DEEPER))
+            self.squeeze_again, self.refine_again, self.third = refinement(width)
+
+    def grow(self) -> None:
+        """Wake the other blocks, which change nothing yet, and the other refinement, which begins as a copy of the first."""
+        self.grown = True
+        for new, old in ((self.squeeze_again, self.squeeze), (self.refine_again, self.refine), (self.third, self.second)):
+            new.load_state_dict(old.state_dict())
 
     def imitate(self, x: Tensor) -> Tensor:
         """(N, 64, h, w): the teacher's early features, guessed from the stem and the first blocks of the trunk. For training alone."""
         guess: Tensor = self.early(self.trunk[:EARLY_BLOCKS](self.stem(x)))
         return guess
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         features = self.trunk(self.stem(x))
-        first = self.first(features)
-        refined = self.refine(self.squeeze(torch.cat([features, first], 1)))
-        return first, self.second(refined), self.hint(features)
+        if self.grown:
+            features = self.deeper(features)
+        guesses = [self.first(features)]
+        guesses.append(self.second(self.refine(self.squeeze(torch.cat([features, guesses[-1]], 1)))))
+        if self.grown:
+            guesses.append(self.third(self.refine_again(self.squeeze_again(torch.cat([features, guesses[-1]], 1)))))
+        return guesses, self.hint(features)
+
+
+def refinement(width: int) -> tuple[ConvReLU, nn.Sequential, nn.Sequential]:
+    """What brings features and a guess together, two blocks, and the head of a better guess."""
+    return (
+        ConvReLU(width + MAPS, width, 1),
+        nn.Sequential(Residual(width, 2), Residual(width, 4)),
+        nn.Sequential(ConvReLU(width, 2 * width, 1), nn.Conv2d(2 * width, MAPS, 1)),
+    )

@@ -23,8 +23,8 @@ def exported_weights(state: dict[str, torch.Tensor], gain: float) -> dict[str, N
         if not name.startswith(TRAINING_ONLY) and not name.endswith("num_batches_tracked")
     }
     for kind in ("weight", "bias"):
-        last = arrays.pop(f"second.1.{kind}") * np.float32(gain)
-        arrays[f"second.heatmaps.{kind}"], arrays[f"second.pafs.{kind}"] = last[:HEATMAPS], last[HEATMAPS:]
+        last = arrays.pop(f"third.1.{kind}") * np.float32(gain)
+        arrays[f"third.heatmaps.{kind}"], arrays[f"third.pafs.{kind}"] = last[:HEATMAPS], last[HEATMAPS:]
     return arrays
 
 

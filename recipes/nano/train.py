@@ -42,6 +42,7 @@ class Stage:
         photographs, scenes: chunks of canvases that it draws from.
         hint: weight of the hint loss.
         early: learn the teacher's early features alone, with the stem and the first blocks of the trunk.
+        grown: with all blocks and both refinements.
     """
 
     steps: int
@@ -53,6 +54,7 @@ class Stage:
     scenes: int
     hint: float
     early: bool = False
+    grown: bool = False
 
 
 STAGES = (
@@ -62,6 +64,10 @@ STAGES = (
     Stage(steps=3_000, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.3, photographs=16, scenes=13, hint=1.0),
     Stage(steps=1_500, crop=256, batch=12, rate=(2e-3, 2e-5), drawn=0.3, photographs=16, scenes=13, hint=0.5),
     Stage(steps=1_000, crop=256, batch=12, rate=(8e-4, 1e-5), drawn=0.3, photographs=16, scenes=13, hint=0.2),
+    Stage(steps=2_500, crop=160, batch=12, rate=(1.5e-3, 1.5e-3), drawn=0.4, photographs=16, scenes=13, hint=0.5),
+    Stage(steps=1_750, crop=160, batch=12, rate=(1.5e-3, 1.5e-3), drawn=0.4, photographs=17, scenes=14, hint=0.5, grown=True),
+    Stage(steps=1_250, crop=160, batch=12, rate=(1.5e-3, 1.5e-3), drawn=0.4, photographs=21, scenes=36, hint=0.3, grown=True),
+    Stage(steps=8_000, crop=256, batch=8, rate=(1.5e-3, 1e-5), drawn=0.4, photographs=21, scenes=36, hint=0.2, grown=True),
 )
 WARM_UP = 150
 
@@ -106,7 +112,13 @@ class Run:
         """Whole or not at all."""
         temporary = path.with_suffix(".tmp")
         torch.save(
-            {"net": self.net.state_dict(), "smooth": self.smooth.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step},
+            {
+                "net": self.net.state_dict(),
+                "smooth": self.smooth.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "step": self.step,
+                "grown": self.net.grown,
+            },
             temporary,
         )
         temporary.replace(path)
@@ -118,6 +130,12 @@ class Run:
         self.smooth.load_state_dict(stored["smooth"])
         self.optimiser.load_state_dict(stored["optimiser"])
         self.step = stored["step"]
+        self.net.grown = self.smooth.grown = stored["grown"]
+
+    def grow(self) -> None:
+        """Give the network and its average all their blocks."""
+        self.net.grow()
+        self.smooth.grow()
 
 
 def new_run() -> Run:
@@ -167,21 +185,22 @@ def train_stage(
             inputs = torch.from_numpy(batch.inputs).contiguous(memory_format=torch.channels_last)
             target = torch.from_numpy(batch.maps)
             if stage.early:
-                loss = loss_first = loss_second = loss_hint = hint_loss(
+                loss = loss_first = loss_best = loss_hint = hint_loss(
                     forward(inputs), torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted)
                 )
             else:
-                guess, refined, hint = forward(inputs)
-                loss_first, loss_second = map_loss(guess, target), map_loss(refined, target)
+                guesses, hint = forward(inputs)
+                losses = [map_loss(guess, target) for guess in guesses]
+                loss_first, loss_best = losses[0], losses[-1]
                 loss_hint = hint_loss(hint, torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted))
-                loss = loss_first + loss_second + stage.hint * loss_hint
+                loss = sum(losses) + stage.hint * loss_hint
             run.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(run.net.parameters(), 5.0)
             run.optimiser.step()
             run.step += 1
             follow(run.smooth, run.net, run.step)
-            yield run.step, float(loss_second.detach()), float(loss_first.detach()), float(loss_hint.detach())
+            yield run.step, float(loss_best.detach()), float(loss_first.detach()), float(loss_hint.detach())
 
 
 def prepared(stage: Stage, data: Path, store: Path) -> tuple[Canvases, Canvases | None]:
@@ -228,6 +247,8 @@ def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoi
     for stage in stages:
         if run.step < first + stage.steps:
             photographs, scenes = prepared(stage, data, store)
+            if stage.grown and not run.net.grown:
+                run.grow()
             started, recent = time.perf_counter(), []
             for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, beginning if stage.early else whole):
                 recent.append(losses)

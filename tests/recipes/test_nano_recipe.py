@@ -96,6 +96,22 @@ def test_the_same_seed_gives_the_same_loss_curve_twice():
     assert curves[0][-5:, 0].mean() < 0.9 * curves[0][:5, 0].mean()
 
 
+def test_growing_changes_nothing_but_adds_a_guess():
+    torch = pytest.importorskip("torch")
+    from network import Nano
+
+    torch.manual_seed(3)
+    net, inputs = Nano().eval(), torch.randn(1, 3, 64, 96) / 4
+    with torch.no_grad():
+        before, _ = net(inputs)
+        net.grow()
+        after, _ = net(inputs)
+    assert [len(before), len(after)] == [2, 3]
+    for old, new in zip(before, after[:2], strict=True):
+        torch.testing.assert_close(old, new)
+    assert float(before[1].abs().mean()) > 0
+
+
 def test_what_is_exported_computes_what_was_trained(tmp_path):
     torch = pytest.importorskip("torch")
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -107,6 +123,7 @@ def test_what_is_exported_computes_what_was_trained(tmp_path):
 
     torch.manual_seed(1)
     net = Nano().eval()
+    net.grow()
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -118,6 +135,6 @@ def test_what_is_exported_computes_what_was_trained(tmp_path):
     inputs = np.random.default_rng(0).normal(0, 0.3, (1, 3, 64, 96)).astype(np.float32)
     heatmaps, pafs = session.run(["heatmaps", "pafs"], {"image": inputs})
     with torch.no_grad():
-        expected = net(torch.from_numpy(inputs))[1][0].numpy() * 1.5
+        expected = net(torch.from_numpy(inputs))[0][-1][0].numpy() * 1.5
     assert np.abs(expected).max() > 0.01
     np.testing.assert_allclose(np.concatenate([heatmaps[0], pafs[0]]), expected, atol=2e-5)
