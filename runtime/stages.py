@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from posetrt.runtime.pose import Pose, Prepared
 
 _GLANCE_S = 0.002
-_EARLY_S = 0.003
+_EARLY_S = 0.001
 
 
 class Letterboxing(Stage):
@@ -92,7 +92,7 @@ class Letterboxing(Stage):
         network, letterbox = self._stats.stages["network"], self._stats.stages["letterbox"]
         began = network.began_s
         if began is not None and self._pose.engine.frames_in_flight == 1:
-            wait = began + network.typical_s - 1.5 * letterbox.typical_s - _EARLY_S - time.perf_counter()
+            wait = began + network.typical_s - 1.2 * letterbox.typical_s - _EARLY_S - time.perf_counter()
             if wait > 0:
                 self._supervisor.stopping.wait(wait)
 
