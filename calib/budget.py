@@ -22,6 +22,8 @@ DEFAULT_OKS_BUDGET = 5.0
 DEFAULT_AP_BUDGET = 0.5
 # Photographs that weigh single layers: their noise in the maps is the same on 12 as on 100, and there are as many layers as photographs.
 WEIGHING = 16
+# Photographs on which whole graphs are compared, three times as many as there are layers.
+RANKING = 8
 # Few annotated photographs are looked at in several positions: AP of 38 moves by .007 either way with another rounding, whatever the method.
 ENOUGH_VIEWS = 200
 
@@ -69,7 +71,10 @@ def fit_budget(
         points / 100,
         {name: seen.shape for name, seen in made.observation.tensors.items()},
         score=score,
-        progress=say,
+        weighing=Judge(manifest, weighing.paths[:RANKING]),
+        begin_with=made.calibration.kept_float_ort,
+        say=say,
+        progress=progress,
     )
     record = _record(costs, choice, points, judge, len(weighing), annotated is not None)
     calibration = made.calibration.keeping(choice.kept_float["trt"], choice.kept_float["ort"], record)

@@ -14,6 +14,7 @@ from posetrt.calib.graph import Graph
 from posetrt.calib.judge import Judge, runner
 from posetrt.calib.quantize import Layout, eight_bit_layers, layer_shares, quantize, quantize_only
 from posetrt.calib.ranges import Range
+from posetrt.calib.ranking import MapErrors, ranked_by_measuring, ranked_by_shares
 from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.people import People
 
@@ -108,6 +109,22 @@ def _map_error(wanted: Outputs, outputs: Outputs) -> float:
     return total
 
 
+def map_errors(base: Graph, ranges: Mapping[str, Range], layout: Layout, judge: Judge) -> MapErrors:
+    """The function that tells the squared error of the maps on each of the judge's photographs, by the layers kept in float."""
+    wanted: list[Outputs] = []
+    judge.people(runner(base.model, judge.manifest), wanted.append)
+
+    def errors(kept: Sequence[str]) -> NDArray[np.float64]:
+        found: list[float] = []
+        model = quantize(base, ranges, layout, kept)
+        judge.people(
+            runner(model, judge.manifest, fused=layout == "ort"), lambda outputs: found.append(_map_error(wanted[len(found)], outputs))
+        )
+        return np.array(found)
+
+    return errors
+
+
 def _shares(errors: NDArray[np.float64]) -> NDArray[np.float64]:
     """(layers,): mean over the photographs of each layer's share, so that one photograph with large errors does not decide alone.
 
@@ -128,19 +145,24 @@ def choose_float(
     shapes: Mapping[str, tuple[int, ...]],
     *,
     score: Score | None = None,
+    weighing: Judge | None = None,
+    begin_with: Sequence[str] = (),
     least_eight_bit: float = 0.9,
-    progress: Callable[[str], None] = lambda _what: None,
+    say: Callable[[str], None] = lambda _what: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Choice:
     """For each layout the smallest set of layers whose float computation meets the budget.
 
-    Small is what takes few multiply-adds out of INT8. Layers are ranked by the noise that they make over their share of the multiply-adds:
-    people tell what a set costs, but hardly which of two good layers is better. Prefixes of the ranking are tried by bisection, each
-    measured as a whole.
+    Small is what takes few multiply-adds out of INT8. Layers are ranked by the noise that goes with them over their share of the multiply-adds:
+    people tell what a set costs, but hardly which of two good layers is better. For TensorRT's layout the noise is that of `costs`; for ONNX
+    Runtime's it is measured on the graphs themselves. Prefixes of the ranking are tried by bisection, each measured as a whole.
 
     Args:
         budget: how far the score may stay below the float graph's, as 0.005.
         shapes: of each layer's activated tensor, as observed; they give the multiply-adds.
         score: AP of people where photographs are annotated; None takes the agreement with `reference`.
+        weighing: photographs on which ONNX Runtime's graphs are ranked; None takes the judge's.
+        begin_with: layers that are the first to be kept in float in ONNX Runtime's layout.
         least_eight_bit: share of the multiply-adds that must stay in INT8; a set that leaves less is not tried.
     """
     skeleton = judge.manifest.skeleton
@@ -153,14 +175,18 @@ def choose_float(
     chosen: dict[str, float] = {}
     eight_bit: dict[str, float] = {}
     for layout in LAYOUTS:
-        order = ranking(base, costs, shares, layout, least_eight_bit)
+        if layout == "ort" and not judge.manifest.decodes:
+            errors = map_errors(base, ranges, layout, weighing or judge)
+            order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit, begin_with, progress)
+        else:
+            order = ranked_by_shares(base, {cost.layer: cost.noise for cost in costs}, shares, layout, least_eight_bit)
         known: dict[int, float] = {}
 
         def scored(count: int, layout: Layout = layout, order: list[str] = order, known: dict[int, float] = known) -> float:
             if count not in known:
                 model: Any = quantize(base, ranges, layout, order[:count])
                 known[count] = measure(judge.people(runner(model, judge.manifest, fused=layout == "ort")))
-                progress(f"{count} layers in float, {layout} layout: {known[count]:.4f} (target {target:.4f})")
+                say(f"{count} layers in float, {layout} layout: {known[count]:.4f} (target {target:.4f})")
             return known[count]
 
         best = _fewest(scored, len(order), target)
@@ -181,36 +207,3 @@ def _fewest(scored: Callable[[int], float], most: int, target: float) -> int:
         middle = (below + best) // 2
         below, best = (below, middle) if scored(middle) >= target else (middle, best)
     return best
-
-
-# What a boundary between INT8 and float costs beside the layer itself, as a share of all multiply-adds; without it the smallest layers
-# would come first however little they cost.
-_BOUNDARY = 0.005
-
-
-def ranking(base: Graph, costs: Sequence[LayerCost], shares: Mapping[str, float], layout: Layout, least: float) -> list[str]:
-    """Layers in the order in which they are put into float, as far as the share in INT8 allows.
-
-    Each time the one that takes away the most noise for the multiply-adds that leave INT8 with it: in ONNX Runtime's layout a layer
-    takes the one that feeds it along.
-    """
-    noise = {cost.layer: cost.noise for cost in costs}
-    order: list[str] = []
-    inside = eight_bit_layers(base, layout, order)
-    # In ONNX Runtime's layout those that make the maps are not inside, and yet read 8 bits until they are kept.
-    beside = {layer.name for layer in base.layers} - inside
-    waiting = [name for name, made in noise.items() if made > 0]
-    while waiting:
-        worth = {}
-        for name in waiting:
-            left = eight_bit_layers(base, layout, [*order, name])
-            if sum(shares[one] for one in left) >= least:
-                gone = (inside - left) | {name}
-                worth[name] = sum(noise.get(one, 0.0) for one in gone) / (sum(shares[one] for one in gone) + _BOUNDARY)
-        if not worth:
-            break
-        order.append(max(worth, key=lambda name: worth[name]))
-        inside = eight_bit_layers(base, layout, order)
-        # What was taken along is in float already; what does not fit now never will.
-        waiting = [name for name in worth if name in inside or (name in beside and name not in order)]
-    return order
