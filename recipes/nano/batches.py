@@ -42,17 +42,16 @@ class Batch:
 
 
 def load_canvases(paths: Sequence[Path]) -> Canvases:
-    """Join stored chunks in the order given."""
-    parts = []
-    for path in paths:
+    """Join stored chunks in the order given; beside the whole, one chunk at a time is in memory."""
+    whole: dict[str, NDArray[np.generic]] = {}
+    for place, path in enumerate(paths):
         with np.load(path) as stored:
-            parts.append({name: stored[name] for name in stored.files})
-    hinted = all("hints" in part for part in parts)
-    return Canvases(
-        np.concatenate([part["images"] for part in parts]),
-        np.concatenate([part["maps"] for part in parts]),
-        np.concatenate([part["hints"] for part in parts]) if hinted else None,
-    )
+            for name in stored.files:
+                part = stored[name]
+                if place == 0:
+                    whole[name] = np.empty((len(paths) * len(part), *part.shape[1:]), part.dtype)
+                whole[name][place * len(part) : (place + 1) * len(part)] = part
+    return Canvases(whole["images"], whole["maps"], whole.get("hints"))  # type: ignore[arg-type]
 
 
 def mirrored_channels(skeleton: Skeleton) -> tuple[NDArray[np.intp], NDArray[np.float32]]:

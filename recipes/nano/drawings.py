@@ -5,31 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from canvases import CANVAS, CELLS, CHUNK, MAP_SCALE, MAPS
+from canvases import CANVAS, CHUNK, MAP_SCALE, MAPS
 
 from posetrt.calib.scenes import draw_scene
 from posetrt.calib.targets import draw_targets
 from posetrt.runtime.skeleton import load_skeleton
 
 SIGMA = 9.0
-TRAIN_SEEDS = 10_000_000
+SQUARE = (CANVAS, CANVAS)
+WIDE = (456, 256)
+# Seeds of the scenes of each size; tests and figures use seeds below all of them.
+TRAIN_SEEDS = {SQUARE: 10_000_000, WIDE: 20_000_000}
 
 
-def draw_chunk(chunk: int, store: Path) -> Path:
+def draw_chunk(chunk: int, store: Path, size_wh: tuple[int, int] = SQUARE) -> Path:
     """Draw and label `CHUNK` scenes; a chunk that is there already is kept. Layout as in `canvases.label_chunk`, without hints.
 
-    sigma is 9 px, as wide as the teacher's peaks. Tests and figures use seeds below `TRAIN_SEEDS`.
+    sigma is 9 px, as wide as the teacher's peaks.
     """
     target = store / f"{chunk:03d}.npz"
     if target.is_file():
         return target
     store.mkdir(parents=True, exist_ok=True)
     skeleton = load_skeleton("coco18")
-    images = np.empty((CHUNK, CANVAS, CANVAS, 3), np.uint8)
-    maps = np.empty((CHUNK, MAPS, CELLS, CELLS), np.int8)
+    width, height = size_wh
+    images = np.empty((CHUNK, height, width, 3), np.uint8)
+    maps = np.empty((CHUNK, MAPS, height // 8, width // 8), np.int8)
     for index in range(CHUNK):
-        scene = draw_scene(TRAIN_SEEDS + chunk * CHUNK + index, (CANVAS, CANVAS))
-        targets = draw_targets(scene.keypoints, skeleton, (CANVAS, CANVAS), sigma=SIGMA)
+        scene = draw_scene(TRAIN_SEEDS[size_wh] + chunk * CHUNK + index, size_wh)
+        targets = draw_targets(scene.keypoints, skeleton, size_wh, sigma=SIGMA)
         images[index] = scene.image
         maps[index] = np.clip(np.round(np.concatenate([targets.heatmaps, targets.pafs]) * MAP_SCALE), -127, 127)
     temporary = store / f".{chunk:03d}.npz"

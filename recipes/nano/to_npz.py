@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,14 @@ def exported_weights(state: dict[str, torch.Tensor], gain: float) -> dict[str, N
         last = arrays.pop(f"third.1.{kind}") * np.float32(gain)
         arrays[f"third.heatmaps.{kind}"], arrays[f"third.pafs.{kind}"] = last[:HEATMAPS], last[HEATMAPS:]
     return arrays
+
+
+def trained_state(arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, torch.Tensor]:
+    """What `exported_weights` gave, by the names of training again; what training alone reads is not in it."""
+    state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    for kind in ("weight", "bias"):
+        state[f"third.1.{kind}"] = torch.cat([state.pop(f"third.heatmaps.{kind}"), state.pop(f"third.pafs.{kind}")])
+    return state
 
 
 def main() -> None:

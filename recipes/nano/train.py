@@ -8,7 +8,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +18,11 @@ import numpy as np
 import torch
 from batches import Canvases, draw_batch, load_canvases
 from canvases import EarlyTeacher, Teacher, early_chunk, label_chunk
-from drawings import draw_chunk
+from drawings import SQUARE, WIDE, draw_chunk
 from network import HEATMAPS, Nano
+from numpy.typing import NDArray
 from photographs import split_photographs, teacher_path
+from to_npz import trained_state
 from torch import Tensor
 
 from posetrt.runtime.skeleton import Skeleton, load_skeleton
@@ -41,8 +43,11 @@ class Stage:
         drawn: share of drawn scenes.
         photographs, scenes: chunks of canvases that it draws from.
         hint: weight of the hint loss.
+        scene_size_wh: of the drawn scenes, in pixels.
         early: learn the teacher's early features alone, with the stem and the first blocks of the trunk.
         grown: with all blocks and both refinements.
+        anew: the optimiser begins anew, with a warm-up; the first such stage is where `--begin-with` goes on.
+        bfloat16: multiply in bfloat16 where the processor can, twice as fast.
     """
 
     steps: int
@@ -53,8 +58,11 @@ class Stage:
     photographs: int
     scenes: int
     hint: float
+    scene_size_wh: tuple[int, int] = SQUARE
     early: bool = False
     grown: bool = False
+    anew: bool = False
+    bfloat16: bool = False
 
 
 STAGES = (
@@ -67,7 +75,11 @@ STAGES = (
     Stage(steps=2_500, crop=160, batch=12, rate=(1.5e-3, 1.5e-3), drawn=0.4, photographs=16, scenes=13, hint=0.5),
     Stage(steps=1_750, crop=160, batch=12, rate=(1.5e-3, 1.5e-3), drawn=0.4, photographs=17, scenes=14, hint=0.5, grown=True),
     Stage(steps=1_250, crop=160, batch=12, rate=(1.5e-3, 1.5e-3), drawn=0.4, photographs=21, scenes=36, hint=0.3, grown=True),
-    Stage(steps=8_000, crop=256, batch=8, rate=(1.5e-3, 1e-5), drawn=0.4, photographs=21, scenes=36, hint=0.2, grown=True),
+    # The weights left this stage at step 27,750, and the rate fell to a fiftieth in 2,400 steps (`--cool-down`).
+    Stage(steps=1_500, crop=256, batch=8, rate=(1.5e-3, 1.4e-3), drawn=0.4, photographs=21, scenes=36, hint=0.2, grown=True),
+    Stage(steps=2_400, crop=256, batch=8, rate=(1.4e-3, 2.8e-5), drawn=0.4, photographs=21, scenes=36, hint=0.2, grown=True),
+    Stage(12_000, 160, 12, (1.5e-3, 1.5e-3), 0.55, 21, 51, hint=0.1, scene_size_wh=WIDE, grown=True, anew=True, bfloat16=True),
+    Stage(16_000, 256, 8, (1.5e-3, 1e-5), 0.55, 21, 51, hint=0.1, scene_size_wh=WIDE, grown=True, bfloat16=True),
 )
 WARM_UP = 150
 
@@ -101,7 +113,13 @@ def hint_loss(guess: Tensor, target: Tensor, hinted: Tensor) -> Tensor:
 
 @dataclass
 class Run:
-    """What a checkpoint holds."""
+    """What a checkpoint holds.
+
+    Attributes:
+        net, smooth: the network, and the average of its weights over the last steps.
+        optimiser: of `net`.
+        step: steps done.
+    """
 
     net: Nano
     smooth: Nano
@@ -128,9 +146,16 @@ class Run:
         stored: dict[str, Any] = torch.load(path, weights_only=True)
         self.net.load_state_dict(stored["net"])
         self.smooth.load_state_dict(stored["smooth"])
+        self.net.grown = self.smooth.grown = stored["grown"]
         self.optimiser.load_state_dict(stored["optimiser"])
         self.step = stored["step"]
-        self.net.grown = self.smooth.grown = stored["grown"]
+
+    def begin_with(self, arrays: Mapping[str, NDArray[np.float32]], step: int) -> None:
+        """Take exported weights (`to_npz.py`) of the whole network in place of random ones, and go on at `step`."""
+        self.grow()
+        for one in (self.net, self.smooth):
+            one.load_state_dict(trained_state(arrays), strict=False)
+        self.step = step
 
     def grow(self) -> None:
         """Give the network and its average all their blocks."""
@@ -138,15 +163,20 @@ class Run:
         self.smooth.grow()
 
 
+def new_optimiser(net: Nano) -> torch.optim.AdamW:
+    """AdamW with decay for what is multiplied, without for what is added or scales."""
+    decayed = [weight for weight in net.parameters() if weight.ndim > 1]
+    others = [weight for weight in net.parameters() if weight.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), fused=True)
+
+
 def new_run() -> Run:
     """Fresh random weights by the fixed seed."""
     torch.manual_seed(SEED)
     net, smooth = Nano().to(memory_format=torch.channels_last), Nano().to(memory_format=torch.channels_last)
     smooth.load_state_dict(net.state_dict())
-    decayed = [weight for weight in net.parameters() if weight.ndim > 1]
-    others = [weight for weight in net.parameters() if weight.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
-    return Run(net, smooth, torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), fused=True))
+    return Run(net, smooth, new_optimiser(net))
 
 
 def follow(smooth: Nano, net: Nano, step: int) -> None:
@@ -181,18 +211,18 @@ def train_stage(
             batch = ahead.result()
             ahead = pool.submit(make, run.step + 1)
             for group in run.optimiser.param_groups:
-                group["lr"] = rate_at(stage, run.step - first, run.step)
+                group["lr"] = rate_at(stage, run.step - first, run.step - first if stage.anew else run.step)
             inputs = torch.from_numpy(batch.inputs).contiguous(memory_format=torch.channels_last)
             target = torch.from_numpy(batch.maps)
+            with torch.autocast("cpu", torch.bfloat16, enabled=stage.bfloat16 and torch.cpu._is_avx512_bf16_supported()):
+                given = forward(inputs)
             if stage.early:
-                loss = loss_first = loss_best = loss_hint = hint_loss(
-                    forward(inputs), torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted)
-                )
+                loss = loss_first = loss_best = loss_hint = hint_loss(given, torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted))
             else:
-                guesses, hint = forward(inputs)
-                losses = [map_loss(guess, target) for guess in guesses]
+                guesses, hint = given
+                losses = [map_loss(guess.float(), target) for guess in guesses]
                 loss_first, loss_best = losses[0], losses[-1]
-                loss_hint = hint_loss(hint, torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted))
+                loss_hint = hint_loss(hint.float(), torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted))
                 loss = sum(losses) + stage.hint * loss_hint
             run.optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -213,7 +243,9 @@ def prepared(stage: Stage, data: Path, store: Path) -> tuple[Canvases, Canvases 
     if not all(path.is_file() for path in photographs):
         train, teacher = split_photographs(data).train, Teacher(teacher_path(data))
         photographs = [label_chunk(train, teacher, index, store, CANVAS_SEED) for index in range(stage.photographs)]
-    scenes = [draw_chunk(index, store / "scenes") for index in range(stage.scenes)]
+    size_wh = stage.scene_size_wh
+    folder = store / ("scenes" if size_wh == SQUARE else f"scenes{size_wh[0]}x{size_wh[1]}")
+    scenes = [draw_chunk(index, folder, size_wh) for index in range(stage.scenes)]
     pictures, drawings = load_canvases(photographs), load_canvases(scenes) if scenes else None
     if stage.early:
         early = EarlyTeacher(teacher_path(data))
@@ -221,6 +253,11 @@ def prepared(stage: Stage, data: Path, store: Path) -> tuple[Canvases, Canvases 
         if drawings is not None:
             drawings = replace(drawings, hints=np.concatenate([np.load(early_chunk(path, early, store)) for path in scenes]))
     return pictures, drawings
+
+
+def first_anew(stages: tuple[Stage, ...]) -> int:
+    """The step at which the optimiser begins anew."""
+    return sum(stage.steps for stage in stages[: next(index for index, stage in enumerate(stages) if stage.anew)])
 
 
 def cooled_plan(stages: tuple[Stage, ...], step: int, steps: int) -> tuple[Stage, ...]:
@@ -249,6 +286,8 @@ def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoi
             photographs, scenes = prepared(stage, data, store)
             if stage.grown and not run.net.grown:
                 run.grow()
+            if stage.anew and run.step == first:
+                run.optimiser = new_optimiser(run.net)
             started, recent = time.perf_counter(), []
             for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, beginning if stage.early else whole):
                 recent.append(losses)
@@ -282,6 +321,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, required=True, help="folder of the canvases and the run's checkpoints")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--eager", action="store_true", help="do not compile")
+    parser.add_argument("--begin-with", type=Path, metavar="nano.npz", help="begin with these weights, at the stage that begins anew")
     parser.add_argument("--cool-down", type=int, metavar="N", help="end here with N steps of falling rate, into cooled.pt; run.pt stays")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -289,6 +329,9 @@ def main() -> None:
     run, stages, checkpoint = new_run(), STAGES, arguments.store / "run.pt"
     if checkpoint.is_file():
         run.load(checkpoint)
+    elif arguments.begin_with is not None:
+        with np.load(arguments.begin_with) as stored:
+            run.begin_with(dict(stored), first_anew(STAGES))
     if arguments.cool_down is not None:
         stages, checkpoint = cooled_plan(STAGES, run.step, arguments.cool_down), arguments.store / "cooled.pt"
     train(run, stages, arguments.data, arguments.store, checkpoint, not arguments.eager)

@@ -138,3 +138,39 @@ def test_what_is_exported_computes_what_was_trained(tmp_path):
         expected = net(torch.from_numpy(inputs))[0][-1][0].numpy() * 1.5
     assert np.abs(expected).max() > 0.01
     np.testing.assert_allclose(np.concatenate([heatmaps[0], pafs[0]]), expected, atol=2e-5)
+
+
+def test_a_run_begins_with_exported_weights_where_its_optimiser_begins_anew(tmp_path):
+    torch = pytest.importorskip("torch")
+    from to_npz import exported_weights
+    from train import STAGES, first_anew, new_run
+
+    trained = new_run()
+    trained.grow()
+    for parameter in trained.smooth.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    np.savez(tmp_path / "nano.npz", **exported_weights(trained.smooth.state_dict(), 1.0))
+    run = new_run()
+    with np.load(tmp_path / "nano.npz") as stored:
+        run.begin_with(dict(stored), first_anew(STAGES))
+    assert run.step == sum(stage.steps for stage in STAGES if not stage.anew and STAGES.index(stage) < 11)
+    inputs = torch.randn(1, 3, 64, 96) / 4
+    for one in (run.net, run.smooth):
+        assert one.grown
+        with torch.no_grad():
+            for given, expected in zip(one.eval()(inputs)[0], trained.smooth.eval()(inputs)[0], strict=True):
+                torch.testing.assert_close(given, expected)
+
+
+def test_a_chunk_of_drawn_scenes_has_the_maps_of_its_people(tmp_path, monkeypatch):
+    import drawings
+
+    monkeypatch.setattr(drawings, "CHUNK", 2)
+    for size_wh in (drawings.SQUARE, drawings.WIDE):
+        with np.load(drawings.draw_chunk(3, tmp_path / str(size_wh[0]), size_wh)) as stored:
+            images, maps = stored["images"], stored["maps"]
+        assert images.shape == (2, size_wh[1], size_wh[0], 3)
+        scene = draw_scene(drawings.TRAIN_SEEDS[size_wh] + 7, size_wh)
+        np.testing.assert_array_equal(images[1], scene.image)
+        targets = draw_targets(scene.keypoints, load_skeleton("coco18"), size_wh, sigma=drawings.SIGMA)
+        assert np.abs(maps[1] / 120 - np.concatenate([targets.heatmaps, targets.pafs])).max() < 0.5 / 120 + 1e-3
