@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from drawings import SIGMA
 from network import HEATMAPS, Nano
+from numpy.typing import NDArray
+from train import new_run
 
 from posetrt.calib.accuracy import Accuracy, CocoPhotos, coco_accuracy, coco_photos
 from posetrt.calib.scene_truth import write_scenes
-from posetrt.calib.scenes import draw_scene
+from posetrt.calib.scenes import Scene, draw_scene
+from posetrt.calib.targets import draw_targets
 from posetrt.runtime.letterbox import cells_to_frame, letterbox_for, place
 from posetrt.runtime.parser import PafParser
 from posetrt.runtime.people import People, to_coco_results
@@ -24,8 +29,15 @@ SIZE_WH = (456, 256)
 SCENE_SEEDS = range(1000, 1060)
 
 
-def accuracy(net: Nano, photos: CocoPhotos, gain: float = 1.0) -> Accuracy:
-    """AP of a network in evaluation mode at 456x256; `gain` multiplies heat maps and PAFs before they are parsed."""
+def accuracy(
+    net: Nano, photos: CocoPhotos, gain: float = 1.0, exact: Mapping[int, tuple[slice, NDArray[np.float32]]] | None = None
+) -> Accuracy:
+    """AP of a network in evaluation mode at 456x256.
+
+    Args:
+        gain: multiplies heat maps and PAFs before they are parsed.
+        exact: by photograph, channels and the maps that go in their place.
+    """
     skeleton = load_skeleton("coco18")
     parser = PafParser(skeleton)
     results = []
@@ -35,35 +47,54 @@ def accuracy(net: Nano, photos: CocoPhotos, gain: float = 1.0) -> Accuracy:
         canvas = (place(frame, box).transpose(2, 0, 1)[None].astype(np.float32) - 128) / 256
         with torch.inference_mode():
             maps = net(torch.from_numpy(canvas))[0][-1][0].numpy() * gain
+        if exact is not None:
+            channels, given = exact[image_id]
+            maps[channels] = given
         found = parser.parse(maps[:HEATMAPS], maps[HEATMAPS:])
         results += to_coco_results(People(cells_to_frame(found.keypoints, 8, box), found.scores), skeleton, image_id)
     return coco_accuracy(results, photos)
 
 
-def load_checkpoint(path: Path, which: str = "smooth") -> Nano:
-    """The averaged weights of a checkpoint, ready to evaluate."""
+def load_checkpoint(path: Path) -> tuple[int, Nano]:
+    """The step and the averaged weights of a checkpoint, or of exported weights (`to_npz.py`, step 0), ready to evaluate."""
+    if path.suffix == ".npz":
+        run = new_run()
+        with np.load(path) as arrays:
+            run.begin_with(dict(arrays), 0)
+        return 0, run.smooth.eval()
     net, stored = Nano(), torch.load(path, weights_only=True)
-    net.load_state_dict(stored[which])
+    net.load_state_dict(stored["smooth"])
     net.grown = stored["grown"]
-    return net.eval()
+    return stored["step"], net.eval()
+
+
+def exact_maps(scenes: Sequence[Scene], which: str) -> dict[int, tuple[slice, NDArray[np.float32]]]:
+    """The paper's targets of scenes, numbered as `write_scenes` does: "heatmaps" or "pafs"."""
+    channels = slice(0, HEATMAPS) if which == "heatmaps" else slice(HEATMAPS, None)
+    drawn = [draw_targets(scene.keypoints, load_skeleton("coco18"), SIZE_WH, sigma=SIGMA) for scene in scenes]
+    return {number: (channels, one.heatmaps if which == "heatmaps" else one.pafs) for number, one in enumerate(drawn, 1)}
 
 
 def main() -> None:
     """Print a line of CSV for each checkpoint: step, AP and AP50 on the photographs, AP and AP50 on drawn scenes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoints", type=Path, nargs="+")
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="run.pt, stepNNNNNN.pt, or exported weights (.npz)")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--gain", type=float, default=1.0)
+    parser.add_argument(
+        "--exact", choices=("heatmaps", "pafs"), help="put the drawn scenes' targets in the place of these maps: what the others cost"
+    )
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     photos = coco_photos(arguments.data / "person_keypoints.json", arguments.data / "images")
     with tempfile.TemporaryDirectory() as folder:
-        scenes = write_scenes((draw_scene(seed, SIZE_WH) for seed in SCENE_SEEDS), Path(folder))
+        scenes = [draw_scene(seed, SIZE_WH) for seed in SCENE_SEEDS]
+        exact = exact_maps(scenes, arguments.exact) if arguments.exact is not None else None
+        drawings = write_scenes(scenes, Path(folder))
         for path in arguments.checkpoints:
-            net = load_checkpoint(path)
-            step = torch.load(path, weights_only=True)["step"]
-            real, drawn = accuracy(net, photos, arguments.gain), accuracy(net, scenes, arguments.gain)
+            step, net = load_checkpoint(path)
+            real, drawn = accuracy(net, photos, arguments.gain), accuracy(net, drawings, arguments.gain, exact)
             figures = (real.ap, real.ap50, drawn.ap, drawn.ap50)
             sys.stdout.write(",".join([str(step), *(f"{figure:.4f}" for figure in figures)]) + "\n")
             sys.stdout.flush()
