@@ -186,7 +186,7 @@ def choose_float(
             if count not in known:
                 model: Any = quantize(base, ranges, layout, order[:count])
                 known[count] = measure(judge.people(runner(model, judge.manifest, fused=layout == "ort")))
-                say(f"{count} layers in float, {layout} layout: {known[count]:.4f} (target {target:.4f})")
+                say(f"{count} layer{'s' * (count != 1)} in float, {layout} layout: {known[count]:.4f} (target {target:.4f})")
             return known[count]
 
         best = _fewest(scored, len(order), target)

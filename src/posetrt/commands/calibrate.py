@@ -157,7 +157,7 @@ def _print_sensitivity(calibration: Calibration) -> None:
     for layout in found["chosen"]:
         print(
             f"{layout} layout: {100 * found['all_int8'][layout]:.1f} all in INT8, {100 * found['chosen'][layout]:.1f} with "
-            f"{len(kept[layout])} layers in float, FP32 {100 * found['float_score']:.1f} ({found['measure']}); "
+            f"{len(kept[layout])} layer{'s' * (len(kept[layout]) != 1)} in float, FP32 {100 * found['float_score']:.1f} ({found['measure']}); "
             f"{100 * found['eight_bit_share'][layout]:.1f} % of the multiply-adds in INT8"
         )
         if not found["met"][layout]:
