@@ -62,7 +62,7 @@ def load_checkpoint(path: Path) -> tuple[int, Nano]:
         with np.load(path) as arrays:
             run.begin_with(dict(arrays), 0)
         return 0, run.smooth.eval()
-    net, stored = Nano(), torch.load(path, weights_only=True)
+    net, stored = Nano(), torch.load(path, weights_only=True, map_location="cpu")
     net.load_state_dict(stored["smooth"])
     net.grown = stored["grown"]
     return stored["step"], net.eval()

@@ -8,6 +8,7 @@ import math
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -47,7 +48,7 @@ class Stage:
         early: learn the teacher's early features alone, with the stem and the first blocks of the trunk.
         grown: with all blocks and both refinements.
         anew: the optimiser begins anew, with a warm-up; the first such stage is where `--begin-with` goes on.
-        bfloat16: multiply in bfloat16 where the processor can, twice as fast.
+        bfloat16: multiply in bfloat16 where the device can, twice as fast.
     """
 
     steps: int
@@ -106,7 +107,7 @@ def map_loss(guess: Tensor, target: Tensor) -> Tensor:
 
 def hint_loss(guess: Tensor, target: Tensor, hinted: Tensor) -> Tensor:
     """Squared error against the teacher's inner features, the directions of greatest variance first, where there are any."""
-    weights = 1 / (1 + torch.arange(guess.shape[1]) / 4)
+    weights = 1 / (1 + torch.arange(guess.shape[1], device=guess.device) / 4)
     per_crop = (((guess - target) ** 2).mean(dim=(2, 3)) * weights).sum(dim=1) / weights.sum()
     return (per_crop * hinted).sum() / hinted.sum().clamp(min=1)
 
@@ -143,7 +144,7 @@ class Run:
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint."""
-        stored: dict[str, Any] = torch.load(path, weights_only=True)
+        stored: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
         self.net.load_state_dict(stored["net"])
         self.smooth.load_state_dict(stored["smooth"])
         self.net.grown = self.smooth.grown = stored["grown"]
@@ -171,10 +172,10 @@ def new_optimiser(net: Nano) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), fused=True)
 
 
-def new_run() -> Run:
-    """Fresh random weights by the fixed seed."""
+def new_run(device: str = "cpu") -> Run:
+    """Fresh random weights by the fixed seed, the same on every device."""
     torch.manual_seed(SEED)
-    net, smooth = Nano().to(memory_format=torch.channels_last), Nano().to(memory_format=torch.channels_last)
+    net, smooth = (Nano().to(device, memory_format=torch.channels_last) for _ in range(2))
     smooth.load_state_dict(net.state_dict())
     return Run(net, smooth, new_optimiser(net))
 
@@ -191,38 +192,54 @@ def follow(smooth: Nano, net: Nano, step: int) -> None:
                 value.copy_(present)
 
 
+def can_bfloat16(device: torch.device) -> bool:
+    """Whether this device multiplies bfloat16 faster than float32."""
+    return torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+
+
 def train_stage(
-    run: Run, stage: Stage, first: int, photographs: Canvases, scenes: Canvases | None, skeleton: Skeleton, forward: Any
+    run: Run,
+    stage: Stage,
+    first: int,
+    photographs: Canvases,
+    scenes: Canvases | None,
+    skeleton: Skeleton,
+    forward: Any,
+    loaders: int = 1,
 ) -> Iterator[tuple[int, float, float, float]]:
     """Train to the stage's end, giving (step, loss, first guess's loss, hint loss) after each step.
 
     Args:
         first: the run's step at which the stage begins.
         forward: the network as it is called: compiled, or itself.
+        loaders: threads that draw batches, one batch each ahead; they change nothing but the speed.
     """
     run.net.train()
+    device = next(run.net.parameters()).device
+    bfloat16 = stage.bfloat16 and can_bfloat16(device)
 
     def make(step: int) -> Any:
         return draw_batch(photographs, scenes, skeleton, (SEED, step), stage.batch, stage.crop, stage.drawn, 0.0 if stage.early else 0.3)
 
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(make, run.step)
+    with ThreadPoolExecutor(loaders) as pool:
+        ahead = deque(pool.submit(make, run.step + later) for later in range(loaders))
         while run.step < first + stage.steps:
-            batch = ahead.result()
-            ahead = pool.submit(make, run.step + 1)
+            batch = ahead.popleft().result()
+            ahead.append(pool.submit(make, run.step + loaders))
             for group in run.optimiser.param_groups:
                 group["lr"] = rate_at(stage, run.step - first, run.step - first if stage.anew else run.step)
-            inputs = torch.from_numpy(batch.inputs).contiguous(memory_format=torch.channels_last)
-            target = torch.from_numpy(batch.maps)
-            with torch.autocast("cpu", torch.bfloat16, enabled=stage.bfloat16 and torch.cpu._is_avx512_bf16_supported()):
-                given = forward(inputs)
+            inputs, target, hints, hinted = (
+                torch.from_numpy(part).to(device) for part in (batch.inputs, batch.maps, batch.hints, batch.hinted)
+            )
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                given = forward(inputs.contiguous(memory_format=torch.channels_last))
             if stage.early:
-                loss = loss_first = loss_best = loss_hint = hint_loss(given, torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted))
+                loss = loss_first = loss_best = loss_hint = hint_loss(given, hints, hinted)
             else:
                 guesses, hint = given
                 losses = [map_loss(guess.float(), target) for guess in guesses]
                 loss_first, loss_best = losses[0], losses[-1]
-                loss_hint = hint_loss(hint.float(), torch.from_numpy(batch.hints), torch.from_numpy(batch.hinted))
+                loss_hint = hint_loss(hint.float(), hints, hinted)
                 loss = sum(losses) + stage.hint * loss_hint
             run.optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -273,7 +290,7 @@ def cooled_plan(stages: tuple[Stage, ...], step: int, steps: int) -> tuple[Stage
     return stages
 
 
-def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoint: Path, compiled: bool) -> None:
+def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoint: Path, compiled: bool, loaders: int = 1) -> None:
     """Run the stages from where `run` is: the losses of each 50 steps to `store`/log.csv, `checkpoint` every 100 steps and at SIGTERM."""
     skeleton = load_skeleton("coco18")
     stopping: list[int] = []
@@ -289,7 +306,8 @@ def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoi
             if stage.anew and run.step == first:
                 run.optimiser = new_optimiser(run.net)
             started, recent = time.perf_counter(), []
-            for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, beginning if stage.early else whole):
+            forward = beginning if stage.early else whole
+            for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, forward, loaders):
                 recent.append(losses)
                 if step % 50 == 0:
                     report(step, np.mean(recent, axis=0).tolist(), len(recent) * stage.batch / (time.perf_counter() - started), store)
@@ -319,14 +337,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--store", type=Path, required=True, help="folder of the canvases and the run's checkpoints")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="of PyTorch on the CPU (default 2)")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1")
+    parser.add_argument("--loaders", type=int, default=1, help="threads that draw batches (default 1, enough for two cores)")
     parser.add_argument("--eager", action="store_true", help="do not compile")
     parser.add_argument("--begin-with", type=Path, metavar="nano.npz", help="begin with these weights, at the stage that begins anew")
     parser.add_argument("--cool-down", type=int, metavar="N", help="end here with N steps of falling rate, into cooled.pt; run.pt stays")
     arguments = parser.parse_args()
+    if arguments.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error(
+            f"--device {arguments.device}: this PyTorch ({torch.__version__}) sees no GPU; install its CUDA build where there is one, "
+            "or leave --device out to train on the CPU"
+        )
     torch.set_num_threads(arguments.threads)
     arguments.store.mkdir(parents=True, exist_ok=True)
-    run, stages, checkpoint = new_run(), STAGES, arguments.store / "run.pt"
+    run, stages, checkpoint = new_run(arguments.device), STAGES, arguments.store / "run.pt"
     if checkpoint.is_file():
         run.load(checkpoint)
     elif arguments.begin_with is not None:
@@ -334,7 +359,7 @@ def main() -> None:
             run.begin_with(dict(stored), first_anew(STAGES))
     if arguments.cool_down is not None:
         stages, checkpoint = cooled_plan(STAGES, run.step, arguments.cool_down), arguments.store / "cooled.pt"
-    train(run, stages, arguments.data, arguments.store, checkpoint, not arguments.eager)
+    train(run, stages, arguments.data, arguments.store, checkpoint, not arguments.eager, arguments.loaders)
 
 
 if __name__ == "__main__":

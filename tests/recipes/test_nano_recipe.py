@@ -68,6 +68,19 @@ def test_a_recipe_without_its_data_says_what_to_put_where(tmp_path):
         teacher_path(tmp_path)
 
 
+def test_a_gpu_that_is_not_there_is_said_before_anything_is_made(tmp_path):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    run = subprocess.run(
+        [sys.executable, str(RECIPE / "train.py"), "--store", str(tmp_path / "store"), "--device", "cuda"],
+        capture_output=True, text=True, env={"PYTHONPATH": str(RECIPE.parents[1] / "src"), "PATH": ""}, check=False,
+    )  # fmt: skip
+    assert run.returncode == 2
+    assert "sees no GPU" in run.stderr
+    assert not (tmp_path / "store").exists()
+
+
 def test_the_split_keeps_its_parts_apart(tmp_path):
     from photographs import split_photographs
 
@@ -86,10 +99,10 @@ def test_the_same_seed_gives_the_same_loss_curve_twice():
 
     stage = Stage(steps=50, crop=64, batch=4, rate=(2e-3, 1e-3), drawn=0.25, photographs=0, scenes=0, hint=1.0)
     curves = []
-    for _ in range(2):
+    for loaders in (1, 3):
         torch.manual_seed(int.from_bytes(b"another", "little") % 2**31)  # what ran before must not matter
         run = new_run()
-        losses = list(train_stage(run, stage, 0, _tiny_canvases(True), _tiny_canvases(False), load_skeleton("coco18"), run.net))
+        losses = list(train_stage(run, stage, 0, _tiny_canvases(True), _tiny_canvases(False), load_skeleton("coco18"), run.net, loaders))
         curves.append(np.array([loss for _, *loss in losses]))
     assert curves[0].shape == (50, 3)
     np.testing.assert_allclose(curves[0], curves[1], rtol=5e-5)
