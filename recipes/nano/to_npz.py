@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--gain", type=float, default=1.0, help="multiplies the maps; chosen on held-out photographs")
     arguments = parser.parse_args()
-    arrays = exported_weights(torch.load(arguments.checkpoint, weights_only=True)["smooth"], arguments.gain)
+    arrays = exported_weights(torch.load(arguments.checkpoint, weights_only=True, map_location="cpu")["smooth"], arguments.gain)
     with written_whole(arguments.output) as temporary:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
 

@@ -76,9 +76,9 @@ STAGES = (
     Stage(steps=2_500, crop=160, batch=12, rate=(1.5e-3, 1.5e-3), drawn=0.4, photographs=16, scenes=13, hint=0.5),
     Stage(steps=1_750, crop=160, batch=12, rate=(1.5e-3, 1.5e-3), drawn=0.4, photographs=17, scenes=14, hint=0.5, grown=True),
     Stage(steps=1_250, crop=160, batch=12, rate=(1.5e-3, 1.5e-3), drawn=0.4, photographs=21, scenes=36, hint=0.3, grown=True),
-    # The weights left this stage at step 27,750, and the rate fell to a fiftieth in 2,400 steps (`--cool-down`).
-    Stage(steps=1_500, crop=256, batch=8, rate=(1.5e-3, 1.4e-3), drawn=0.4, photographs=21, scenes=36, hint=0.2, grown=True),
-    Stage(steps=2_400, crop=256, batch=8, rate=(1.4e-3, 2.8e-5), drawn=0.4, photographs=21, scenes=36, hint=0.2, grown=True),
+    # Planned as 8,000 steps to 1e-5. The weights left it at step 27,750, where the rate fell to a fiftieth in 2,400 steps (`--cool-down`).
+    Stage(steps=3_750, crop=256, batch=8, rate=(1.5e-3, 8.3e-4), drawn=0.4, photographs=21, scenes=36, hint=0.2, grown=True),
+    Stage(steps=2_400, crop=256, batch=8, rate=(8.3e-4, 1.7e-5), drawn=0.4, photographs=21, scenes=36, hint=0.2, grown=True),
     Stage(12_000, 160, 12, (1.5e-3, 1.5e-3), 0.55, 21, 51, hint=0.1, scene_size_wh=WIDE, grown=True, anew=True, bfloat16=True),
     Stage(16_000, 256, 8, (1.5e-3, 1e-5), 0.55, 21, 51, hint=0.1, scene_size_wh=WIDE, grown=True, bfloat16=True),
 )
@@ -194,7 +194,7 @@ def follow(smooth: Nano, net: Nano, step: int) -> None:
 
 def can_bfloat16(device: torch.device) -> bool:
     """Whether this device multiplies bfloat16 faster than float32."""
-    return torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    return torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
 
 
 def train_stage(
@@ -283,9 +283,9 @@ def cooled_plan(stages: tuple[Stage, ...], step: int, steps: int) -> tuple[Stage
     for stage in stages:
         before = sum(earlier.steps for earlier in plan)
         if step < before + stage.steps:
-            rate = rate_at(stage, step - before, step)
+            rate = rate_at(stage, step - before, WARM_UP)
             cut = [replace(stage, steps=step - before, rate=(stage.rate[0], rate))] if step > before else []
-            return (*plan, *cut, replace(stage, steps=steps, rate=(rate, rate / 50)))
+            return (*plan, *cut, replace(stage, steps=steps, rate=(rate, rate / 50), anew=stage.anew and not cut))
         plan.append(stage)
     return stages
 
@@ -354,6 +354,8 @@ def main() -> None:
     run, stages, checkpoint = new_run(arguments.device), STAGES, arguments.store / "run.pt"
     if checkpoint.is_file():
         run.load(checkpoint)
+        if arguments.begin_with is not None:
+            print(f"going on from {checkpoint} at step {run.step}; {arguments.begin_with} is for a new --store", file=sys.stderr)
     elif arguments.begin_with is not None:
         with np.load(arguments.begin_with) as stored:
             run.begin_with(dict(stored), first_anew(STAGES))

@@ -160,8 +160,9 @@ def test_a_run_begins_with_exported_weights_where_its_optimiser_begins_anew(tmp_
 
     trained = new_run()
     trained.grow()
-    for parameter in trained.smooth.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
+    for value in trained.smooth.state_dict().values():
+        if value.is_floating_point():
+            torch.nn.init.uniform_(value, 0.02, 0.1)
     np.savez(tmp_path / "nano.npz", **exported_weights(trained.smooth.state_dict(), 1.0))
     run = new_run()
     with np.load(tmp_path / "nano.npz") as stored:
@@ -173,6 +174,20 @@ def test_a_run_begins_with_exported_weights_where_its_optimiser_begins_anew(tmp_
         with torch.no_grad():
             for given, expected in zip(one.eval()(inputs)[0], trained.smooth.eval()(inputs)[0], strict=True):
                 torch.testing.assert_close(given, expected)
+
+
+def test_a_run_that_is_cut_short_cools_from_the_rate_that_it_had():
+    pytest.importorskip("torch")
+    from train import STAGES, cooled_plan, first_anew
+
+    begins = first_anew(STAGES)
+    for step in (begins, begins + 40, begins + 1_000):
+        *before, cooling = cooled_plan(STAGES, step, 300)
+        assert sum(stage.steps for stage in before) == step
+        assert cooling.steps == 300
+        assert cooling.rate == pytest.approx((1.5e-3, 3e-5))
+        assert cooling.anew == (step == begins), "elsewhere the optimiser goes on as it was"
+    assert cooled_plan(STAGES, sum(stage.steps for stage in STAGES), 300) == STAGES
 
 
 def test_a_chunk_of_drawn_scenes_has_the_maps_of_its_people(tmp_path, monkeypatch):
