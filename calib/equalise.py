@@ -65,6 +65,8 @@ def families(graph: Graph) -> tuple[tuple[Family, ...], dict[str, str]]:
 def _family(graph: Graph, producer: Layer, by_node: Mapping[str, Layer]) -> Family | str:
     """The family of a convolution, or why it has none."""
     tensors, consumers = [producer.output], []
+    if _shared(graph, producer):
+        return f"another layer has the weights of {producer.name} too"
     for tensor in tensors:
         if tensor in graph.outputs:
             return f"{tensor} is an output of the network"
@@ -75,8 +77,15 @@ def _family(graph: Graph, producer: Layer, by_node: Mapping[str, Layer]) -> Fami
             layer = by_node.get(node.name or node.output[0])
             if layer is None or not layer.depthwise or layer.input != tensor:
                 return f"{node.op_type} {node.name} reads it too"
+            if _shared(graph, layer):
+                return f"another layer has the weights of {layer.name} too"
             consumers.append(layer)
     return Family(producer, tuple(tensors), tuple(consumers))
+
+
+def _shared(graph: Graph, layer: Layer) -> bool:
+    """Whether weights or bias are read elsewhere too, so that scaling them here would change that place."""
+    return any(len(graph.consumers.get(name, ())) > 1 for name in (layer.weight, layer.bias) if name)
 
 
 def divisors(family: Family, seen: Observation) -> NDArray[np.float64]:

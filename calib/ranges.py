@@ -110,11 +110,12 @@ def mse_range(held: Distribution, levels_above: int, levels_below: int) -> float
 def _mse_both(held: Distribution) -> float:
     """As `mse_range` with 256 levels between both ends, which shrink together."""
     values, counts = _filled(held)
+    low, high = min(held.low, 0.0), max(held.high, 0.0)
     errors = []
     shares = np.linspace(0.2, 1.0, 161)
     for share in shares:
-        step = (held.high - held.low) * share / 255
-        zero = round(-held.low * share / step)
+        step = (high - low) * share / 255
+        zero = round(-low * share / step)
         errors.append(_squared_error(values, counts, step, -zero, 255 - zero))
     return float(shares[_widest_best(errors)])
 

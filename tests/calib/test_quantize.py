@@ -72,6 +72,18 @@ def test_a_float_reader_beside_the_depthwise_one_forbids_scaling(small_folder: M
     assert "Sigmoid gate" in refused["first/out"]
 
 
+@pytest.mark.parametrize("constant", ["first.weight", "depth.weight"])
+def test_weights_that_another_layer_has_too_are_not_scaled(constant: str, small_folder: ModelFolder) -> None:
+    model = onnx.load(str(small_folder.onnx))
+    source = {"first.weight": "normalised", "depth.weight": "point"}[constant]
+    channels = {"first.weight": 1, "depth.weight": 8}[constant]
+    model.graph.node.append(onnx.helper.make_node("Conv", [source, constant], ["tied"], "tied", group=channels if channels > 1 else 1))
+    onnx.save(model, str(small_folder.onnx))
+    found, refused = families(load_graph(small_folder.onnx))
+    assert not found
+    assert "has the weights of" in refused["first/out"]
+
+
 def test_onnx_runtime_computes_every_convolution_in_8_bits(calibrated: ModelFolder, pictures: list[Path], tmp_path: Path) -> None:
     tensor = first_input(calibrated, pictures)
     found = run(str(calibrated.variant("int8-ort")), tensor, tmp_path / "optimised.onnx")

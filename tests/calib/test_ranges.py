@@ -121,6 +121,14 @@ def test_a_dead_tensor_has_a_range_all_the_same() -> None:
         assert (one.low, one.high) == (0, 0)
 
 
+@pytest.mark.parametrize("values", [np.full((1, 64), -3.0), np.linspace(-4, -1, 400)[None]])
+def test_a_tensor_that_is_never_above_zero_has_a_range_down_to_its_least(values: np.ndarray) -> None:
+    for method in ("minmax", "mse", "percentile"):
+        one = find_range(distribution(values), method)
+        assert one.high == 0
+        assert values.min() <= one.low < 0.7 * values.min()
+
+
 @pytest.mark.parametrize("method", ["kl", "percentile-101", "percentile-x", "mse-3"])
 def test_an_unknown_method_is_refused_with_those_that_exist(method: str) -> None:
     with pytest.raises(UsageError, match="minmax, percentile, entropy, mse"):
