@@ -21,7 +21,7 @@ from posetrt.calib.quantize import quantize
 from posetrt.calib.ranges import Range, check_method, find_range
 from posetrt.calib.trained import trained_ranges
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.files import sha256_of
+from posetrt.runtime.files import sha256_of, written_together
 from posetrt.runtime.folder import ModelFolder
 from posetrt.runtime.manifest import Manifest
 
@@ -52,11 +52,11 @@ def calibrate(
     images: Sequence[Path],
     *,
     method: str = DEFAULT_METHOD,
-    limit: int | None = None,
     equalise: bool = True,
     chosen: str = "all",
     trained: Path | None = None,
     all_int8: bool = False,
+    write: bool = True,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Calibrated:
     """Find INT8 ranges on photographs, write calibration.json and the graphs made with them.
@@ -66,11 +66,11 @@ def calibrate(
         images: photographs, any size; they are letterboxed as the runtime does.
         method: "minmax", "percentile", "percentile-99.9", "entropy" or "mse". Maps (outputs of convolutions without an
             activation, and what concatenates them) keep min-max in every method: their peaks are rare, and they are the people.
-        limit: at most so many of the images, from the first.
         equalise: scale channels of depthwise inputs to one reach in the weights.
         chosen: a word on how the images were chosen, for the file.
         trained: a Q/DQ ONNX of the same network whose ranges go before those that the images give; nothing is equalised then.
         all_int8: put every convolution into INT8, also those that are kept in float by default (`kept_by_default`).
+        write: False where `budget.fit_budget` goes on from here, which writes once, at its end.
         progress: called with images done and images in all.
 
     Raises:
@@ -78,7 +78,7 @@ def calibrate(
         PosetrtError: none of the images can be read, or an activation is NaN or infinite.
     """
     check_method(method)
-    paths = list(images)[:limit] if limit is not None else list(images)
+    paths = list(images)
     if not paths:
         raise UsageError("no images to calibrate with: give photographs of people, 50 or more")
     manifest = folder.manifest()
@@ -109,7 +109,8 @@ def calibrate(
         kept_float=() if all_int8 else kept_by_default(graph, shapes, "trt"),
         kept_float_ort=() if all_int8 else kept_by_default(graph, shapes, "ort"),
     )
-    write_variants(folder, calibration, graph)
+    if write:
+        write_variants(folder, calibration, graph)
     return Calibrated(calibration, seen, _warnings(seen, skipped), tuple(skipped))
 
 
@@ -143,7 +144,10 @@ def keep_peaks(graph: Graph) -> set[str]:
 
 
 def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph | None = None) -> None:
-    """Write calibration.json, and the graphs that it makes: int8-base (float, equalised), int8-ort, int8-trt and int8-trt-fp16."""
+    """Write calibration.json, and the graphs that it makes: int8-base (float, equalised), int8-ort, int8-trt and int8-trt-fp16.
+
+    All of them or none, but for a kill between two renames, which leaves graphs that say that they belong to another calibration.
+    """
     graph = graph if graph is not None else load_graph(folder.onnx)
     manifest = folder.manifest().to_json()
     base = equalised(graph, calibration.scales)
@@ -151,9 +155,11 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
     models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float_ort)
     models["int8-trt"] = quantize(base, calibration.ranges, "trt", calibration.kept_float)
     models["int8-trt-fp16"] = half_around_int8(models["int8-trt"], folder.onnx.name)
-    write_calibration(folder.calibration, calibration)
-    for name, model in models.items():
-        save_variant(folder.variant(name), model, manifest, folder.hashes())
+    with written_together(folder.calibration, *map(folder.variant, models)) as temporaries:
+        write_calibration(temporaries[0], calibration)
+        made_from = {"model": calibration.model_sha256, "calibration": sha256_of(temporaries[0])}
+        for temporary, model in zip(temporaries[1:], models.values(), strict=True):
+            save_variant(temporary, model, manifest, made_from)
 
 
 def folder_calibration(folder: ModelFolder) -> Calibration:

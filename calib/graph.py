@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.files import written_whole
 from posetrt.runtime.folder import MADE_FROM_KEY
 from posetrt.runtime.manifest import METADATA_KEY
 
@@ -172,9 +171,10 @@ def load_graph(path: Path) -> Graph:
 
 
 def save_variant(path: Path, model: Any, manifest: str, made_from: Mapping[str, str]) -> None:
-    """Write a graph made from model.onnx, whole or not at all, with the manifest and the hashes of what it was made from.
+    """Write a graph made from model.onnx, with the manifest and the hashes of what it was made from.
 
     Args:
+        path: a temporary one, of `written_together`.
         manifest: the manifest's JSON text.
         made_from: SHA-256 by what: "model", and "calibration" where one was used.
     """
@@ -186,8 +186,7 @@ def save_variant(path: Path, model: Any, manifest: str, made_from: Mapping[str, 
     for key, value in ((METADATA_KEY, manifest), (MADE_FROM_KEY, json.dumps(dict(made_from)))):
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
-    with written_whole(path) as temporary:
-        onnx.save(model, str(temporary))
+    onnx.save(model, str(path))
 
 
 def run_order(nodes: Iterable[Any], known: Iterable[str]) -> list[Any]:

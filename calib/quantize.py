@@ -41,7 +41,6 @@ class _Plan:
         left = [layer for layer in graph.layers if layer.name not in layers]
         self.float_read = {layer.input for layer in left}
         self.tensors = {layer.input for layer in chosen}
-        self.dropped_relu: set[str] = set()
         if layout == "ort":
             # A convolution whose float output someone reads cannot be one 8-bit operator there.
             float_read = {*self.float_read, *(layer.output for layer in chosen if makes_small_map(graph, layer))}

@@ -33,7 +33,7 @@ def select(
 
     Args:
         images: to choose from; of more than 8 · count a random 8 · count are looked at.
-        count: how many; all images where there are not more.
+        count: how many; all images where there are not more, and fewer where the others look the same to the network.
         seed: of the draw.
 
     Returns:
@@ -54,7 +54,7 @@ def select(
 
 
 def k_center(points: NDArray[np.float64], count: int) -> list[int]:
-    """Indices of `count` points that leave none far from all of them; greedy, and the same for the same points.
+    """Indices of `count` points that leave none far from all of them, fewer where no other differs; greedy, and the same for the same points.
 
     Args:
         points: (N, D) float64.
@@ -62,7 +62,7 @@ def k_center(points: NDArray[np.float64], count: int) -> list[int]:
     first = int(np.argmin(((points - np.median(points, axis=0)) ** 2).sum(axis=1)))
     chosen = [first]
     nearest = ((points - points[first]) ** 2).sum(axis=1)
-    while len(chosen) < min(count, len(points)):
+    while len(chosen) < min(count, len(points)) and nearest.max() > 0:
         farthest = int(np.argmax(nearest))
         chosen.append(farthest)
         nearest = np.minimum(nearest, ((points - points[farthest]) ** 2).sum(axis=1))

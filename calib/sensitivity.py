@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from posetrt.calib.agreement import agreement
 from posetrt.calib.graph import Graph
 from posetrt.calib.judge import Judge, runner
-from posetrt.calib.quantize import Layout, eight_bit_layers, layer_shares, quantize, quantize_only
+from posetrt.calib.quantize import Layout, eight_bit_share, layer_shares, quantize, quantize_only
 from posetrt.calib.ranges import Range
 from posetrt.calib.ranking import MapErrors, ranked_by_measuring, ranked_by_shares
 from posetrt.runtime.engines.base import Outputs
@@ -162,7 +162,8 @@ def choose_float(
         shapes: of each layer's activated tensor, as observed; they give the multiply-adds.
         score: AP of people where photographs are annotated; None takes the agreement with `reference`.
         weighing: photographs on which ONNX Runtime's graphs are ranked; None takes the judge's.
-        begin_with: layers that are the first to be kept in float in ONNX Runtime's layout.
+        begin_with: layers that are the first to be kept in float in ONNX Runtime's layout, but for a graph that decodes: its people are no
+            maps to measure, and the ranking is that of TensorRT's layout.
         least_eight_bit: share of the multiply-adds that must stay in INT8; a set that leaves less is not tried.
     """
     skeleton = judge.manifest.skeleton
@@ -192,17 +193,22 @@ def choose_float(
         best = _fewest(scored, len(order), target)
         kept[layout] = tuple(order[:best])
         all_int8[layout], chosen[layout] = scored(0), scored(best)
-        eight_bit[layout] = sum(shares[name] for name in eight_bit_layers(base, layout, order[:best]))
+        eight_bit[layout] = eight_bit_share(base, layout, order[:best], shapes)
     return Choice(kept, all_int8, chosen, float_score, eight_bit, {layout: chosen[layout] >= target for layout in LAYOUTS})
 
 
 def _fewest(scored: Callable[[int], float], most: int, target: float) -> int:
-    """The smallest count whose score reaches the target, by bisection; where the whole does not reach it, the better of the two ends."""
+    """The smallest count whose score reaches the target, by bisection from the first quarter, from the top, that reaches it; else the best of the quarters.
+
+    Scores of people are not monotone: that the longest set misses the target says little about those before it.
+    """
     if scored(0) >= target:
         return 0
-    if scored(most) < target:
-        return max((0, most), key=scored)
-    below, best = 0, most
+    quarters = sorted({most, 3 * most // 4, most // 2, most // 4}, reverse=True)
+    reaching = next((count for count in quarters if scored(count) >= target), None)
+    if reaching is None:
+        return max((0, *quarters[::-1]), key=scored)
+    below, best = 0, reaching
     while best - below > 1:
         middle = (below + best) // 2
         below, best = (below, middle) if scored(middle) >= target else (middle, best)

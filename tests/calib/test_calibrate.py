@@ -153,6 +153,28 @@ def test_an_interrupted_run_leaves_no_file(small_folder: ModelFolder, pictures: 
     assert sorted(path.name for path in small_folder.path.rglob("*")) == before
 
 
+def test_a_write_that_fails_half_way_leaves_the_files_that_were_there(
+    small_folder: ModelFolder, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibrate(small_folder, pictures, method="minmax")
+    files = sorted(path for path in small_folder.path.rglob("*") if path.is_file())
+    before = [path.read_bytes() for path in files]
+    written: list[str] = []
+
+    def full(model: onnx.ModelProto, path: str) -> None:
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device")
+        Path(path).write_bytes(model.SerializeToString())
+
+    monkeypatch.setattr(onnx, "save", full)
+    with pytest.raises((PosetrtError, OSError)):
+        calibrate(small_folder, pictures)
+    assert len(written) == 3
+    assert sorted(path for path in small_folder.path.rglob("*") if path.is_file()) == files
+    assert [path.read_bytes() for path in files] == before
+
+
 def test_more_images_take_no_more_memory(small_folder: ModelFolder, pictures: list[Path]) -> None:
     import tracemalloc
 

@@ -17,7 +17,7 @@ from posetrt.calib.judge import Judge, runner
 from posetrt.calib.observe import open_session
 from posetrt.calib.photographs import network_input, read_photograph
 from posetrt.calib.selection import k_center, select
-from posetrt.calib.sensitivity import layer_costs
+from posetrt.calib.sensitivity import _fewest, layer_costs
 from posetrt.cli import main
 from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.folder import ModelFolder
@@ -84,6 +84,61 @@ def test_minmax_loses_more_than_half_on_the_hard_network_and_sensitivity_names_t
     assert BROKEN in printed["kept_float_ort"], "after those that this layout keeps in any case"
     assert min(printed["sensitivity"]["eight_bit_share"].values()) >= 0.9
     assert ap(hard_folder.variant("int8-ort")) > 0.9 * best
+
+
+def test_where_all_that_may_leave_int8_misses_the_target_a_shorter_set_is_looked_for() -> None:
+    found = {0: 0.1, 4: 0.2, 5: 0.6, 6: 0.7, 8: 0.7, 12: 0.4, 16: 0.4}
+    asked: list[int] = []
+
+    def scored(count: int) -> float:
+        asked.append(count)
+        return found[count]
+
+    assert _fewest(scored, 16, 0.5) == 5
+    assert _fewest(scored, 16, 0.65) == 6
+    assert _fewest(scored, 16, 0.9) == 8, "none reaches it: the best that was seen"
+    assert _fewest(scored, 16, 0.05) == 0
+    assert asked[-1] == 0
+
+
+def test_an_interrupted_sensitivity_run_leaves_the_calibration_that_was_there(
+    small_folder: ModelFolder, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_args: object, **_named: object) -> None:
+        raise KeyboardInterrupt
+
+    command = ["calibrate", str(small_folder.path), "--images", str(pictures[0].parent)]
+    assert main([*command, "--method", "minmax"]) == 0
+    files = [path for path in sorted(small_folder.path.rglob("*")) if path.is_file()]
+    before = [path.read_bytes() for path in files]
+    monkeypatch.setattr("posetrt.calib.budget.layer_costs", interrupted)
+    assert main([*command, "--sensitivity", "--judge", "4"]) == 130
+    assert [path for path in sorted(small_folder.path.rglob("*")) if path.is_file()] == files
+    assert [path.read_bytes() for path in files] == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--judge", "-5", "--sensitivity"], "--judge takes 1 or more"),
+        (["--select", "0"], "--select takes 1 or more"),
+        (["--budget-oks", "5"], "give --sensitivity"),
+        (["--budget-ap", "1", "--sensitivity"], "--budget-ap needs annotated"),
+        (["--sensitivity", "--coco-images", "."], "together"),
+        (["--sensitivity", "--coco", "a.json", "--coco-images", ".", "--budget-oks", "5"], "--budget-ap"),
+        (["--cache", "11.0"], "TensorRT 11.0 reads no calibration cache"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_before_any_work(
+    options: list[str], said: str, small_folder: ModelFolder, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["calibrate", str(small_folder.path), "--images", str(pictures[0].parent), *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not small_folder.calibration.exists()
+
+
+def test_images_that_look_alike_are_chosen_once() -> None:
+    assert k_center(np.ones((5, 3)), 3) == [0]
 
 
 def test_points_far_from_all_others_are_chosen() -> None:

@@ -60,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.calib.photographs import photographs_in, sample
 
     folder = open_folder(args.folder)
-    if args.limit is not None and args.limit < 1:
-        raise UsageError(f"--limit takes 1 or more images, not {args.limit}")
+    _check(args)
     if args.images is None:
         if args.cache is None:
             raise UsageError("--images DIR is needed: photographs of people, 50 or more")
@@ -93,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
             chosen=chosen,
             trained=args.ranges_from,
             all_int8=args.all_int8,
+            write=not args.sensitivity,
             progress=progress,
         )
     for warning in made.warnings:
@@ -127,16 +127,31 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what cannot be done or would be passed over, before minutes of work."""
+    from posetrt.calib.cache import cache_header
+
+    for option, count in (("--limit", args.limit), ("--select", args.select), ("--judge", args.judge)):
+        if count is not None and count < 1:
+            raise UsageError(f"{option} takes 1 or more images, not {count}")
+    if args.cache is not None:
+        cache_header(args.cache)
+    if args.sensitivity and args.images is None:
+        raise UsageError("--sensitivity needs --images DIR: photographs of people, 50 or more")
+    if args.budget_ap is not None and args.coco is None:
+        raise UsageError("--budget-ap needs annotated photographs: --coco ANNOTATIONS --coco-images DIR; without them give --budget-oks")
+    if (args.coco is None) != (args.coco_images is None) or (args.coco is not None and not args.sensitivity):
+        raise UsageError("--coco judges layers: give --coco ANNOTATIONS, --coco-images DIR and --sensitivity together")
+    if args.budget_oks is not None and args.coco is not None:
+        raise UsageError("--budget-oks is for judging without annotations; with --coco the budget is --budget-ap POINTS")
+    if args.budget_oks is not None and not args.sensitivity:
+        raise UsageError("--budget-oks says what --sensitivity may spend: give --sensitivity with it")
+
+
 def _annotated(args: argparse.Namespace) -> CocoPhotos | None:
     """The annotated photographs to judge by, if any."""
     if args.coco is None:
-        if args.budget_ap is not None:
-            raise UsageError(
-                "--budget-ap needs annotated photographs: --coco ANNOTATIONS --coco-images DIR; without them give --budget-oks"
-            )
         return None
-    if args.coco_images is None or not args.sensitivity:
-        raise UsageError("--coco judges layers: give --sensitivity and --coco-images DIR with it")
     from posetrt.calib.accuracy import coco_photos
 
     return coco_photos(args.coco, args.coco_images)
