@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -14,7 +15,7 @@ from posetrt.runtime.sinks.base import Result, Sink
 class CocoResults(Sink):
     """Writes one JSON list; it is whole JSON after every frame, also when the run is killed.
 
-    `image_id` is the number in the photograph's name, as in COCO's own, else the frame's index.
+    `image_id` is the number at the end of the photograph's name, as in COCO's own (COCO_val2014_000000000042 is 42), else the frame's index.
 
     Args:
         path: replaced where it exists.
@@ -40,8 +41,7 @@ class CocoResults(Sink):
             raise PosetrtError(f"{self._path} was closed")
         frame, skeleton = result.frame, result.manifest.skeleton
         to_coco17(result.people, skeleton)
-        image_id = int(frame.name) if frame.name.isdigit() else frame.index
-        entries = to_coco_results(result.people, skeleton, image_id)
+        entries = to_coco_results(result.people, skeleton, frame.image_id)
         if not entries:
             return
         text = ",\n".join(json.dumps(entry, allow_nan=False) for entry in entries)
@@ -61,5 +61,7 @@ class CocoResults(Sink):
         """Have it on the disk; closing twice is harmless."""
         file, self._file = self._file, None
         if file is not None:
-            os.fsync(file)
+            # A device, as /dev/null, cannot be synchronised.
+            with contextlib.suppress(OSError):
+                os.fsync(file)
             os.close(file)

@@ -90,19 +90,21 @@ class SocketLines(Sink):
         with self._lock:
             for reader, unsent in list(self._readers.items()):
                 # The rest of a line goes before anything else; a reader that still owes room for it misses this line.
-                waiting = unsent or line
+                sent = 0
                 try:
-                    sent = reader.send(waiting)
-                    if unsent and sent == len(unsent):
-                        waiting, sent = line, reader.send(line)
+                    if unsent:
+                        sent = reader.send(unsent)
+                    if sent == len(unsent):
+                        unsent, sent = b"", 0
+                        sent = reader.send(line)
+                        unsent = line
                 except BlockingIOError:
-                    sent = 0
-                    waiting = unsent
+                    pass
                 except OSError:
                     reader.close()
                     del self._readers[reader]
                     continue
-                self._readers[reader] = waiting[sent:]
+                self._readers[reader] = unsent[sent:]
 
     def close(self) -> None:
         """End all connections and remove the socket; closing twice is harmless."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,6 +32,12 @@ class Frame:
     captured_s: float | None = None
     source: int = 0
     label: str = ""
+
+    @property
+    def image_id(self) -> int:
+        """The number at the end of the name, as COCO's photographs and the frames of a video have one, else the index."""
+        digits = re.search(r"[0-9]+$", self.name)
+        return int(digits.group()) if digits else self.index
 
 
 class Source(Protocol):

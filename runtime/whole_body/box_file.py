@@ -18,8 +18,8 @@ from posetrt.runtime.sources.base import Frame
 from posetrt.runtime.whole_body.boxes import check_boxes
 
 FORMATS = (
-    "a .json as COCO's detections ([{image_id, bbox: [x, y, width, height], category_id, score}, ...], image_id the number in the "
-    "photograph's name, else the frame counted from 0), or a .txt or .csv as MOTChallenge's (frame counted from 1, id, x, y, width, height, ...)"
+    "a .json as COCO's detections ([{image_id, bbox: [x, y, width, height], category_id, score}, ...], image_id the number at the "
+    "end of the photograph's name, else the frame counted from 0), or a .txt or .csv as MOTChallenge's (frame counted from 1, id, x, y, width, height, ...)"
 )
 
 
@@ -72,7 +72,7 @@ class BoxFile:
         Raises:
             UsageError: a box without area, or outside the frame.
         """
-        number = int(frame.name) if self._coco and frame.name.isdigit() else frame.index
+        number = frame.image_id if self._coco else frame.index
         rows = self._rows.get(number, [])
         boxes = np.array([row[:4] for row in rows], np.float32).reshape(-1, 4)
         ids = None if self._coco else np.array([row[4] for row in rows], np.int64)

@@ -178,6 +178,49 @@ def test_every_reader_of_a_socket_gets_whole_lines_and_one_that_stops_reading_st
         reader.close()
 
 
+def test_a_reader_that_comes_and_goes_gets_whole_lines_however_long_they_are(tmp_path: Path) -> None:
+    """Lines of half the socket's room and more: the rest of one often goes out when there is none for the next."""
+    path = tmp_path / "people.sock"
+    sink = SocketLines(path)
+    reader = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    reader.connect(str(path))
+    time.sleep(0.1)
+    reader.setblocking(False)
+    result = made(0)
+    people = People(np.tile(result.people.keypoints, (250, 1, 1)), np.tile(result.people.scores, 250))
+    received, random = b"", np.random.default_rng(0)
+    for index in range(400):
+        sink.write(replace(made(index), people=people))
+        with suppress(BlockingIOError):
+            received += reader.recv(int(random.integers(1, 150_000)))
+    while b'"frame":399' not in received[-300_000:]:
+        with suppress(BlockingIOError):
+            received += reader.recv(1 << 20)
+        sink.write(replace(made(399), people=people))
+    sink.close()
+    reader.close()
+    numbers = [json.loads(line)["frame"] for line in received[: received.rfind(b"\n") + 1].splitlines()]
+    assert numbers == sorted(numbers)
+    assert 10 < len(set(numbers)) < 400, "some were missed, each as a whole"
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("000000000042", 42), ("COCO_val2014_000000000042", 42), ("clip_000000000007", 7), ("cat", 3)]
+)
+def test_coco_results_have_the_number_of_the_photographs_name(name: str, number: int, tmp_path: Path) -> None:
+    sink = CocoResults(tmp_path / "results.json")
+    result = made(3)
+    sink.write(replace(result, frame=replace(result.frame, name=name)))
+    sink.close()
+    assert {entry["image_id"] for entry in json.loads((tmp_path / "results.json").read_text())} == {number}
+
+
+def test_coco_results_may_go_nowhere() -> None:
+    sink = CocoResults(Path("/dev/null"))
+    sink.write(made(0))
+    sink.close()
+
+
 def test_a_socket_left_by_a_killed_run_is_replaced_and_a_served_one_is_not(tmp_path: Path) -> None:
     path = tmp_path / "people.sock"
     left = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
