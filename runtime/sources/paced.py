@@ -15,7 +15,7 @@ from posetrt.runtime.sources.base import Frame, Source
 class Paced:
     """A source played at its own or another rate.
 
-    Frames are held in memory, decoded once, so that the rate is met whatever decoding costs.
+    Up to 63 frames are held in memory, decoded once, so that the rate is met whatever decoding costs; of a longer source the first 64.
 
     Args:
         source: any source of files.
@@ -54,11 +54,15 @@ class Paced:
             yield replace(frame, name=f"{self.label}_{index:012d}", index=index, time_s=index / self._rate, captured_s=due)
 
     def _all(self) -> Iterator[Frame]:
-        """The first frames of the source, held and repeated; a source that is longer plays on from its file."""
+        """The frames of a short source, held and repeated; a source that is longer plays on from its file, and then again."""
         if self._frames is None:
             return iter(self._source)
-        held = list(itertools.islice(self._source, self.HELD))
-        return itertools.islice(itertools.cycle(held), self._frames or None)
+        playing = iter(self._source)
+        held = list(itertools.islice(playing, self.HELD))
+        if len(held) < self.HELD:
+            return itertools.islice(itertools.cycle(held), self._frames or None)
+        again = itertools.chain.from_iterable(itertools.repeat(self._source))
+        return itertools.islice(itertools.chain(held, playing, again), self._frames or None)
 
     def close(self) -> None:
         """Give no further frame."""

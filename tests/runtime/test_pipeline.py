@@ -44,6 +44,16 @@ def _live(count: int, fps: float, label: str = "camera") -> Paced:
     return Paced(Listed(frames(min(count, 64)), label), fps, count)
 
 
+def test_a_long_clip_plays_to_its_end_and_then_again_and_a_short_one_over_and_over() -> None:
+    for length, count in ((200, 450), (64, 150), (5, 12)):
+        given = [int(frame.image[0, 0, 0]) for frame in Paced(Listed([_marked(index) for index in range(length)], "clip"), 1e5, count)]
+        assert given == [index % length for index in range(count)]
+
+
+def _marked(index: int) -> Frame:
+    return Frame(np.full((4, 4, 3), index, np.uint8), f"clip_{index:012d}", index, 0.0)
+
+
 def _balanced(stats: RunStats) -> bool:
     return all(source.captured == source.delivered + source.dropped for source in stats.sources)
 
