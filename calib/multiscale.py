@@ -35,8 +35,10 @@ class MultiScale:
 
     def __init__(self, pose: Pose, scales: Sequence[float]) -> None:
         spec = pose.manifest.input
-        if not scales or min(scales) <= 0:
-            raise UsageError(f"scales are one or more numbers above 0, as 0.5,1,1.5; got {','.join(map(str, scales)) or 'none'}")
+        if not scales or not all(0.05 <= scale <= 20 for scale in scales):
+            raise UsageError(
+                f"scales are one or more numbers between 0.05 and 20, as 0.5,1,1.5; got {','.join(map(str, scales)) or 'none'}"
+            )
         if pose.manifest.decodes:
             raise UsageError(
                 "the graph finds the people's parts itself and gives no maps to average; export the network without --decode in-graph"

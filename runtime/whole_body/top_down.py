@@ -64,6 +64,8 @@ class TopDown:
             )
         if not scales or not all(0.1 <= scale <= 10 for scale in scales):
             raise UsageError(f"scales lie between 0.1 and 10, and there is at least one; got {list(scales)}")
+        if grow is not None and not 0.1 <= grow <= 10:
+            raise UsageError(f"a box is grown by a factor between 0.1 and 10 before it is cut out; got {grow:g}")
         if tuple(scales) != (1.0,) and manifest.decodes:
             raise UsageError(
                 f"{manifest.network} finds peaks in its graph, so maps of several scales cannot be laid over each other; "

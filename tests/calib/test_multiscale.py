@@ -93,7 +93,7 @@ def test_one_scale_is_the_model_as_it_is() -> None:
     [
         (lambda m: replace(m, input=replace(OPEN, min_wh=(456, 256), max_wh=(456, 256))), [0.5, 1], r"takes 456x256 alone.*--dynamic"),
         (lambda m: m, [1, 3], "scale 3 is 1376x768, and this graph takes 224x128 to 896x512"),
-        (lambda m: m, [0.0], "above 0"),
+        (lambda m: m, [0.0], "between 0.05 and 20"),
         (lambda m: m, [], "got none"),
         (lambda m: replace(m, outputs=OutputNames(peaks="k", pairs="s")), [1], "without --decode in-graph"),
     ],

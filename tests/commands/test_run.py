@@ -13,7 +13,7 @@ import pytest
 from posetrt import cli
 from posetrt.commands import run as command
 from posetrt.runtime import pose as pose_module
-from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.errors import PosetrtError, UsageError
 from tests.stand_in import Listed, frames
 
 
@@ -48,10 +48,26 @@ def test_a_sink_that_cannot_be_opened_closes_those_before_it(tmp_path: Path) -> 
     assert not _own_threads()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--smooth", "--no-track"], "leave one of them out"),
+        (["--draw", "pafs"], "give --write-images or --write-video"),
+        (["--web-token", "secret"], "give that too"),
+        (["--boxes", "tracks.txt", "--source", "another"], "boxes of one source"),
+    ],
+)
+def test_options_that_would_be_passed_over_are_refused(words: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        command._check(_asked(*words))
+
+
 @pytest.mark.parametrize("trust", [True, False])
 def test_the_live_benchmark_trusts_an_engine_only_where_asked(trust: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import cv2
     import numpy as np
+
+    import posetrt.runtime.benchmark  # noqa: F401  it keeps the name open_pose, and must not meet it replaced
 
     given: list[Any] = []
 

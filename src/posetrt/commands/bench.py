@@ -29,6 +29,7 @@ from posetrt.arguments import add_hands_and_face_arguments
 from posetrt.commands.run import add_engine_arguments
 
 if TYPE_CHECKING:
+    from posetrt.calib.accuracy import CocoPhotos
     from posetrt.jetson.board import Board
     from posetrt.runtime.benchmark_report import Report, Result
     from posetrt.runtime.engines.base import Precision
@@ -84,9 +85,13 @@ def run(args: argparse.Namespace) -> int:
     if args.frames < 1 or args.rounds < 1:
         raise UsageError(f"--frames and --rounds must be at least 1; got {args.frames} and {args.rounds}")
     if args.people is not None:
+        passed_over = [f"--{name.replace('_', '-')}" for name in ("report", "chart", "coco", "power_mode", "clocks") if getattr(args, name)]
+        if passed_over:
+            raise UsageError(f"--people measures hands and face alone, without {' and '.join(passed_over)}: leave out one or the other")
         return _people_cost(args)
     if args.source is None:
         raise UsageError("--source says which frames to time with; without one, --people measures what hands and face cost")
+    photos = _annotated(args)
     precisions = precisions_of(args.folder, args.precision, args.backend)
     board = read_board()
     reports = []
@@ -100,8 +105,9 @@ def run(args: argparse.Namespace) -> int:
             reports.append(_measure(args, precisions, name, board))
     notes = tuple(dict.fromkeys(note for one in reports for note in one.notes))
     report = replace(reports[0], results=tuple(row for one in reports for row in one.results), notes=notes)
-    if args.coco:
-        report = _with_accuracy(args, report, precisions)
+    if photos is not None:
+        report = _with_accuracy(args, report, precisions, photos)
+    print(json.dumps(report.to_dict(), indent=1) if args.json else table(report))
     if args.report:
         from posetrt.calib.bench_page import write_bench_report
 
@@ -110,8 +116,24 @@ def run(args: argparse.Namespace) -> int:
         from posetrt.calib.charts import bench_chart
 
         bench_chart(report, args.chart)
-    print(json.dumps(report.to_dict(), indent=1) if args.json else table(report))
     return 0
+
+
+def _annotated(args: argparse.Namespace) -> CocoPhotos | None:
+    """The annotated photographs, read before anything is measured.
+
+    Raises:
+        UsageError: the network looks at one person a box.
+    """
+    from posetrt.calib.accuracy import coco_photos
+    from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.folder import open_folder
+
+    if args.coco is None:
+        return None
+    if args.folder.is_dir() and not open_folder(args.folder).manifest().skeleton.paf_channels:
+        raise UsageError("bench --coco judges networks that find everybody; posetrt eval judges this one, in the annotated boxes")
+    return coco_photos(args.coco, args.images)
 
 
 def _counts(text: str) -> tuple[int, ...]:
@@ -230,13 +252,12 @@ def _quantised(folder: Path, row: Result) -> float | None:
     return None
 
 
-def _with_accuracy(args: argparse.Namespace, report: Report, precisions: Sequence[Precision | None]) -> Report:
+def _with_accuracy(args: argparse.Namespace, report: Report, precisions: Sequence[Precision | None], photos: CocoPhotos) -> Report:
     """AP of each precision and, to the first, its difference with an interval; a power mode changes neither."""
-    from posetrt.calib.accuracy import coco_photos, find_people
+    from posetrt.calib.accuracy import find_people
     from posetrt.calib.report import compare_precisions
     from posetrt.runtime.pose import open_pose
 
-    photos = coco_photos(args.coco, args.images)
     found: dict[str, Sequence[People]] = {}
     for precision in precisions:
         with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:

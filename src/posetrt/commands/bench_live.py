@@ -33,10 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
+    from posetrt.runtime.errors import UsageError
     from posetrt.runtime.live_benchmark import PARTS, described
     from posetrt.runtime.pose import open_pose
     from posetrt.runtime.sources import open_source
 
+    if args.frames < 1:
+        raise UsageError(f"--frames takes 1 or more frames, not {args.frames}")
     frames = tuple(islice(open_source(args.source), 64))
     parts = {}
     with open_pose(args.folder, args.precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:

@@ -115,10 +115,10 @@ def run(args: argparse.Namespace) -> int:
             agreement(reference, people, manifest.skeleton).oks if reference is not None and manifest.skeleton.coco17 else None
         )
         rows[name] = row | {"images": len(paths), "people": sum(len(one) for one in people)}
+    print(json.dumps(rows, indent=1) if args.json else _table(rows, annotated.titles if annotated else {}))
     if args.report:
         write_report(args.report, found, paths, manifest, annotated, title=f"{args.folder.name}: accuracy per precision")
         print(f"wrote {args.report / 'report.html'} and report.json", file=sys.stderr)
-    print(json.dumps(rows, indent=1) if args.json else _table(rows, annotated.titles if annotated else {}))
     return 0
 
 

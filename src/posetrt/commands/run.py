@@ -159,6 +159,14 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.boxes and args.draw != "people":
         raise UsageError("--draw heatmaps and pafs show the maps of a whole frame; people in boxes are drawn as people")
+    if args.boxes and len(args.source) > 1 and args.boxes != "whole" and not Path(args.boxes).is_dir():
+        raise UsageError(f"--boxes {args.boxes} names the boxes of one source; run each source with its own file")
+    if args.smooth and args.no_track:
+        raise UsageError("--smooth follows each person by its id, and --no-track gives none: leave one of them out")
+    if args.draw != "people" and not (args.write_images or args.write_video):
+        raise UsageError(f"--draw {args.draw} says what written pictures and video show: give --write-images or --write-video too")
+    if args.web_token and not args.web:
+        raise UsageError("--web-token is asked of the viewers of --web: give that too")
     for name in ("hands", "face"):
         if getattr(args, f"{name}_precision") and not getattr(args, name):
             raise UsageError(f"--{name}-precision says how the network of --{name} runs: give that too")
