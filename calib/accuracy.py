@@ -168,6 +168,7 @@ def coco_photos(annotations: Path, images: Path, limit: int | None = None) -> Co
         raise PosetrtError(f"{annotations} is not COCO's key-point format (images, annotations, categories); it holds {found}")
     if not any("keypoints" in annotation for annotation in fields["annotations"]):
         raise PosetrtError(f"{annotations} has no annotation with keypoints; give a person_keypoints file, not instances or captions")
+    _check_people(fields["annotations"], annotations)
     if not images.is_dir():
         raise UsageError(f"there is no folder {images}")
     paths = {int(image["id"]): images / Path(image["file_name"]).name for image in fields["images"][:limit]}
@@ -177,6 +178,26 @@ def coco_photos(annotations: Path, images: Path, limit: int | None = None) -> Co
             f"{images} lacks {len(missing)} of the {len(paths)} photographs that {annotations.name} names, as {', '.join(missing[:3])}"
         )
     return CocoPhotos(annotations, paths)
+
+
+def _check_people(people: Sequence[Any], path: Path) -> None:
+    """Raises: PosetrtError: an annotation that pycocotools could not judge, before anything is run."""
+    wanted = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "num_keypoints", "keypoints")
+    for place, one in enumerate(people):
+        missing = [key for key in wanted if key not in one]
+        if missing:
+            raise PosetrtError(
+                f"{path}: annotation {place} lacks {', '.join(missing)}, which COCO's key points have and AP needs; it holds {', '.join(one)}"
+            )
+        if len(one["keypoints"]) != 51:
+            raise PosetrtError(
+                f"{path}: annotation {place} has {len(one['keypoints'])} numbers under keypoints where COCO's 17 parts are 51 (x, y, visibility); "
+                "other skeletons have their own data sets: see docs/evaluation.md"
+            )
+        if one["category_id"] != 1:
+            raise PosetrtError(
+                f"{path}: annotation {place} is of category {one['category_id']}; people are category 1, as in COCO: number them so, and leave others out"
+            )
 
 
 def find_people(

@@ -158,6 +158,9 @@ def profile_of(wish: BuildRequest, manifest: Manifest) -> Profile:
             smallest, largest = _size(spec.min_wh), _size(spec.max_wh)
             takes = f"sizes from {smallest} to {largest}" if spec.dynamic else f"{largest} alone; export it again with a range of sizes"
             raise UsageError(f"sizes {_size(low)}, {_size(best)}, {_size(high)} (min, opt, max) do not fit: this network takes {takes}")
+    for option, batch in (("--opt-batch", wish.opt_batch), ("--max-batch", wish.max_batch)):
+        if batch is not None and batch < 1:
+            raise UsageError(f"{option} takes 1 or more images, not {batch}")
     most = wish.max_batch or spec.max_batch or max(wish.opt_batch or 1, 1)
     usual = wish.opt_batch or 1
     if not 1 <= usual <= most or (spec.max_batch and most > spec.max_batch):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 from tests.cli.conftest import Posetrt
@@ -192,6 +193,58 @@ def test_int8_without_calibration_names_the_command(posetrt: Posetrt, tiny: Path
     assert said.code == 1
     assert f"posetrt calibrate {tiny} --images DIR" in said.err
     assert _contents(tiny) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"area": None}, "annotation 1 lacks area"),
+        ({"keypoints": [1, 2, 2] * 14}, "has 42 numbers under keypoints where COCO's 17 parts are 51"),
+        ({"category_id": 3}, "is of category 3; people are category 1"),
+    ],
+)
+def test_annotations_that_cannot_be_judged_are_refused_before_anything_runs(
+    posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    person = {
+        "id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0, "num_keypoints": 17, "keypoints": [1, 2, 2] * 17,
+    }  # fmt: skip
+    other = {key: value for key, value in {**person, "id": 2, **change}.items() if value is not None}
+    truth = {"images": [{"id": 1, "file_name": photo.name}], "annotations": [person, other], "categories": [{"id": 1, "name": "person"}]}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    for command in (["eval"], ["bench", "--source", photo]):
+        refused = posetrt(command[0], tiny, *command[1:], "--coco", tmp_path / "truth.json", "--images", photo.parent)
+        assert refused.code == 1
+        assert said in refused.err
+        assert not refused.out
+
+
+def test_a_precision_that_was_not_built_is_told_before_the_first_photograph(
+    posetrt: Posetrt, tiny: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert posetrt("build", tiny, "--precision", "fp32").code == 0
+
+    def ran(*_: object) -> None:
+        raise AssertionError("a photograph was looked at")
+
+    monkeypatch.setattr("posetrt.calib.accuracy.find_people", ran)
+    refused = posetrt("eval", tiny, "--images", photo.parent, "--precision", "fp32", "--precision", "int8")
+    assert refused.code == 3
+    assert "--precision int8" in refused.err
+
+
+def test_a_network_that_does_not_fit_fp16_is_exported_all_the_same(posetrt: Posetrt, tiny: Path, tmp_path: Path) -> None:
+    model = onnx.load(str(tiny / "model.onnx"))
+    weight = next(one for one in model.graph.initializer if len(one.dims) == 4)
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values.flat[0] = 1e6
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    del model.metadata_props[:]
+    onnx.save(model, str(tmp_path / "large.onnx"))
+    made = posetrt("export", "onnx", "--weights", tmp_path / "large.onnx", *SIZE, "-o", tmp_path / "large")
+    assert made.code == 0, made.err
+    assert "there is no fp16 graph" in made.err
+    assert not (tmp_path / "large" / "variants" / "fp16.onnx").exists()
 
 
 def test_a_broken_photograph_among_good_ones_is_skipped_and_counted(posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path) -> None:

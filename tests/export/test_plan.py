@@ -156,6 +156,7 @@ def test_a_dynamic_network_gets_a_profile_in_its_own_layout(shared_spec: Path) -
         (BuildRequest("fp16", min_wh=(400, 300), max_wh=(300, 300)), "do not fit"),
         (BuildRequest("fp16", max_batch=8), "up to 4"),
         (BuildRequest("fp16", opt_batch=3, max_batch=2), "does not fit"),
+        (BuildRequest("fp16", max_batch=0), "--max-batch takes 1 or more"),
         (BuildRequest("fp16", opt_level=6), "0 to 5"),
         (BuildRequest("fp16", workspace_mb=9000), "8192"),
         (BuildRequest("fp16", workspace_mb=1), "64"),

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.calib.report import write_report
     from posetrt.runtime.benchmark import precisions_of
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.people import People
+    from posetrt.runtime.people import People, nobody
     from posetrt.runtime.pose import open_pose
     from posetrt.runtime.sources import photos_in
     from posetrt.runtime.whole_body.top_down import TopDown
@@ -78,7 +78,14 @@ def run(args: argparse.Namespace) -> int:
     annotated = _annotated(args)
     paths = list(annotated.photographs) if annotated else photos_in(args.images)[: args.limit]
     found: dict[str, list[People]] = {}
-    for precision in precisions_of(args.folder, args.precision, args.backend):
+    precisions = precisions_of(args.folder, args.precision, args.backend)
+    # What cannot be opened or judged is known before the first photograph.
+    for precision in precisions:
+        with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
+            skeleton = pose.manifest.skeleton
+    if annotated is not None:
+        annotated.judge([nobody(len(skeleton.parts))] * len(paths), skeleton)
+    for precision in precisions:
         with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
             manifest = pose.manifest
             name: str = pose.engine.precision

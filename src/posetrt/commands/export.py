@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.export.fp16 import write_fp16
     from posetrt.export.fused import with_decoding, with_uint8_input
     from posetrt.export.onnx_model import write_folder
-    from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.errors import PosetrtError, UsageError
 
     if args.list:
         _print_zoo(args.json)
@@ -75,7 +75,10 @@ def run(args: argparse.Namespace) -> int:
     if args.decode == "in-graph":
         model, manifest = with_decoding(model, manifest, args.slots)
     folder = write_folder(model, manifest, args.output, force=args.force)
-    write_fp16(folder)
+    try:
+        write_fp16(folder)
+    except PosetrtError as error:
+        print(f"warning: there is no fp16 graph: {error}", file=sys.stderr)
     width, height = manifest.input.size_wh
     size = f"{width}x{height}" + (" ({}x{} to {}x{})".format(*manifest.input.min_wh, *manifest.input.max_wh) if args.dynamic else "")
     size += f", batch up to {args.batch}" if args.batch > 1 else ""

@@ -84,8 +84,10 @@ def run(args: argparse.Namespace) -> int:
         installed()  # says what is missing: TensorRT,
         probe()  # or the driver
     report = verify(args.bundle, args.backend, leak_frames=args.leak_frames, say=say)
-    write_json(args.output.with_suffix(".json"), report)
-    write_text(args.output.with_suffix(".md"), table(report) + "\n")
+    # Not with_suffix: a version in the name, as in orin_trt10.3, is no suffix.
+    name = args.output.name.removesuffix(".json")
+    write_json(args.output.with_name(f"{name}.json"), report)
+    write_text(args.output.with_name(f"{name}.md"), table(report) + "\n")
     print(json.dumps(report, indent=1) if args.json else table(report))
     gpu = report["machine"]["gpu"]
     where = f"{gpu['name']}, {report['machine']['library']}" if gpu else "no GPU was verified: this ran on ONNX Runtime"
