@@ -189,7 +189,7 @@ class _Build:
             profile.set_shape(self.manifest.input.name, plan.profile.smallest, plan.profile.best, plan.profile.largest)
             config.add_optimization_profile(profile)
             if plan.own_calibration and hasattr(trt.IBuilderConfig, "set_calibration_profile"):
-                config.set_calibration_profile(profile)
+                config.set_calibration_profile(self._one_image(builder))
         self._precisions(network, show)
         if plan.dla is not None:
             self.fell_back = trt_network.not_on_dla(config, network)
@@ -261,6 +261,15 @@ class _Build:
         if hasattr(trt.IBuilderConfig, "int8_calibrator"):
             config.int8_calibrator = own
         return own
+
+    def _one_image(self, builder: Any) -> Any:
+        """The profile of calibration, which takes one image at the size that the model is meant for, whatever the engine is best at."""
+        spec = self.manifest.input
+        width, height = spec.size_wh
+        shape = (1, 3, height, width) if spec.layout == "NCHW" else (1, height, width, 3)
+        profile = builder.create_optimization_profile()
+        profile.set_shape(spec.name, shape, shape, shape)
+        return profile
 
     def _timing_cache(self, config: Any) -> Any:
         if not self.plan.timing_cache:

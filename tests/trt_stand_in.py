@@ -178,6 +178,10 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
         def get_timing_cache(self) -> Any:
             return trt.ITimingCache()
 
+        def set_calibration_profile(self, profile: Any) -> bool:
+            record("set_calibration_profile")
+            return True
+
         def add_optimization_profile(self, profile: Any) -> int:
             record("add_optimization_profile")
             return 0

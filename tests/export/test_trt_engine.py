@@ -218,6 +218,21 @@ def test_tensorrts_own_calibration_reads_a_cache_of_its_own_version(shared_spec:
     assert cache_header((8, 6, 2)) == "TRT-8602-EntropyCalibration2"
 
 
+def test_tensorrts_own_calibration_of_a_dynamic_graph_takes_one_image_at_the_models_size(shared_spec: Path, tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "m", dynamic=True, variants=("int8-base",))
+    cache = tmp_path / "calibration.cache"
+    cache.write_text("TRT-100300-EntropyCalibration2\nimage: 3c010a14\n", encoding="ascii")
+    graph = pose_graph()
+    graph.inputs[0].shape = (-1, 3, -1, -1)
+    wish = BuildRequest("int8", own_calibration="cache", opt_wh=(96, 96), opt_batch=2)
+    trt, _ = build(shared_spec, "10.3.0", folder, wish, graph, own=OwnCalibration(cache))
+    shapes = [call for call in trt.calls if call[0] == "set_shape"]
+    assert shapes[0] == ("set_shape", "image", (1, 3, 32, 32), (2, 3, 96, 96), (2, 3, 96, 96))
+    width, height = folder.manifest().input.size_wh
+    assert shapes[1] == ("set_shape", "image", *[(1, 3, height, width)] * 3)
+    assert [call[0] for call in trt.calls].count("set_calibration_profile") == 1
+
+
 def test_a_variant_of_another_model_is_refused_with_the_command(shared_spec: Path, tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path / "m", variants=("int8-base",))
     fields = json.loads(folder.calibration.read_text(encoding="utf-8"))

@@ -75,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     from posetrt.jetson.board import read_board
+    from posetrt.jetson.nvpmodel import read_power_modes
     from posetrt.jetson.power import held
     from posetrt.runtime.benchmark import precisions_of
     from posetrt.runtime.benchmark_report import table
@@ -91,6 +92,11 @@ def run(args: argparse.Namespace) -> int:
         return _people_cost(args)
     if args.source is None:
         raise UsageError("--source says which frames to time with; without one, --people measures what hands and face cost")
+    modes = read_power_modes() if args.power_mode else None
+    for mode in args.power_mode or []:
+        # Elsewhere than on a Jetson `held` says what is missing.
+        if modes is not None:
+            modes.id_of(mode)
     photos = _annotated(args)
     precisions = precisions_of(args.folder, args.precision, args.backend)
     board = read_board()
