@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import html
+import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +52,7 @@ class PrecisionReport:
         oks: agreement with the reference's people.
         parts: mean similarity of each part to the reference's, by name; None where neither ever has it.
         people: found in all photographs.
-        worst: file names of the photographs that agree least with the reference, with their agreement.
+        worst: names of the photographs that agree least with the reference, with their agreement.
     """
 
     precision: str
@@ -86,6 +88,7 @@ def compare_precisions(
             f"each precision must have people for the same {len(paths)} photographs; got { ({k: len(v) for k, v in found.items()}) }"
         )
     first = next(iter(found))
+    names = _names(paths)
     judged = {name: annotated.judge(people, skeleton) for name, people in found.items()} if annotated is not None else {}
     intervals = _bootstrap(judged, len(paths), seed)
     reports = []
@@ -100,10 +103,18 @@ def compare_precisions(
                 same.oks,
                 {name: None if np.isnan(value) else float(value) for name, value in zip(skeleton.parts, same.parts, strict=True)},
                 same.people,
-                [(paths[index].name, float(same.images[index])) for index in order.tolist() if same.images[index] < 1],
+                [(names[index], float(same.images[index])) for index in order.tolist() if same.images[index] < 1],
             )
         )
     return reports
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The file names, with their folders from where they differ on: videos' frames are called 000000.jpg in each folder."""
+    taken = Counter(path.name for path in paths)
+    repeated = [path for path in paths if taken[path.name] > 1]
+    above = Path(os.path.commonpath([path.parent for path in repeated])) if repeated else Path()
+    return [path.name if taken[path.name] == 1 else path.relative_to(above).as_posix() for path in paths]
 
 
 def _bootstrap(judged: Mapping[str, Judged], photographs: int, seed: int) -> dict[str, Interval]:
@@ -197,7 +208,7 @@ def _worst(report: PrecisionReport, found: Mapping[str, Sequence[People]], paths
     """The photographs that changed most, side by side."""
     if not report.worst:
         return f"<h2>{html.escape(report.precision)}</h2><p>Every photograph gives the same people as {html.escape(first)}.</p>"
-    places = {path.name: index for index, path in enumerate(paths)}
+    places = {name: index for index, name in enumerate(_names(paths))}
     figures = []
     for name, oks in report.worst:
         index = places[name]

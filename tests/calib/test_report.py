@@ -93,6 +93,14 @@ def test_the_interval_holds_the_difference_and_a_worse_precision_lies_below_zero
     assert [oks for _, oks in int8.worst] == sorted(oks for _, oks in int8.worst)
 
 
+def test_photographs_of_one_name_in_several_folders_are_told_apart(photos: CocoPhotos, exact: list[People]) -> None:
+    paths = [Path("clips/a/000000.jpg"), Path("clips/b/000000.jpg"), Path("clips/b/000001.jpg")]
+    people = [one for one in exact if len(one.scores)][:3]
+    fp32, int8 = compare_precisions({"fp32": people, "int8": [shaken(people, 8)[0], *people[1:]]}, paths, COCO18)
+    assert not fp32.worst
+    assert [name for name, _ in int8.worst] == ["a/000000.jpg"]
+
+
 def test_without_annotations_agreement_is_still_told(photos: CocoPhotos, exact: list[People], tmp_path: Path) -> None:
     found = {"fp32": exact, "int8": [nobody(18) for _ in exact]}
     reports = write_report(tmp_path, found, list(photos.paths.values()), MANIFEST)
