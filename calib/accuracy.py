@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.calib.datasets.base import require
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import read_json
 from posetrt.runtime.people import People, to_coco_results
@@ -184,11 +185,7 @@ def _check_people(people: Sequence[Any], path: Path) -> None:
     """Raises: PosetrtError: an annotation that pycocotools could not judge, before anything is run."""
     wanted = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "num_keypoints", "keypoints")
     for place, one in enumerate(people):
-        missing = [key for key in wanted if key not in one]
-        if missing:
-            raise PosetrtError(
-                f"{path}: annotation {place} lacks {', '.join(missing)}, which COCO's key points have and AP needs; it holds {', '.join(one)}"
-            )
+        require(one, wanted, f"{path}: annotation {place}", "COCO's key-point format")
         if len(one["keypoints"]) != 51:
             raise PosetrtError(
                 f"{path}: annotation {place} has {len(one['keypoints'])} numbers under keypoints where COCO's 17 parts are 51 (x, y, visibility); "

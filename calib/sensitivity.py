@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from posetrt.calib.agreement import agreement
 from posetrt.calib.graph import Graph
-from posetrt.calib.judge import Judge, runner
+from posetrt.calib.judge import Judge, Runner, runner
 from posetrt.calib.quantize import Layout, eight_bit_share, layer_shares, quantize, quantize_only
 from posetrt.calib.ranges import Range
 from posetrt.calib.ranking import MapErrors, ranked_by_measuring, ranked_by_shares
@@ -84,12 +84,7 @@ def layer_costs(
     aps: list[float | None] = []
     errors: list[list[float]] = []
     for index, layer in enumerate(layers):
-        found: list[float] = []
-
-        def look(outputs: Outputs, found: list[float] = found) -> None:
-            found.append(_map_error(wanted[len(found)], outputs))
-
-        people = judge.people(runner(quantize_only(base, ranges, "trt", [layer.name]), judge.manifest), look)
+        people, found = _compared(judge, runner(quantize_only(base, ranges, "trt", [layer.name]), judge.manifest), wanted)
         oks.append(1 - agreement(reference, people, judge.manifest.skeleton).oks)
         aps.append(None if score is None else best - score(people))
         errors.append(found)
@@ -97,6 +92,13 @@ def layer_costs(
     noise = _shares(np.array([[cost] for cost in oks]) if judge.manifest.decodes else np.array(errors))
     costs = [LayerCost(layer.name, *one) for layer, *one in zip(layers, oks, aps, noise.tolist(), strict=True)]
     return sorted(costs, key=lambda cost: (-cost.oks_cost, -cost.noise))
+
+
+def _compared(judge: Judge, run: Runner, wanted: Sequence[Outputs]) -> tuple[list[People], list[float]]:
+    """The people of a graph, and the squared error of its maps on each photograph."""
+    errors: list[float] = []
+    people = judge.people(run, lambda outputs: errors.append(_map_error(wanted[len(errors)], outputs)))
+    return people, errors
 
 
 def _map_error(wanted: Outputs, outputs: Outputs) -> float:
@@ -115,12 +117,8 @@ def map_errors(base: Graph, ranges: Mapping[str, Range], layout: Layout, judge: 
     judge.people(runner(base.model, judge.manifest), wanted.append)
 
     def errors(kept: Sequence[str]) -> NDArray[np.float64]:
-        found: list[float] = []
-        model = quantize(base, ranges, layout, kept)
-        judge.people(
-            runner(model, judge.manifest, fused=layout == "ort"), lambda outputs: found.append(_map_error(wanted[len(found)], outputs))
-        )
-        return np.array(found)
+        run = runner(quantize(base, ranges, layout, kept), judge.manifest, fused=layout == "ort")
+        return np.array(_compared(judge, run, wanted)[1])
 
     return errors
 

@@ -13,7 +13,7 @@ import torch
 from drawings import SIGMA
 from network import HEATMAPS, Nano
 from numpy.typing import NDArray
-from train import new_run
+from to_npz import trained_state
 
 from posetrt.calib.accuracy import Accuracy, CocoPhotos, coco_accuracy, coco_photos
 from posetrt.calib.scene_truth import write_scenes
@@ -57,12 +57,13 @@ def accuracy(
 
 def load_checkpoint(path: Path) -> tuple[int, Nano]:
     """The step and the averaged weights of a checkpoint, or of exported weights (`to_npz.py`, step 0), ready to evaluate."""
+    net = Nano()
     if path.suffix == ".npz":
-        run = new_run()
+        net.grow()
         with np.load(path) as arrays:
-            run.begin_with(dict(arrays), 0)
-        return 0, run.smooth.eval()
-    net, stored = Nano(), torch.load(path, weights_only=True, map_location="cpu")
+            net.load_state_dict(trained_state(dict(arrays)), strict=False)
+        return 0, net.eval()
+    stored = torch.load(path, weights_only=True, map_location="cpu")
     net.load_state_dict(stored["smooth"])
     net.grown = stored["grown"]
     return stored["step"], net.eval()
@@ -71,7 +72,8 @@ def load_checkpoint(path: Path) -> tuple[int, Nano]:
 def exact_maps(scenes: Sequence[Scene], which: str) -> dict[int, tuple[slice, NDArray[np.float32]]]:
     """The paper's targets of scenes, numbered as `write_scenes` does: "heatmaps" or "pafs"."""
     channels = slice(0, HEATMAPS) if which == "heatmaps" else slice(HEATMAPS, None)
-    drawn = [draw_targets(scene.keypoints, load_skeleton("coco18"), SIZE_WH, sigma=SIGMA) for scene in scenes]
+    skeleton = load_skeleton("coco18")
+    drawn = [draw_targets(scene.keypoints, skeleton, SIZE_WH, sigma=SIGMA) for scene in scenes]
     return {number: (channels, one.heatmaps if which == "heatmaps" else one.pafs) for number, one in enumerate(drawn, 1)}
 
 

@@ -66,6 +66,19 @@ class Stage:
     bfloat16: bool = False
 
 
+WIDE_STAGE = Stage(
+    steps=16_000,
+    crop=256,
+    batch=8,
+    rate=(1.5e-3, 1e-5),
+    drawn=0.55,
+    photographs=21,
+    scenes=51,
+    hint=0.1,
+    scene_size_wh=WIDE,
+    grown=True,
+    bfloat16=True,
+)
 STAGES = (
     Stage(steps=600, crop=96, batch=32, rate=(3e-3, 1e-3), drawn=0.25, photographs=3, scenes=1, hint=1.0, early=True),
     Stage(steps=9_400, crop=160, batch=12, rate=(2e-3, 2e-3), drawn=0.3, photographs=5, scenes=3, hint=1.0),
@@ -79,8 +92,8 @@ STAGES = (
     # Planned as 8,000 steps to 1e-5. The weights left it at step 27,750, where the rate fell to a fiftieth in 2,400 steps (`--cool-down`).
     Stage(steps=3_750, crop=256, batch=8, rate=(1.5e-3, 8.3e-4), drawn=0.4, photographs=21, scenes=36, hint=0.2, grown=True),
     Stage(steps=2_400, crop=256, batch=8, rate=(8.3e-4, 1.7e-5), drawn=0.4, photographs=21, scenes=36, hint=0.2, grown=True),
-    Stage(12_000, 160, 12, (1.5e-3, 1.5e-3), 0.55, 21, 51, hint=0.1, scene_size_wh=WIDE, grown=True, anew=True, bfloat16=True),
-    Stage(16_000, 256, 8, (1.5e-3, 1e-5), 0.55, 21, 51, hint=0.1, scene_size_wh=WIDE, grown=True, bfloat16=True),
+    replace(WIDE_STAGE, steps=12_000, crop=160, batch=12, rate=(1.5e-3, 1.5e-3), anew=True),
+    WIDE_STAGE,
 )
 WARM_UP = 150
 

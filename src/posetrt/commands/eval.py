@@ -23,6 +23,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,16 +79,16 @@ def run(args: argparse.Namespace) -> int:
     annotated = _annotated(args)
     paths = list(annotated.photographs) if annotated else photos_in(args.images)[: args.limit]
     found: dict[str, list[People]] = {}
-    precisions = precisions_of(args.folder, args.precision, args.backend)
-    # What cannot be opened or judged is known before the first photograph.
-    for precision in precisions:
-        with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
-            skeleton = pose.manifest.skeleton
-    if annotated is not None:
-        annotated.judge([nobody(len(skeleton.parts))] * len(paths), skeleton)
-    for precision in precisions:
-        with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
-            manifest = pose.manifest
+    with ExitStack() as opened:
+        # What cannot be opened or judged is known before the first photograph.
+        poses = [
+            opened.enter_context(open_pose(args.folder, one, args.backend, preset=args.preset, threads=args.threads, trust=args.trust))
+            for one in precisions_of(args.folder, args.precision, args.backend)
+        ]
+        manifest = poses[0].manifest
+        if annotated is not None:
+            annotated.judge([nobody(len(manifest.skeleton.parts))] * len(paths), manifest.skeleton)
+        for pose in poses:
             name: str = pose.engine.precision
             if annotated is None and "fp32" not in {*found, name}:
                 raise UsageError("without annotations, precisions are compared with fp32: build it as well, or give --annotations")
