@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -16,6 +18,7 @@ import numpy as np
 import onnx
 import pytest
 
+from posetrt.runtime.errors import PosetrtError
 from tests.cli.conftest import Posetrt
 from tests.tiny import tiny_network
 
@@ -380,3 +383,35 @@ def test_build_mends_a_pair_that_a_kill_between_the_two_renames_left(posetrt: Po
     assert posetrt("run", tiny, "--source", photo).code == 3
     assert posetrt("run", tiny, "--source", photo, "--build").code == 0
     assert posetrt("run", tiny, "--source", photo).code == 0
+
+
+def test_what_was_measured_stays_where_a_later_power_mode_fails(
+    posetrt: Posetrt, tiny: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def held(mode: str, clocks: bool) -> Iterator[str]:
+        if mode == "MAXN":
+            raise PosetrtError(f"nvpmodel refused {mode}, clocks {clocks}")
+        yield mode
+
+    monkeypatch.setattr("posetrt.jetson.power.held", held)
+    assert posetrt("build", tiny, "--precision", "fp32").code == 0
+    command = ["bench", tiny, "--source", photo, "--frames", "1", "--rounds", "1", "--json"]
+    said = posetrt(*command, "--power-mode", "15W", "--power-mode", "MAXN")
+    assert said.code == 1
+    report = json.loads(said.out)
+    assert [row["power_mode"] for row in report["results"]] == ["15W"]
+    assert report["notes"][-1] == "MAXN was not measured: nvpmodel refused MAXN, clocks False"
+    assert "MAXN was not measured" in said.err
+    alone = posetrt(*command, "--power-mode", "MAXN")
+    assert (alone.code, alone.out) == (1, "")
+
+
+def test_options_that_would_change_nothing_are_refused(posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path) -> None:
+    refused = posetrt("run", tiny, "--source", photo, "--smooth")
+    assert refused.code == 2
+    assert "--smooth follows people from frame to frame" in refused.err
+    refused = posetrt("export", "onnx", "--weights", tiny / "model.onnx", "--slots", "16", "-o", tmp_path / "other")
+    assert refused.code == 2
+    assert "--slots says how many peaks" in refused.err
+    assert not (tmp_path / "other").exists()

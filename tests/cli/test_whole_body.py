@@ -195,6 +195,9 @@ def test_bench_measures_hands_and_face_as_people_grow_in_number(person: Path, sm
     assert said.code == 2
     assert "give --hands FOLDER" in said.err
     assert posetrt("bench", person).code == 2
+    said = posetrt("bench", person, "--hands", small["hand"], "--people", "0,3", "--source", "clip.mp4", "--precision", "int8")
+    assert said.code == 2
+    assert "without --source and --precision" in said.err
 
 
 def test_bench_tells_the_second_look_as_a_stage(person: Path, small: dict[str, Path], photo: Path, posetrt: Posetrt) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from posetrt.runtime.engines.base import Precision
     from posetrt.runtime.people import People
 
+NOT_WITH_PEOPLE = ("source", "precision", "report", "chart", "coco", "power_mode", "clocks")
 SUMMARY = "fps, latency, memory, watts and accuracy per precision"
 
 
@@ -74,9 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    from posetrt.jetson.board import read_board
     from posetrt.jetson.nvpmodel import read_power_modes
-    from posetrt.jetson.power import held
     from posetrt.runtime.benchmark import precisions_of
     from posetrt.runtime.benchmark_report import table
     from posetrt.runtime.errors import UsageError
@@ -86,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if args.frames < 1 or args.rounds < 1:
         raise UsageError(f"--frames and --rounds must be at least 1; got {args.frames} and {args.rounds}")
     if args.people is not None:
-        passed_over = [f"--{name.replace('_', '-')}" for name in ("report", "chart", "coco", "power_mode", "clocks") if getattr(args, name)]
+        passed_over = [f"--{name.replace('_', '-')}" for name in NOT_WITH_PEOPLE if getattr(args, name)]
         if passed_over:
             raise UsageError(f"--people measures hands and face alone, without {' and '.join(passed_over)}: leave out one or the other")
         return _people_cost(args)
@@ -99,17 +98,17 @@ def run(args: argparse.Namespace) -> int:
             modes.id_of(mode)
     photos = _annotated(args)
     precisions = precisions_of(args.folder, args.precision, args.backend)
-    board = read_board()
-    reports = []
-    for mode in args.power_mode or [None]:
-        with ExitStack() as stack:
-            name = board.power_mode if board else None
-            if mode is not None or args.clocks:
-                name = stack.enter_context(held(mode, clocks=args.clocks))
-                # Clocks as they are in this mode.
-                board = read_board()
-            reports.append(_measure(args, precisions, name, board))
-    notes = tuple(dict.fromkeys(note for one in reports for note in one.notes))
+    first, *others = args.power_mode or [None]
+    reports = [_in_mode(args, precisions, first)]
+    lost = []
+    for mode in others:
+        one = _in_mode_or_why_not(args, precisions, mode)
+        if isinstance(one, str):
+            lost.append(one)
+            _progress(one)
+        else:
+            reports.append(one)
+    notes = tuple(dict.fromkeys([note for one in reports for note in one.notes] + lost))
     report = replace(reports[0], results=tuple(row for one in reports for row in one.results), notes=notes)
     if photos is not None:
         report = _with_accuracy(args, report, precisions, photos)
@@ -122,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         from posetrt.calib.charts import bench_chart
 
         bench_chart(report, args.chart)
-    return 0
+    return 1 if lost else 0
 
 
 def _annotated(args: argparse.Namespace) -> CocoPhotos | None:
@@ -198,6 +197,31 @@ def _people_cost(args: argparse.Namespace) -> int:
 
 def _progress(line: str) -> None:
     print(line, file=sys.stderr)
+
+
+def _in_mode(args: argparse.Namespace, precisions: Sequence[Precision | None], mode: str | None) -> Report:
+    """Measure in a power mode, or as the board stands."""
+    from posetrt.jetson.board import read_board
+    from posetrt.jetson.power import held
+
+    board = read_board()
+    with ExitStack() as stack:
+        name = board.power_mode if board else None
+        if mode is not None or args.clocks:
+            name = stack.enter_context(held(mode, clocks=args.clocks))
+            # Clocks as they are in this mode.
+            board = read_board()
+        return _measure(args, precisions, name, board)
+
+
+def _in_mode_or_why_not(args: argparse.Namespace, precisions: Sequence[Precision | None], mode: str) -> Report | str:
+    """What was measured before must not be lost with a mode that fails."""
+    from posetrt.runtime.errors import PosetrtError
+
+    try:
+        return _in_mode(args, precisions, mode)
+    except PosetrtError as error:
+        return f"{mode} was not measured: {error}"
 
 
 def _measure(args: argparse.Namespace, precisions: Sequence[Precision | None], mode: str | None, board: Board | None) -> Report:

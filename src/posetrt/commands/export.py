@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--decode", choices=["none", "in-graph"], default="none", help="in-graph: give peaks and pair scores in place of maps"
     )
-    parser.add_argument("--slots", metavar="K", type=int, default=32, help="peaks kept a part with --decode in-graph; default 32")
+    parser.add_argument("--slots", metavar="K", type=int, help="peaks kept a part with --decode in-graph; default 32")
     parser.add_argument(
         "--normalise", choices=["in-graph", "openpose", "imagenet", "unit"], help="default: the network's own; for `onnx`, openpose"
     )
@@ -69,11 +69,13 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{' and '.join(missing)} missing: posetrt export NETWORK --weights FILE -o FOLDER, or posetrt export --list")
     if args.batch < 1:
         raise UsageError(f"--batch is at least 1; got {args.batch}")
+    if args.slots is not None and args.decode != "in-graph":
+        raise UsageError("--slots says how many peaks a graph that decodes keeps a part: add --decode in-graph, or leave it out")
     model, manifest = _own_graph(args) if args.network == "onnx" else _zoo_network(args)
     if args.input == "uint8":
         model, manifest = with_uint8_input(model, manifest)
     if args.decode == "in-graph":
-        model, manifest = with_decoding(model, manifest, args.slots)
+        model, manifest = with_decoding(model, manifest, 32 if args.slots is None else args.slots)
     folder = write_folder(model, manifest, args.output, force=args.force)
     try:
         write_fp16(folder)

@@ -91,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the sources through the network; 1 where a video ended early."""
     from posetrt.runtime import pipeline
+    from posetrt.runtime.errors import UsageError
     from posetrt.runtime.sources import complaints, open_source
 
     _check(args)
@@ -103,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
     sources = [open_source(text, say) for text in args.source]
     live = any(source.live for source in sources)
     moving = live or any(source.fps for source in sources)
+    if args.smooth and not moving:
+        raise UsageError("--smooth follows people from frame to frame, and photographs are not frames of one scene: leave it out")
     options = pipeline.Options(track=moving and not args.no_track, smooth=args.smooth, say=say)
     stats = pipeline.RunStats()
     told = [0.0]
