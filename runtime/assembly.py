@@ -1,4 +1,4 @@
-"""From candidate limbs to people: each part once a limb, redundant limbs by score, contradictions ignored."""
+"""From candidate limbs to people: each part once a limb, redundant limbs by rank, contradictions ignored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Person:
 
 
 def exact_matching(pairs: Pairs) -> Pairs:
-    """The matching of the greatest total score for each limb, best first (Hungarian method, SciPy).
+    """The matching of the greatest total rank for each limb, best first (Hungarian method, SciPy).
 
     Raises:
         PosetrtError: SciPy is not installed.
@@ -44,7 +44,7 @@ def exact_matching(pairs: Pairs) -> Pairs:
         seconds, columns = np.unique(second[of_limb], return_inverse=True)
         total = np.zeros((len(firsts), len(seconds)))
         which = np.full(total.shape, -1, np.int64)
-        total[rows, columns] = pairs.score[of_limb]
+        total[rows, columns] = pairs.rank[of_limb]
         which[rows, columns] = of_limb
         matched = which[linear_sum_assignment(total, maximize=True)]
         chosen.append(matched[matched >= 0])

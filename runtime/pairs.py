@@ -25,16 +25,32 @@ class Pairs(NamedTuple):
 
     Attributes:
         numbers: (3, M) int64: which limb; which peak of its first and of its second part, counted through all parts as in `Peaks`.
-        score: (M,) float32, falling; equal scores by limb and peaks: mean of the PAF along the way from the first to the second, in the
-            way's direction.
+        score: (M,) float32: mean of the PAF along the way from the first to the second, in the way's direction.
+        rank: (M,) float32, falling; equal ranks by limb and peaks: score times the geometric mean of the two peaks' values. The PAF
+            alone cannot tell a joint from a weak peak on the limb between, which it joins as well or better.
     """
 
     numbers: NDArray[np.int64]
     score: NDArray[np.float32]
+    rank: NDArray[np.float32]
 
     def take(self, order: NDArray[np.int64]) -> Pairs:
         """Those of the numbers given, in their order."""
-        return Pairs(self.numbers.take(order, axis=1), self.score.take(order))
+        return Pairs(self.numbers.take(order, axis=1), self.score.take(order), self.rank.take(order))
+
+
+def ranked(numbers: NDArray[np.int64], score: NDArray[np.float32], peaks: Peaks) -> Pairs:
+    """Candidate limbs, best first; a pair of infinite rank is left out."""
+    rank, seconds = peaks.points[2].take(numbers[1:])
+    rank *= seconds
+    np.sqrt(rank, out=rank)
+    rank *= score
+    order = np.negative(rank).argsort(kind="stable")
+    rank = rank.take(order)
+    if len(order) and not rank[0] < np.inf:
+        finite = (rank < _INFINITE).nonzero()[0]
+        order, rank = order.take(finite), rank.take(finite)
+    return Pairs(numbers.take(order, axis=1), score.take(order), rank)
 
 
 class PairScorer:
@@ -131,13 +147,7 @@ class PairScorer:
             score[short], good[short] = best, best > self._middle
         good &= score > self._least
         passed = good.nonzero()[0]
-        score = score.take(passed)
-        order = np.negative(score).argsort(kind="stable")
-        score = score.take(order)
-        if len(order) and not score[0] < np.inf:
-            finite = (score < _INFINITE).nonzero()[0]
-            order, score = order.take(finite), score.take(finite)
-        return Pairs(pairs.take(passed.take(order), axis=1), score)
+        return ranked(pairs.take(passed, axis=1), score.take(passed), peaks)
 
     def _candidates(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
         """(3, M): limb, first and second peak of every two peaks that a limb could join; `counts` as in `Peaks`."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from posetrt.runtime.assembly import Assembler, exact_matching
 from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.errors import UsageError
-from posetrt.runtime.pairs import Pairs, PairScorer
+from posetrt.runtime.pairs import Pairs, PairScorer, ranked
 from posetrt.runtime.peaks import PeakFinder, Peaks
 from posetrt.runtime.people import People, nobody
 from posetrt.runtime.skeleton import Skeleton
@@ -163,8 +163,7 @@ class PafParser:
             limb, a, b = usable.nonzero()
             number = valid.cumsum().reshape(valid.shape) - 1
             score = pairs[usable]
-            order = (-score).argsort(kind="stable")
-            return self._people(found, Pairs(np.stack([limb, number[first[limb], a], number[second[limb], b]]), score).take(order))
+            return self._people(found, ranked(np.stack([limb, number[first[limb], a], number[second[limb], b]]), score, found))
 
     def parse_batch(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None = None) -> list[People]:
         """People of each frame of a batch: heat maps (N, J or J+1, h, w), PAFs (N, 2C, h, w) or None."""
