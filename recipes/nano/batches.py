@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from posetrt.runtime.skeleton import Skeleton
 
 STRIDE = 8
+# Of coco18: what is seen of a person from every side, and from the front alone.
+SHOULDERS, EYES = [2, 5], [14, 15]
+# The sum of one peak of the maps, times MAP_SCALE.
+PEAK_MASS = 2 * np.pi * (9 / STRIDE) ** 2 * MAP_SCALE
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,16 @@ def load_canvases(paths: Sequence[Path]) -> Canvases:
     return Canvases(whole["images"], whole["maps"], whole.get("hints"))  # type: ignore[arg-type]
 
 
+def facelessness(maps: NDArray[np.int8]) -> NDArray[np.int32]:
+    """(..., h, w) of maps (..., 57, h, w): positive where shoulders are, negative where eyes are; in sum, how many people are seen from behind."""
+    return maps[..., SHOULDERS, :, :].sum(axis=-3, dtype=np.int32) - maps[..., EYES, :, :].sum(axis=-3, dtype=np.int32)
+
+
+def turned_away(canvases: Canvases) -> NDArray[np.intp]:
+    """Which pictures have someone who is seen from behind or from the side."""
+    return np.flatnonzero([facelessness(maps).sum() > 0.8 * PEAK_MASS for maps in canvases.maps])
+
+
 def mirrored_channels(skeleton: Skeleton) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Which channel each of the 57 comes from in a mirrored picture, and its sign: parts and PAFs swap sides, x turns around."""
     source = np.arange(skeleton.heatmap_channels + skeleton.paf_channel_count)
@@ -83,8 +97,8 @@ def recoloured(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
 
 
 def busiest(weights: NDArray[np.int64], size: int, rng: np.random.Generator, tries: int) -> tuple[int, int]:
-    """Row and column (in cells) of the one of `tries` random squares of `size` cells with the most people in it."""
-    best, place = -1, (0, 0)
+    """Row and column (in cells) of the one of `tries` random squares of `size` cells with the greatest sum of weights."""
+    best, place = -(10**9), (0, 0)
     for _ in range(tries):
         row, column = (int(rng.integers(side - size + 1)) for side in weights.shape)
         total = int(weights[row : row + size, column : column + size].sum())
@@ -102,6 +116,7 @@ def draw_batch(
     size: int,
     drawn: float,
     flipped: float = 0.3,
+    away: NDArray[np.intp] | None = None,
 ) -> Batch:
     """One batch.
 
@@ -112,6 +127,7 @@ def draw_batch(
         count, size: crops, and their side in pixels, a multiple of 8.
         drawn: share of the crops that are drawn scenes.
         flipped: share of the crops that are mirrored, which have no hint.
+        away: the scenes in which someone turns away (`turned_away`): every other drawn crop is of one, about that person.
     """
     rng = np.random.default_rng(seed)
     source, sign = mirrored_channels(skeleton)
@@ -125,9 +141,11 @@ def draw_batch(
     from_scenes = round(count * drawn) if scenes is not None else 0
     for slot in range(count):
         canvases = scenes if scenes is not None and slot < from_scenes else photographs
-        index = int(rng.integers(len(canvases.images)))
+        from_away = away is not None and slot < from_scenes and slot % 2 == 0
+        index = int(rng.choice(away) if from_away else rng.integers(len(canvases.images)))
         maps = canvases.maps[index]
-        row, column = busiest(np.maximum(maps[:18], 0).sum(axis=0, dtype=np.int64), cells, rng, 1 if rng.random() < 0.3 else 3)
+        weights = facelessness(maps).astype(np.int64) if from_away else np.maximum(maps[:18], 0).sum(axis=0, dtype=np.int64)
+        row, column = busiest(weights, cells, rng, 1 if rng.random() < 0.3 else 3)
         rows, columns = slice(row, row + cells), slice(column, column + cells)
         crop = canvases.images[index, row * STRIDE : row * STRIDE + size, column * STRIDE : column * STRIDE + size]
         flip = rng.random() < flipped

@@ -29,13 +29,10 @@ SIZE_WH = (456, 256)
 SCENE_SEEDS = range(1000, 1060)
 
 
-def accuracy(
-    net: Nano, photos: CocoPhotos, gain: float = 1.0, exact: Mapping[int, tuple[slice, NDArray[np.float32]]] | None = None
-) -> Accuracy:
+def accuracy(net: Nano, photos: CocoPhotos, exact: Mapping[int, tuple[slice, NDArray[np.float32]]] | None = None) -> Accuracy:
     """AP of a network in evaluation mode at 456x256.
 
     Args:
-        gain: multiplies heat maps and PAFs before they are parsed.
         exact: by photograph, channels and the maps that go in their place.
     """
     skeleton = load_skeleton("coco18")
@@ -44,9 +41,7 @@ def accuracy(
     for image_id, path in photos.paths.items():
         frame = read_photo(path)
         box = letterbox_for((frame.shape[1], frame.shape[0]), SIZE_WH)
-        canvas = (place(frame, box).transpose(2, 0, 1)[None].astype(np.float32) - 128) / 256
-        with torch.inference_mode():
-            maps = net(torch.from_numpy(canvas))[0][-1][0].numpy() * gain
+        maps = maps_of(net, place(frame, box))
         if exact is not None:
             channels, given = exact[image_id]
             maps[channels] = given
@@ -55,11 +50,42 @@ def accuracy(
     return coco_accuracy(results, photos)
 
 
+def maps_of(net: Nano, canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(57, h, w): the best guess for a (H, W, 3) BGR picture."""
+    inputs = (canvas.transpose(2, 0, 1)[None].astype(np.float32) - 128) / 256
+    with torch.inference_mode():
+        maps: NDArray[np.float32] = net(torch.from_numpy(inputs))[0][-1][0].numpy()
+    return maps
+
+
+def swapped(net: Nano, scenes: Sequence[Scene]) -> dict[str, float]:
+    """How often the other side's heat map is the higher one where a limb's part lies, by how many eyes can be seen: 2 front, 1 side, 0 back.
+
+    Counted are elbows, wrists, knees and ankles whose partner is at least 10 px away.
+    """
+    skeleton = load_skeleton("coco18")
+    found: dict[str, list[bool]] = {"front": [], "side": [], "back": []}
+    eyes = [skeleton.parts.index(name) for name in ("REye", "LEye")]
+    limbs = [part for part, name in enumerate(skeleton.parts) if name[1:] in ("Elbow", "Wrist", "Knee", "Ankle")]
+    for scene in scenes:
+        maps = maps_of(net, scene.image)
+        last = np.array(maps.shape[:0:-1]) - 1
+        for person in scene.keypoints:
+            view = ("back", "side", "front")[int((person[eyes, 2] > 0).sum())]
+            for part in limbs:
+                other = skeleton.mirror[part]
+                apart = np.hypot(*(person[part, :2] - person[other, :2])) >= 10 or person[other, 2] == 0
+                if person[part, 2] > 0 and apart:
+                    x, y = np.clip(np.round((person[part, :2] + 0.5) / 8 - 0.5), 0, last).astype(int)
+                    found[view].append(bool(maps[other, y, x] > maps[part, y, x]))
+    return {view: float(np.mean(ones)) for view, ones in found.items()}
+
+
 def load_checkpoint(path: Path) -> tuple[int, Nano]:
     """The step and the averaged weights of a checkpoint, or of exported weights (`to_npz.py`, step 0), ready to evaluate."""
     net = Nano()
     if path.suffix == ".npz":
-        net.grow()
+        net.grow(2)
         with np.load(path) as arrays:
             net.load_state_dict(trained_state(dict(arrays)), strict=False)
         return 0, net.eval()
@@ -82,10 +108,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoints", type=Path, nargs="+", help="run.pt, stepNNNNNN.pt, or exported weights (.npz)")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--gain", type=float, default=1.0)
     parser.add_argument(
         "--exact", choices=("heatmaps", "pafs"), help="put the drawn scenes' targets in the place of these maps: what the others cost"
     )
+    parser.add_argument("--sides", action="store_true", help="print how often left and right are confused, by view, in place of AP")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -96,7 +122,12 @@ def main() -> None:
         drawings = write_scenes(scenes, Path(folder))
         for path in arguments.checkpoints:
             step, net = load_checkpoint(path)
-            real, drawn = accuracy(net, photos, arguments.gain), accuracy(net, drawings, arguments.gain, exact)
+            if arguments.sides:
+                sys.stdout.write(
+                    ", ".join([f"step {step}", *(f"{view} {share:.3f}" for view, share in swapped(net, scenes).items())]) + "\n"
+                )
+                continue
+            real, drawn = accuracy(net, photos), accuracy(net, drawings, exact)
             figures = (real.ap, real.ap50, drawn.ap, drawn.ap50)
             sys.stdout.write(",".join([str(step), *(f"{figure:.4f}" for figure in figures)]) + "\n")
             sys.stdout.flush()

@@ -16,16 +16,17 @@ from posetrt.runtime.files import written_whole
 TRAINING_ONLY = ("hint.", "early.")
 
 
-def exported_weights(state: dict[str, torch.Tensor], gain: float) -> dict[str, NDArray[np.float32]]:
-    """Weights by the names of `export/networks/nano.py`: the last layer is cut into heat maps and PAFs, and times `gain`."""
+def exported_weights(state: dict[str, torch.Tensor]) -> dict[str, NDArray[np.float32]]:
+    """Weights by the names of `export/networks/nano.py`, where the second guess's heat maps and PAFs come from a layer each."""
     arrays = {
         name: value.numpy().astype(np.float32)
         for name, value in state.items()
         if not name.startswith(TRAINING_ONLY) and not name.endswith("num_batches_tracked")
     }
     for kind in ("weight", "bias"):
-        last = arrays.pop(f"third.1.{kind}") * np.float32(gain)
-        arrays[f"third.heatmaps.{kind}"], arrays[f"third.pafs.{kind}"] = last[:HEATMAPS], last[HEATMAPS:]
+        both = arrays.pop(f"second.1.{kind}")
+        arrays[f"second.heatmaps.{kind}"], arrays[f"second.pafs.{kind}"] = both[:HEATMAPS], both[HEATMAPS:]
+        arrays[f"third.heatmaps.{kind}"] = arrays.pop(f"third.1.{kind}")
     return arrays
 
 
@@ -33,7 +34,8 @@ def trained_state(arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, torch.
     """What `exported_weights` gave, by the names of training again; what training alone reads is not in it."""
     state = {name: torch.from_numpy(array) for name, array in arrays.items()}
     for kind in ("weight", "bias"):
-        state[f"third.1.{kind}"] = torch.cat([state.pop(f"third.heatmaps.{kind}"), state.pop(f"third.pafs.{kind}")])
+        state[f"second.1.{kind}"] = torch.cat([state.pop(f"second.heatmaps.{kind}"), state.pop(f"second.pafs.{kind}")])
+        state[f"third.1.{kind}"] = state.pop(f"third.heatmaps.{kind}")
     return state
 
 
@@ -42,9 +44,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--gain", type=float, default=1.0, help="multiplies the maps; chosen on held-out photographs")
     arguments = parser.parse_args()
-    arrays = exported_weights(torch.load(arguments.checkpoint, weights_only=True, map_location="cpu")["smooth"], arguments.gain)
+    arrays = exported_weights(torch.load(arguments.checkpoint, weights_only=True, map_location="cpu")["smooth"])
     with written_whole(arguments.output) as temporary:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
 

@@ -117,10 +117,12 @@ def test_growing_changes_nothing_but_adds_a_guess():
     net, inputs = Nano().eval(), torch.randn(1, 3, 64, 96) / 4
     with torch.no_grad():
         before, _ = net(inputs)
-        net.grow()
+        net.grow(1)
         after, _ = net(inputs)
-    assert [len(before), len(after)] == [2, 3]
-    for old, new in zip(before, after[:2], strict=True):
+        net.grow(2)
+        last, _ = net(inputs)
+    assert [len(before), len(after), len(last)] == [2, 3, 3]
+    for old, new in zip((*before, *after), (*after[:2], *last), strict=True):
         torch.testing.assert_close(old, new)
     assert float(before[1].abs().mean()) > 0
 
@@ -136,19 +138,19 @@ def test_what_is_exported_computes_what_was_trained(tmp_path):
 
     torch.manual_seed(1)
     net = Nano().eval()
-    net.grow()
+    net.grow(2)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.running_mean, std=0.1)
             torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
-    np.savez(tmp_path / "nano.npz", **exported_weights(net.state_dict(), 1.5))
+    np.savez(tmp_path / "nano.npz", **exported_weights(net.state_dict()))
     model, _ = model_from_weights(find_network("nano"), tmp_path / "nano.npz", size_wh=(96, 64))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     inputs = np.random.default_rng(0).normal(0, 0.3, (1, 3, 64, 96)).astype(np.float32)
     heatmaps, pafs = session.run(["heatmaps", "pafs"], {"image": inputs})
     with torch.no_grad():
-        expected = net(torch.from_numpy(inputs))[0][-1][0].numpy() * 1.5
+        expected = net(torch.from_numpy(inputs))[0][-1][0].numpy()
     assert np.abs(expected).max() > 0.01
     np.testing.assert_allclose(np.concatenate([heatmaps[0], pafs[0]]), expected, atol=2e-5)
 
@@ -159,18 +161,18 @@ def test_a_run_begins_with_exported_weights_where_its_optimiser_begins_anew(tmp_
     from train import STAGES, first_anew, new_run
 
     trained = new_run()
-    trained.grow()
+    trained.grow(2)
     for value in trained.smooth.state_dict().values():
         if value.is_floating_point():
             torch.nn.init.uniform_(value, 0.02, 0.1)
-    np.savez(tmp_path / "nano.npz", **exported_weights(trained.smooth.state_dict(), 1.0))
+    np.savez(tmp_path / "nano.npz", **exported_weights(trained.smooth.state_dict()))
     run = new_run()
     with np.load(tmp_path / "nano.npz") as stored:
         run.begin_with(dict(stored), first_anew(STAGES))
     assert run.step == sum(stage.steps for stage in STAGES if not stage.anew and STAGES.index(stage) < 11)
     inputs = torch.randn(1, 3, 64, 96) / 4
     for one in (run.net, run.smooth):
-        assert one.grown
+        one.grow(2)
         with torch.no_grad():
             for given, expected in zip(one.eval()(inputs)[0], trained.smooth.eval()(inputs)[0], strict=True):
                 torch.testing.assert_close(given, expected)
@@ -180,14 +182,77 @@ def test_a_run_that_is_cut_short_cools_from_the_rate_that_it_had():
     pytest.importorskip("torch")
     from train import STAGES, cooled_plan, first_anew
 
-    begins = first_anew(STAGES)
-    for step in (begins, begins + 40, begins + 1_000):
+    begins, anew = first_anew(STAGES), next(stage for stage in STAGES if stage.anew)
+    for step in (begins, begins + 40, begins + anew.steps // 2):
         *before, cooling = cooled_plan(STAGES, step, 300)
         assert sum(stage.steps for stage in before) == step
         assert cooling.steps == 300
-        assert cooling.rate == pytest.approx((1.5e-3, 3e-5))
+        rate = anew.rate[0] if step < begins + 50 else sum(anew.rate) / 2
+        assert cooling.rate == pytest.approx((rate, rate / 50), rel=1e-3)
         assert cooling.anew == (step == begins), "elsewhere the optimiser goes on as it was"
     assert cooled_plan(STAGES, sum(stage.steps for stage in STAGES), 300) == STAGES
+
+
+def test_the_place_loss_is_the_distance_of_the_peaks_however_high_they_are():
+    torch = pytest.importorskip("torch")
+    from train import PEAK_CELLS, place_loss, place_weights
+
+    rows, columns = np.mgrid[0:24, 0:32]
+
+    def peak(x: float, y: float, height: float) -> Any:
+        maps = np.zeros((1, 57, 24, 32), np.float32)
+        maps[0, :18] = height * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * PEAK_CELLS**2))
+        return torch.from_numpy(maps)
+
+    skeleton = load_skeleton("coco18")
+    weights = place_weights(skeleton)
+    assert float(weights.mean()) == pytest.approx(1)
+    assert weights[skeleton.parts.index("LEye")] > 4 * weights[skeleton.parts.index("LHip")]
+    target = peak(14.0, 10.0, 1.0)
+    assert float(place_loss(peak(14.0, 10.0, 0.4), target, weights)) == pytest.approx(0, abs=1e-6)
+    # Half a cell aside and a third up, beyond the 0.1 within which the loss is squared: |d| - 0.05 in each direction.
+    assert float(place_loss(peak(14.5, 9.7, 0.6), target, weights)) == pytest.approx(0.45 + 0.25, abs=1e-3)
+
+
+def test_a_false_part_on_the_other_side_costs_what_a_missed_one_does():
+    torch = pytest.importorskip("torch")
+    from train import either_side, map_loss
+
+    skeleton = load_skeleton("coco18")
+    right, left = skeleton.parts.index("RKnee"), skeleton.parts.index("LKnee")
+    keypoints = np.zeros((1, 18, 3), np.float32)
+    keypoints[0, [right, left]] = [[40, 60, 1], [110, 70, 1]]
+    targets = draw_targets(keypoints, skeleton, (160, 128))
+    target = torch.from_numpy(np.concatenate([targets.heatmaps, targets.pafs]))[None]
+    missed, false = target.clone(), target.clone()
+    missed[:, left] = 0
+    false[:, right] += target[:, left]
+    both = either_side(target, skeleton)
+    torch.testing.assert_close(both[:, right], both[:, left])
+    cost = [float(map_loss(guess, target, both)) for guess in (missed, false)]
+    assert cost[0] == pytest.approx(cost[1], rel=1e-5)
+    plain = [float(map_loss(guess, target, target)) for guess in (missed, false)]
+    assert plain[1] < 0.2 * plain[0], "what it mends"
+
+
+def test_muon_steps_are_even_in_all_directions():
+    torch = pytest.importorskip("torch")
+    from muon import Muon
+
+    torch.manual_seed(5)
+    wide, tall = torch.nn.Parameter(torch.zeros(8, 4, 3, 3)), torch.nn.Parameter(torch.zeros(24, 8, 1, 1))
+    for weight in (wide, tall):
+        shape = (weight.shape[0], weight[0].numel())
+        steep = torch.randn(shape[0], 1) @ torch.randn(1, shape[1]) * 100 + torch.randn(shape)  # one direction outweighs the others
+        weight.grad = steep.reshape(weight.shape)
+    Muon([wide, tall], lr=1.0, weight_decay=0.0).step()
+    for weight in (wide, tall):
+        matrix = weight.detach().flatten(1)
+        singular = torch.linalg.svdvals(matrix) / (0.2 * max(matrix.shape) ** 0.5)
+        assert float(singular.min()) > 0.5
+        assert float(singular.max()) < 1.4
+        assert float((matrix * weight.grad.flatten(1)).sum()) < 0, "downhill"
+        assert 0.1 < float(matrix.square().mean().sqrt()) < 0.25
 
 
 def test_a_chunk_of_drawn_scenes_has_the_maps_of_its_people(tmp_path, monkeypatch):
