@@ -54,7 +54,7 @@ class Stage:
         scene_size_wh: of the drawn scenes, in pixels.
         early: learn the teacher's early features alone, with the stem and the first blocks of the trunk.
         grown: how often the network has grown (`Nano.grow`).
-        anew: the optimisers begin anew, Muon among them, with a warm-up; the first such stage is where `--begin-with` goes on.
+        anew: the optimisers begin anew, Muon among them, with a warm-up.
         bfloat16: multiply in bfloat16 where the device can, twice as fast.
         pafs: weight of the PAFs' squared error, where that of the heat maps is 1.
         place: weight of the place loss.
@@ -367,9 +367,9 @@ def prepared(stage: Stage, data: Path, store: Path) -> tuple[Canvases, Canvases 
     return pictures, drawings
 
 
-def first_anew(stages: tuple[Stage, ...]) -> int:
-    """The step at which the optimiser begins anew."""
-    return sum(stage.steps for stage in stages[: next(index for index, stage in enumerate(stages) if stage.anew)])
+def last_begins(stages: tuple[Stage, ...]) -> int:
+    """The step at which the last stage begins."""
+    return sum(stage.steps for stage in stages[:-1])
 
 
 def cooled_plan(stages: tuple[Stage, ...], step: int, steps: int) -> tuple[Stage, ...]:
@@ -435,7 +435,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1")
     parser.add_argument("--loaders", type=int, default=1, help="threads that draw batches (default 1, enough for two cores)")
     parser.add_argument("--eager", action="store_true", help="do not compile")
-    parser.add_argument("--begin-with", type=Path, metavar="nano.npz", help="begin with these weights, at the stage that begins anew")
+    parser.add_argument("--begin-with", type=Path, metavar="nano.npz", help="begin with these weights, at the last stage")
     parser.add_argument("--cool-down", type=int, metavar="N", help="end here with N steps of falling rate, into cooled.pt; run.pt stays")
     arguments = parser.parse_args()
     if arguments.device.startswith("cuda") and not torch.cuda.is_available():
@@ -452,9 +452,10 @@ def main() -> None:
             print(f"going on from {checkpoint} at step {run.step}; {arguments.begin_with} is for a new --store", file=sys.stderr)
     elif arguments.begin_with is not None:
         with np.load(arguments.begin_with) as stored:
-            run.begin_with(dict(stored), first_anew(STAGES))
+            run.begin_with(dict(stored), last_begins(STAGES))
+        stages = (*STAGES[:-1], replace(STAGES[-1], anew=True))
     if arguments.cool_down is not None:
-        stages, checkpoint = cooled_plan(STAGES, run.step, arguments.cool_down), arguments.store / "cooled.pt"
+        stages, checkpoint = cooled_plan(stages, run.step, arguments.cool_down), arguments.store / "cooled.pt"
     train(run, stages, arguments.data, arguments.store, checkpoint, not arguments.eager, arguments.loaders)
 
 

@@ -155,10 +155,10 @@ def test_what_is_exported_computes_what_was_trained(tmp_path):
     np.testing.assert_allclose(np.concatenate([heatmaps[0], pafs[0]]), expected, atol=2e-5)
 
 
-def test_a_run_begins_with_exported_weights_where_its_optimiser_begins_anew(tmp_path):
+def test_a_run_begins_with_exported_weights_at_the_last_stage(tmp_path):
     torch = pytest.importorskip("torch")
     from to_npz import exported_weights
-    from train import STAGES, first_anew, new_run
+    from train import STAGES, last_begins, new_run
 
     trained = new_run()
     trained.grow(2)
@@ -168,8 +168,8 @@ def test_a_run_begins_with_exported_weights_where_its_optimiser_begins_anew(tmp_
     np.savez(tmp_path / "nano.npz", **exported_weights(trained.smooth.state_dict()))
     run = new_run()
     with np.load(tmp_path / "nano.npz") as stored:
-        run.begin_with(dict(stored), first_anew(STAGES))
-    assert run.step == sum(stage.steps for stage in STAGES if not stage.anew and STAGES.index(stage) < 11)
+        run.begin_with(dict(stored), last_begins(STAGES))
+    assert run.step == sum(stage.steps for stage in STAGES) - STAGES[-1].steps
     inputs = torch.randn(1, 3, 64, 96) / 4
     for one in (run.net, run.smooth):
         one.grow(2)
@@ -180,9 +180,10 @@ def test_a_run_begins_with_exported_weights_where_its_optimiser_begins_anew(tmp_
 
 def test_a_run_that_is_cut_short_cools_from_the_rate_that_it_had():
     pytest.importorskip("torch")
-    from train import STAGES, cooled_plan, first_anew
+    from train import STAGES, cooled_plan
 
-    begins, anew = first_anew(STAGES), next(stage for stage in STAGES if stage.anew)
+    anew = next(stage for stage in STAGES if stage.anew)
+    begins = sum(stage.steps for stage in STAGES[: STAGES.index(anew)])
     for step in (begins, begins + 40, begins + anew.steps // 2):
         *before, cooling = cooled_plan(STAGES, step, 300)
         assert sum(stage.steps for stage in before) == step
