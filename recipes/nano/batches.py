@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from canvases import HINT_SCALE, HINTS, MAP_SCALE, MAPS
+from drawings import SIGMA
 from numpy.typing import NDArray
 
 from posetrt.runtime.skeleton import Skeleton
@@ -16,8 +17,9 @@ from posetrt.runtime.skeleton import Skeleton
 STRIDE = 8
 # Of coco18: what is seen of a person from every side, and from the front alone.
 SHOULDERS, EYES = [2, 5], [14, 15]
+PEAK_CELLS = SIGMA / STRIDE
 # The sum of one peak of the maps, times MAP_SCALE.
-PEAK_MASS = 2 * np.pi * (9 / STRIDE) ** 2 * MAP_SCALE
+PEAK_MASS = 2 * np.pi * PEAK_CELLS**2 * MAP_SCALE
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from posetrt.runtime.skeleton import load_skeleton
 from posetrt.runtime.sources import read_photo
 
 SIZE_WH = (456, 256)
-SCENE_SEEDS = range(1000, 1060)
+FIRST_SEED, SCENES = 1000, 60
 
 
 def accuracy(net: Nano, photos: CocoPhotos, exact: Mapping[int, tuple[slice, NDArray[np.float32]]] | None = None) -> Accuracy:
@@ -111,13 +111,14 @@ def main() -> None:
     parser.add_argument(
         "--exact", choices=("heatmaps", "pafs"), help="put the drawn scenes' targets in the place of these maps: what the others cost"
     )
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help=f"of the {SCENES} drawn scenes (default {FIRST_SEED})")
     parser.add_argument("--sides", action="store_true", help="print how often left and right are confused, by view, in place of AP")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     photos = coco_photos(arguments.data / "person_keypoints.json", arguments.data / "images")
     with tempfile.TemporaryDirectory() as folder:
-        scenes = [draw_scene(seed, SIZE_WH) for seed in SCENE_SEEDS]
+        scenes = [draw_scene(seed, SIZE_WH) for seed in range(arguments.first_seed, arguments.first_seed + SCENES)]
         exact = exact_maps(scenes, arguments.exact) if arguments.exact is not None else None
         drawings = write_scenes(scenes, Path(folder))
         for path in arguments.checkpoints:

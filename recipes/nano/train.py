@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from batches import Canvases, draw_batch, load_canvases, mirrored_channels, turned_away
+from batches import PEAK_CELLS, Canvases, draw_batch, load_canvases, mirrored_channels, turned_away
 from canvases import EarlyTeacher, Teacher, early_chunk, label_chunk
-from drawings import SIGMA, SQUARE, WIDE, draw_chunk
+from drawings import SQUARE, WIDE, draw_chunk
 from muon import Muon
 from network import HEATMAPS, Nano
 from numpy.typing import NDArray
@@ -37,7 +37,6 @@ EMA = 0.998
 DECAY = 0.02
 LEAST_PEAK = 0.4
 LEAST_HEAT = 0.03
-PEAK_CELLS = SIGMA / 8
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export and say what came of it."""
     from posetrt.export.fp16 import write_fp16
-    from posetrt.export.fused import with_decoding, with_uint8_input
+    from posetrt.export.fused import DEFAULT_SLOTS, with_decoding, with_uint8_input
     from posetrt.export.onnx_model import write_folder
     from posetrt.runtime.errors import PosetrtError, UsageError
 
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if args.input == "uint8":
         model, manifest = with_uint8_input(model, manifest)
     if args.decode == "in-graph":
-        model, manifest = with_decoding(model, manifest, 32 if args.slots is None else args.slots)
+        model, manifest = with_decoding(model, manifest, DEFAULT_SLOTS if args.slots is None else args.slots)
     folder = write_folder(model, manifest, args.output, force=args.force)
     try:
         write_fp16(folder)
