@@ -59,7 +59,7 @@ def test_nano_finds_drawn_people_and_int8_loses_no_more_than_a_point(nano: Model
     """What it was trained to at this commit is AP .61 on sixty scenes; a broken export, parser or calibration gives about 0."""
     build(nano, "int8", "onnxruntime")
     exact, rounded = _average_precision(nano, "fp32", scenes), _average_precision(nano, "int8", scenes)
-    assert exact > 0.45
+    assert exact > 0.5
     assert rounded > exact - 0.015
 
 
