@@ -14,10 +14,12 @@ from posetrt.runtime.skeleton import Skeleton
 MARGIN = 0.15
 SHORT = np.float32(1)
 SHORT_WEIGHT = np.float32(0.75)
+LONG = np.float32(0.5)
+"""Of the map's height: a limb longer than that is doubted. Source: OpenPose's decoder, whose distance prior this is."""
 _MANY = 1000
 """With more candidates than this it is worth to look at the middles of all first."""
 # Arrays without dimensions: NumPy takes them faster than its own scalars or Python's.
-_HALF, _SHORT, _SHORT_WEIGHT, _INFINITE = (np.array(value, np.float32) for value in (0.5, SHORT, SHORT_WEIGHT, np.inf))
+_HALF, _ONE, _SHORT, _SHORT_WEIGHT, _INFINITE = (np.array(value, np.float32) for value in (0.5, 1, SHORT, SHORT_WEIGHT, np.inf))
 
 
 class Pairs(NamedTuple):
@@ -25,7 +27,8 @@ class Pairs(NamedTuple):
 
     Attributes:
         numbers: (3, M) int64: which limb; which peak of its first and of its second part, counted through all parts as in `Peaks`.
-        score: (M,) float32: mean of the PAF along the way from the first to the second, in the way's direction.
+        score: (M,) float32: mean of the PAF along the way from the first to the second, in the way's direction; where the way is longer than
+            half the map's height h, less by 1 - h / (2 length).
         rank: (M,) float32, falling; equal ranks by limb and peaks: score times the geometric mean of the two peaks' values. The PAF
             alone cannot tell a joint from a weak peak on the limb between, which it joins as well or better.
     """
@@ -139,6 +142,7 @@ class PairScorer:
         across *= way_y
         along += across
         score = self._mean.dot(along)
+        score += self._long / np.maximum(length, self._long) - _ONE
         good = self._votes.dot((along > self._agree).astype(np.float32)) > self._enough
         if len(short):
             # The best of the nine, weighed down.
@@ -206,6 +210,7 @@ class PairScorer:
         self._shape_hw = (height, width)
         self._width = np.array(width, np.int32)
         self._plane = height * width
+        self._long = np.array(LONG * height, np.float32)
         self._base = (self._x_channels * self._plane).astype(np.int32)
         self._copy = np.zeros((2 * len(self._x_channels), height, width), np.float32)
         steps = np.array([-1, 0, 1])

@@ -202,6 +202,24 @@ def test_a_weak_peak_on_the_limb_is_not_taken_for_the_joint_at_its_end() -> None
     assert np.abs(people.keypoints - clean.keypoints)[..., :2].max() < 0.6
 
 
+def test_a_limb_longer_than_half_the_picture_is_doubted() -> None:
+    """A weak PAF everywhere joins what is near, and nothing across the picture; a strong one still does."""
+    neck, shoulder = COCO18.limbs[0]
+    x_channel, _ = COCO18.paf_channels[0]
+    parser, scores = PafParser(COCO18), {}
+    for strength in (0.3, 0.9):
+        for length in (10, 20, 30):
+            heatmaps, pafs = np.zeros((19, 32, 57), np.float32), np.zeros((38, 32, 57), np.float32)
+            heatmaps[neck, 16, 5] = heatmaps[shoulder, 16, 5 + length] = 0.9
+            pafs[x_channel] = strength
+            pairs = parser._pairs.score(pafs, parser._peaks.find(heatmaps))
+            scores[strength, length] = pairs.score.tolist()
+    assert scores[0.3, 10] == pytest.approx([0.3])
+    assert scores[0.3, 20] == pytest.approx([0.3 + 16 / 20 - 1])
+    assert scores[0.3, 30] == []
+    assert scores[0.9, 30] == pytest.approx([0.9 + 16 / 30 - 1])
+
+
 def test_a_limb_that_contradicts_better_ones_is_ignored() -> None:
     peaks, pairs = np.zeros((18, 2, 3), np.float32), np.zeros((19, 2, 2), np.float32)
     peaks[:, 0] = np.stack([np.arange(18), np.zeros(18), np.full(18, 0.9)], axis=1)
