@@ -150,8 +150,8 @@ def score_pairs(
     field, nine = (ops("Slice", both, axes(start), axes(_TO_THE_END if start else samples), axes(4)) for start in (0, samples))
     middle = ops("Gather", nine, np.array(4, np.int64), axis=4)
     mean = ops("Div", ops("ReduceSum", field, axes(4), keepdims=0), float(samples))
-    long = ops("Mul", height, float(LONG)) if isinstance(height, str) else float(LONG) * height
-    mean = ops("Add", mean, ops("Min", ops("Sub", ops("Div", long, tensors["length"]), 1.0), 0.0))
+    share = ops("Div", height, ops("Mul", tensors["length"], 1 / float(LONG)))
+    mean = ops("Add", mean, ops("Min", ops("Sub", share, 1.0), 0.0))
     number = ops("ReduceSum", ops("Cast", ops("Greater", field, settings.pair_threshold), to=_FLOAT), axes(4), keepdims=0)
     enough = ops("Greater", number, (settings.pair_share - 1e-3) * samples)
     agrees = ops("And", enough, ops("And", ops("Greater", middle, settings.middle_threshold), ops("Less", middle, _INFINITE)))
