@@ -96,11 +96,11 @@ def load_checkpoint(path: Path) -> tuple[int, Nano]:
 
 
 def exact_maps(scenes: Sequence[Scene], which: str) -> dict[int, tuple[slice, NDArray[np.float32]]]:
-    """The paper's targets of scenes, numbered as `write_scenes` does: "heatmaps" or "pafs"."""
-    channels = slice(0, HEATMAPS) if which == "heatmaps" else slice(HEATMAPS, None)
+    """The paper's targets of scenes, numbered as `write_scenes` does: "heatmaps", "pafs" or "both"."""
+    channels = {"heatmaps": slice(0, HEATMAPS), "pafs": slice(HEATMAPS, None), "both": slice(None)}[which]
     skeleton = load_skeleton("coco18")
     drawn = [draw_targets(scene.keypoints, skeleton, SIZE_WH, sigma=SIGMA) for scene in scenes]
-    return {number: (channels, one.heatmaps if which == "heatmaps" else one.pafs) for number, one in enumerate(drawn, 1)}
+    return {number: (channels, np.concatenate([one.heatmaps, one.pafs])[channels]) for number, one in enumerate(drawn, 1)}
 
 
 def main() -> None:
@@ -109,7 +109,9 @@ def main() -> None:
     parser.add_argument("checkpoints", type=Path, nargs="+", help="run.pt, stepNNNNNN.pt, or exported weights (.npz)")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument(
-        "--exact", choices=("heatmaps", "pafs"), help="put the drawn scenes' targets in the place of these maps: what the others cost"
+        "--exact",
+        choices=("heatmaps", "pafs", "both"),
+        help="put the drawn scenes' targets in the place of these maps: what the others cost; with both, the parser",
     )
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help=f"of the {SCENES} drawn scenes (default {FIRST_SEED})")
     parser.add_argument("--sides", action="store_true", help="print how often left and right are confused, by view, in place of AP")

@@ -116,8 +116,8 @@ STAGES = (
     replace(WIDE_STAGE, steps=2_949, rate=(1.2e-3, 1.05e-3), away=False),
     WIDE_STAGE,
     # Planned as one stage of 22,000 steps to 1e-5; the fall of the rate was made shorter on the way.
-    replace(WIDE_STAGE, steps=11_390, rate=(1e-3, 0.00048), drawn=0.75, anew=True),
-    replace(WIDE_STAGE, steps=6_800, rate=(0.00048, 1e-5), drawn=0.75),
+    replace(WIDE_STAGE, steps=11_390, rate=(1e-3, 4.8e-4), drawn=0.75, anew=True),
+    replace(WIDE_STAGE, steps=6_800, rate=(4.8e-4, 1e-5), drawn=0.75),
 )
 WARM_UP = 150
 
