@@ -30,7 +30,7 @@ test-full: $(VENV)/.full ## the slow tests: whole networks, references, real bin
 	$(BIN)/python -m pytest -m "slow and not gpu and not jetson"
 
 test-arm64: $(VENV)/.desk ## a Jetson's processor, emulated: debootstrap, qemu-user-static and root
-	PYTHON=$(BIN)/python tests/arm64.sh build/arm64 tests/runtime/test_skeleton.py tests/runtime/test_comparison.py tests/runtime/test_pixel_centres.py tests/jetson/test_board.py tests/jetson/test_telemetry.py tests/jetson/test_doctor.py -k 'not costs_less_than'
+	PYTHON=$(BIN)/python tests/arm64.sh build/arm64 tests/runtime/model/test_skeleton.py tests/bench/test_comparison.py tests/runtime/test_pixel_centres.py tests/jetson/test_board.py tests/jetson/test_telemetry.py tests/jetson/test_doctor.py -k 'not costs_less_than'
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.manifest import InputSpec
+from posetrt.runtime.model.manifest import InputSpec
 
 PAD_VALUE = 128
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import UsageError
-from posetrt.runtime.skeleton import Skeleton
+from posetrt.runtime.model.skeleton import Skeleton
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from posetrt.runtime.engines.base import Engine, Outputs
 from posetrt.runtime.engines.choose import open_engine
+from posetrt.runtime.find.closer import Closer
+from posetrt.runtime.find.hands_and_face import open_hands_and_face
+from posetrt.runtime.heads.paf.parser import PafParser
 from posetrt.runtime.letterbox import Letterbox, cells_to_frame, check_frame, letterbox_for, place, to_input
-from posetrt.runtime.parser import PafParser
 from posetrt.runtime.people import People
 from posetrt.runtime.sources.base import Frame
-from posetrt.runtime.whole_body.closer import Closer
-from posetrt.runtime.whole_body.hands_and_face import open_hands_and_face
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from posetrt.runtime.counts import RunStats
+    from posetrt.runtime.pipeline.counts import RunStats
     from posetrt.runtime.sinks.base import Result
     from posetrt.runtime.sources import Source
 
@@ -105,7 +105,7 @@ class Pose:
             UsageError: there is no such source.
             PosetrtError: the source or the network failed.
         """
-        from posetrt.runtime import pipeline
+        from posetrt.runtime.pipeline import pipeline
         from posetrt.runtime.sources import open_source
 
         opened = open_source(source, say) if isinstance(source, (str, Path)) else source

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.scenes import draw_scene
-from posetrt.export.build import build
-from posetrt.runtime.folder import open_folder
+from posetrt.calib.scenes.scenes import draw_scene
+from posetrt.export.engine.build import build
+from posetrt.runtime.model.folder import open_folder
+from posetrt.runtime.model.shipped import shipped_model
 from posetrt.runtime.pose import open_pose
-from posetrt.runtime.shipped import shipped_model
 
 # Float kernels add in another order; int8 kernels round a sum that lies between two levels differently.
 LIMITS = {"fp32": 1e-5, "int8": 0.05}

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.engines.base import Engine, Outputs
-from posetrt.runtime.manifest import InputSpec, Manifest, OutputNames
-from posetrt.runtime.skeleton import Skeleton, load_skeleton
+from posetrt.runtime.model.manifest import InputSpec, Manifest, OutputNames
+from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
 
 # A right hand seen from behind, thumb to the left, in shares of its box: the wrist, then each finger from its root.
 _FINGERS = (

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.engines.base import Engine, Outputs
-from posetrt.runtime.manifest import InputSpec, Manifest, OutputNames
+from posetrt.runtime.model.manifest import InputSpec, Manifest, OutputNames
+from posetrt.runtime.model.skeleton import load_skeleton
 from posetrt.runtime.pose import Pose
-from posetrt.runtime.skeleton import load_skeleton
 from posetrt.runtime.sources import Frame
 
 SIZE_WH = (64, 64)

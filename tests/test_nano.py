@@ -10,14 +10,14 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from posetrt.calib.accuracy import CocoPhotos, coco_accuracy, coco_photos, coco_rows, find_people
-from posetrt.calib.scene_truth import write_scenes
-from posetrt.calib.scenes import draw_scene
-from posetrt.export.build import build
+from posetrt.calib.accuracy.coco import CocoPhotos, coco_accuracy, coco_photos, coco_rows, find_people
+from posetrt.calib.scenes.scenes import draw_scene
+from posetrt.calib.scenes.truth import write_scenes
+from posetrt.export.engine.build import build
 from posetrt.runtime.errors import UsageError
-from posetrt.runtime.folder import ModelFolder
+from posetrt.runtime.model.folder import ModelFolder
+from posetrt.runtime.model.shipped import shipped_model
 from posetrt.runtime.pose import open_pose
-from posetrt.runtime.shipped import shipped_model
 
 SEEDS = range(1000, 1030)  # training used seeds from 10,000,000 upward
 

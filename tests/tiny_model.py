@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from posetrt.runtime.folder import MADE_FROM_KEY, ModelFolder
-from posetrt.runtime.manifest import METADATA_KEY, InputSpec, Manifest, OutputNames
-from posetrt.runtime.skeleton import load_skeleton
+from posetrt.runtime.model.folder import MADE_FROM_KEY, ModelFolder
+from posetrt.runtime.model.manifest import METADATA_KEY, InputSpec, Manifest, OutputNames
+from posetrt.runtime.model.skeleton import load_skeleton
 
 SIZE = 64
 

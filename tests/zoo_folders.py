@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from posetrt.calib.calibrate import calibrate
-from posetrt.export.fp16 import write_fp16
-from posetrt.export.from_weights import model_from_weights
-from posetrt.export.fused import with_decoding, with_uint8_input
-from posetrt.export.onnx_model import write_folder
-from posetrt.export.random_weights import write_random_weights
-from posetrt.export.zoo import find_network
-from posetrt.runtime.folder import ModelFolder
+from posetrt.calib.int8.calibrate import calibrate
+from posetrt.export.graph.fp16 import write_fp16
+from posetrt.export.graph.fused import with_decoding, with_uint8_input
+from posetrt.export.graph.onnx_model import write_folder
+from posetrt.export.weights.from_weights import model_from_weights
+from posetrt.export.weights.random_weights import write_random_weights
+from posetrt.export.weights.zoo import find_network
+from posetrt.runtime.model.folder import ModelFolder
 
 
 def zoo_folder(

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from posetrt.calib.datasets.base import locate, require
 from posetrt.calib.datasets.parts import Correspondence, correspondence
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
-from posetrt.runtime.skeleton import Skeleton
 
 # keypoint_eval.py of AIChallenger/AI_Challenger_2017, in the order of its parts.
 SIGMAS = np.array(

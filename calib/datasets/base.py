@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.packages import install_hint
 from posetrt.runtime.people import People
-from posetrt.runtime.skeleton import Skeleton
 
 
 class Judged(Protocol):

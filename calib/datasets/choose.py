@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from posetrt.calib.accuracy import coco_photos
+from posetrt.calib.accuracy.coco import coco_photos
 from posetrt.calib.datasets.ai_challenger import challenge_photos
 from posetrt.calib.datasets.base import AnnotatedPhotos, read_mat
 from posetrt.calib.datasets.feet import foot_photos

@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.accuracy import CocoJudged, person_boxes
+from posetrt.calib.accuracy.coco import CocoJudged, person_boxes
 from posetrt.calib.datasets.base import locate, require
 from posetrt.calib.datasets.parts import correspondence
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
-from posetrt.runtime.skeleton import Skeleton
 
 SIGMAS = (0.068, 0.066, 0.066, 0.092, 0.094, 0.094)
 _KIND = "CMU's foot data set"

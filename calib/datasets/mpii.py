@@ -19,8 +19,8 @@ from posetrt.calib.datasets.base import locate, read_mat, require
 from posetrt.calib.datasets.parts import correspondence
 from posetrt.calib.datasets.pck import PART_TITLES, AnnotatedPerson, PckJudged, judge_pck, place_boxes
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
-from posetrt.runtime.skeleton import Skeleton
 
 _SHARE = 0.5
 _HEAD = 0.6

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
-from posetrt.runtime.skeleton import Skeleton
 
 
 @dataclass(frozen=True)

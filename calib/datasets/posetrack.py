@@ -22,9 +22,9 @@ from posetrt.calib.datasets.parts import correspondence, parts_of
 from posetrt.calib.datasets.pck import PART_TITLES
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.files import read_json
+from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
-from posetrt.runtime.skeleton import Skeleton
-from posetrt.runtime.tracker import Tracker
+from posetrt.runtime.track.tracker import Tracker
 
 _KIND = "PoseTrack 2018"
 _FPS = 30.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
 from posetrt.export.networks.maps import Maps
 from posetrt.export.networks.openpose import vgg19
-from posetrt.export.onnx_graph import GraphWriter, Tensor
-from posetrt.runtime.skeleton import Skeleton
+from posetrt.runtime.model.skeleton import Skeleton
 
 CENTRE_SIGMA = 21.0  # px of the network's input; the authors' testing/python/config
 

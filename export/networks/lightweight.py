@@ -5,9 +5,9 @@ Parameter names are those of the authors' checkpoint (github.com/Daniil-Osokin/l
 
 from __future__ import annotations
 
+from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
 from posetrt.export.networks.maps import Maps
-from posetrt.export.onnx_graph import GraphWriter, Tensor
-from posetrt.runtime.skeleton import Skeleton
+from posetrt.runtime.model.skeleton import Skeleton
 
 # Output channels, stride and dilation of each depthwise separable block of the backbone, conv2_1 to conv5_5.
 BACKBONE = (

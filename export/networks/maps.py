@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from posetrt.export.onnx_graph import Tensor
+from posetrt.export.graph.onnx_graph import Tensor
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
 from posetrt.export.networks.maps import Maps
-from posetrt.export.onnx_graph import GraphWriter, Tensor
-from posetrt.runtime.skeleton import Skeleton
+from posetrt.runtime.model.skeleton import Skeleton
 
 
 def vgg19(net: GraphWriter, image: Tensor, pool_suffix: str = "_stage1") -> Tensor:

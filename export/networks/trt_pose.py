@@ -6,9 +6,9 @@ torchvision's. Their maps have stride 4 and no background.
 
 from __future__ import annotations
 
+from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
 from posetrt.export.networks.maps import Maps
-from posetrt.export.onnx_graph import GraphWriter, Tensor
-from posetrt.runtime.skeleton import Skeleton
+from posetrt.runtime.model.skeleton import Skeleton
 
 
 def resnet18(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:

@@ -12,7 +12,7 @@ from canvases import HINT_SCALE, HINTS, MAP_SCALE, MAPS
 from drawings import SIGMA
 from numpy.typing import NDArray
 
-from posetrt.runtime.skeleton import Skeleton
+from posetrt.runtime.model.skeleton import Skeleton
 
 STRIDE = 8
 # Of coco18: what is seen of a person from every side, and from the front alone.

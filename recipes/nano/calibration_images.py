@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 from photographs import split_photographs
 
-from posetrt.calib.scenes import draw_scene
+from posetrt.calib.scenes.scenes import draw_scene
 
 PHOTOGRAPHS = 100
 SCENE_SEEDS = range(7000, 7050)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from canvases import CANVAS, CHUNK, MAP_SCALE, MAPS
 
-from posetrt.calib.scenes import draw_scene
-from posetrt.calib.targets import draw_targets
-from posetrt.runtime.skeleton import load_skeleton
+from posetrt.calib.scenes.scenes import draw_scene
+from posetrt.calib.scenes.targets import draw_targets
+from posetrt.runtime.model.skeleton import load_skeleton
 
 SIGMA = 9.0
 SQUARE = (CANVAS, CANVAS)

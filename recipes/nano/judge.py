@@ -15,14 +15,14 @@ from network import HEATMAPS, Nano
 from numpy.typing import NDArray
 from to_npz import trained_state
 
-from posetrt.calib.accuracy import Accuracy, CocoPhotos, coco_accuracy, coco_photos
-from posetrt.calib.scene_truth import write_scenes
-from posetrt.calib.scenes import Scene, draw_scene
-from posetrt.calib.targets import draw_targets
+from posetrt.calib.accuracy.coco import Accuracy, CocoPhotos, coco_accuracy, coco_photos
+from posetrt.calib.scenes.scenes import Scene, draw_scene
+from posetrt.calib.scenes.targets import draw_targets
+from posetrt.calib.scenes.truth import write_scenes
+from posetrt.runtime.heads.paf.parser import PafParser
 from posetrt.runtime.letterbox import cells_to_frame, letterbox_for, place
-from posetrt.runtime.parser import PafParser
+from posetrt.runtime.model.skeleton import load_skeleton
 from posetrt.runtime.people import People, to_coco_results
-from posetrt.runtime.skeleton import load_skeleton
 from posetrt.runtime.sources import read_photo
 
 SIZE_WH = (456, 256)

@@ -28,8 +28,8 @@ from to_npz import trained_state
 from torch import Tensor, nn
 from torch.nn import functional
 
-from posetrt.calib.agreement import sigmas_of
-from posetrt.runtime.skeleton import Skeleton, load_skeleton
+from posetrt.calib.accuracy.agreement import sigmas_of
+from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
 
 SEED = 20161123
 CANVAS_SEED = 1

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.manifest import Manifest
+from posetrt.runtime.model.manifest import Manifest
 
 if TYPE_CHECKING:
     from typing_extensions import Self

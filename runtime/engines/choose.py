@@ -12,9 +12,9 @@ from typing import get_args
 from posetrt.runtime.engines import driver, library
 from posetrt.runtime.engines.base import PRECISIONS, Engine, Precision
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
-from posetrt.runtime.folder import ModelFolder, open_folder
-from posetrt.runtime.manifest import manifest_of_onnx
-from posetrt.runtime.sidecar import Sidecar, check_engine_file, read_sidecar, sidecar_path
+from posetrt.runtime.model.folder import ModelFolder, open_folder
+from posetrt.runtime.model.manifest import manifest_of_onnx
+from posetrt.runtime.model.sidecar import Sidecar, check_engine_file, read_sidecar, sidecar_path
 
 # Each module gives `mismatch(sidecar) -> reason or None` and `open_built(engine, sidecar, threads=, trust=) -> Engine`.
 _BACKENDS = {

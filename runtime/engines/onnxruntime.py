@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from posetrt.runtime.engines.base import Engine, Outputs, Precision
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.manifest import Manifest
+from posetrt.runtime.model.manifest import Manifest
+from posetrt.runtime.model.sidecar import Sidecar
 from posetrt.runtime.packages import install_hint
-from posetrt.runtime.sidecar import Sidecar
 
 # Instruction sets that change which kernels ONNX Runtime bakes into an optimised graph.
 _KERNEL_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm", "sve")

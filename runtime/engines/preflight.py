@@ -9,7 +9,7 @@ from typing import Any
 
 from posetrt.runtime.engines.driver import Gpu, board_name
 from posetrt.runtime.engines.library import version_numbers
-from posetrt.runtime.sidecar import Sidecar
+from posetrt.runtime.model.sidecar import Sidecar
 
 _TITLES = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT for RTX"}
 

@@ -18,8 +18,8 @@ from posetrt.runtime.engines.library import Library, LibraryName, installed
 from posetrt.runtime.engines.preflight import Here, reason
 from posetrt.runtime.engines.trt_log import Log, logger_for, started
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
-from posetrt.runtime.manifest import Manifest
-from posetrt.runtime.sidecar import Sidecar
+from posetrt.runtime.model.manifest import Manifest
+from posetrt.runtime.model.sidecar import Sidecar
 
 FRAMES_IN_FLIGHT = 2
 

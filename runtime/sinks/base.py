@@ -7,12 +7,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from posetrt.runtime.counts import RunStats
 from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.letterbox import Letterbox
-from posetrt.runtime.manifest import Manifest
+from posetrt.runtime.model.manifest import Manifest
+from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
-from posetrt.runtime.skeleton import Skeleton
+from posetrt.runtime.pipeline.counts import RunStats
 from posetrt.runtime.sources.base import Frame
 
 

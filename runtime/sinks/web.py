@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from posetrt.runtime.errors import UsageError
-from posetrt.runtime.health import LOOPBACK
+from posetrt.runtime.pipeline.health import LOOPBACK
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sinks.draw import draw_people
 from posetrt.runtime.sinks.rows import people_record

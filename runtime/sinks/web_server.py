@@ -17,8 +17,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.health import LOOPBACK
 from posetrt.runtime.packages import install_hint
+from posetrt.runtime.pipeline.health import LOOPBACK
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -4,11 +4,11 @@ Importing this package imports NumPy and nothing else; each heavy library is imp
 """
 
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
+from posetrt.runtime.find.top_down import TopDown, open_top_down
+from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.pose import Pose
 from posetrt.runtime.pose import open_pose as open  # noqa: A004 (read as posetrt.open)
-from posetrt.runtime.skeleton import Skeleton, load_skeleton
-from posetrt.runtime.whole_body.top_down import TopDown, open_top_down
 
 __version__ = "0.1.0"
 

@@ -10,12 +10,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from posetrt.export.normalisation import NORMALISATIONS
-from posetrt.export.onnx_model import write_folder
-from posetrt.export.user_graph import model_from_onnx
-from posetrt.runtime.folder import ModelFolder
-from posetrt.runtime.manifest import InputSpec, Manifest, OutputNames
-from posetrt.runtime.skeleton import load_skeleton
+from posetrt.export.graph.normalisation import NORMALISATIONS
+from posetrt.export.graph.onnx_model import write_folder
+from posetrt.export.heads.user_graph import model_from_onnx
+from posetrt.runtime.model.folder import ModelFolder
+from posetrt.runtime.model.manifest import InputSpec, Manifest, OutputNames
+from posetrt.runtime.model.skeleton import load_skeleton
 
 SIZE_WH = (64, 48)
 

@@ -230,7 +230,7 @@ def test_a_precision_that_was_not_built_is_told_before_the_first_photograph(
     def ran(*_: object) -> None:
         raise AssertionError("a photograph was looked at")
 
-    monkeypatch.setattr("posetrt.calib.accuracy.find_people", ran)
+    monkeypatch.setattr("posetrt.calib.accuracy.coco.find_people", ran)
     refused = posetrt("eval", tiny, "--images", photo.parent, "--precision", "fp32", "--precision", "int8")
     assert refused.code == 3
     assert "--precision int8" in refused.err

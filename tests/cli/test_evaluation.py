@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from posetrt.runtime.skeleton import load_skeleton
+from posetrt.runtime.model.skeleton import load_skeleton
 from tests.cli.conftest import Posetrt
 
 COCO18 = load_skeleton("coco18")

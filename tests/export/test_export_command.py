@@ -11,9 +11,9 @@ import onnx
 import pytest
 
 from posetrt.cli import main
-from posetrt.export.random_weights import write_random_weights
-from posetrt.export.zoo import find_network, names
-from posetrt.runtime.folder import open_folder
+from posetrt.export.weights.random_weights import write_random_weights
+from posetrt.export.weights.zoo import find_network, names
+from posetrt.runtime.model.folder import open_folder
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +82,9 @@ def test_a_dynamic_graph_runs_at_every_size_of_its_range(weights: Path, tmp_path
 
 def test_a_skeleton_of_ones_own_sets_the_number_of_maps(tmp_path: Path) -> None:
     """Cars in the 2018 network: no code, only a skeleton."""
-    from posetrt.export.onnx_graph import GraphWriter, Tensor
-    from posetrt.export.parameters import Parameters
-    from posetrt.runtime.skeleton import load_skeleton
+    from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
+    from posetrt.export.weights.parameters import Parameters
+    from posetrt.runtime.model.skeleton import load_skeleton
 
     network, parameters, cars = find_network("lightweight-openpose"), Parameters(None), load_skeleton("car12")
     network.build(GraphWriter(parameters), Tensor("image", 3, 1), cars, (64, 64))
@@ -112,7 +112,7 @@ def test_wrong_usage_is_told_in_a_sentence(arguments: list[str], said: str, caps
 
 @pytest.mark.slow
 def test_the_four_stage_network_reads_the_six_stage_networks_file(tmp_path: Path) -> None:
-    from posetrt.export.from_weights import model_from_weights
+    from posetrt.export.weights.from_weights import model_from_weights
 
     six = tmp_path / "six.npz"
     write_random_weights("openpose-mpi", six)

@@ -14,11 +14,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from posetrt.export.fused import with_decoding, with_uint8_input
-from posetrt.export.normalisation import NORMALISATIONS
-from posetrt.export.user_graph import model_from_onnx
+from posetrt.export.graph.fused import with_decoding, with_uint8_input
+from posetrt.export.graph.normalisation import NORMALISATIONS
+from posetrt.export.heads.user_graph import model_from_onnx
+from posetrt.runtime.heads.paf.parser import PafParser
 from posetrt.runtime.letterbox import letterbox_for, place, to_input
-from posetrt.runtime.parser import PafParser
 from tests.caffe_files import caffemodel, layer_table, random_blobs
 
 pytestmark = pytest.mark.slow

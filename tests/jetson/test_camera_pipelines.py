@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from posetrt.runtime.sources.gstreamer import Launched, csi, has_element, rtsp
 from tests.jetson.conftest import Tree
-from tests.runtime.test_streams import free_port, needs_gstreamer, rtsp_server
+from tests.runtime.pipeline.test_streams import free_port, needs_gstreamer, rtsp_server
 
 ROOT = Path(__file__).resolve().parents[2]
 DEBIAN_PYTHON = Path("/usr/bin/python3")
@@ -108,7 +108,7 @@ def test_an_opencv_with_gstreamer_sees_what_our_process_sees(read: Callable[[str
 def test_the_doctor_passes_an_opencv_with_gstreamer_and_fails_one_without(board_root: Tree) -> None:
     root = board_root("orin-nx_jetpack-6.2")
     program = (
-        "import sys\nfrom pathlib import Path\nfrom posetrt.jetson.doctor import examine\n"
+        "import sys\nfrom pathlib import Path\nfrom posetrt.doctor import examine\n"
         "print(next(f'{one.fatal} {one.found}' for one in examine(Path(sys.argv[1])) if one.what == 'OpenCV'))\n"
     )
     said = debian_opencv(program, str(root))

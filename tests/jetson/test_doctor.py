@@ -7,8 +7,8 @@ import types
 
 import pytest
 
-from posetrt.jetson import doctor
-from posetrt.jetson.doctor import Finding, can_run, examine
+from posetrt import doctor
+from posetrt.doctor import Finding, can_run, examine
 from posetrt.jetson.power import note_path
 from tests.jetson.conftest import Tree
 

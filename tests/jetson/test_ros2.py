@@ -145,7 +145,7 @@ def _fake_ros(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], ids: list[
         "rcl_interfaces.msg": members,
         "sensor_msgs": {},
         "sensor_msgs.msg": members,
-        "posetrt.runtime.tracker": {"Tracker": Tracker},
+        "posetrt.runtime.track.tracker": {"Tracker": Tracker},
     }.items():
         module = types.ModuleType(name)
         module.__dict__.update(values)

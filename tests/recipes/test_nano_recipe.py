@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from posetrt.calib.scenes import draw_scene
-from posetrt.calib.targets import draw_targets
-from posetrt.runtime.skeleton import load_skeleton
+from posetrt.calib.scenes.scenes import draw_scene
+from posetrt.calib.scenes.targets import draw_targets
+from posetrt.runtime.model.skeleton import load_skeleton
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "nano"
 
@@ -133,8 +133,8 @@ def test_what_is_exported_computes_what_was_trained(tmp_path):
     from network import Nano
     from to_npz import exported_weights
 
-    from posetrt.export.from_weights import model_from_weights
-    from posetrt.export.zoo import find_network
+    from posetrt.export.weights.from_weights import model_from_weights
+    from posetrt.export.weights.zoo import find_network
 
     torch.manual_seed(1)
     net = Nano().eval()

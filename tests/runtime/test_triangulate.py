@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from posetrt.calib.drawn import draw_figures
+from posetrt.calib.scenes.drawn import draw_figures
 from posetrt.cli import main
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.model.skeleton import load_skeleton
 from posetrt.runtime.people import People, to_openpose
-from posetrt.runtime.skeleton import load_skeleton
 from posetrt.runtime.triangulate import triangulate
 
 BODY25 = load_skeleton("body25")

@@ -29,9 +29,9 @@ from posetrt.arguments import add_hands_and_face_arguments
 from posetrt.commands.run import add_engine_arguments
 
 if TYPE_CHECKING:
-    from posetrt.calib.accuracy import CocoPhotos
+    from posetrt.bench.benchmark_report import Report, Result
+    from posetrt.calib.accuracy.coco import CocoPhotos
     from posetrt.jetson.board import Board
-    from posetrt.runtime.benchmark_report import Report, Result
     from posetrt.runtime.engines.base import Precision
     from posetrt.runtime.people import People
 
@@ -75,9 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
+    from posetrt.bench.benchmark import precisions_of
+    from posetrt.bench.benchmark_report import table
     from posetrt.jetson.nvpmodel import read_power_modes
-    from posetrt.runtime.benchmark import precisions_of
-    from posetrt.runtime.benchmark_report import table
     from posetrt.runtime.errors import UsageError
 
     if (args.coco is None) != (args.images is None):
@@ -114,11 +114,11 @@ def run(args: argparse.Namespace) -> int:
         report = _with_accuracy(args, report, precisions, photos)
     print(json.dumps(report.to_dict(), indent=1) if args.json else table(report))
     if args.report:
-        from posetrt.calib.bench_page import write_bench_report
+        from posetrt.bench.bench_page import write_bench_report
 
         _progress(f"wrote {write_bench_report(report, args.report)}")
     if args.chart:
-        from posetrt.calib.charts import bench_chart
+        from posetrt.bench.charts import bench_chart
 
         bench_chart(report, args.chart)
     return 1 if lost else 0
@@ -130,9 +130,9 @@ def _annotated(args: argparse.Namespace) -> CocoPhotos | None:
     Raises:
         UsageError: the network looks at one person a box.
     """
-    from posetrt.calib.accuracy import coco_photos
+    from posetrt.calib.accuracy.coco import coco_photos
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.folder import open_folder
+    from posetrt.runtime.model.folder import open_folder
 
     if args.coco is None:
         return None
@@ -151,12 +151,12 @@ def _counts(text: str) -> tuple[int, ...]:
 
 def _people_cost(args: argparse.Namespace) -> int:
     """Measure and print what hands and face cost as people grow in number."""
-    from posetrt.runtime.benchmark import this_machine
+    from posetrt.bench.benchmark import this_machine
+    from posetrt.bench.people_cost import cost_table, measure_people
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.folder import open_folder
-    from posetrt.runtime.manifest import manifest_of_onnx
-    from posetrt.runtime.whole_body.hands_and_face import open_hands_and_face
-    from posetrt.runtime.whole_body.people_cost import cost_table, measure_people
+    from posetrt.runtime.find.hands_and_face import open_hands_and_face
+    from posetrt.runtime.model.folder import open_folder
+    from posetrt.runtime.model.manifest import manifest_of_onnx
 
     skeleton = (open_folder(args.folder).manifest() if args.folder.is_dir() else manifest_of_onnx(args.folder)).skeleton
     closer = open_hands_and_face(
@@ -225,8 +225,8 @@ def _in_mode_or_why_not(args: argparse.Namespace, precisions: Sequence[Precision
 
 
 def _measure(args: argparse.Namespace, precisions: Sequence[Precision | None], mode: str | None, board: Board | None) -> Report:
+    from posetrt.bench.benchmark import measure
     from posetrt.jetson.telemetry import cool_down, watch
-    from posetrt.runtime.benchmark import measure
     from posetrt.runtime.sources import open_source
 
     with watch() as telemetry:
@@ -271,7 +271,7 @@ def _quantised(folder: Path, row: Result) -> float | None:
     """Share of an int8 engine's layers that run in INT8, where its library tells: TensorRT does, ONNX Runtime does not."""
     from posetrt.commands.inspect import describe
     from posetrt.runtime.engines.choose import built_engines
-    from posetrt.runtime.folder import ModelFolder
+    from posetrt.runtime.model.folder import ModelFolder
 
     if row.precision != "int8" or row.backend == "onnxruntime" or not folder.is_dir():
         return None
@@ -284,8 +284,8 @@ def _quantised(folder: Path, row: Result) -> float | None:
 
 def _with_accuracy(args: argparse.Namespace, report: Report, precisions: Sequence[Precision | None], photos: CocoPhotos) -> Report:
     """AP of each precision and, to the first, its difference with an interval; a power mode changes neither."""
-    from posetrt.calib.accuracy import find_people
-    from posetrt.calib.report import compare_precisions
+    from posetrt.calib.accuracy.coco import find_people
+    from posetrt.calib.accuracy.report import compare_precisions
     from posetrt.runtime.pose import open_pose
 
     found: dict[str, Sequence[People]] = {}

@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
+    from posetrt.bench.live_benchmark import PARTS, described
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.live_benchmark import PARTS, described
     from posetrt.runtime.pose import open_pose
     from posetrt.runtime.sources import open_source
 

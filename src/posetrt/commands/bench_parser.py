@@ -19,8 +19,8 @@ from typing import Any
 
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.files import written_whole
-from posetrt.runtime.parser import PRESETS, PafParser
-from posetrt.runtime.skeleton import Skeleton, load_skeleton
+from posetrt.runtime.heads.paf.parser import PRESETS, PafParser
+from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
 
 SUMMARY = "measure the parser on drawn and recorded maps"
 _PEOPLE = (1, 2, 5, 10, 20, 50, 100)
@@ -56,7 +56,7 @@ def _parser(args: argparse.Namespace, skeleton: Skeleton) -> PafParser:
 
 
 def _recorded(args: argparse.Namespace) -> dict[str, Any]:
-    from posetrt.calib.parser_benchmark import bench_recorded, together
+    from posetrt.bench.parser_benchmark import bench_recorded, together
 
     _one_thread()
     skeleton = load_skeleton(args.skeleton)
@@ -66,7 +66,7 @@ def _recorded(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _drawn(args: argparse.Namespace) -> dict[str, Any]:
-    from posetrt.calib.parser_benchmark import bench_drawn, bench_worst, draw_chart, growth
+    from posetrt.bench.parser_benchmark import bench_drawn, bench_worst, draw_chart, growth
 
     _one_thread()
     cases = [(args.skeleton, (46, 82), people, 0.02, "apart") for people in _PEOPLE] + [(args.skeleton, (46, 82), 10, 0.05, "apart")]

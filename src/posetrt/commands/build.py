@@ -73,12 +73,12 @@ def tensorrt_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def run(args: argparse.Namespace) -> int:
     """Build, and name the engine on stdout."""
-    from posetrt.export.build import build
-    from posetrt.export.engine import OwnCalibration
-    from posetrt.export.progress import terminal_report
-    from posetrt.export.request import BuildRequest
+    from posetrt.export.engine.build import build
+    from posetrt.export.engine.progress import terminal_report
+    from posetrt.export.engine.request import BuildRequest
+    from posetrt.export.engine.tensorrt import OwnCalibration
     from posetrt.runtime.engines.choose import as_precision, default_precision
-    from posetrt.runtime.folder import open_folder
+    from posetrt.runtime.model.folder import open_folder
 
     folder = open_folder(args.folder)
     precision = as_precision(args.precision) if args.precision else default_precision(folder)

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.files import write_text
-from posetrt.runtime.folder import ModelFolder, open_folder
+from posetrt.runtime.model.folder import ModelFolder, open_folder
 
 if TYPE_CHECKING:
-    from posetrt.calib.accuracy import CocoPhotos
-    from posetrt.calib.calibration import Calibration
+    from posetrt.calib.accuracy.coco import CocoPhotos
+    from posetrt.calib.int8.calibration import Calibration
 
 SUMMARY = "find INT8 ranges on photographs and make the INT8 graphs"
 
@@ -55,9 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate."""
-    from posetrt.calib.cache import cache_text
-    from posetrt.calib.calibrate import DEFAULT_METHOD, calibrate, folder_calibration
-    from posetrt.calib.photographs import photographs_in, sample
+    from posetrt.calib.int8.cache import cache_text
+    from posetrt.calib.int8.calibrate import DEFAULT_METHOD, calibrate, folder_calibration
+    from posetrt.calib.int8.photographs import photographs_in, sample
 
     folder = open_folder(args.folder)
     _check(args)
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     if args.limit is not None and args.limit < len(images):
         images, chosen = sample(images, args.limit, args.seed), f"random, seed {args.seed}"
     if args.select is not None:
-        from posetrt.calib.selection import select
+        from posetrt.calib.int8.selection import select
 
         with progress_bar("select", "image") as progress:
             images = select(folder, images, args.select, seed=args.seed, progress=progress)
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     calibration = made.calibration
     if args.sensitivity:
-        from posetrt.calib.budget import fit_budget
+        from posetrt.calib.sensitivity.budget import fit_budget
 
         with progress_bar("layers", "layer") as progress:
             calibration = fit_budget(
@@ -129,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse what cannot be done or would be passed over, before minutes of work."""
-    from posetrt.calib.cache import cache_header
+    from posetrt.calib.int8.cache import cache_header
 
     for option, count in (("--limit", args.limit), ("--select", args.select), ("--judge", args.judge)):
         if count is not None and count < 1:
@@ -152,7 +152,7 @@ def _annotated(args: argparse.Namespace) -> CocoPhotos | None:
     """The annotated photographs to judge by, if any."""
     if args.coco is None:
         return None
-    from posetrt.calib.accuracy import coco_photos
+    from posetrt.calib.accuracy.coco import coco_photos
 
     return coco_photos(args.coco, args.coco_images)
 

@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, compare and print."""
-    from posetrt.runtime.benchmark_report import read_report
-    from posetrt.runtime.comparison import compare, comparison_table, differences
+    from posetrt.bench.benchmark_report import read_report
+    from posetrt.bench.comparison import compare, comparison_table, differences
 
     first, second = read_report(args.first), read_report(args.second)
     ratios = compare(first, second, anyway=args.anyway)

@@ -39,10 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw, export, calibrate, build, run and bench."""
-    from posetrt.export.normalisation import NORMALISATIONS
+    from posetrt.export.graph.normalisation import NORMALISATIONS
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.folder import open_folder
-    from posetrt.runtime.shipped import shipped_model
+    from posetrt.runtime.model.folder import open_folder
+    from posetrt.runtime.model.shipped import shipped_model
 
     if args.frames < 1:
         raise UsageError(f"--frames must be at least 1; got {args.frames}")
@@ -124,8 +124,8 @@ def _draw_video(out: Path, frames: int) -> tuple[Path, list[str | Path]]:
     """Draw a video, and its frames as photographs with COCO annotations; give the video and the options that name the truth."""
     import cv2
 
-    from posetrt.calib.scene_truth import write_scenes
-    from posetrt.calib.scenes import draw_video
+    from posetrt.calib.scenes.scenes import draw_video
+    from posetrt.calib.scenes.truth import write_scenes
     from posetrt.runtime.files import written_whole
 
     print(f"drawing {frames} frames of people whose key points are known exactly (seed {VIDEO_SEED})", file=sys.stderr)
@@ -142,8 +142,8 @@ def _draw_video(out: Path, frames: int) -> tuple[Path, list[str | Path]]:
 
 def _draw_calibration(out: Path) -> Path:
     """Draw scenes to calibrate with; none of their seeds is the video's."""
-    from posetrt.calib.scene_truth import write_scenes
-    from posetrt.calib.scenes import draw_scene
+    from posetrt.calib.scenes.scenes import draw_scene
+    from posetrt.calib.scenes.truth import write_scenes
 
     print(f"drawing {CALIBRATION_SCENES} scenes to calibrate with (seeds {CALIBRATION_SEED} and up)", file=sys.stderr)
     scenes = (draw_scene(CALIBRATION_SEED + index, VIDEO_SIZE_WH) for index in range(CALIBRATION_SCENES))

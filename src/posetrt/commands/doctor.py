@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Examine and print."""
-    from posetrt.jetson.doctor import can_run, examine
+    from posetrt.doctor import can_run, examine
     from posetrt.jetson.power import restore
 
     if args.restore_power:

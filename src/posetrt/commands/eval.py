@@ -62,16 +62,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Find the people of each photograph in each precision, and print the table."""
-    from posetrt.calib.accuracy import find_people, find_people_in_boxes
-    from posetrt.calib.agreement import agreement
-    from posetrt.calib.multiscale import MultiScale
-    from posetrt.calib.report import write_report
-    from posetrt.runtime.benchmark import precisions_of
+    from posetrt.bench.benchmark import precisions_of
+    from posetrt.calib.accuracy.agreement import agreement
+    from posetrt.calib.accuracy.coco import find_people, find_people_in_boxes
+    from posetrt.calib.accuracy.multiscale import MultiScale
+    from posetrt.calib.accuracy.report import write_report
     from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.find.top_down import TopDown
     from posetrt.runtime.people import People, nobody
     from posetrt.runtime.pose import open_pose
     from posetrt.runtime.sources import photos_in
-    from posetrt.runtime.whole_body.top_down import TopDown
 
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit must be at least 1; got {args.limit}")
@@ -132,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _annotated(args: argparse.Namespace) -> AnnotatedPhotos | None:
     """The annotated photographs that the options name."""
-    from posetrt.calib.accuracy import coco_photos
+    from posetrt.calib.accuracy.coco import coco_photos
     from posetrt.calib.datasets.choose import open_dataset
     from posetrt.runtime.errors import UsageError
 

@@ -56,9 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export and say what came of it."""
-    from posetrt.export.fp16 import write_fp16
-    from posetrt.export.fused import DEFAULT_SLOTS, with_decoding, with_uint8_input
-    from posetrt.export.onnx_model import write_folder
+    from posetrt.export.graph.fp16 import write_fp16
+    from posetrt.export.graph.fused import DEFAULT_SLOTS, with_decoding, with_uint8_input
+    from posetrt.export.graph.onnx_model import write_folder
     from posetrt.runtime.errors import PosetrtError, UsageError
 
     if args.list:
@@ -95,9 +95,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
-    from posetrt.export.normalisation import NORMALISATIONS
-    from posetrt.export.user_graph import model_from_onnx
-    from posetrt.runtime.skeleton import load_skeleton
+    from posetrt.export.graph.normalisation import NORMALISATIONS
+    from posetrt.export.heads.user_graph import model_from_onnx
+    from posetrt.runtime.model.skeleton import load_skeleton
 
     return model_from_onnx(
         args.weights,
@@ -114,10 +114,10 @@ def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def _zoo_network(args: argparse.Namespace) -> tuple[Any, Any]:
-    from posetrt.export.from_weights import model_from_weights
-    from posetrt.export.zoo import find_network
+    from posetrt.export.weights.from_weights import model_from_weights
+    from posetrt.export.weights.zoo import find_network
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.skeleton import load_skeleton
+    from posetrt.runtime.model.skeleton import load_skeleton
 
     network = find_network(args.network)
     if args.heatmaps or args.pafs:
@@ -136,7 +136,7 @@ def _zoo_network(args: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def _print_zoo(as_json: bool) -> None:
-    from posetrt.export.zoo import cost_of, find_network, names
+    from posetrt.export.weights.zoo import cost_of, find_network, names
 
     rows = []
     for name in names():

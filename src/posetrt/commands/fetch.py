@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fetch, and print the path."""
-    from posetrt.export.fetch import fetch
-    from posetrt.export.zoo import find_network
+    from posetrt.export.weights.fetch import fetch
+    from posetrt.export.weights.zoo import find_network
 
     network = find_network(args.network)
     print(f"licence: {network.licence}", file=sys.stderr)

@@ -32,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
     """Print a description of each engine."""
     from posetrt.runtime.engines.choose import built_engines
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.folder import open_folder
-    from posetrt.runtime.sidecar import check_engine_file, read_sidecar
+    from posetrt.runtime.model.folder import open_folder
+    from posetrt.runtime.model.sidecar import check_engine_file, read_sidecar
 
     if args.engine.is_dir():
         engines = built_engines(open_folder(args.engine))
@@ -61,7 +61,7 @@ def describe(path: Path, sidecar: Any) -> dict[str, Any]:
     from posetrt.runtime.engines.layers import layers_of, share
     from posetrt.runtime.engines.library import as_library, installed
     from posetrt.runtime.errors import PosetrtError
-    from posetrt.runtime.sidecar import check_engine_file
+    from posetrt.runtime.model.sidecar import check_engine_file
 
     result: dict[str, Any] = {
         "engine": path.name,

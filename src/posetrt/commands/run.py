@@ -31,10 +31,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from posetrt.arguments import add_backend_argument, add_hands_and_face_arguments, scales
-from posetrt.runtime.parser import PRESETS
+from posetrt.runtime.heads.paf.parser import PRESETS
 
 if TYPE_CHECKING:
-    from posetrt.runtime.counts import RunStats
+    from posetrt.runtime.pipeline.counts import RunStats
     from posetrt.runtime.pose import Pose
     from posetrt.runtime.sinks.base import Sink
     from posetrt.runtime.sources import Source
@@ -90,8 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the sources through the network; 1 where a video ended early."""
-    from posetrt.runtime import pipeline
     from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.pipeline import pipeline
     from posetrt.runtime.sources import complaints, open_source
 
     _check(args)
@@ -177,10 +177,10 @@ def _check(args: argparse.Namespace) -> None:
 
 def _build(args: argparse.Namespace) -> None:
     """Build what is missing of all networks of this run."""
-    from posetrt.export.build import build
+    from posetrt.export.engine.build import build
     from posetrt.runtime.engines.choose import as_precision, default_precision
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.folder import open_folder
+    from posetrt.runtime.model.folder import open_folder
 
     if args.folder.is_file():
         raise UsageError(f"--build builds from a model folder, and {args.folder} is a file, which runs as it is; leave --build out")
@@ -195,8 +195,8 @@ def _build(args: argparse.Namespace) -> None:
 
 def _open(args: argparse.Namespace) -> Pose:
     """The networks that were asked for."""
+    from posetrt.runtime.find.in_boxes import open_in_boxes
     from posetrt.runtime.pose import open_pose
-    from posetrt.runtime.whole_body.in_boxes import open_in_boxes
 
     if args.boxes:
         return open_in_boxes(
@@ -244,7 +244,7 @@ def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry
 
         # First what may be refused, so that no file is begun for nothing.
         if args.web:
-            from posetrt.runtime.health import bind_address
+            from posetrt.runtime.pipeline.health import bind_address
             from posetrt.runtime.sinks.web import WebPage
 
             host, port = bind_address(args.web)
@@ -273,7 +273,7 @@ def _status(where: str | None, stats: RunStats) -> Iterator[None]:
     if where is None:
         yield
         return
-    from posetrt.runtime.health import StatusPort, bind_address
+    from posetrt.runtime.pipeline.health import StatusPort, bind_address
 
     with StatusPort(*bind_address(where), stats) as port:
         print(f"health and metrics are at {port.url}", file=sys.stderr, flush=True)

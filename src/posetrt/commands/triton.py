@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write and say where."""
-    from posetrt.jetson.triton import write_repository
+    from posetrt.export.triton import write_repository
 
     print(write_repository(args.folder, args.out, name=args.name, engine=args.engine, precision=args.precision))
     return 0

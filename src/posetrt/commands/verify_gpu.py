@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         print(line, file=sys.stderr)
 
     if args.prepare:
-        from posetrt.calib.verification_bundle import prepare
+        from posetrt.bench.verification_bundle import prepare
 
         if args.photographs is None:
             raise UsageError("--prepare needs --photographs DIR")
@@ -73,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
         )
         print(f"{args.bundle}: carry it to the machine with the GPU and run {args.bundle}/verify.sh")
         return 0
-    from posetrt.calib.verification import verify
-    from posetrt.calib.verification_row import table
+    from posetrt.bench.verification import verify
+    from posetrt.bench.verification_row import table
     from posetrt.runtime.engines.choose import best_backend
     from posetrt.runtime.engines.driver import probe
     from posetrt.runtime.engines.library import installed

@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People, nobody
-from posetrt.runtime.skeleton import Skeleton
 
 Spot = tuple[float, float] | tuple[float, float, float]
 

@@ -15,7 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from posetrt.calib.datasets.ai_challenger import SIGMAS, ChallengeJudged
 from posetrt.calib.datasets.choose import open_dataset
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.skeleton import load_skeleton
+from posetrt.runtime.model.skeleton import load_skeleton
 from tests.calib.datasets.miniature import people_of, photographs
 
 COCO18, MPI15 = load_skeleton("coco18"), load_skeleton("mpi15")

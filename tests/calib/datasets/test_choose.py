@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from posetrt.calib.accuracy import CocoPhotos
+from posetrt.calib.accuracy.coco import CocoPhotos
 from posetrt.calib.datasets.choose import DATASETS, open_dataset
 from posetrt.calib.datasets.parts import correspondence, parts_of
 from posetrt.commands.eval import _DATASETS
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.skeleton import Skeleton, load_skeleton
+from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
 from tests.calib.datasets.miniature import photographs
 
 COCO = {"id": 1, "name": "person", "keypoints": ["nose"], "skeleton": []}

@@ -11,7 +11,7 @@ import pytest
 
 from posetrt.calib.datasets.choose import open_dataset
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.skeleton import load_skeleton
+from posetrt.runtime.model.skeleton import load_skeleton
 from tests.calib.datasets.miniature import people_of, photographs
 
 BODY25, COCO18 = load_skeleton("body25"), load_skeleton("coco18")

@@ -16,7 +16,7 @@ from scipy.io import savemat
 from posetrt.calib.datasets.choose import open_dataset
 from posetrt.cli import main
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.skeleton import load_skeleton
+from posetrt.runtime.model.skeleton import load_skeleton
 from tests.calib.datasets.miniature import cells, people_of, photographs, structs
 
 COCO18, MPI15 = load_skeleton("coco18"), load_skeleton("mpi15")

@@ -13,7 +13,7 @@ from posetrt.calib.datasets.choose import open_dataset
 from posetrt.calib.datasets.mot import MotCounts, clear_mot
 from posetrt.calib.datasets.part_ap import average_precision
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.skeleton import load_skeleton
+from posetrt.runtime.model.skeleton import load_skeleton
 from tests.calib.datasets.miniature import Spot, people_of, photographs
 
 COCO18, MPI15 = load_skeleton("coco18"), load_skeleton("mpi15")

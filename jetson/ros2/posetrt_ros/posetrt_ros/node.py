@@ -19,7 +19,7 @@ from posetrt.runtime.pose import open_pose
 from posetrt.runtime.sinks.base import Result
 from posetrt.runtime.sinks.draw import draw_people
 from posetrt.runtime.sources import Frame
-from posetrt.runtime.tracker import Tracker
+from posetrt.runtime.track.tracker import Tracker
 from posetrt_ros.skeletons import body_name, normalised
 
 # Name, default and description of each parameter; all are read when the node starts.

@@ -1,0 +1,1 @@
+"""Accuracy against annotations and against FP32."""

@@ -1,0 +1,235 @@
+"""OKS average precision on COCO's key points, by pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.calib.datasets.base import require
+from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.files import read_json
+from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.people import People, to_coco_results
+from posetrt.runtime.sources import read_photo
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """COCO's figures, 0 to 1: AP and AR over OKS .50 to .95, AP at .50 and .75; `images` judged, `people` annotated in them."""
+
+    ap: float
+    ap50: float
+    ap75: float
+    ar: float
+    images: int
+    people: int
+
+
+@dataclass(frozen=True)
+class CocoPhotos:
+    """Photographs with COCO key-point annotations.
+
+    Attributes:
+        annotations: the JSON file.
+        paths: image id → photograph.
+    """
+
+    annotations: Path
+    paths: Mapping[int, Path]
+    name: ClassVar[str] = "COCO"
+    titles: ClassVar[Mapping[str, str]] = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ar": "AR"}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def photographs(self) -> Sequence[Path]:
+        """In the order in which `judge` takes their people."""
+        return list(self.paths.values())
+
+    @property
+    def boxes(self) -> Sequence[NDArray[np.float64]]:
+        """COCO's own boxes of the people with key points."""
+        return person_boxes(read_json(self.annotations, "COCO annotation file"), list(self.paths))
+
+    def judge(self, found: Sequence[People], skeleton: Skeleton) -> CocoJudged:
+        """COCO's figures; see `calib.datasets.base.AnnotatedPhotos.judge`."""
+        truth = read_json(self.annotations, "COCO annotation file")
+        return CocoJudged(coco_rows(found, self, skeleton), truth, list(self.paths))
+
+
+class CocoJudged:
+    """pycocotools' verdict on result rows.
+
+    Args:
+        rows: COCO's results for key points.
+        truth: the fields of the annotation file.
+        ids: of the photographs, in the order of the draws.
+        sigmas: of the key points; None takes COCO's 17.
+        left_out: parts that the data set annotates and the skeleton has not.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        truth: Mapping[str, Any],
+        ids: Sequence[int],
+        sigmas: Sequence[float] | None = None,
+        left_out: Sequence[str] = (),
+    ) -> None:
+        self._rows, self._truth, self._ids, self._sigmas = rows, truth, ids, sigmas
+        self.left_out = left_out
+
+    @cached_property
+    def figures(self) -> Mapping[str, float | None]:
+        """AP and AR over OKS .50 to .95, AP at .50 and .75."""
+        if not self._rows:
+            return {"ap": 0.0, "ap50": 0.0, "ap75": 0.0, "ar": 0.0}
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = self._evaluation()
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        ap, ap50, ap75, _, _, ar = (max(0.0, float(value)) for value in evaluation.stats[:6])
+        return {"ap": ap, "ap50": ap50, "ap75": ap75, "ar": ar}
+
+    def main(self, draw: NDArray[np.integer[Any]]) -> float:
+        """AP of the photographs numbered in `draw`, each as often as it stands there: accumulated from pycocotools' matches of each image."""
+        if not self._rows:
+            return 0.0
+        evaluation, images = self._matches
+        evaluation.evalImgs = [images[index] for index in draw.tolist()]
+        evaluation._paramsEval.imgIds = list(range(len(draw)))
+        evaluation.params.imgIds = list(range(len(draw)))
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.accumulate()
+        precision = evaluation.eval["precision"]
+        valid = precision[precision > -1]
+        return float(valid.mean()) if valid.size else 0.0
+
+    @cached_property
+    def _matches(self) -> tuple[Any, list[Any]]:
+        """An evaluation of people of all sizes, and its matches of each photograph in the order of `ids`."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = self._evaluation()
+            evaluation.params.areaRng = evaluation.params.areaRng[:1]
+            evaluation.params.areaRngLbl = evaluation.params.areaRngLbl[:1]
+            evaluation.evaluate()
+        order = {image_id: place for place, image_id in enumerate(sorted(self._ids))}
+        return evaluation, [evaluation.evalImgs[order[image_id]] for image_id in self._ids]
+
+    def _evaluation(self) -> Any:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+
+        truth = COCO()
+        # pycocotools writes into what it is given.
+        truth.dataset = copy.deepcopy(dict(self._truth))
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(copy.deepcopy(list(self._rows))), "keypoints")
+        evaluation.params.imgIds = sorted(self._ids)
+        if self._sigmas is not None:
+            evaluation.params.kpt_oks_sigmas = np.array(self._sigmas)
+        return evaluation
+
+
+def person_boxes(truth: Mapping[str, Any], ids: Sequence[int]) -> list[NDArray[np.float64]]:
+    """Of each photograph the (B, 4) boxes of the people who have key points and are no crowd: x, y, width, height."""
+    boxes: dict[int, list[list[float]]] = {image_id: [] for image_id in ids}
+    for annotation in truth["annotations"]:
+        box = annotation.get("bbox", [0, 0, 0, 0])
+        if annotation["image_id"] in boxes and annotation.get("num_keypoints", 0) and not annotation.get("iscrowd", 0) and min(box[2:]) > 0:
+            boxes[annotation["image_id"]].append(box)
+    return [np.array(one, np.float64).reshape(-1, 4) for one in boxes.values()]
+
+
+def coco_photos(annotations: Path, images: Path, limit: int | None = None) -> CocoPhotos:
+    """Pair the images of a COCO key-point file with the photographs in a folder.
+
+    Args:
+        annotations: `person_keypoints_*.json`.
+        images: the folder with the photographs, by their `file_name`.
+        limit: take the first so many.
+
+    Raises:
+        PosetrtError: not such a file, or photographs are missing.
+    """
+    fields = read_json(annotations, "COCO annotation file")
+    if not isinstance(fields, dict) or not {"images", "annotations", "categories"} <= fields.keys():
+        found = ", ".join(list(fields)[:6]) if isinstance(fields, dict) else type(fields).__name__
+        raise PosetrtError(f"{annotations} is not COCO's key-point format (images, annotations, categories); it holds {found}")
+    if not any("keypoints" in annotation for annotation in fields["annotations"]):
+        raise PosetrtError(f"{annotations} has no annotation with keypoints; give a person_keypoints file, not instances or captions")
+    _check_people(fields["annotations"], annotations)
+    if not images.is_dir():
+        raise UsageError(f"there is no folder {images}")
+    paths = {int(image["id"]): images / Path(image["file_name"]).name for image in fields["images"][:limit]}
+    missing = [path.name for path in paths.values() if not path.is_file()]
+    if missing:
+        raise PosetrtError(
+            f"{images} lacks {len(missing)} of the {len(paths)} photographs that {annotations.name} names, as {', '.join(missing[:3])}"
+        )
+    return CocoPhotos(annotations, paths)
+
+
+def _check_people(people: Sequence[Any], path: Path) -> None:
+    """Raises: PosetrtError: an annotation that pycocotools could not judge, before anything is run."""
+    wanted = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "num_keypoints", "keypoints")
+    for place, one in enumerate(people):
+        require(one, wanted, f"{path}: annotation {place}", "COCO's key-point format")
+        if len(one["keypoints"]) != 51:
+            raise PosetrtError(
+                f"{path}: annotation {place} has {len(one['keypoints'])} numbers under keypoints where COCO's 17 parts are 51 (x, y, visibility); "
+                "other skeletons have their own data sets: see docs/evaluation.md"
+            )
+        if one["category_id"] != 1:
+            raise PosetrtError(
+                f"{path}: annotation {place} is of category {one['category_id']}; people are category 1, as in COCO: number them so, and leave others out"
+            )
+
+
+def find_people(
+    pose: Callable[[NDArray[np.uint8]], People], paths: Iterable[Path], progress: Callable[[int], None] | None = None
+) -> list[People]:
+    """People in pixels of each photograph, by a `Pose` or anything called like one; `progress` is told how many are done."""
+    found = []
+    for count, path in enumerate(paths, 1):
+        found.append(pose(read_photo(path)))
+        if progress is not None:
+            progress(count)
+    return found
+
+
+def find_people_in_boxes(
+    network: Callable[[NDArray[np.uint8], NDArray[np.float64] | None], People],
+    paths: Sequence[Path],
+    boxes: Sequence[NDArray[np.float64] | None],
+    progress: Callable[[int], None] | None = None,
+) -> list[People]:
+    """As `find_people`, by a `TopDown` or anything called like one, which looks at one person in each box."""
+    following = iter(boxes)
+    return find_people(lambda frame: network(frame, next(following)), paths, progress)
+
+
+def coco_rows(found: Iterable[People], photos: CocoPhotos, skeleton: Skeleton) -> list[dict[str, Any]]:
+    """COCO's result rows for the people of each photograph, in the order of `photos`."""
+    return [row for image_id, people in zip(photos.paths, found, strict=True) for row in to_coco_results(people, skeleton, image_id)]
+
+
+def coco_accuracy(results: Sequence[dict[str, Any]], photos: CocoPhotos) -> Accuracy:
+    """Judge results with pycocotools' COCOeval, "keypoints"."""
+    truth = read_json(photos.annotations, "COCO annotation file")
+    ids = set(photos.paths)
+    annotated = sum(1 for one in truth["annotations"] if one["image_id"] in ids and one.get("num_keypoints", 0) and not one["iscrowd"])
+    figures = CocoJudged(results, truth, list(photos.paths)).figures
+    ap, ap50, ap75, ar = (figures[key] or 0.0 for key in ("ap", "ap50", "ap75", "ar"))
+    return Accuracy(ap, ap50, ap75, ar, len(ids), annotated)

@@ -1,0 +1,1 @@
+"""Ranges for INT8 and the graphs that carry them."""

@@ -1,0 +1,227 @@
+"""From a model folder and photographs to calibration.json and the INT8 graphs: one pass over the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.calib.int8.calibration import Calibration, read_calibration, write_calibration
+from posetrt.calib.int8.equalise import divisors, equalised, families
+from posetrt.calib.int8.kept import kept_by_default
+from posetrt.calib.int8.observe import Observation, observe
+from posetrt.calib.int8.photographs import network_input, read_photograph, set_hash
+from posetrt.calib.int8.quantize import quantize
+from posetrt.calib.int8.ranges import Range, check_method, find_range
+from posetrt.calib.int8.trained import trained_ranges
+from posetrt.export.graph.graph import Graph, load_graph, save_variant
+from posetrt.export.graph.half import half_around_int8
+from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.files import sha256_of, written_together
+from posetrt.runtime.model.folder import ModelFolder
+from posetrt.runtime.model.manifest import Manifest
+
+DEFAULT_METHOD = "mse"
+FEW_IMAGES = 50
+PERSON_PEAK = 0.2
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What a calibration gave.
+
+    Attributes:
+        calibration: as written to calibration.json.
+        observation: what every tensor held.
+        warnings: sentences for the user.
+        skipped: images that could not be read.
+    """
+
+    calibration: Calibration
+    observation: Observation
+    warnings: tuple[str, ...]
+    skipped: tuple[Path, ...]
+
+
+def calibrate(
+    folder: ModelFolder,
+    images: Sequence[Path],
+    *,
+    method: str = DEFAULT_METHOD,
+    equalise: bool = True,
+    chosen: str = "all",
+    trained: Path | None = None,
+    all_int8: bool = False,
+    write: bool = True,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Calibrated:
+    """Find INT8 ranges on photographs, write calibration.json and the graphs made with them.
+
+    Args:
+        folder: with model.onnx; its variants are replaced.
+        images: photographs, any size; they are letterboxed as the runtime does.
+        method: "minmax", "percentile", "percentile-99.9", "entropy" or "mse". Maps (outputs of convolutions without an
+            activation, and what concatenates them) keep min-max in every method: their peaks are rare, and they are the people.
+        equalise: scale channels of depthwise inputs to one reach in the weights.
+        chosen: a word on how the images were chosen, for the file.
+        trained: a Q/DQ ONNX of the same network whose ranges go before those that the images give; nothing is equalised then.
+        all_int8: put every convolution into INT8, also those that are kept in float by default (`kept_by_default`).
+        write: False where `budget.fit_budget` goes on from here, which writes once, at its end.
+        progress: called with images done and images in all.
+
+    Raises:
+        UsageError: no images, or no such method.
+        PosetrtError: none of the images can be read, or an activation is NaN or infinite.
+    """
+    check_method(method)
+    paths = list(images)
+    if not paths:
+        raise UsageError("no images to calibrate with: give photographs of people, 50 or more")
+    manifest = folder.manifest()
+    graph = load_graph(folder.onnx)
+    own = trained_ranges(trained, graph) if trained is not None else {}
+    equalise = equalise and not own
+    skipped: list[Path] = []
+    seen, plan = _observe(graph, manifest, paths, skipped, progress, equalise)
+    if seen.count == 0:
+        raise PosetrtError(f"none of the {len(paths)} images can be read as an image (the first is {paths[0]}); nothing was changed")
+    scales = {family.producer.name: divisors(family, seen) for family in plan} if equalise else {}
+    used = [path for path in paths if path not in set(skipped)]
+    shapes = {name: one.shape for name, one in seen.tensors.items()}
+    calibration = Calibration(
+        model_sha256=sha256_of(folder.onnx),
+        method=method,
+        size_wh=manifest.input.size_wh,
+        images={
+            "count": seen.count,
+            "sha256": set_hash(used),
+            "chosen": chosen,
+            "skipped": len(skipped),
+            "without_people": seen.empty,
+        },
+        ranges={**find_ranges(graph, seen, method, scales), **own},
+        scales=scales,
+        not_equalised=families(graph)[1] if equalise else {},
+        kept_float=() if all_int8 else kept_by_default(graph, shapes, "trt"),
+        kept_float_ort=() if all_int8 else kept_by_default(graph, shapes, "ort"),
+    )
+    if write:
+        write_variants(folder, calibration, graph)
+    return Calibrated(calibration, seen, _warnings(seen, skipped), tuple(skipped))
+
+
+def find_ranges(graph: Graph, seen: Observation, method: str, scales: dict[str, NDArray[np.float64]]) -> dict[str, Range]:
+    """A range for each observed tensor of the equalised graph, in the order of the nodes.
+
+    Args:
+        scales: divisors by producing layer, as `calib.equalise.divisors` gives them.
+    """
+    divided = {
+        name: scales[family.producer.name] for family in families(graph)[0] if family.producer.name in scales for name in family.tensors
+    }
+    maps = keep_peaks(graph)
+    found = {
+        name: find_range(one.distribution(divided.get(name)), "minmax" if name in maps else method) for name, one in seen.tensors.items()
+    }
+    # A ReLU's input is never rounded: every engine computes both as one. Where an engine asks for its range, it is the ReLU's.
+    fused = {layer.output: layer.activated for layer in graph.layers}
+    return {name: found[fused.get(name, name)] for name in graph.float_tensors if fused.get(name, name) in found}
+
+
+def keep_peaks(graph: Graph) -> set[str]:
+    """Tensors whose rare peaks are the people: what the caller feeds, and maps, which are outputs of convolutions with no
+    activation that leave the network or are concatenated, and the concatenations."""
+    maps = {*graph.inputs, *graph.outputs}
+    for node in graph.nodes:
+        if node.op_type == "Concat":
+            maps.add(node.output[0])
+            maps.update(name for name in node.input if name in graph.producers and graph.producers[name].op_type == "Conv")
+    return maps
+
+
+def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph | None = None) -> None:
+    """Write calibration.json, and the graphs that it makes: int8-base (float, equalised), int8-ort, int8-trt and int8-trt-fp16.
+
+    All of them or none, but for a kill between two renames, which leaves graphs that say that they belong to another calibration.
+    """
+    graph = graph if graph is not None else load_graph(folder.onnx)
+    manifest = folder.manifest().to_json()
+    base = equalised(graph, calibration.scales)
+    models: dict[str, Any] = {"int8-base": base.copy().model}
+    models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float_ort)
+    models["int8-trt"] = quantize(base, calibration.ranges, "trt", calibration.kept_float)
+    models["int8-trt-fp16"] = half_around_int8(models["int8-trt"], folder.onnx.name)
+    with written_together(folder.calibration, *map(folder.variant, models)) as temporaries:
+        write_calibration(temporaries[0], calibration)
+        made_from = {"model": calibration.model_sha256, "calibration": sha256_of(temporaries[0])}
+        for temporary, model in zip(temporaries[1:], models.values(), strict=True):
+            save_variant(temporary, model, manifest, made_from)
+
+
+def folder_calibration(folder: ModelFolder) -> Calibration:
+    """The calibration of a folder.
+
+    Raises:
+        EngineMismatch: it was made for another model.
+        PosetrtError: there is none, or it cannot be read.
+    """
+    return read_calibration(folder.calibration, sha256_of(folder.onnx))
+
+
+def _observe(
+    graph: Graph,
+    manifest: Manifest,
+    paths: Sequence[Path],
+    skipped: list[Path],
+    progress: Callable[[int, int], None],
+    equalise: bool,
+) -> tuple[Observation, tuple[Any, ...]]:
+    """Run the images through the graph; unreadable ones are put into `skipped`."""
+    plan = families(graph)[0] if equalise else ()
+    unseen = {layer.output for layer in graph.layers if layer.activated != layer.output}
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        progress(done + len(skipped), len(paths))
+
+    def inputs() -> Iterator[tuple[Path, NDArray[Any]]]:
+        for path in paths:
+            try:
+                frame = read_photograph(path)
+            except (OSError, PosetrtError):
+                skipped.append(path)
+                continue
+            yield path, network_input(frame, manifest.input)
+
+    def people_in(outputs: dict[str, NDArray[np.float32]]) -> bool:
+        if manifest.outputs.peaks is not None:
+            return bool(outputs[manifest.outputs.peaks][..., 2].max() >= PERSON_PEAK)
+        maps = outputs[manifest.outputs.heatmaps or ""]
+        return bool(maps[:, : len(manifest.skeleton.parts)].max() >= PERSON_PEAK)
+
+    by_channel = {name for family in plan for name in family.tensors} - unseen
+    seen = observe(graph, inputs(), by_channel=by_channel, unseen=unseen, people_in=people_in, progress=step)
+    return seen, plan
+
+
+def _warnings(seen: Observation, skipped: Sequence[Path]) -> tuple[str, ...]:
+    """What the user should know before trusting these ranges."""
+    found = []
+    if skipped:
+        found.append(f"{len(skipped)} images could not be read and were left out, the first of them {skipped[0]}")
+    if seen.empty == seen.count:
+        found.append(
+            "no people were seen in any image: the maps' ranges would clip the peaks of real people. "
+            "Calibrate again with photographs of people, in sizes and numbers as the camera will see them"
+        )
+    elif seen.empty * 2 > seen.count:
+        found.append(f"{seen.empty} of {seen.count} images show nobody; photographs with people give better ranges")
+    if seen.count < FEW_IMAGES:
+        found.append(f"{seen.count} images are few; from {FEW_IMAGES} on the ranges hardly change")
+    return tuple(found)

@@ -1,0 +1,122 @@
+"""calibration.json: a range for each tensor, how it was found, and of what model and images. Stable order, made to be diffed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.calib.int8.ranges import Range
+from posetrt.runtime.errors import EngineMismatch, PosetrtError
+from posetrt.runtime.files import read_json, write_json
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Ranges of a network's tensors.
+
+    Attributes:
+        model_sha256: of the model.onnx that was observed.
+        method: as the user gave it; each range names its own, since maps keep their peaks.
+        size_wh: input size at which it was observed.
+        images: what was looked at: "count", "sha256" of the set, "chosen" (how), "skipped", "without_people".
+        ranges: by tensor, in the order of the nodes. They hold for the equalised graph (variants/int8-base.onnx).
+        scales: divisors of equalised layers, by layer.
+        not_equalised: depthwise inputs that could not be, and why.
+        kept_float: layers that TensorRT's outputs keep in float, by name: its layouts, and the builder that works with ranges.
+        kept_float_ort: those that ONNX Runtime's layout keeps.
+        sensitivity: what `--sensitivity` measured; None before.
+    """
+
+    model_sha256: str
+    method: str
+    size_wh: tuple[int, int]
+    images: Mapping[str, Any]
+    ranges: Mapping[str, Range]
+    scales: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    not_equalised: Mapping[str, str] = field(default_factory=dict)
+    kept_float: tuple[str, ...] = ()
+    kept_float_ort: tuple[str, ...] = ()
+    sensitivity: Mapping[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form; `read_calibration` reads it back."""
+        return {
+            "format": FORMAT,
+            "model_sha256": self.model_sha256,
+            "method": self.method,
+            "size_wh": list(self.size_wh),
+            "images": dict(self.images),
+            "kept_float": list(self.kept_float),
+            "kept_float_ort": list(self.kept_float_ort),
+            "tensors": {
+                name: {
+                    "low": one.low,
+                    "high": one.high,
+                    "amax": one.amax,
+                    "method": one.method,
+                    "seen_low": one.seen_low,
+                    "seen_high": one.seen_high,
+                }
+                for name, one in self.ranges.items()
+            },
+            "equalised": {name: scale.tolist() for name, scale in self.scales.items()},
+            "not_equalised": dict(self.not_equalised),
+            "sensitivity": None if self.sensitivity is None else dict(self.sensitivity),
+        }
+
+    def keeping(
+        self, kept_float: tuple[str, ...], kept_float_ort: tuple[str, ...], sensitivity: Mapping[str, Any] | None = None
+    ) -> Calibration:
+        """The same ranges with other layers kept in float."""
+        measured = sensitivity if sensitivity is not None else self.sensitivity
+        return replace(self, kept_float=kept_float, kept_float_ort=kept_float_ort, sensitivity=measured)
+
+
+def write_calibration(path: Path, calibration: Calibration) -> None:
+    """Write calibration.json, whole or not at all."""
+    write_json(path, calibration.to_dict())
+
+
+def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration:
+    """Read calibration.json.
+
+    Args:
+        model_sha256: of the model that it must belong to; None to take it as it is.
+
+    Raises:
+        PosetrtError: missing, unreadable or of another format.
+        EngineMismatch: made for another model.
+    """
+    fields = read_json(path, "calibration")
+    remedy = f"calibrate again with: posetrt calibrate {path.parent} --images DIR"
+    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+        raise PosetrtError(f"{path} is no calibration of format {FORMAT}; {remedy}")
+    try:
+        # Files from before there was a list for each layout keep the same layers in both.
+        kept_float_ort = fields["kept_float_ort"] if "kept_float_ort" in fields else fields["kept_float"]
+        calibration = Calibration(
+            model_sha256=str(fields["model_sha256"]),
+            method=str(fields["method"]),
+            size_wh=(int(fields["size_wh"][0]), int(fields["size_wh"][1])),
+            images=dict(fields["images"]),
+            ranges={name: Range(**one) for name, one in fields["tensors"].items()},
+            scales={name: np.asarray(scale, np.float64) for name, scale in fields["equalised"].items()},
+            not_equalised=dict(fields["not_equalised"]),
+            kept_float=tuple(fields["kept_float"]),
+            kept_float_ort=tuple(kept_float_ort),
+            sensitivity=fields["sensitivity"],
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise PosetrtError(f"{path} lacks or misstates a field ({error}); {remedy}") from error
+    if model_sha256 is not None and calibration.model_sha256 != model_sha256:
+        raise EngineMismatch(
+            f"{path} was made for another model (sha256 {calibration.model_sha256[:12]}, model.onnx here has {model_sha256[:12]}); {remedy}"
+        )
+    return calibration

@@ -1,0 +1,68 @@
+"""Photographs for calibration: the files of a folder, read and letterboxed exactly as the runtime does, and the hash of the set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.files import sha256_of
+from posetrt.runtime.letterbox import letterbox_for, place, to_input
+from posetrt.runtime.model.manifest import InputSpec
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+def photographs_in(folder: Path) -> list[Path]:
+    """The image files of a folder, by name.
+
+    Raises:
+        UsageError: no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}; --images takes a folder with photographs of people")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise UsageError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}); calibration needs photographs of people, 50 or more")
+    return found
+
+
+def sample(paths: Sequence[Path], count: int, seed: int) -> list[Path]:
+    """`count` of the paths, drawn by `seed`, in the order given; all of them where there are fewer."""
+    if count >= len(paths):
+        return list(paths)
+    chosen = np.random.default_rng(seed).permutation(len(paths))[:count]
+    return [paths[index] for index in sorted(chosen.tolist())]
+
+
+def read_photograph(path: Path) -> NDArray[np.uint8]:
+    """A photograph as (H, W, 3) uint8 BGR; a grey one gets three equal channels.
+
+    Raises:
+        PosetrtError: broken, or no image.
+    """
+    import cv2
+
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if image is None:
+        raise PosetrtError(f"{path} cannot be read as an image: broken, or of a kind that OpenCV does not know")
+    return image.astype(np.uint8, copy=False)
+
+
+def network_input(frame: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32] | NDArray[np.uint8]:
+    """The network's input for a frame, by the same three steps that the runtime takes."""
+    size_wh = (frame.shape[1], frame.shape[0])
+    return to_input(place(frame, letterbox_for(size_wh, spec.size_wh)), spec)
+
+
+def set_hash(paths: Sequence[Path]) -> str:
+    """One SHA-256 for a set of images: over the sorted hashes of their bytes, so that names and order do not matter."""
+    digest = hashlib.sha256()
+    for one in sorted(sha256_of(path) for path in paths):
+        digest.update(bytes.fromhex(one))
+    return digest.hexdigest()

@@ -1,0 +1,273 @@
+"""Q/DQ graphs from ranges: ONNX Runtime's layout (unsigned activations, int32 bias) and TensorRT's (signed, float bias, scales shared)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.calib.int8.elu import spread_elus
+from posetrt.calib.int8.ranges import Range
+from posetrt.export.graph.graph import Graph, Layer, run_order
+from posetrt.runtime.errors import PosetrtError
+
+Layout = Literal["ort", "trt"]
+
+# Operators that ONNX Runtime runs on 8-bit tensors besides Conv, and that a scale can be given to.
+_EIGHT_BIT = frozenset({"Add", "Concat", "MaxPool"})
+
+
+# A layer that makes an output map and has no more than this share of the weights computes it in float from 8-bit inputs in ONNX Runtime's layout.
+_SMALL_MAP = 0.02
+
+
+def makes_small_map(graph: Graph, layer: Layer) -> bool:
+    """Whether a layer's output is looked at as it is, for people, and costs little to make in float.
+
+    Rounded to 8 bits a map has steps of half a per cent of its range, about what it changes from a peak to the cell beside it.
+    """
+    weights = sum(one.macs_per_pixel for one in graph.layers)
+    return layer.output not in graph.leading_to_layers and layer.macs_per_pixel <= _SMALL_MAP * weights
+
+
+class _Plan:
+    """Which tensors are quantised, which layers compute in 8 bits, and who reads the float form."""
+
+    def __init__(self, graph: Graph, layers: Collection[str], layout: Layout, ranges: Mapping[str, Range]) -> None:
+        self.graph, self.layout = graph, layout
+        chosen = [layer for layer in graph.layers if layer.name in layers]
+        left = [layer for layer in graph.layers if layer.name not in layers]
+        self.float_read = {layer.input for layer in left}
+        self.tensors = {layer.input for layer in chosen}
+        if layout == "ort":
+            # A convolution whose float output someone reads cannot be one 8-bit operator there.
+            float_read = {*self.float_read, *(layer.output for layer in chosen if makes_small_map(graph, layer))}
+            self.eight_bit = [layer for layer in chosen if layer.activated not in float_read and layer.output not in float_read]
+            self.tensors |= {layer.activated for layer in self.eight_bit}
+        else:
+            self.eight_bit = chosen
+        self.operators: list[Any] = []
+        self._reach_operators()
+        self.ranges = {name: self._range(name, ranges) for name in sorted(self.tensors)}
+        if layout == "trt":
+            self._share_scales()
+
+    def _reach_operators(self) -> None:
+        """Take in the adds, concats and pools that stand between quantised tensors."""
+        # What stands behind the last convolution (peaks, line integrals) computes in float32 in every precision.
+        leading = self.graph.leading_to_layers
+        candidates = [node for node in self.graph.nodes if node.op_type in _EIGHT_BIT and node.output[0] in leading]
+        if self.layout == "trt":
+            # MaxPool lets a Q pass by itself in TensorRT.
+            candidates = [node for node in candidates if node.op_type != "MaxPool"]
+        for node in candidates:
+            ends = [*node.input, node.output[0]]
+            if any(name in self.graph.constants or name in self.float_read for name in ends):
+                continue
+            wanted = ends if self.layout == "ort" else [node.output[0]]
+            if any(name in self.tensors for name in wanted):
+                self.operators.append(node)
+                self.tensors.update(ends if self.layout == "ort" or node.op_type == "Concat" else node.input)
+
+    def _range(self, name: str, ranges: Mapping[str, Range]) -> Range:
+        if name not in ranges:
+            raise PosetrtError(
+                f"the calibration has no range for tensor {name!r} of {self.graph.where}: it was made for another graph. "
+                "Calibrate again with: posetrt calibrate FOLDER --images DIR"
+            )
+        return ranges[name]
+
+    def _share_scales(self) -> None:
+        """One scale for both operands of a residual add, and for all that a concat joins: TensorRT then moves 8-bit values as they are."""
+        groups = [[*node.input] if node.op_type == "Add" else [*node.input, node.output[0]] for node in self.operators]
+        changed = True
+        while changed:
+            changed = False
+            for group in groups:
+                widest = self.ranges[group[0]]
+                for name in group[1:]:
+                    widest = widest.widened(self.ranges[name])
+                for name in group:
+                    if self.ranges[name].amax != widest.amax:
+                        self.ranges[name] = widest
+                        changed = True
+
+
+def quantize(graph: Graph, ranges: Mapping[str, Range], layout: Layout, kept_float: Collection[str] = ()) -> Any:
+    """A Q/DQ ModelProto of a float graph.
+
+    Args:
+        graph: the equalised float graph.
+        ranges: of at least every tensor that a quantised operator reads or writes.
+        layout: "ort" puts Q/DQ around each operator, unsigned activations, int32 bias, ReLU folded into the range where 0 is its lower
+            end; small layers that make the output maps compute in float from 8-bit inputs. "trt" puts Q/DQ on the inputs of
+            convolutions, residual adds and concats alone, signed, zero point 0, float bias.
+        kept_float: names of layers that stay in float.
+
+    Raises:
+        PosetrtError: a range is missing.
+    """
+    layers = [layer.name for layer in graph.layers if layer.name not in set(kept_float)]
+    return quantize_only(graph, ranges, layout, layers)
+
+
+def quantize_only(graph: Graph, ranges: Mapping[str, Range], layout: Layout, layers: Collection[str]) -> Any:
+    """As `quantize`, with the layers named that are put into INT8 rather than those that are not."""
+    model = _Writer(graph, _Plan(graph, layers, layout, ranges)).model()
+    if layout == "ort":
+        spread_elus(model)
+    return model
+
+
+def eight_bit_share(graph: Graph, layout: Layout, kept_float: Collection[str], shapes: Mapping[str, tuple[int, ...]]) -> float:
+    """Share of the convolutions' multiply-adds that the graph of this layout does in INT8.
+
+    Args:
+        shapes: of each layer's activated tensor, as observed.
+    """
+    shares = layer_shares(graph, shapes)
+    return sum(shares[name] for name in eight_bit_layers(graph, layout, kept_float))
+
+
+def eight_bit_layers(graph: Graph, layout: Layout, kept_float: Collection[str]) -> set[str]:
+    """Names of the layers that the graph of this layout computes in INT8: with ONNX Runtime, not those that feed a kept one either."""
+    layers = [layer.name for layer in graph.layers if layer.name not in set(kept_float)]
+    blank = dict.fromkeys(graph.float_tensors, Range(0, 1, 1, "", 0, 1))
+    return {layer.name for layer in _Plan(graph, layers, layout, blank).eight_bit}
+
+
+def layer_shares(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, float]:
+    """Each layer's share of all layers' multiply-adds, by name; `shapes` as for `eight_bit_share`."""
+    cost = {layer.name: layer.macs_per_pixel * int(np.prod(shapes[layer.activated][2:])) for layer in graph.layers}
+    total = max(sum(cost.values()), 1)
+    return {name: macs / total for name, macs in cost.items()}
+
+
+def weight_scales(weight: NDArray[np.floating[Any]], bias: NDArray[np.floating[Any]] | None, input_scale: float) -> NDArray[np.float32]:
+    """(out,) float32: the scale of each output channel's int8 weights, symmetric.
+
+    A dead channel gets the scale 1; and where a bias would leave int32 at this scale, the scale is raised until it fits.
+    """
+    widest = np.abs(weight.reshape(len(weight), -1)).max(axis=1).astype(np.float64)
+    scales = np.where(widest > 0, widest / 127, 1.0)
+    if bias is not None:
+        scales = np.maximum(scales, np.abs(bias) / (input_scale * (2**31 - 1)) * 2)
+    fitted: NDArray[np.float32] = np.maximum(scales, np.finfo(np.float32).tiny).astype(np.float32)
+    return fitted
+
+
+class _Writer:
+    """Writes the nodes of a quantised graph."""
+
+    def __init__(self, graph: Graph, plan: _Plan) -> None:
+        self.graph, self.plan = graph, plan
+        self.unsigned = plan.layout == "ort"
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
+        self.replaced: dict[str, str] = {}  # float tensor -> the name that readers of the dequantised form take
+        self.made_as: dict[str, str] = {}  # tensor -> the name that its producer writes, where that is another
+        self.by_output = {layer.output: layer for layer in plan.eight_bit}
+
+    def model(self) -> Any:
+        """The whole model."""
+        import onnx
+
+        for name in sorted(self.plan.tensors):
+            self._quantise_tensor(name)
+        skipped = self._drop_relu()
+        for node in self.graph.nodes:
+            if node.output[0] not in skipped:
+                self.nodes.append(self._rewritten(node))
+        model = self.graph.copy().model
+        used = {name for node in self.nodes for name in node.input}
+        kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+        known = [*self.graph.inputs, *(tensor.name for tensor in (*kept, *self.initializers))]
+        ordered = run_order([node for node in self.nodes if any(name in used or name in self.graph.outputs for name in node.output)], known)
+        del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
+        model.graph.node.extend(ordered)
+        model.graph.initializer.extend([*kept, *self.initializers])
+        onnx.checker.check_model(model)
+        return model
+
+    def _constant(self, name: str, value: NDArray[Any]) -> str:
+        from onnx import numpy_helper
+
+        self.initializers.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def scale_of(self, name: str) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Scale and zero point of a tensor's 8-bit form."""
+        one = self.plan.ranges[name]
+        if not self.unsigned:
+            return np.asarray(max(one.amax, 1e-8) / 127, np.float32), np.asarray(0, np.int8)
+        scale = np.asarray(max(one.high - one.low, 1e-8) / 255, np.float32)
+        return scale, np.asarray(np.clip(np.rint(-one.low / scale), 0, 255), np.uint8)
+
+    def _quantise_tensor(self, name: str) -> None:
+        from onnx import helper
+
+        scale, zero = self.scale_of(name)
+        # In ONNX Runtime's layout an output is what its Q/DQ gives; in TensorRT's it stays float and only its readers see 8 bits.
+        is_output = self.unsigned and name in self.graph.outputs
+        source, target = (name, f"{name}/dequantized") if not is_output else (f"{name}/float", name)
+        if is_output:
+            self.made_as[name] = source
+        self.replaced[name] = target
+        scale_name, zero_name = self._constant(f"{name}/scale", scale), self._constant(f"{name}/zero_point", zero)
+        self.nodes.append(helper.make_node("QuantizeLinear", [source, scale_name, zero_name], [f"{name}/quantized"], f"{name}/Q"))
+        self.nodes.append(helper.make_node("DequantizeLinear", [f"{name}/quantized", scale_name, zero_name], [target], f"{name}/DQ"))
+
+    def _drop_relu(self) -> set[str]:
+        """Outputs of ReLUs that an unsigned range from 0 does anyhow; their convolutions then write in their place."""
+        if not self.unsigned:
+            return set()
+        dropped = set()
+        for layer in self.plan.eight_bit:
+            if layer.activated != layer.output and layer.activated in self.plan.tensors and self.plan.ranges[layer.activated].low == 0:
+                self.made_as[layer.output] = self.made_as.get(layer.activated, layer.activated)
+                dropped.add(layer.activated)
+        return dropped
+
+    def _rewritten(self, node: Any) -> Any:
+        """A node of the float graph as it stands in the quantised one."""
+        import onnx
+
+        layer = self.by_output.get(node.output[0])
+        copied = onnx.NodeProto()
+        copied.CopyFrom(node)
+        eight_bit = layer is not None or any(node is one for one in self.plan.operators)
+        for index, name in enumerate(node.input):
+            if name in self.replaced and (eight_bit or (self.unsigned and name not in self.plan.float_read)):
+                copied.input[index] = self.replaced[name]
+        if layer is not None:
+            self._quantise_weights(copied, layer)
+        for index, name in enumerate(node.output):
+            copied.output[index] = self.made_as.get(name, name)
+        return copied
+
+    def _quantise_weights(self, node: Any, layer: Layer) -> None:
+        weight = self.graph.constants[layer.weight]
+        bias = self.graph.constants[layer.bias] if layer.bias else None
+        input_scale = float(self.scale_of(layer.input)[0])
+        scales = weight_scales(weight, bias if self.unsigned else None, input_scale)
+        rounded = np.clip(np.rint(weight / scales[:, None, None, None]), -127, 127).astype(np.int8)
+        node.input[1] = self._dequantised(f"{layer.output}/weight", "int8", rounded, scales)
+        if bias is None or not self.unsigned:
+            return
+        bias_scales = (np.float32(input_scale) * scales).astype(np.float32)
+        whole = np.clip(np.rint(bias / bias_scales.astype(np.float64)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
+        node.input[2] = self._dequantised(f"{layer.output}/bias", "int32", whole, bias_scales)
+
+    def _dequantised(self, prefix: str, kind: str, whole: NDArray[Any], scales: NDArray[np.float32]) -> str:
+        """The float form of a constant of whole numbers with a scale an output channel."""
+        from onnx import helper
+
+        names = [
+            self._constant(f"{prefix}/{kind}", whole),
+            self._constant(f"{prefix}/scale", scales),
+            self._constant(f"{prefix}/zero_point", np.zeros(len(scales), whole.dtype)),
+        ]
+        self.nodes.append(helper.make_node("DequantizeLinear", names, [f"{prefix}/float"], f"{prefix}/DQ", axis=0))
+        return f"{prefix}/float"

@@ -1,0 +1,1 @@
+"""Drawn people: pictures, and the exact maps of them."""

@@ -1,0 +1,142 @@
+"""What a folder's INT8 costs, layer by layer, measured and written into calibration.json: `posetrt calibrate --sensitivity`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from posetrt.calib.accuracy.coco import CocoPhotos
+from posetrt.calib.int8.calibrate import Calibrated, write_variants
+from posetrt.calib.int8.calibration import Calibration
+from posetrt.calib.int8.equalise import equalised
+from posetrt.calib.sensitivity.judge import SHIFTS, Judge, runner
+from posetrt.calib.sensitivity.measure import Choice, LayerCost, choose_float, layer_costs
+from posetrt.export.graph.graph import load_graph
+from posetrt.runtime.files import written_whole
+from posetrt.runtime.model.folder import ModelFolder
+from posetrt.runtime.people import People
+
+DEFAULT_OKS_BUDGET = 5.0
+DEFAULT_AP_BUDGET = 0.5
+# Photographs that weigh single layers: their noise in the maps is the same on 12 as on 100, and there are as many layers as photographs.
+WEIGHING = 16
+# Photographs on which whole graphs are compared, three times as many as there are layers.
+RANKING = 8
+# Few annotated photographs are looked at in several positions: AP of 38 moves by .007 either way with another rounding, whatever the method.
+ENOUGH_VIEWS = 200
+
+
+def fit_budget(
+    folder: ModelFolder,
+    made: Calibrated,
+    judge_by: Sequence[Path],
+    *,
+    budget: float | None = None,
+    annotated: CocoPhotos | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    say: Callable[[str], None] = lambda _line: None,
+) -> Calibration:
+    """Measure each layer's cost, keep the fewest layers in float that meet the budget, and write the folder's INT8 graphs again.
+
+    Args:
+        made: as `calibrate` gave it for this folder.
+        judge_by: photographs that calibrated nothing; the first 16 weigh each layer, all of them the sets. Not looked at where
+            `annotated` is given, of which the same holds.
+        budget: in points: of AP below FP32's where photographs are annotated (default 0.5), else of OKS agreement
+            below 100 (default 5).
+        annotated: photographs with COCO key points, to judge by their AP; up to 100 of them in several positions each, by the mean.
+
+    Returns:
+        The calibration as it was written: kept_float, kept_float_ort, and under sensitivity the layers with their costs, and what was measured.
+    """
+    graph, manifest = load_graph(folder.onnx), folder.manifest()
+    base = equalised(graph, made.calibration.scales)
+    paths = list(annotated.paths.values()) if annotated is not None else list(judge_by)
+    positions = min(len(SHIFTS), max(1, ENOUGH_VIEWS // len(paths))) if annotated is not None else 1
+    judge = Judge(manifest, paths, positions)
+    score = _score_by(annotated, judge) if annotated is not None else None
+    weighing = Judge(manifest, judge.paths[:WEIGHING])
+    weighed_score = _score_by(annotated, weighing) if annotated is not None else None
+    costs = layer_costs(base, made.calibration.ranges, weighing, score=weighed_score, progress=progress)
+    reference = judge.people(runner(base.model, manifest))
+    points = budget if budget is not None else DEFAULT_OKS_BUDGET if annotated is None else DEFAULT_AP_BUDGET
+    choice = choose_float(
+        base,
+        made.calibration.ranges,
+        costs,
+        judge,
+        reference,
+        points / 100,
+        {name: seen.shape for name, seen in made.observation.tensors.items()},
+        score=score,
+        weighing=Judge(manifest, weighing.paths[:RANKING]),
+        begin_with=made.calibration.kept_float_ort,
+        say=say,
+        progress=progress,
+    )
+    record = _record(costs, choice, points, judge, len(weighing), annotated is not None)
+    calibration = made.calibration.keeping(choice.kept_float["trt"], choice.kept_float["ort"], record)
+    write_variants(folder, calibration, graph)
+    chart(calibration, folder.path / "sensitivity.png")
+    return calibration
+
+
+def chart(calibration: Calibration, target: Path, most: int = 30) -> None:
+    """Draw the costliest layers as bars: kept in float, or in INT8."""
+    from matplotlib.figure import Figure
+
+    if calibration.sensitivity is None:
+        raise ValueError("this calibration holds no sensitivity")
+    layers = list(calibration.sensitivity["layers"])[:most]
+    kept = {*calibration.kept_float, *calibration.kept_float_ort}
+    figure = Figure(figsize=(9, 1.5 + 0.22 * len(layers)), layout="constrained")
+    axes = figure.subplots()
+    colours = ["tab:orange" if layer["name"] in kept else "tab:blue" for layer in layers]
+    axes.barh([layer["name"] for layer in layers][::-1], [100 * layer["oks_cost"] for layer in layers][::-1], color=colours[::-1])
+    axes.set_xlabel("OKS agreement with FP32 lost by this layer alone in INT8, points (orange: kept in float in a layout)")
+    axes.tick_params(axis="y", labelsize=7)
+    with written_whole(target) as temporary:
+        figure.savefig(str(temporary), dpi=120)
+
+
+def _score_by(annotated: CocoPhotos, judge: Judge) -> Callable[[Sequence[People]], float]:
+    """AP of the judge's photographs, mean over the positions in which it looks at them."""
+    ids = {path: image_id for image_id, path in annotated.paths.items()}
+    judged = CocoPhotos(annotated.annotations, {ids[path]: path for path in judge.paths})
+
+    def score(people: Sequence[People]) -> float:
+        count = len(judge)
+        return sum(
+            judged.judge(people[first : first + count], judge.manifest.skeleton).figures["ap"] or 0.0
+            for first in range(0, len(people), count)
+        ) / (len(people) // count)
+
+    return score
+
+
+def _record(costs: Sequence[LayerCost], choice: Choice, points: float, judge: Judge, weighed: int, annotated: bool) -> dict[str, Any]:
+    """The JSON form, in a stable order, rounded to what means anything."""
+    record = {
+        "measure": "ap" if annotated else "oks agreement with fp32",
+        "images": len(judge),
+        "positions": judge.positions,
+        "images_for_layers": weighed,
+        "budget_points": points,
+        "met": dict(choice.met),
+        "float_score": round(choice.float_score, 5),
+        "all_int8": {name: round(value, 5) for name, value in choice.all_int8.items()},
+        "chosen": {name: round(value, 5) for name, value in choice.chosen.items()},
+        "eight_bit_share": {name: round(value, 5) for name, value in choice.eight_bit.items()},
+        "layers": [
+            {
+                "name": cost.layer,
+                "oks_cost": round(cost.oks_cost, 5),
+                "ap_cost": None if cost.ap_cost is None else round(cost.ap_cost, 5),
+                "noise": round(cost.noise, 5),
+            }
+            for cost in costs
+        ],
+    }
+    return dict(json.loads(json.dumps(record)))

@@ -1,0 +1,125 @@
+"""The judge: the people that a graph finds on fixed photographs, to be compared with what the float32 graph finds there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.calib.accuracy.agreement import Agreement, agreement
+from posetrt.calib.int8.photographs import read_photograph
+from posetrt.runtime.engines.base import Outputs
+from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.heads.paf.parser import PafParser
+from posetrt.runtime.letterbox import PAD_VALUE, Letterbox, cells_to_frame, letterbox_for, place, to_input
+from posetrt.runtime.model.manifest import Manifest
+from posetrt.runtime.people import People
+
+Runner = Callable[[NDArray[Any]], Outputs]
+# Letterboxed photograph, how it was placed, and pixels of grey border to its left and above it.
+_Placed = tuple[NDArray[np.uint8], Letterbox, tuple[int, int]]
+
+
+# How far a photograph is moved right and down for each position in which it is looked at, in cells of the maps: no two fall on the same
+# fraction of a cell, so that another rounding decides about each doubtful person.
+SHIFTS = ((0.0, 0.0), (0.4, 0.7), (0.8, 0.3), (0.2, 1.1))
+
+
+class Judge:
+    """Photographs held letterboxed in memory (0.35 MB each at 456x256), and the people that the float32 graph finds on them.
+
+    Args:
+        manifest: of the network.
+        paths: photographs that calibrated nothing; unreadable ones are left out.
+        positions: in how many positions each is looked at, 1 to 4: as it is, then moved by parts of a cell behind a grey border. A figure
+            from few photographs hangs on a handful of doubtful people, and its mean over positions less so.
+
+    Raises:
+        PosetrtError: none of them can be read.
+    """
+
+    def __init__(self, manifest: Manifest, paths: Sequence[Path], positions: int = 1) -> None:
+        self.manifest = manifest
+        self.positions = positions
+        self.parser = PafParser(manifest.skeleton)
+        self.paths: list[Path] = []
+        placed: list[list[_Placed]] = [[] for _ in range(positions)]
+        for path in paths:
+            try:
+                frame = read_photograph(path)
+            except (OSError, PosetrtError):
+                continue
+            for where, shift in zip(placed, SHIFTS, strict=False):
+                where.append(_placed(frame, manifest, shift))
+            self.paths.append(path)
+        self._placed = [one for where in placed for one in where]
+        if not self._placed:
+            raise PosetrtError(f"none of the {len(paths)} photographs to judge by can be read")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def people(self, run: Runner, look: Callable[[Outputs], None] = lambda _outputs: None) -> list[People]:
+        """The people of each photograph in the first position, then of each in the second, and so on; in pixels of the photograph.
+
+        Args:
+            look: shown the network's outputs for each photograph.
+        """
+        found = []
+        for canvas, box, border in self._placed:
+            outputs = run(to_input(canvas, self.manifest.input))
+            look(outputs)
+            people = self.parser.parse_outputs(outputs)[0]
+            keypoints = cells_to_frame(people.keypoints, self.manifest.stride, box)
+            keypoints[..., :2] -= np.where(keypoints[..., 2:] > 0, np.asarray(border, np.float32), np.float32(0))
+            found.append(People(keypoints, people.scores))
+        return found
+
+    def compare(self, reference: Sequence[People], run: Runner) -> Agreement:
+        """How far a graph's people agree with those of the reference."""
+        return agreement(reference, self.people(run), self.manifest.skeleton)
+
+
+def _placed(frame: NDArray[np.uint8], manifest: Manifest, shift: tuple[float, float]) -> _Placed:
+    """A photograph in the network's input, moved by parts of a cell."""
+    import cv2
+
+    size_wh = manifest.input.size_wh
+    scale = letterbox_for((frame.shape[1], frame.shape[0]), size_wh).scale_xy
+    left, top = (round(cells * manifest.stride / per_pixel) for cells, per_pixel in zip(shift, scale, strict=True))
+    if left or top:
+        frame = np.asarray(cv2.copyMakeBorder(frame, top, 0, left, 0, cv2.BORDER_CONSTANT, value=(PAD_VALUE,) * 3), np.uint8)
+    box = letterbox_for((frame.shape[1], frame.shape[0]), size_wh)
+    return place(frame, box), box, (left, top)
+
+
+def runner(model: Any, manifest: Manifest, *, fused: bool = True) -> Runner:
+    """A ModelProto on ONNX Runtime.
+
+    Args:
+        fused: let ONNX Runtime put Q/DQ and operators together into 8-bit kernels. Without, the graph computes in float with each value
+            rounded to its 8-bit grid: what TensorRT's layout says, whatever ONNX Runtime makes of it.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if not fused:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(),
+        options,
+        providers=["CPUExecutionProvider"],
+        # It would put layers that were left in float back into INT8, and every figure about them would lie.
+        disabled_optimizers=["WeightBiasQuantization"],
+    )
+    roles = manifest.outputs.present()
+
+    def run(tensor: NDArray[Any]) -> Outputs:
+        values = session.run(list(roles.values()), {manifest.input.name: tensor})
+        return Outputs(**{role: np.asarray(value) for role, value in zip(roles, values, strict=True)})
+
+    return run

@@ -1,0 +1,213 @@
+"""Which layer costs what in INT8, in people and not in decibels; and the fewest layers to keep in float for a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.calib.accuracy.agreement import agreement
+from posetrt.calib.int8.quantize import Layout, eight_bit_share, layer_shares, quantize, quantize_only
+from posetrt.calib.int8.ranges import Range
+from posetrt.calib.sensitivity.judge import Judge, Runner, runner
+from posetrt.calib.sensitivity.ranking import MapErrors, ranked_by_measuring, ranked_by_shares
+from posetrt.export.graph.graph import Graph
+from posetrt.runtime.engines.base import Outputs
+from posetrt.runtime.people import People
+
+Score = Callable[[Sequence[People]], float]
+LAYOUTS: tuple[Layout, ...] = ("ort", "trt")
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What one layer costs.
+
+    Attributes:
+        layer: name.
+        oks_cost: 1 minus the OKS agreement between the people of FP32 and those with this layer alone in INT8 (TensorRT's rounding).
+        ap_cost: the AP that FP32 loses so, where photographs are annotated; else None.
+        noise: this layer's share of the squared error that all layers one by one make in the maps, mean over the photographs; without maps
+            (a graph that decodes), of the OKS costs.
+    """
+
+    layer: str
+    oks_cost: float
+    ap_cost: float | None = None
+    noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The layers to keep in float, and what the graphs with them cost as measured, not as summed.
+
+    Attributes:
+        kept_float: by layout: names, in the order in which they were chosen.
+        all_int8, chosen: by layout: the score with every layer in INT8, and with these kept.
+        float_score: what the float graph scores by the same measure: 1 for agreement, its AP where photographs are annotated.
+        eight_bit: by layout: share of the multiply-adds in INT8.
+        met: by layout: whether the budget was met.
+    """
+
+    kept_float: Mapping[str, tuple[str, ...]]
+    all_int8: Mapping[str, float]
+    chosen: Mapping[str, float]
+    float_score: float
+    eight_bit: Mapping[str, float]
+    met: Mapping[str, bool]
+
+
+def layer_costs(
+    base: Graph,
+    ranges: Mapping[str, Range],
+    judge: Judge,
+    *,
+    score: Score | None = None,
+    only: Collection[str] | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[LayerCost]:
+    """The cost of each layer by itself, the costliest first.
+
+    Args:
+        base: the equalised float graph.
+        score: AP of people, where the photographs are annotated.
+        only: names of the layers to measure; None for all.
+    """
+    wanted: list[Outputs] = []
+    reference = judge.people(runner(base.model, judge.manifest), wanted.append)
+    best = score(reference) if score is not None else 0.0
+    layers = [layer for layer in base.layers if only is None or layer.name in only]
+    oks: list[float] = []
+    aps: list[float | None] = []
+    errors: list[list[float]] = []
+    for index, layer in enumerate(layers):
+        people, found = _compared(judge, runner(quantize_only(base, ranges, "trt", [layer.name]), judge.manifest), wanted)
+        oks.append(1 - agreement(reference, people, judge.manifest.skeleton).oks)
+        aps.append(None if score is None else best - score(people))
+        errors.append(found)
+        progress(index + 1, len(layers))
+    noise = _shares(np.array([[cost] for cost in oks]) if judge.manifest.decodes else np.array(errors))
+    costs = [LayerCost(layer.name, *one) for layer, *one in zip(layers, oks, aps, noise.tolist(), strict=True)]
+    return sorted(costs, key=lambda cost: (-cost.oks_cost, -cost.noise))
+
+
+def _compared(judge: Judge, run: Runner, wanted: Sequence[Outputs]) -> tuple[list[People], list[float]]:
+    """The people of a graph, and the squared error of its maps on each photograph."""
+    errors: list[float] = []
+    people = judge.people(run, lambda outputs: errors.append(_map_error(wanted[len(errors)], outputs)))
+    return people, errors
+
+
+def _map_error(wanted: Outputs, outputs: Outputs) -> float:
+    """Squared error of the maps, each against the squares of what it should hold."""
+    total = 0.0
+    for role in ("heatmaps", "pafs"):
+        one, other = getattr(wanted, role), getattr(outputs, role)
+        if one is not None and other is not None:
+            total += float(np.square(one - other).sum() / max(float(np.square(one).sum()), 1e-12))
+    return total
+
+
+def map_errors(base: Graph, ranges: Mapping[str, Range], layout: Layout, judge: Judge) -> MapErrors:
+    """The function that tells the squared error of the maps on each of the judge's photographs, by the layers kept in float."""
+    wanted: list[Outputs] = []
+    judge.people(runner(base.model, judge.manifest), wanted.append)
+
+    def errors(kept: Sequence[str]) -> NDArray[np.float64]:
+        run = runner(quantize(base, ranges, layout, kept), judge.manifest, fused=layout == "ort")
+        return np.array(_compared(judge, run, wanted)[1])
+
+    return errors
+
+
+def _shares(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(layers,): mean over the photographs of each layer's share, so that one photograph with large errors does not decide alone.
+
+    Args:
+        errors: (layers, photographs), not below 0.
+    """
+    shares: NDArray[np.float64] = (errors / np.maximum(errors.sum(axis=0), 1e-300)).mean(axis=1)
+    return shares
+
+
+def choose_float(
+    base: Graph,
+    ranges: Mapping[str, Range],
+    costs: Sequence[LayerCost],
+    judge: Judge,
+    reference: Sequence[People],
+    budget: float,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    score: Score | None = None,
+    weighing: Judge | None = None,
+    begin_with: Sequence[str] = (),
+    least_eight_bit: float = 0.9,
+    say: Callable[[str], None] = lambda _what: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Choice:
+    """For each layout the smallest set of layers whose float computation meets the budget.
+
+    Small is what takes few multiply-adds out of INT8. Layers are ranked by the noise that goes with them over their share of the multiply-adds:
+    people tell what a set costs, but hardly which of two good layers is better. For TensorRT's layout the noise is that of `costs`; for ONNX
+    Runtime's it is measured on the graphs themselves. Prefixes of the ranking are tried by bisection, each measured as a whole.
+
+    Args:
+        budget: how far the score may stay below the float graph's, as 0.005.
+        shapes: of each layer's activated tensor, as observed; they give the multiply-adds.
+        score: AP of people where photographs are annotated; None takes the agreement with `reference`.
+        weighing: photographs on which ONNX Runtime's graphs are ranked; None takes the judge's.
+        begin_with: layers that are the first to be kept in float in ONNX Runtime's layout, but for a graph that decodes: its people are no
+            maps to measure, and the ranking is that of TensorRT's layout.
+        least_eight_bit: share of the multiply-adds that must stay in INT8; a set that leaves less is not tried.
+    """
+    skeleton = judge.manifest.skeleton
+    measure: Score = score if score is not None else lambda people: agreement(reference, people, skeleton).oks
+    float_score = measure(reference)
+    target = float_score - budget
+    shares = layer_shares(base, shapes)
+    kept: dict[str, tuple[str, ...]] = {}
+    all_int8: dict[str, float] = {}
+    chosen: dict[str, float] = {}
+    eight_bit: dict[str, float] = {}
+    for layout in LAYOUTS:
+        if layout == "ort" and not judge.manifest.decodes:
+            errors = map_errors(base, ranges, layout, weighing or judge)
+            order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit, begin_with, progress)
+        else:
+            order = ranked_by_shares(base, {cost.layer: cost.noise for cost in costs}, shares, layout, least_eight_bit)
+        known: dict[int, float] = {}
+
+        def scored(count: int, layout: Layout = layout, order: list[str] = order, known: dict[int, float] = known) -> float:
+            if count not in known:
+                model: Any = quantize(base, ranges, layout, order[:count])
+                known[count] = measure(judge.people(runner(model, judge.manifest, fused=layout == "ort")))
+                say(f"{count} layer{'s' * (count != 1)} in float, {layout} layout: {known[count]:.4f} (target {target:.4f})")
+            return known[count]
+
+        best = _fewest(scored, len(order), target)
+        kept[layout] = tuple(order[:best])
+        all_int8[layout], chosen[layout] = scored(0), scored(best)
+        eight_bit[layout] = eight_bit_share(base, layout, order[:best], shapes)
+    return Choice(kept, all_int8, chosen, float_score, eight_bit, {layout: chosen[layout] >= target for layout in LAYOUTS})
+
+
+def _fewest(scored: Callable[[int], float], most: int, target: float) -> int:
+    """The smallest count whose score reaches the target, by bisection from the first quarter, from the top, that reaches it; else the best of the quarters.
+
+    Scores of people are not monotone: that the longest set misses the target says little about those before it.
+    """
+    if scored(0) >= target:
+        return 0
+    quarters = sorted({most, 3 * most // 4, most // 2, most // 4}, reverse=True)
+    reaching = next((count for count in quarters if scored(count) >= target), None)
+    if reaching is None:
+        return max((0, *quarters[::-1]), key=scored)
+    below, best = 0, reaching
+    while best - below > 1:
+        middle = (below + best) // 2
+        below, best = (below, middle) if scored(middle) >= target else (middle, best)
+    return best

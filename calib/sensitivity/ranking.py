@@ -1,0 +1,128 @@
+"""In which order layers are put into float: the most noise taken away for the multiply-adds that leave INT8 with them, first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.calib.int8.quantize import Layout, eight_bit_layers
+from posetrt.export.graph.graph import Graph, Layer
+
+# What a boundary between INT8 and float costs beside the layer itself, as a share of all multiply-adds; without it the smallest layers
+# would come first however little they cost.
+_BOUNDARY = 0.005
+LONGEST_RUN = 3
+
+# Squared error of the maps on each photograph, (photographs,) float64, with these layers in float and all others in INT8.
+MapErrors = Callable[[Sequence[str]], NDArray[np.float64]]
+
+
+def ranked_by_shares(base: Graph, noise: Mapping[str, float], shares: Mapping[str, float], layout: Layout, least: float) -> list[str]:
+    """Layers in the order in which they are put into float, by the noise that each makes alone.
+
+    Args:
+        noise: by layer, its share of what all make one by one.
+        shares: by layer, its share of the multiply-adds.
+        least: share of the multiply-adds that must stay in INT8; what would leave less is left out.
+    """
+    order: list[str] = []
+    moves = _moves(base, [(name,) for name in noise], order, shares, layout, least)
+    while moves:
+        worth = {run: sum(noise.get(one, 0.0) for one in gone) / _cost(gone, shares) for run, (_, gone) in moves.items()}
+        best = max(worth, key=lambda run: worth[run])
+        if worth[best] <= 0:
+            break
+        order += best
+        moves = _moves(base, moves, order, shares, layout, least)
+    return order
+
+
+def ranked_by_measuring(
+    base: Graph,
+    errors: MapErrors,
+    shares: Mapping[str, float],
+    layout: Layout,
+    least: float,
+    begin_with: Sequence[str] = (),
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[str]:
+    """Layers in the order in which they are put into float, each time those with which the whole graph's error falls most.
+
+    In ONNX Runtime's layout a layer's price cannot be told from it alone: sums and concatenations are rounded too, and a layer kept in
+    float takes the one before it along; three layers in a row take away much that none of them does alone. So runs of one to three layers are
+    tried, each once on the graph as it begins, and after each choice only those that still promise the most (lazy greedy: Minoux,
+    "Accelerated greedy algorithms for maximizing submodular set functions", 1978).
+
+    Args:
+        errors: of the whole graph with a set of layers in float. Logarithms are compared, so that no photograph decides alone.
+        begin_with: layers that come first in any case.
+        shares, least: as in `ranked_by_shares`.
+        progress: called with graphs tried and about how many will be.
+    """
+    order = list(begin_with)
+    tried, expected = 0, 1
+
+    def log_error(kept: Sequence[str]) -> float:
+        nonlocal tried
+        tried += 1
+        progress(tried, max(tried, expected))
+        return float(np.log(np.maximum(errors(kept), 1e-30)).mean())
+
+    now = log_error(order)
+    moves = _moves(base, _runs(base), order, shares, layout, least)
+    expected += len(moves) + len(moves) // 4
+    # Of each run: its worth, the log error with it, the size of the set with which it was tried.
+    promises: dict[tuple[str, ...], tuple[float, float, int]] = dict.fromkeys(moves, (np.inf, 0.0, -1))
+    while promises:
+        best = max(promises, key=lambda run: promises[run][0])
+        worth, with_it, size = promises[best]
+        new, gone = moves[best]
+        if size != len(order):
+            with_it = log_error([*order, *new])
+            promises[best] = ((now - with_it) / _cost(gone, shares), with_it, len(order))
+            continue
+        if worth <= 0:
+            break
+        order += new
+        now = with_it
+        moves = _moves(base, promises, order, shares, layout, least)
+        promises = {run: promises[run] for run in moves}
+    return order
+
+
+def _runs(base: Graph) -> list[tuple[str, ...]]:
+    """Every layer, every two and every three that read each other's output, by name."""
+    readers: dict[str, list[Layer]] = {}
+    for layer in base.layers:
+        readers.setdefault(layer.input, []).append(layer)
+    found: list[tuple[Layer, ...]] = [(layer,) for layer in base.layers]
+    for _ in range(LONGEST_RUN - 1):
+        longer = [(*run, reader) for run in found for reader in readers.get(run[-1].activated, [])]
+        found += [run for run in longer if run not in found]
+    return [tuple(layer.name for layer in run) for run in found]
+
+
+def _moves(
+    base: Graph, runs: Iterable[tuple[str, ...]], order: Sequence[str], shares: Mapping[str, float], layout: Layout, least: float
+) -> dict[tuple[str, ...], tuple[list[str], set[str]]]:
+    """For each run that can still be put into float, its layers that are not yet, and all that leave INT8 with them.
+
+    What was taken along by another is in float already. In ONNX Runtime's layout those that make the maps are not computed in INT8, and
+    yet read 8 bits until they are kept.
+    """
+    inside = eight_bit_layers(base, layout, order)
+    outside = {layer.name for layer in base.layers} - eight_bit_layers(base, layout, ())
+    found = {}
+    for run in runs:
+        new = [name for name in run if name not in order and (name in inside or name in outside)]
+        if new:
+            left = eight_bit_layers(base, layout, [*order, *new])
+            if sum(shares[one] for one in left) >= least:
+                found[run] = (new, (inside - left) | set(new))
+    return found
+
+
+def _cost(gone: Iterable[str], shares: Mapping[str, float]) -> float:
+    return sum(shares[name] for name in gone) + _BOUNDARY

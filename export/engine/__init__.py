@@ -1,0 +1,1 @@
+"""Engines: what this device can do, a plan, a build."""

@@ -1,0 +1,217 @@
+"""An ONNX graph as the calibration reads and rewrites it: nodes by tensor, constants, convolutions, channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.model.folder import MADE_FROM_KEY
+from posetrt.runtime.model.manifest import METADATA_KEY
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution with constant weights: the unit that is put into INT8 or kept in float.
+
+    Attributes:
+        name: of the node, or of its output where the node has none.
+        input, output: tensors; `activated` is the tensor behind its ReLU where that alone reads `output`, else `output`.
+        weight, bias: names of the constants; no bias is "".
+        group: groups of channels; equal to the number of input channels for a depthwise convolution.
+        shape: of the weight: (out, in / group, kh, kw).
+    """
+
+    name: str
+    input: str
+    output: str
+    activated: str
+    weight: str
+    bias: str
+    group: int
+    shape: tuple[int, ...]
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each input channel has filters of its own, so that its scale can be chosen freely."""
+        return self.group > 1 and self.shape[1] == 1
+
+    @property
+    def macs_per_pixel(self) -> int:
+        """Multiply-adds an output pixel."""
+        return int(np.prod(self.shape))
+
+
+class Graph:
+    """A float32 ONNX graph, held as a ModelProto with its constants as arrays. `model` must not be changed from outside.
+
+    Raises:
+        PosetrtError: the nodes are not in an order in which they can run, or a tensor is made twice.
+    """
+
+    def __init__(self, model: Any, where: str) -> None:
+        from onnx import numpy_helper
+
+        self.model = model
+        self.where = where
+        self.constants: dict[str, NDArray[Any]] = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        for node in model.graph.node:
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
+                self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+        self.producers: dict[str, Any] = {}
+        self.consumers: dict[str, list[Any]] = {}
+        for node in model.graph.node:
+            for name in node.output:
+                if name in self.producers:
+                    raise PosetrtError(f"{where}: two nodes make the tensor {name!r}, so this is no valid ONNX graph; export it again")
+                self.producers[name] = node
+            for name in dict.fromkeys(node.input):
+                if name:
+                    self.consumers.setdefault(name, []).append(node)
+
+    @property
+    def nodes(self) -> list[Any]:
+        """The nodes, in an order in which they can run."""
+        return list(self.model.graph.node)
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the inputs that a caller feeds."""
+        return [value.name for value in self.model.graph.input if value.name not in self.constants]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the outputs."""
+        return [value.name for value in self.model.graph.output]
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The convolutions that can be quantised, in the order in which they run."""
+        found = []
+        for node in self.nodes:
+            if node.op_type != "Conv" or node.input[1] not in self.constants:
+                continue
+            bias = node.input[2] if len(node.input) > 2 else ""
+            if bias and bias not in self.constants:
+                continue
+            output = node.output[0]
+            readers = self.consumers.get(output, [])
+            single = len(readers) == 1 and output not in self.outputs
+            activated = readers[0].output[0] if single and readers[0].op_type == "Relu" else output
+            weight = node.input[1]
+            group = next((a.i for a in node.attribute if a.name == "group"), 1)
+            found.append(Layer(node.name or output, node.input[0], output, activated, weight, bias, group, self.constants[weight].shape))
+        return tuple(found)
+
+    @cached_property
+    def leading_to_layers(self) -> frozenset[str]:
+        """Names of the tensors from which a way leads into a layer."""
+        leading = {layer.input for layer in self.layers}
+        for node in reversed(self.nodes):
+            if any(name in leading for name in node.output):
+                leading.update(node.input)
+        return frozenset(leading)
+
+    @cached_property
+    def float_tensors(self) -> tuple[str, ...]:
+        """Names of the tensors that depend on the input and hold floats: the fed inputs first, then in the order of the nodes."""
+        import onnx
+
+        typed = onnx.shape_inference.infer_shapes(self.model).graph
+        kinds = {value.name: value.type.tensor_type.elem_type for value in (*typed.input, *typed.value_info, *typed.output)}
+        live = set(self.inputs)
+        ordered = [name for name in self.inputs if kinds.get(name) == onnx.TensorProto.FLOAT]
+        for node in self.nodes:
+            if any(name in live for name in node.input):
+                live.update(name for name in node.output if name)
+                ordered += [name for name in node.output if name and kinds.get(name) == onnx.TensorProto.FLOAT]
+        return tuple(ordered)
+
+    def copy(self) -> Graph:
+        """An independent copy."""
+        import onnx
+
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        return Graph(model, self.where)
+
+    def with_constants(self, changed: Mapping[str, NDArray[Any]]) -> Graph:
+        """A copy in which some constants have other values of the same shape."""
+        from onnx import numpy_helper
+
+        copied = self.copy()
+        for tensor in copied.model.graph.initializer:
+            if tensor.name in changed:
+                tensor.CopyFrom(numpy_helper.from_array(changed[tensor.name], tensor.name))
+        for node in copied.model.graph.node:
+            if node.op_type == "Constant" and node.output[0] in changed:
+                node.attribute[0].t.CopyFrom(numpy_helper.from_array(changed[node.output[0]], node.output[0]))
+        return Graph(copied.model, self.where)
+
+
+def load_graph(path: Path) -> Graph:
+    """Read an ONNX file.
+
+    Raises:
+        PosetrtError: missing, truncated or no ONNX file.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        return Graph(onnx.load(str(path)), path.name)
+    except (OSError, DecodeError) as error:
+        raise PosetrtError(f"{path} cannot be read as an ONNX file: {error}; export the network again") from error
+
+
+def save_variant(path: Path, model: Any, manifest: str, made_from: Mapping[str, str]) -> None:
+    """Write a graph made from model.onnx, with the manifest and the hashes of what it was made from.
+
+    Args:
+        path: a temporary one, of `written_together`.
+        manifest: the manifest's JSON text.
+        made_from: SHA-256 by what: "model", and "calibration" where one was used.
+    """
+    import json
+
+    import onnx
+
+    del model.metadata_props[:]
+    for key, value in ((METADATA_KEY, manifest), (MADE_FROM_KEY, json.dumps(dict(made_from)))):
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    onnx.save(model, str(path))
+
+
+def run_order(nodes: Iterable[Any], known: Iterable[str]) -> list[Any]:
+    """The nodes in an order in which they can run.
+
+    Args:
+        nodes: in any order.
+        known: names of the inputs and constants.
+
+    Raises:
+        PosetrtError: a tensor that nothing makes.
+    """
+    ready = {"", *known}
+    waiting = list(nodes)
+    ordered = []
+    while waiting:
+        later = []
+        for node in waiting:
+            if all(name in ready for name in node.input):
+                ordered.append(node)
+                ready.update(node.output)
+            else:
+                later.append(node)
+        if len(later) == len(waiting):
+            missing = sorted({name for node in later for name in node.input} - ready)
+            raise PosetrtError(f"nothing makes the tensors {missing[:3]}; export the network again")
+        waiting = later
+    return ordered

@@ -1,0 +1,1 @@
+"""Recognising the head of a graph, and decoding it inside the graph."""

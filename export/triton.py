@@ -1,0 +1,161 @@
+"""A Triton model repository from a model folder: config.pbtxt with the shapes that the graph and the engine really have."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from posetrt.runtime.engines.base import Precision
+from posetrt.runtime.engines.choose import built_engines
+from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
+from posetrt.runtime.files import write_text, written_whole
+from posetrt.runtime.model.folder import open_folder
+from posetrt.runtime.model.manifest import Manifest
+from posetrt.runtime.model.sidecar import Sidecar, check_engine_file
+from posetrt.runtime.packages import install_hint
+
+# onnx.TensorProto.DataType → Triton's model_config.proto.
+_TYPES = {1: "TYPE_FP32", 2: "TYPE_UINT8", 3: "TYPE_INT8", 6: "TYPE_INT32", 7: "TYPE_INT64", 10: "TYPE_FP16"}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output as Triton names it; `dims` with the batch first, -1 where it may change from call to call."""
+
+    name: str
+    kind: str
+    dims: tuple[int, ...]
+
+
+def write_repository(
+    path: Path, out: Path, *, name: str | None = None, engine: Path | None = None, precision: Precision | None = None
+) -> Path:
+    """Write `out/NAME/config.pbtxt` and `out/NAME/1/model.plan`, or `model.onnx` where no TensorRT engine is asked for.
+
+    Args:
+        path: a model folder.
+        out: Triton's model repository; other models in it are left alone.
+        name: of the model; None takes the folder's.
+        engine: a TensorRT engine of the folder, built on the GPU that will serve it.
+        precision: take the folder's TensorRT engine of this precision instead.
+
+    Returns:
+        The model's folder.
+
+    Raises:
+        EngineMismatch: no TensorRT engine of that precision, or more than one.
+        UsageError: an engine that is not of this folder.
+    """
+    folder = open_folder(path)
+    manifest = folder.manifest()
+    chosen = _engine(path, engine, precision) if engine is not None or precision is not None else None
+    graph = folder.path / chosen[1].graph if chosen else folder.onnx
+    if not graph.is_file():
+        raise EngineMismatch(
+            f"{graph} is gone, from which {chosen[0].name if chosen else 'the model'} was built; its tensors are not known"
+        )
+    tensors = _tensors(graph, manifest, chosen[1] if chosen else None)
+    target = out / (name or path.resolve().name)
+    source, file = (chosen[0], "model.plan") if chosen else (folder.onnx, "model.onnx")
+    with written_whole(target / "1" / file) as temporary:
+        shutil.copyfile(source, temporary)
+    platform = "tensorrt_plan" if chosen else "onnxruntime_onnx"
+    write_text(target / "config.pbtxt", config(target.name, platform, *tensors, manifest=manifest))
+    # What a client needs to make people of the answers; Triton hands it on as a parameter and as a file.
+    write_text(target / "manifest.json", manifest.to_json() + "\n")
+    return target
+
+
+def config(name: str, platform: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], *, manifest: Manifest) -> str:
+    """The text of config.pbtxt. Source: triton-inference-server/common, protobuf/model_config.proto.
+
+    The batch is written out as the first dimension (max_batch_size 0): a fixed one is what the engine takes, and Triton puts no
+    requests together that a camera's frame rate makes wait for each other.
+    """
+
+    def block(kind: str, tensors: tuple[Tensor, ...]) -> str:
+        rows = ",\n".join(
+            f'  {{ name: "{tensor.name}" data_type: {tensor.kind} dims: [ {", ".join(map(str, tensor.dims))} ] }}' for tensor in tensors
+        )
+        return f"{kind} [\n{rows}\n]\n"
+
+    spec = manifest.input
+    values = f"mean={list(spec.mean)} scale={list(spec.scale)}" if not spec.in_graph else "in the graph"
+    return (
+        f"# {manifest.network}: {spec.colour} {spec.layout}, normalisation {values}; stride {manifest.stride}, skeleton {manifest.skeleton.name}\n"
+        f'name: "{name}"\nplatform: "{platform}"\nmax_batch_size: 0\n{block("input", inputs)}{block("output", outputs)}'
+        "instance_group [ { count: 1 } ]\n"
+    )
+
+
+def _engine(path: Path, engine: Path | None, precision: Precision | None) -> tuple[Path, Sidecar]:
+    found = built_engines(open_folder(path), precision, "tensorrt")
+    if engine is not None:
+        found = {one: sidecar for one, sidecar in built_engines(open_folder(path)).items() if one.resolve() == engine.resolve()}
+        if not found or next(iter(found.values())).backend != "tensorrt":
+            raise UsageError(
+                f"{engine} is no TensorRT engine of {path}; Triton serves TensorRT's engines, or without --engine the ONNX file"
+            )
+    if len(found) != 1:
+        told = ", ".join(one.name for one in found) or "none"
+        raise EngineMismatch(
+            f"{path} has {told} as TensorRT engines in {precision}; name one with --engine, or build it on the GPU that will serve it with: "
+            f"posetrt build {path} --precision {precision or 'fp16'}"
+        )
+    one, sidecar = next(iter(found.items()))
+    check_engine_file(one, sidecar)
+    return one, sidecar
+
+
+def _tensors(graph: Path, manifest: Manifest, sidecar: Sidecar | None) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    try:
+        import onnx
+    except ImportError as error:
+        raise PosetrtError(f"writing a Triton repository reads the graph's tensors: {install_hint('onnx')}") from error
+    model = onnx.load(str(graph), load_external_data=False)
+    weights = {initializer.name for initializer in model.graph.initializer}
+    profile = sidecar.options.get("profile") if sidecar else None
+    inputs = tuple(_input(value, manifest, profile) for value in model.graph.input if value.name not in weights)
+    fixed = inputs[0].dims
+    return inputs, tuple(_output(value, manifest, fixed) for value in model.graph.output)
+
+
+def _shape(value: Any) -> list[int]:
+    return [axis.dim_value if axis.HasField("dim_value") else -1 for axis in value.type.tensor_type.shape.dim]
+
+
+def _kind(value: Any) -> str:
+    number = value.type.tensor_type.elem_type
+    if number not in _TYPES:
+        raise PosetrtError(f"{value.name} has ONNX type {number}, for which Triton's configuration has no name here")
+    return _TYPES[number]
+
+
+def _input(value: Any, manifest: Manifest, profile: Any) -> Tensor:
+    """The engine's own profile where there is one; else the graph's shape with what the manifest fixes."""
+    if profile:
+        least, _, most = profile
+        return Tensor(value.name, _kind(value), tuple(a if a == b else -1 for a, b in zip(least, most, strict=True)))
+    dims = _shape(value)
+    spec = manifest.input
+    if not spec.dynamic:
+        width, height = spec.size_wh
+        at = (2, 3) if spec.layout == "NCHW" else (1, 2)
+        dims[at[0]], dims[at[1]] = height, width
+    if spec.max_batch == 1:
+        dims[0] = 1
+    return Tensor(value.name, _kind(value), tuple(dims))
+
+
+def _output(value: Any, manifest: Manifest, given: tuple[int, ...]) -> Tensor:
+    """Maps are the input's size by the stride; what the graph itself fixes stays."""
+    dims = _shape(value)
+    dims[0] = given[0]
+    if value.name in (manifest.outputs.heatmaps, manifest.outputs.pafs):
+        sizes = given[2:] if manifest.input.layout == "NCHW" else given[1:3]
+        for axis, size in zip((2, 3), sizes, strict=True):
+            if dims[axis] == -1 and size != -1:
+                dims[axis] = size // manifest.stride
+    return Tensor(value.name, _kind(value), tuple(dims))

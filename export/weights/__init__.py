@@ -1,0 +1,1 @@
+"""Weight files, where they come from, and the networks of the zoo."""

@@ -1,0 +1,1 @@
+"""Finding people in a frame: the whole frame, crops, boxes."""

@@ -1,0 +1,1 @@
+"""Heads: what a network's outputs mean, and how they become people."""

@@ -1,0 +1,1 @@
+"""Heat maps and Part Affinity Fields: peaks, line integrals, matching."""

@@ -1,0 +1,1 @@
+"""What travels: the manifest, the skeleton, the model folder, the sidecar of an engine, the network that ships."""

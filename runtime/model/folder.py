@@ -1,0 +1,115 @@
+"""The model folder: the unit that people copy to a fleet. DESIGN: model.onnx, calibration.json, variants/, engines/."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
+from posetrt.runtime.files import read_json, sha256_of, write_json
+from posetrt.runtime.model.manifest import Manifest, manifest_of_onnx, metadata_of_onnx
+
+MADE_FROM_KEY = "posetrt.made_from"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """Where each file of a model stands. Making the object touches no disk.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def onnx(self) -> Path:
+        """The float32 graph; never changes after export."""
+        return self.path / "model.onnx"
+
+    @property
+    def calibration(self) -> Path:
+        """Ranges for INT8, as `calib` wrote them."""
+        return self.path / "calibration.json"
+
+    @property
+    def engines(self) -> Path:
+        """Engines, each with its sidecar."""
+        return self.path / "engines"
+
+    @property
+    def settings(self) -> Path:
+        """What this folder prefers: at present `{"precision": ...}`, for commands that were given none."""
+        return self.path / "settings.json"
+
+    def variant(self, name: str) -> Path:
+        """A graph made from model.onnx: "fp16", "int8-base", "int8-trt" or "int8-ort"."""
+        return self.path / "variants" / f"{name}.onnx"
+
+    def manifest(self) -> Manifest:
+        """The manifest inside model.onnx.
+
+        Raises:
+            PosetrtError: no model.onnx, or none of ours.
+        """
+        if not self.onnx.is_file():
+            raise PosetrtError(
+                f"{self.path} holds no model.onnx; make a model folder with: posetrt export NETWORK --weights FILE -o {self.path}"
+            )
+        return manifest_of_onnx(self.onnx)
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of what variants and engines are made from: "model", and "calibration" where there is one."""
+        hashes = {"model": sha256_of(self.onnx)}
+        if self.calibration.is_file():
+            hashes["calibration"] = sha256_of(self.calibration)
+        return hashes
+
+    def checked_variant(self, name: str) -> Path:
+        """The path of a variant, once it is known to be made from the folder's present model and calibration.
+
+        Raises:
+            EngineMismatch: it is absent, or was made from another model.onnx or calibration.json.
+        """
+        path = self.variant(name)
+        remedy = f"posetrt calibrate {self.path} --images DIR" if name.startswith("int8") else f"posetrt export … -o {self.path}"
+        if not path.is_file():
+            raise EngineMismatch(f"{self.path} has no {name} graph yet. Make it with: {remedy}")
+        made_from = json.loads(metadata_of_onnx(path).get(MADE_FROM_KEY, "{}"))
+        now = self.hashes()
+        for what, digest in made_from.items():
+            if now.get(what) != digest:
+                raise EngineMismatch(
+                    f"{path.name} was made from another {'model.onnx' if what == 'model' else 'calibration.json'} "
+                    f"(sha256 {digest[:12]}; here {now.get(what, 'none')[:12]}). Make it again with: {remedy}"
+                )
+        if not made_from:
+            raise EngineMismatch(f"{path.name} does not say what it was made from. Make it again with: {remedy}")
+        return path
+
+    def default_precision(self) -> str | None:
+        """The precision that this folder prefers, or None."""
+        if not self.settings.is_file():
+            return None
+        settings = read_json(self.settings, "settings file")
+        precision = settings.get("precision") if isinstance(settings, dict) else None
+        return str(precision) if precision else None
+
+    def set_default_precision(self, precision: str) -> None:
+        """Make `precision` what commands take when they are given none."""
+        write_json(self.settings, {"precision": precision})
+
+
+def open_folder(path: str | Path) -> ModelFolder:
+    """A model folder that exists and holds a model.
+
+    Raises:
+        UsageError: no such folder.
+        PosetrtError: a folder without a model.onnx of ours.
+    """
+    folder = ModelFolder(Path(path))
+    if not folder.path.is_dir():
+        raise UsageError(f"there is no model folder {folder.path}; make one with: posetrt export NETWORK --weights FILE -o {folder.path}")
+    folder.manifest()
+    return folder

@@ -1,0 +1,98 @@
+"""The sidecar: what an engine was built from, by what and for what; checked before any library is handed the engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from posetrt.runtime.engines.base import Precision
+from posetrt.runtime.errors import EngineMismatch, PosetrtError
+from posetrt.runtime.files import read_json, sha256_of, write_text
+from posetrt.runtime.model.manifest import Manifest, manifest_from_dict
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What stands beside an engine, in `NAME.json`.
+
+    Attributes:
+        backend: "onnxruntime" or "tensorrt" or "tensorrt-rtx".
+        precision: what was asked for.
+        library_version: of ONNX Runtime or TensorRT, as that library prints it.
+        device: what the engine is for: CPU features, or {"sm": 87, "dla": null, "name": "Orin NX"}.
+        engine_sha256: of the engine file.
+        graph: the graph it was built from, relative to the folder, as in "variants/int8-ort.onnx".
+        made_from: SHA-256 of "graph", "model" and, for int8, "calibration".
+        manifest: in full.
+        options: what else the user asked of the build.
+        build_s: how long it took, in seconds.
+    """
+
+    backend: str
+    precision: Precision
+    library_version: str
+    device: Mapping[str, Any]
+    engine_sha256: str
+    graph: str
+    made_from: Mapping[str, str]
+    manifest: Manifest
+    options: Mapping[str, Any] = field(default_factory=dict)
+    build_s: float = 0.0
+
+
+def sidecar_path(engine: Path) -> Path:
+    """`engines/x.engine` → `engines/x.engine.json`."""
+    return engine.with_name(engine.name + ".json")
+
+
+def sidecar_text(sidecar: Sidecar) -> str:
+    """The JSON of a sidecar's file."""
+    fields = asdict(sidecar)
+    fields["manifest"] = sidecar.manifest.to_dict()
+    return json.dumps({"format": FORMAT, **fields}, indent=1, allow_nan=False) + "\n"
+
+
+def write_sidecar(engine: Path, sidecar: Sidecar) -> None:
+    """Write the sidecar beside an engine that is there, whole or not at all."""
+    write_text(sidecar_path(engine), sidecar_text(sidecar))
+
+
+def read_sidecar(engine: Path) -> Sidecar:
+    """Read the sidecar of an engine.
+
+    Raises:
+        EngineMismatch: there is none, or it is not of this format.
+    """
+    path = sidecar_path(engine)
+    if not path.is_file():
+        raise EngineMismatch(
+            f"{engine.name} has no sidecar {path.name}, so nothing is known of what it was built for. "
+            "Copy the sidecar along, or build again with: posetrt build"
+        )
+    try:
+        fields = read_json(path, "sidecar")
+        if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
+            raise PosetrtError(f"{path.name} is no sidecar of format {FORMAT}")
+        fields["manifest"] = manifest_from_dict(fields["manifest"], str(path))
+        return Sidecar(**fields)
+    except (PosetrtError, KeyError, TypeError) as error:
+        raise EngineMismatch(f"{path} cannot be used: {error}. Build the engine again with: posetrt build") from error
+
+
+def check_engine_file(engine: Path, sidecar: Sidecar) -> None:
+    """Refuse an engine whose bytes are not those that were built.
+
+    Raises:
+        EngineMismatch: truncated or changed since.
+    """
+    found = sha256_of(engine)
+    if found != sidecar.engine_sha256:
+        raise EngineMismatch(
+            f"{engine.name} is not the file that was built (sha256 {found[:12]}, its sidecar says {sidecar.engine_sha256[:12]}): "
+            "truncated or changed. Copy it again, or build again with: posetrt build"
+        )

@@ -1,0 +1,1 @@
+"""A frame's way as threads with mailboxes between them."""

@@ -1,0 +1,266 @@
+"""The stages of a run: each works in its own thread, and takes its frames from the mailbox before it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from posetrt.runtime.engines.base import Outputs
+from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.pipeline.batch import Batch, all_finite, copied
+from posetrt.runtime.pipeline.mailbox import Closed, Mailbox
+from posetrt.runtime.pipeline.supervisor import Stage, Supervisor
+from posetrt.runtime.sinks.base import Result, Sink
+from posetrt.runtime.sources.base import Frame
+from posetrt.runtime.track.tracker import Tracker
+
+if TYPE_CHECKING:
+    from posetrt.runtime.pose import Pose, Prepared
+
+_GLANCE_S = 0.002
+_EARLY_S = 0.001
+
+
+class Letterboxing(Stage):
+    """Makes the network's input of frames; of a live source as late as the network allows, and again while a newer one comes.
+
+    Args:
+        supervisor: of the run.
+        pose: letterboxes.
+        batch: frames of several sources in one batch, at most.
+        inlet: a place a source.
+        outlet: one place.
+    """
+
+    name = "letterbox"
+    begun_anew = True
+    outlet: Mailbox[Batch]
+
+    def __init__(self, supervisor: Supervisor, pose: Pose, batch: int, inlet: Mailbox[Frame], outlet: Mailbox[Batch]) -> None:
+        self._supervisor, self._stats, self._pose, self._batch = supervisor, supervisor.stats, pose, batch
+        self.inlet, self.outlet = inlet, outlet
+
+    @staticmethod
+    def frames_in(item: Frame) -> list[Frame]:
+        """The frame itself."""
+        return [item]
+
+    def work(self, turn: int) -> None:
+        """See `Stage.work`."""
+        while self._supervisor.mine(self.name, turn):
+            if self._supervisor.live:
+                self._hold_back()
+            frames = self.inlet.take(self._batch)
+            prepared = self._supervisor.on(self.name, turn, frames, partial(self._prepare, frames))
+            if prepared is None:
+                continue
+            tensor = prepared[0].tensor if len(prepared) == 1 else np.concatenate([each.tensor for each in prepared])
+            _pass_on(self._supervisor, self.outlet, Batch(frames, [each.box for each in prepared], tensor))
+            if self._supervisor.live:
+                self._keep_fresh(turn, frames)
+
+    def _keep_fresh(self, turn: int, frames: list[Frame]) -> None:
+        """Until the network takes what lies there, put a newer frame of the same source in its place: the network may take longer than usual."""
+        source = frames[0].source
+        single = len(frames) == 1 and frames[0].captured_s is not None
+        while not self.outlet.wait_empty(_GLANCE_S if single else None):
+            newer = self.inlet.take_from(source)
+            if newer is None:
+                continue
+            prepared = self._supervisor.on(self.name, turn, [newer], partial(self._prepare, [newer]))
+            if prepared is None:
+                continue
+            try:
+                self.outlet.swap(0, Batch([newer], [prepared[0].box], prepared[0].tensor))
+            except Closed:
+                self._supervisor.stopped([newer])
+                raise
+            # Where the network was quicker, the source has had its turn: others wait, and its next frame comes soon.
+            self._stats.dropping(source, "late")
+
+    def _prepare(self, frames: list[Frame]) -> list[Prepared]:
+        return [self._pose.prepare(frame.image) for frame in frames]
+
+    def _hold_back(self) -> None:
+        """Wait until the network is about to be free: a frame letterboxed earlier would only grow old, and a newer one come."""
+        network, letterbox = self._stats.stages["network"], self._stats.stages["letterbox"]
+        began = network.began_s
+        if began is not None and self._pose.engine.frames_in_flight == 1:
+            wait = began + network.typical_s - 1.2 * letterbox.typical_s - _EARLY_S - time.perf_counter()
+            if wait > 0:
+                self._supervisor.stopping.wait(wait)
+
+
+class Network(Stage):
+    """Runs the engine, with as many calls under way as it overlaps.
+
+    Args:
+        supervisor: of the run.
+        pose: its engine.
+        inlet: one place.
+        outlet: one place.
+    """
+
+    name = "network"
+    outlet: Mailbox[Batch]
+
+    def __init__(self, supervisor: Supervisor, pose: Pose, inlet: Mailbox[Batch], outlet: Mailbox[Batch]) -> None:
+        self._supervisor, self._engine = supervisor, pose.engine
+        self.inlet, self.outlet = inlet, outlet
+
+    @staticmethod
+    def frames_in(item: Batch) -> list[Frame]:
+        """Those of the batch."""
+        return item.frames
+
+    def work(self, turn: int) -> None:
+        """See `Stage.work`."""
+        engine = self._engine
+        under_way: deque[Batch] = deque()
+
+        def call() -> list[Outputs]:
+            if taken:
+                engine.submit(taken[0].tensor)
+                under_way.append(taken[0])
+            return [copied(engine.collect())] if len(under_way) >= engine.frames_in_flight or not taken else []
+
+        open_ = True
+        while self._supervisor.mine(self.name, turn) and (open_ or under_way):
+            try:
+                taken = self.inlet.take(wait=not under_way) if open_ else []
+            except Closed:
+                taken, open_ = [], False
+                if not under_way:
+                    return
+            frames = [frame for batch in (*under_way, *taken) for frame in batch.frames]
+            outputs = self._supervisor.on(self.name, turn, frames, call)
+            if outputs is None:
+                # What is in flight belongs to frames that were given up with the one that failed.
+                self._drain(under_way)
+            for each in outputs or []:
+                _pass_on(self._supervisor, self.outlet, replace(under_way.popleft(), outputs=each))
+
+    def _drain(self, under_way: deque[Batch]) -> None:
+        while under_way:
+            under_way.popleft()
+            try:
+                self._engine.collect()
+            except PosetrtError:
+                continue
+
+
+class Parsing(Stage):
+    """Finds people in the network's outputs, and gives them ids.
+
+    Args:
+        supervisor: of the run.
+        pose: parses.
+        trackers: one a source, or None.
+        keep_outputs: give the outputs with each result.
+        inlet: one place.
+        outlet: a place a source.
+    """
+
+    name = "parser"
+    begun_anew = True
+    outlet: Mailbox[Result]
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        pose: Pose,
+        trackers: Sequence[Tracker | None],
+        keep_outputs: bool,
+        inlet: Mailbox[Batch],
+        outlet: Mailbox[Result],
+    ) -> None:
+        self._supervisor, self._stats, self._pose = supervisor, supervisor.stats, pose
+        self._trackers, self._keep_outputs = trackers, keep_outputs
+        self.inlet, self.outlet = inlet, outlet
+
+    @staticmethod
+    def frames_in(item: Batch) -> list[Frame]:
+        """Those of the batch."""
+        return item.frames
+
+    def work(self, turn: int) -> None:
+        """See `Stage.work`."""
+        while self._supervisor.mine(self.name, turn):
+            batch = self.inlet.take()[0]
+            for number, frame in enumerate(batch.frames):
+                result = self._supervisor.on(self.name, turn, [frame], partial(self._parse, batch, number))
+                if result is None:
+                    continue
+                try:
+                    older = self.outlet.put(frame.source, result)
+                except Closed:
+                    self._supervisor.stopped(batch.frames[number:])
+                    raise
+                if older is not None:
+                    self._stats.dropping(frame.source, "late")
+
+    def _parse(self, batch: Batch, number: int) -> Result:
+        frame, box, outputs = batch.frames[number], batch.boxes[number], batch.outputs_of(number)
+        people = self._pose.finish(outputs, box)
+        if not len(people) and not all_finite(outputs):
+            self._stats.not_finite += 1
+            if self._stats.not_finite == 1:
+                self._supervisor.tell(
+                    f"{frame.label}: the network gave values that are not numbers, which show nobody; "
+                    "check its precision with: posetrt eval, or build it again"
+                )
+        tracker = self._trackers[frame.source]
+        if tracker is not None:
+            people = tracker.update(people, frame.time_s)
+        return Result(frame, people, self._pose.manifest, box, outputs if self._keep_outputs else None, self._stats)
+
+
+class Writing(Stage):
+    """Writes each result to all sinks, in order.
+
+    Args:
+        supervisor: of the run.
+        sinks: to write to.
+        inlet: a place a source.
+    """
+
+    name = "sinks"
+    outlet = None
+    may_wait = True
+
+    def __init__(self, supervisor: Supervisor, sinks: Sequence[Sink], inlet: Mailbox[Result]) -> None:
+        self._supervisor, self._sinks, self.inlet = supervisor, sinks, inlet
+        self.writing: Sink | None = None
+
+    @staticmethod
+    def frames_in(item: Result) -> list[Frame]:
+        """The result's frame."""
+        return [item.frame]
+
+    def work(self, turn: int) -> None:
+        """See `Stage.work`."""
+        while self._supervisor.mine(self.name, turn):
+            result = self.inlet.take()[0]
+            if self._supervisor.on(self.name, turn, [result.frame], partial(self._write, result)):
+                self._supervisor.delivered(result.frame, len(result.people))
+
+    def _write(self, result: Result) -> bool:
+        for sink in self._sinks:
+            self.writing = sink
+            sink.write(result)
+        self.writing = None
+        return True
+
+
+def _pass_on(supervisor: Supervisor, outlet: Mailbox[Batch], batch: Batch) -> None:
+    try:
+        outlet.put(0, batch)
+    except Closed:
+        supervisor.stopped(batch.frames)
+        raise

@@ -1,0 +1,1 @@
+"""Ids and smoothing: last, on what the user gets."""

@@ -1,0 +1,242 @@
+"""Stable person ids: people of one frame are matched to those of the frames before by their key points.
+
+The likeness is COCO's object key-point similarity (cocodataset.org, "Keypoint Evaluation") of two bodies laid over each other,
+times how near somebody is to where the person should be now, moving on as before. People seen in the frame before choose first;
+those who were hidden are kept in mind, and the longer, the less is expected of their place, though never of their shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.people import People
+from posetrt.runtime.track.smoothing import OneEuro
+
+# COCO's sigma of each of its 17 key points: pycocotools, cocoeval.py.
+_COCO_SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89], np.float32) / 1000
+_OTHER_SIGMA = 0.079
+_LEAST_LIKENESS = 0.1
+_FAR = 0.02
+"""Bodies whose places are less alike than this are not compared part by part: most pairs in a crowd are none."""
+_FADE_S = 0.6
+_NEAR = 0.08
+"""Standard deviation of a person's place from one frame to the next, in body sizes; and below, how it grows a second."""
+_WANDER = 0.9
+_WIDENING = 2.0
+"""Between two frames a person moves more than an annotator errs."""
+
+
+class Tracker:
+    """Ids for the people of one source. Feed it every frame, in order.
+
+    Args:
+        skeleton: of the key points.
+        bridge_s: for how long a person who is not seen keeps the id.
+        smooth: give key points through a One-Euro filter.
+        usual_fps: the time between two frames where their times do not tell.
+    """
+
+    def __init__(self, skeleton: Skeleton, *, bridge_s: float = 2.0, smooth: bool = False, usual_fps: float = 30.0) -> None:
+        parts = len(skeleton.parts)
+        sigmas = np.full(parts, _OTHER_SIGMA, np.float32)
+        if skeleton.coco17:
+            sigmas[list(skeleton.coco17)] = _COCO_SIGMAS
+        self._sharpness = -0.5 / (2 * sigmas * _WIDENING)[:, None] ** 2
+        self._bridge_s = bridge_s
+        self._usual_s = 1 / usual_fps
+        self._filter = OneEuro(parts) if smooth else None
+        self._next_id = 0
+        self._now_s = 0.0
+        self._given_s: float | None = None
+        self._ids = np.zeros(0, np.int64)
+        # Tracks last, (2, K, T): NumPy is quick where the last axis is the long one. `known` is 0 or 1, to sum by multiplying matrices.
+        self._points = np.zeros((2, parts, 0), np.float32)
+        self._known = np.zeros((parts, 0), np.float32)
+        self._sizes = np.zeros(0, np.float32)
+        self._speed = np.zeros((2, 0), np.float32)
+        self._steps = np.zeros(0, np.float32)
+        self._seen_s = np.zeros(0)
+
+    def update(self, people: People, time_s: float) -> People:
+        """The same people with ids.
+
+        Args:
+            people: of this frame, in pixels of the frame.
+            time_s: of this frame; times that do not advance count as frames at `usual_fps`.
+
+        Returns:
+            People in the same order with `ids`, counted from 0 and never used again; smoothed where asked for.
+        """
+        step = self._advance(time_s)
+        self._keep(self._now_s - self._seen_s <= self._bridge_s + 1e-6)
+        columns = np.ascontiguousarray(people.keypoints.T)
+        points, found = columns[:2], columns[2] > 0
+        seen = found.astype(np.float32)
+        sizes = _sizes(points, seen)
+        gone = (self._now_s - self._seen_s).astype(np.float32)
+        fresh = gone <= step + 1e-5
+        everybody = bool(fresh.all())
+        likeness, moved = self._compare(points, seen, sizes, np.float32(step) if everybody else gone[:, None])
+        if everybody:
+            track, person = _matching(likeness)
+        else:
+            track, person = _matching(likeness * fresh[:, None])
+            if len(track) < min(likeness.shape):
+                likeness[track], likeness[:, person] = 0, 0
+                hidden, shown = _matching(likeness)
+                track, person = _by_track(np.concatenate([track, hidden]), np.concatenate([person, shown]))
+        if len(track):
+            self._move(track, points[..., person], found[:, person], sizes[person], moved[:, track, person], gone[track])
+        ids = np.full(len(people), -1, np.int64)
+        ids[person] = self._ids[track]
+        if len(track) < len(ids):
+            new = np.flatnonzero(ids < 0)
+            ids[new] = np.arange(self._next_id, self._next_id + len(new))
+            self._next_id += len(new)
+            self._begin(ids[new], points[..., new], found[:, new], sizes[new])
+        keypoints = people.keypoints
+        if self._filter is not None:
+            keypoints = self._filter.smooth(ids, keypoints, step, self._ids)
+        return replace(people, keypoints=keypoints, ids=ids)
+
+    def _advance(self, time_s: float) -> float:
+        step = time_s - self._given_s if self._given_s is not None else self._usual_s
+        self._given_s = time_s
+        step = step if step > 0 else self._usual_s
+        self._now_s += step
+        return step
+
+    def _keep(self, kept: NDArray[np.bool_]) -> None:
+        if not kept.all():
+            for name in ("_ids", "_points", "_known", "_sizes", "_speed", "_steps", "_seen_s"):
+                setattr(self, name, getattr(self, name)[..., kept])
+
+    def _compare(
+        self, points: NDArray[np.float32], found: NDArray[np.float32], sizes: NDArray[np.float32], gone: NDArray[np.float32] | np.float32
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Lay each person over each track.
+
+        Args:
+            points: (2, K, N) float32.
+            found: (K, N) float32, 0 or 1.
+            sizes: (N,) float32.
+            gone: (T, 1) float32, or one for all: seconds since the track was seen.
+
+        Returns:
+            (T, N) float32, 0 to 1, how well each person fits each track; and (2, T, N) float32, by how much the body would
+            have moved in pixels: the mean over the parts that both have.
+        """
+        shape = len(self._ids), len(sizes)
+        if 0 in shape:
+            return np.zeros(shape, np.float32), np.zeros((2, *shape), np.float32)
+        count = self._known.T @ found
+        moved = self._known.T @ (points * found)
+        moved -= (self._points * self._known).transpose(0, 2, 1) @ found
+        moved /= np.maximum(count, 1)
+        # Speed fades: nobody walks on for ever unseen.
+        offset = moved - self._speed[..., None] * (_FADE_S * (1 - np.exp(gone / -_FADE_S)))
+        offset *= offset
+        area = np.maximum(self._sizes[:, None], sizes)
+        area *= area
+        near = np.exp((offset[0] + offset[1]) * (-0.5 / (_NEAR + _WANDER * gone) ** 2) / area)
+        pairs = (near > _FAR).ravel().nonzero()[0]
+        track = pairs // len(sizes)
+        person = pairs - track * len(sizes)
+        away = points.take(person, 2)
+        away -= self._points.take(track, 2)
+        away -= moved.reshape(2, 1, -1).take(pairs, 2)
+        away *= away
+        apart = away[0] + away[1]
+        apart *= self._sharpness
+        apart /= area.take(pairs)
+        shared = self._known.take(track, 1) * found.take(person, 1)
+        shared *= np.exp(apart, out=apart)
+        likeness = np.zeros(shape, np.float32)
+        likeness.put(pairs, shared.sum(axis=0) / (count.take(pairs) + 0.5) * near.take(pairs))
+        return likeness, moved
+
+    def _move(
+        self,
+        track: NDArray[np.int64],
+        points: NDArray[np.float32],
+        found: NDArray[np.bool_],
+        sizes: NDArray[np.float32],
+        moved: NDArray[np.float32],
+        gone: NDArray[np.float32],
+    ) -> None:
+        # Where every track goes on, in order, a slice spares the copies.
+        at = slice(None) if len(track) == len(self._ids) else track
+        steps, speed, before = self._steps[at], self._speed[:, at], self._sizes[at]
+        self._speed[:, at] = speed + np.maximum(np.float32(0.25), 1 / (1 + steps)) * (moved / gone - speed)
+        self._steps[at] = steps + 1
+        # A part that is hidden moves on with the body.
+        self._points[..., at] = np.where(found, points, self._points[..., at] + moved[:, None])
+        self._known[:, at] = np.maximum(self._known[:, at], found)
+        self._sizes[at] = before + np.float32(0.2) * (sizes - before)
+        self._seen_s[at] = self._now_s
+
+    def _begin(self, ids: NDArray[np.int64], points: NDArray[np.float32], found: NDArray[np.bool_], sizes: NDArray[np.float32]) -> None:
+        count = len(ids)
+        self._ids = np.concatenate([self._ids, ids])
+        self._points = np.concatenate([self._points, points], axis=2)
+        self._known = np.concatenate([self._known, found.astype(np.float32)], axis=1)
+        self._sizes = np.concatenate([self._sizes, sizes])
+        self._speed = np.concatenate([self._speed, np.zeros((2, count), np.float32)], axis=1)
+        self._steps = np.concatenate([self._steps, np.zeros(count, np.float32)])
+        self._seen_s = np.concatenate([self._seen_s, np.full(count, self._now_s)])
+
+
+def _sizes(points: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The square root of the area of each person's box in pixels, at least half its longer side, at least 4."""
+    away = np.float32(1e9) - np.float32(1e9) * found
+    box = np.maximum.reduce(points - away, 1) - np.minimum.reduce(points + away, 1)
+    width, height = np.maximum(box, 0, out=box)
+    sizes: NDArray[np.float32] = np.maximum(np.sqrt(width * height), np.maximum(width, height) / 2)
+    np.maximum(sizes, 4, out=sizes)
+    return sizes
+
+
+def _matching(likeness: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of track and person by rising track, each used once: greedy by likeness, then swapped while a swap of two pairs is better for both together."""
+    if not likeness.size:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    # Where each is the other's best, greed takes the pair and no swap betters it: mostly that is everybody.
+    best = likeness.argmax(axis=1)
+    both = likeness.argmax(axis=0)[best] == np.arange(len(best))
+    both &= np.maximum.reduce(likeness, 1) > _LEAST_LIKENESS
+    track = both.nonzero()[0]
+    person = best[track]
+    if len(track) == min(likeness.shape):
+        return track, person
+    left = likeness > _LEAST_LIKENESS
+    left[track], left[:, person] = False, False
+    tracks, people = np.nonzero(left)
+    if not len(tracks):
+        return track, person
+    order = np.argsort(-likeness[tracks, people], kind="stable")
+    mine: dict[int, int] = {}
+    taken: set[int] = set()
+    for one, other in zip(tracks[order].tolist(), people[order].tolist(), strict=True):
+        if one not in mine and other not in taken:
+            mine[one] = other
+            taken.add(other)
+    track, person = np.append(track, list(mine)), np.append(person, list(mine.values()))
+    for _ in range(4):
+        own = likeness[track, person]
+        crossed = likeness[track[:, None], person]
+        gain = crossed + crossed.T - own[:, None] - own
+        if gain.max() <= 1e-6:
+            break
+        first, second = np.unravel_index(int(gain.argmax()), gain.shape)
+        person[[first, second]] = person[[second, first]]
+    good = likeness[track, person] > _LEAST_LIKENESS
+    return _by_track(track[good], person[good])
+
+
+def _by_track(track: NDArray[np.int64], person: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    order = np.argsort(track)
+    return track[order], person[order]

@@ -1,0 +1,56 @@
+"""The command that measures the parser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from posetrt.calib.scenes.drawn import draw_scene
+from posetrt.cli import main
+from posetrt.runtime.model.skeleton import load_skeleton
+
+
+def test_a_folder_of_recorded_maps_is_timed_beside_eightfold_upsampling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(2):
+        scene = draw_scene(2, load_skeleton("body25"), (16, 24), seed)
+        np.savez(tmp_path / f"{seed}.npz", heatmaps=scene.heatmaps, pafs=scene.pafs)
+    assert main(["bench-parser", "--maps", str(tmp_path), "--skeleton", "body25", "--repeats", "1", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["recorded"]
+    assert row["frames"] == 2
+    assert 0 < row["timing_ms"]["floor"] < row["timing_ms"]["parser"] < row["timing_ms"]["upsampling"]
+
+
+def test_folders_of_recorded_maps_are_also_told_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, shape, frames in (("small", (16, 24), 1), ("large", (32, 48), 3)):
+        (tmp_path / folder).mkdir()
+        for seed in range(frames):
+            scene = draw_scene(2, load_skeleton("coco18"), shape, seed)
+            np.savez(tmp_path / folder / f"{seed}.npz", heatmaps=scene.heatmaps, pafs=scene.pafs)
+    command = ["bench-parser", "--maps", str(tmp_path / "small"), str(tmp_path / "large"), "--repeats", "1"]
+    assert main([*command, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    small, large = (row["timing_ms"]["upsampling"] for row in report["recorded"])
+    assert report["together"]["frames"] == 4
+    assert report["together"]["timing_ms"]["upsampling"] == pytest.approx((small + 3 * large) / 4)
+    assert small < report["together"]["timing_ms"]["upsampling"] < large
+    assert main(command) == 0
+    assert "together" in capsys.readouterr().out
+
+
+def test_a_folder_without_maps_is_refused_with_what_it_should_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench-parser", "--maps", str(tmp_path)]) == 2
+    assert "heatmaps (J+1, h, w) and pafs (2C, h, w)" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_drawn_people_are_charted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chart = tmp_path / "parser.png"
+    assert main(["bench-parser", "--frames", "1", "--repeats", "1", "--json", "--chart", str(chart)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [row["people"] for row in report["drawn"]] == [1, 2, 5, 10, 20, 50, 100, 10]
+    assert report["growth_10_to_100"] < 2.5
+    assert {row["people"] for row in report["worst"] if row["case"] in ("all zero", "all one", "all NaN", "all infinite")} == {0}
+    assert chart.read_bytes().startswith(b"\x89PNG")

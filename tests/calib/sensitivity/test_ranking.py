@@ -1,0 +1,81 @@
+"""In which order layers leave INT8: on a small network, with errors that were made up so that the right order is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.calib.int8.quantize import eight_bit_layers
+from posetrt.calib.sensitivity.ranking import ranked_by_measuring, ranked_by_shares
+from posetrt.export.graph.graph import Graph, load_graph
+from posetrt.runtime.model.folder import ModelFolder
+
+
+def equal_shares(graph: Graph) -> dict[str, float]:
+    return {layer.name: 1 / len(graph.layers) for layer in graph.layers}
+
+
+def made_up(falls: dict[frozenset[str], float], tried: list[tuple[str, ...]]) -> Callable[[Sequence[str]], NDArray[np.float64]]:
+    """An error that falls to exp(-x) of what it was where all of a set are in float; the second photograph's is a million times as large."""
+
+    def errors(kept: Sequence[str]) -> NDArray[np.float64]:
+        tried.append(tuple(kept))
+        return np.array([1.0, 1e6]) * np.exp(-sum(fall for together, fall in falls.items() if together <= set(kept)))
+
+    return errors
+
+
+def test_what_lowers_the_error_most_for_its_multiply_adds_comes_first_and_what_raises_it_never(small_folder: ModelFolder) -> None:
+    graph = load_graph(small_folder.onnx)
+    falls = {frozenset({"first"}): 0.5, frozenset({"heatmaps"}): 0.2, frozenset({"pafs"}): -0.3}
+    order = ranked_by_measuring(graph, made_up(falls, []), equal_shares(graph), "trt", 0.0)
+    assert order == ["first", "heatmaps"]
+    dear = {**equal_shares(graph), "first": 0.9}
+    assert ranked_by_measuring(graph, made_up(falls, []), dear, "trt", 0.0) == ["heatmaps", "first"]
+
+
+def test_layers_that_help_only_together_are_found(small_folder: ModelFolder) -> None:
+    graph, tried = load_graph(small_folder.onnx), []
+    falls = {frozenset({"depth", "point"}): 1.0, frozenset({"heatmaps"}): 0.1}
+    order = ranked_by_measuring(graph, made_up(falls, tried), equal_shares(graph), "trt", 0.0)
+    assert order == ["depth", "point", "heatmaps"]
+    assert ("depth", "point", "smooth") in tried
+    assert ("depth", "head") not in tried, "they do not read each other"
+
+
+def test_layers_kept_by_default_come_first_and_enough_stays_in_int8(small_folder: ModelFolder) -> None:
+    graph, tried = load_graph(small_folder.onnx), []
+    falls = {frozenset({name}): 0.1 * place for place, name in enumerate(("side", "head", "point", "smooth", "first"), 1)}
+    shares = equal_shares(graph)
+    order = ranked_by_measuring(graph, made_up(falls, tried), shares, "ort", 0.6, begin_with=("side",))
+    assert order[0] == "side"
+    assert tried[0] == ("side",)
+    assert sum(shares[name] for name in eight_bit_layers(graph, "ort", order)) >= 0.6
+    assert all(order == ["side", *order[1:]] and len(set(order)) == len(order) for order in map(list, tried))
+
+
+def test_what_was_taken_along_is_not_put_into_float_again(small_folder: ModelFolder) -> None:
+    """In ONNX Runtime's layout the layer before a kept one leaves INT8 with it: both count, and it is not chosen later."""
+    graph = load_graph(small_folder.onnx)
+    assert "depth" not in eight_bit_layers(graph, "ort", ["point"])
+    falls = {frozenset({"point"}): 1.0, frozenset({"depth"}): 0.1}
+    assert ranked_by_measuring(graph, made_up(falls, []), equal_shares(graph), "ort", 0.0) == ["point"]
+    noise = {"point": 1.0, "depth": 0.5, "first": 0.01}
+    order = ranked_by_shares(graph, noise, equal_shares(graph), "ort", 0.0)
+    assert order[0] == "point"
+    assert "depth" not in order
+
+
+def test_each_run_is_tried_once_and_then_only_what_still_promises_most(small_folder: ModelFolder) -> None:
+    """Where worths only shrink, the lazy order is the greedy one, with fewer graphs."""
+    graph, tried, told = load_graph(small_folder.onnx), [], []
+    falls = {frozenset({layer.name}): 2.0**-place for place, layer in enumerate(graph.layers)}
+    order = ranked_by_measuring(
+        graph, made_up(falls, tried), equal_shares(graph), "trt", 0.0, progress=lambda done, total: told.append((done, total))
+    )
+    assert set(order) == {layer.name for layer in graph.layers}
+    assert order[0] == "first"
+    assert len(tried) == len(told) < len(graph.layers) ** 2
+    assert [done for done, _ in told] == list(range(1, len(tried) + 1))

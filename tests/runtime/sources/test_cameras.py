@@ -1,0 +1,363 @@
+"""Cameras that vanish, freeze, send rubbish and come back; and addresses whose secrets stay secret."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.sources import Frame, open_source, redacted
+from posetrt.runtime.sources.address import parse_address
+from posetrt.runtime.sources.camera import Camera, Lost
+from posetrt.runtime.sources.gstreamer import Launched
+from posetrt.runtime.sources.mjpeg import Mjpeg
+from tests.mjpeg_server import MjpegServer, picture
+
+
+class Reading:
+    """Reads a source in a thread, as the pipeline does."""
+
+    def __init__(self, source) -> None:  # type: ignore[no-untyped-def]
+        self.source, self.frames, self.error = source, [], None
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        try:
+            for frame in self.source:
+                self.frames.append(frame)
+        except PosetrtError as error:
+            self.error = error
+
+    def wait(self, count: int, timeout_s: float = 15) -> list[Frame]:
+        deadline = time.monotonic() + timeout_s
+        while len(self.frames) < count and time.monotonic() < deadline:
+            assert self.error is None, self.error
+            time.sleep(0.01)
+        assert len(self.frames) >= count, f"{len(self.frames)} of {count} frames"
+        return self.frames
+
+    def __enter__(self) -> Reading:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.source.close()
+        self.thread.join(3)
+        assert not self.thread.is_alive()
+
+
+def test_a_camera_unplugged_and_back_goes_on_by_itself_and_says_so() -> None:
+    said: list[str] = []
+    server = MjpegServer()
+    with Reading(open_source(server.url, said.append)) as reading:
+        reading.wait(5)
+        server.stop()
+        time.sleep(0.6)
+        before = len(reading.frames)
+        with MjpegServer(port=server.port):
+            reading.wait(before + 5)
+        assert reading.source.state == "on"
+        indices = [frame.index for frame in reading.frames]
+        assert indices == sorted(set(indices))
+        times = [frame.time_s for frame in reading.frames]
+        assert times == sorted(times)
+        assert times[0] == 0
+    assert any("connecting again in 0.5 s" in line for line in said)
+    assert any("back after" in line for line in said)
+
+
+def test_pauses_between_attempts_grow() -> None:
+    attempts: list[float] = []
+
+    def connect():  # type: ignore[no-untyped-def]
+        attempts.append(time.monotonic())
+        raise Lost("nobody there")
+
+    with Reading(Camera("c", "c", connect)):
+        time.sleep(3.8)
+    pauses = np.diff(attempts)
+    assert len(pauses) >= 2
+    assert pauses[1] > 1.6 * pauses[0]
+
+
+class Scripted:
+    """A connection whose pictures a test gives."""
+
+    def __init__(self, give) -> None:  # type: ignore[no-untyped-def]
+        self.give, self.count, self.closed = give, 0, False
+
+    def read(self):  # type: ignore[no-untyped-def]
+        time.sleep(0.01)
+        self.count += 1
+        return self.give(self.count)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def interrupt(self) -> None:
+        pass
+
+
+def test_a_camera_that_says_nothing_is_left_and_connected_again() -> None:
+    said: list[str] = []
+    connections: list[Scripted] = []
+
+    def give(number: int) -> np.ndarray:
+        if len(connections) == 1 and number > 5:
+            time.sleep(1.5)
+        return np.full((32, 32, 3), number % 250, np.uint8)
+
+    def connect() -> Scripted:
+        connections.append(Scripted(give))
+        return connections[-1]
+
+    with Reading(Camera("c", "front camera", connect, stall_s=0.4, say=said.append)) as reading:
+        reading.wait(20)
+    assert len(connections) == 2
+    assert "front camera: no picture for 0.4 s" in said[0]
+
+
+def test_a_camera_that_repeats_one_picture_is_noticed_and_connected_again() -> None:
+    said: list[str] = []
+    connections: list[Scripted] = []
+    noise = np.random.default_rng(0)
+
+    def give(number: int) -> np.ndarray:
+        if len(connections) == 1:
+            return np.full((64, 64, 3), min(number, 5), np.uint8)
+        return noise.integers(0, 255, (64, 64, 3), np.uint8)
+
+    def connect() -> Scripted:
+        connections.append(Scripted(give))
+        return connections[-1]
+
+    camera = Camera("c", "c", connect, frozen_s=0.5, say=said.append)
+    states = set()
+    with Reading(camera) as reading:
+        deadline = time.monotonic() + 10
+        while len(connections) < 2 or len(reading.frames) < 100:
+            states.add(camera.state)
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    assert "frozen" in states
+    assert camera.state == "on"
+    assert "frozen" in said[0]
+    assert all(connection.closed for connection in connections)
+
+
+def test_a_truncated_picture_in_the_stream_is_left_out_and_the_next_is_whole() -> None:
+    def part(number: int) -> bytes:
+        data = picture(number)
+        return data[: len(data) // 2] if number % 3 == 1 else b"\xff\xd8rubbish" if number % 7 == 3 else data
+
+    with MjpegServer(part) as server:
+        stream = Mjpeg(server.url)
+        got = [stream.read() for _ in range(24)]
+        stream.close()
+    for number, image in enumerate(got):
+        damaged = number % 3 == 1 or number % 7 == 3
+        assert (image is None) == damaged
+        if image is not None:
+            assert abs(int(image.mean()) - (number * 37) % 256) <= 2
+
+
+def test_damaged_pictures_are_counted_as_dropped() -> None:
+    from posetrt.runtime.pipeline.pipeline import RunStats, results
+    from tests.stand_in import stand_in
+
+    with MjpegServer(lambda number: picture(number)[:-40] if number % 2 else picture(number)) as server:
+        stats = RunStats()
+        for number, _ in enumerate(results(stand_in(), open_source(server.url), stats)):
+            if number == 20:
+                break
+    counts = stats.sources[0]
+    assert counts.captured == counts.delivered + counts.dropped
+    assert counts.late >= 15
+
+
+def test_user_and_password_are_used_and_never_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    said: list[str] = []
+    with MjpegServer(secret="robot:s3cret") as server:
+        with Reading(open_source(server.url.replace("http://", "http://robot:s3cret@"), said.append)) as reading:
+            reading.wait(3)
+        source = open_source(server.url.replace("http://", "http://robot:wr0ng@"), said.append)
+        with pytest.raises(PosetrtError, match="refuses user and password") as refused:
+            next(iter(source))
+    with Reading(open_source(server.url.replace("http://", "http://robot:s3cret@"), said.append)):
+        time.sleep(1)
+    with Reading(open_source("rtsp://robot:s3cret@127.0.0.1:9/stream?token=s3cret", said.append)):
+        time.sleep(1)
+    out, err = capfd.readouterr()
+    everything = " ".join([*said, out, err, str(refused.value), source.label])
+    assert len(said) >= 2
+    for secret in ("s3cret", "wr0ng"):
+        assert secret not in everything
+    assert "robot" not in everything
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtsp://user:pass@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://us%40er:p%3Ass@10.0.0.2:554/h264?x=1", "rtsp://***@10.0.0.2:554/h264?x=1"),
+        ("http://cam/video?user=me&password=hunter2&res=hd", "http://cam/video?user=***&password=***&res=hd"),
+        ("http://cam/mjpg?token=abc#x", "http://cam/mjpg?token=***"),
+        ("rtspsrc location=rtsp://a:b@c user-id=joe user-pw='two words' ! decodebin", "rtspsrc location=rtsp://***@c user-id=*** user-pw=*** ! decodebin"),
+        ("videotestsrc ! video/x-raw,width=640", "videotestsrc ! video/x-raw,width=640"),
+    ],
+)  # fmt: skip
+def test_addresses_are_shown_without_secrets(text: str, shown: str) -> None:
+    assert redacted(text) == shown or (text.endswith("#x") and "abc" not in redacted(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "target"),
+    [
+        ("csi://1?width=640&fps=60", "csi", "1"),
+        ("/dev/video2", "v4l2", "/dev/video2"),
+        ("3", "v4l2", "/dev/video3"),
+        ("RTSP://cam/1", "rtsp", "RTSP://cam/1"),
+        ("https://cam/mjpg", "http", "https://cam/mjpg"),
+        ("videotestsrc ! appsink", "gstreamer", "videotestsrc ! appsink"),
+        ("gst:mysrc", "gstreamer", "mysrc"),
+        ("paced:clip.mp4?fps=120", "paced", "clip.mp4"),
+        ("clip.mp4", "file", "clip.mp4"),
+    ],
+)
+def test_what_a_source_is_called(text: str, kind: str, target: str) -> None:
+    address = parse_address(text)
+    assert (address.kind, address.target) == (kind, target)
+
+
+@pytest.mark.parametrize("text", ["csi://front", "csi://0?colour=red", "/dev/video0?fps=fast", "ftp://a:b@c/d", "paced:x.mp4?fps=-1"])
+def test_a_source_that_cannot_be_is_wrong_usage_and_shows_no_secret(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_address(text)
+    assert "a:b" not in str(refused.value)
+
+
+def test_a_missing_device_is_waited_for(tmp_path: Path) -> None:
+    said: list[str] = []
+    with Reading(open_source("/dev/video97", said.append)):
+        time.sleep(0.4)
+    assert "is the camera plugged in?" in said[0]
+
+
+def test_an_address_that_gives_no_motion_jpeg_says_what_it_gives() -> None:
+    import http.server
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    server.RequestHandlerClass.log_message = lambda *_: None  # type: ignore[method-assign,assignment]
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        with pytest.raises(PosetrtError, match=r"Motion JPEG .* was expected"):
+            next(iter(open_source(f"http://127.0.0.1:{server.server_address[1]}/")))
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_paced_file_ends_and_a_folder_needs_a_rate(tmp_path: Path) -> None:
+    import cv2
+
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((20, 20, 3), number, np.uint8))
+    with pytest.raises(UsageError, match=r"fps=30"):
+        open_source(f"paced:{tmp_path}")
+    began = time.perf_counter()
+    frames = list(open_source(f"paced:{tmp_path}?fps=20&frames=7"))
+    assert [frame.index for frame in frames] == list(range(7))
+    assert [int(frame.image[0, 0, 0]) for frame in frames] == [0, 1, 2, 0, 1, 2, 0]
+    assert 6 / 20 <= time.perf_counter() - began < 1.5
+
+
+def _programs(mark: str) -> list[int]:
+    """Processes that have `mark` in their command line."""
+
+    def words(folder: Path) -> bytes:
+        try:
+            return (folder / "cmdline").read_bytes()
+        except OSError:
+            # It ended meanwhile.
+            return b""
+
+    return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit() and mark.encode() in words(folder)]
+
+
+@pytest.fixture
+def gst_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Has a shell script stand in for gst-launch-1.0."""
+
+    def put(script: str) -> None:
+        program = tmp_path / "gst-launch-1.0"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    return put
+
+
+def test_a_pipeline_that_gives_nothing_is_ended_before_the_next_is_begun(gst_launch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    gst_launch(f'echo >> "{tmp_path}/begun"; while :; do read -r line < "{tmp_path}/never" || exit; done')
+    os.mkfifo(tmp_path / "never")
+    said: list[str] = []
+    camera = Camera("c", "c", lambda: Launched("silentsrc"), stall_s=0.4, say=said.append)
+    most = 0
+    with Reading(camera):
+        deadline = time.monotonic() + 15
+        while sum("no picture for 0.4 s" in line for line in said) < 3 and time.monotonic() < deadline:
+            most = max(most, len(_programs(str(tmp_path / "gst-launch-1.0"))))
+            time.sleep(0.02)
+    assert len((tmp_path / "begun").read_text().splitlines()) >= 3
+    assert most == 1
+    assert not _programs(str(tmp_path / "gst-launch-1.0"))
+
+
+@pytest.mark.parametrize("header", ["YUV4MPEG2", "YUV4MPEG2 Wide H48", "RIFF", "YUV4MPEG2 W0 H0"])
+def test_a_pipeline_with_a_broken_header_is_lost_and_ended(header: str, gst_launch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    gst_launch(f"echo '{header}'; exec sleep 30 {tmp_path}")
+    launched = Launched("brokensrc")
+    with pytest.raises(Lost, match="ended"):
+        launched.read()
+    assert launched._process.poll() is not None
+    launched.close()
+
+
+def test_a_pipelines_pictures_are_read_in_its_size(gst_launch) -> None:  # type: ignore[no-untyped-def]
+    gst_launch("echo 'YUV4MPEG2 W4 H2 F30:1'; echo FRAME; head -c 12 /dev/zero | tr '\\0' '\\200'")
+    launched = Launched("greysrc")
+    image = launched.read()
+    assert image is not None
+    assert image.shape == (2, 4, 3)
+    assert np.ptp(image) == 0
+    with pytest.raises(Lost, match="end of stream"):
+        launched.read()
+
+
+@contextlib.contextmanager
+def limit_of(seconds: float, end: Callable[[], None]) -> Iterator[None]:
+    """A read that would wait for ever is ended."""
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def test_a_pipeline_that_complains_without_end_goes_on_and_its_last_words_are_told(gst_launch) -> None:  # type: ignore[no-untyped-def]
+    complaints = "yes 'WARNING: a frame came late' | head -c 1000000 >&2"
+    gst_launch(f"echo 'YUV4MPEG2 W4 H2 F30:1'; {complaints}; echo FRAME; head -c 12 /dev/zero; echo 'ERROR: the sensor is gone' >&2")
+    launched = Launched("loudsrc")
+    with limit_of(20, launched.close):
+        assert launched.read() is not None
+        with pytest.raises(Lost, match="the sensor is gone"):
+            launched.read()
