@@ -52,7 +52,7 @@ class OutputFacts:
     @property
     def probability(self) -> bool:
         """Whether all values lie in 0 to 1, as behind a sigmoid or softmax."""
-        return bool(-1e-4 <= self.low and self.high <= 1 + 1e-4)
+        return bool(self.low >= -1e-4 and self.high <= 1 + 1e-4)
 
 
 @dataclass(frozen=True)
