@@ -7,18 +7,33 @@ there. Behaviour is only what a build or a run needs; each call is recorded in `
 from __future__ import annotations
 
 import enum
+import functools
 import json
 import types
 from pathlib import Path
 from typing import Any
 
-VERSIONS = ("8.6.1", "10.3.0", "10.13.3", "10.16.1", "11.4.0")
+_LISTS: dict[str, Any] = json.loads((Path(__file__).parent / "export" / "engine" / "tensorrt_names.json").read_text(encoding="utf-8"))
+VERSIONS: tuple[str, ...] = tuple(_LISTS["versions"])
 
 
-def names_of(spec: Path, version: str) -> dict[str, Any]:
-    """The name list of a version: `{"BuilderFlag": {"enum": {...}}, "ITensor": {"members": [...]}}`."""
-    names: dict[str, Any] = json.loads((spec / "tensorrt_api" / f"{version}.json").read_text(encoding="utf-8"))["names"]
-    return names
+@functools.cache
+def names_of(version: str) -> dict[str, Any]:
+    """The names of a version: `{"BuilderFlag": {"enum": {...}}, "ITensor": {"members": [...]}}`."""
+    at = VERSIONS.index(version)
+    return {name: _entry(lists, at) for name, lists in _LISTS["names"].items() if lists["in"][at] == "1"}
+
+
+def _entry(lists: dict[str, Any], at: int) -> dict[str, Any]:
+    """One name's entry, of the lists whose string says that the version has them."""
+    if "kind" in lists:
+        return {"kind": lists["kind"]}
+    entry: dict[str, Any] = {}
+    if "enum" in lists:
+        entry["enum"] = {name: value for mask, values in lists["enum"].items() if mask[at] == "1" for name, value in values.items()}
+    if "members" in lists:
+        entry["members"] = [name for mask, names in lists["members"].items() if mask[at] == "1" for name in names]
+    return entry
 
 
 class TensorData:
@@ -42,14 +57,14 @@ class GraphData:
         self.inputs, self.layers, self.errors = inputs, layers, errors or []
 
 
-def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> Any:
+def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
     """A module with the names of one version and nothing more.
 
     Args:
         behaviour: "dla_cores", "engine" (bytes that a build gives, or None), "log" (lines that a build says),
             "steps" (steps of the one phase of a build), "not_on_dla" (names of layers).
     """
-    names = names_of(spec, version)
+    names = names_of(version)
     trt: Any = types.ModuleType("stand_in")
     trt.__version__ = version
     trt.calls = []

@@ -27,7 +27,7 @@ CELLS = 8
 class Bench:
     """A GPU that stands in, with an engine file whose network gives the image's mean in its maps and twice it in its fields."""
 
-    def __init__(self, spec: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, integrated: bool, dynamic: bool, **behaviour: Any):
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, integrated: bool, dynamic: bool, **behaviour: Any):
         self.cuda = Cuda()
         driver = module(self.cuda)
         package = types.ModuleType("pycuda")
@@ -46,7 +46,7 @@ class Bench:
             "cuda": self.cuda,
             **behaviour,
         }
-        self.trt = stand_in(spec, "10.3.0", pose_graph(), **behaviour)
+        self.trt = stand_in("10.3.0", pose_graph(), **behaviour)
         self.path = folder / "e.engine"
         self.path.write_bytes(b"engine")
 
@@ -67,11 +67,11 @@ class Bench:
 
 
 @pytest.fixture
-def bench(shared_spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     made: list[Bench] = []
 
     def make(*, integrated: bool = False, dynamic: bool = False, **behaviour: Any) -> Bench:
-        made.append(Bench(shared_spec, tmp_path, monkeypatch, integrated=integrated, dynamic=dynamic, **behaviour))
+        made.append(Bench(tmp_path, monkeypatch, integrated=integrated, dynamic=dynamic, **behaviour))
         return made[-1]
 
     yield make
