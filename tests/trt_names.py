@@ -19,6 +19,7 @@ CLASSES = {
     "network": "INetworkDefinition",
     "parser": "OnnxParser",
     "layer": "ILayer",
+    "constant": "IConstantLayer",
     "tensor": "ITensor",
     "profile": "IOptimizationProfile",
     "runtime": "Runtime",

@@ -13,6 +13,8 @@ import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 _LISTS: dict[str, Any] = json.loads((Path(__file__).parent / "export" / "engine" / "tensorrt_names.json").read_text(encoding="utf-8"))
 VERSIONS: tuple[str, ...] = tuple(_LISTS["versions"])
 
@@ -37,17 +39,17 @@ def _entry(lists: dict[str, Any], at: int) -> dict[str, Any]:
 
 
 class TensorData:
-    """A tensor of the stand-in's graph: `(name, dtype, shape)`."""
+    """A tensor of the stand-in's graph: `(name, dtype, shape)`, and whether it holds a shape."""
 
-    def __init__(self, name: str, dtype: str = "FLOAT", shape: tuple[int, ...] = (1, 8, 4, 4)) -> None:
-        self.name, self.dtype, self.shape = name, dtype, shape
+    def __init__(self, name: str, dtype: str = "FLOAT", shape: tuple[int, ...] = (1, 8, 4, 4), *, shape_tensor: bool = False) -> None:
+        self.name, self.dtype, self.shape, self.shape_tensor = name, dtype, shape, shape_tensor
 
 
 class LayerData:
-    """A layer of the stand-in's graph."""
+    """A layer of the stand-in's graph; `weights` of a constant."""
 
-    def __init__(self, name: str, kind: str, inputs: list[str], outputs: list[TensorData]) -> None:
-        self.name, self.kind, self.inputs, self.outputs = name, kind, inputs, outputs
+    def __init__(self, name: str, kind: str, inputs: list[str], outputs: list[TensorData], weights: Any = 1.0) -> None:
+        self.name, self.kind, self.inputs, self.outputs, self.weights = name, kind, inputs, outputs, weights
 
 
 class GraphData:
@@ -61,7 +63,7 @@ def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
     """A module with the names of one version and nothing more.
 
     Args:
-        behaviour: "dla_cores", "engine" (bytes that a build gives, or None), "log" (lines that a build says),
+        behaviour: "dla_cores", "engine" (bytes that a build gives, or None, or what gives them for the calls so far), "log" (lines that a build says),
             "steps" (steps of the one phase of a build), "not_on_dla" (names of layers).
     """
     names = names_of(version)
@@ -78,6 +80,13 @@ def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
     def record(call: str, *args: Any) -> None:
         trt.calls.append((call, *args))
 
+    loggers: list[Any] = []
+
+    def take_logger(logger: Any) -> None:
+        """TensorRT keeps the first logger that it is given, and writes to no other."""
+        loggers.append(logger)
+        assert all(one is loggers[0] for one in loggers), "TensorRT was given a second logger, which it would not use"
+
     class ILogger:
         ERROR, WARNING, INFO, INTERNAL_ERROR, VERBOSE = 1, 2, 3, 0, 4
 
@@ -85,6 +94,7 @@ def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
         def __init__(self, data: TensorData) -> None:
             self.__dict__["name"], self.__dict__["shape"] = data.name, data.shape
             self.__dict__["dtype"] = getattr(trt.DataType, data.dtype)
+            self.__dict__["is_shape_tensor"] = data.shape_tensor
 
         def set_dynamic_range(self, low: float, high: float) -> bool:
             trt.ranges[self.name] = (low, high)
@@ -95,6 +105,7 @@ def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
             self.__dict__["name"], self.__dict__["type"] = data.name, getattr(trt.LayerType, data.kind)
             self.__dict__["_in"] = [tensors.get(name) for name in data.inputs]
             self.__dict__["_out"] = [tensors[tensor.name] for tensor in data.outputs]
+            self.__dict__["_weights"] = np.asarray(data.weights, np.float32)
 
         num_inputs = property(lambda self: len(self._in))
         num_outputs = property(lambda self: len(self._out))
@@ -108,6 +119,14 @@ def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
 
         def set_output_type(self, index: int, dtype: Any) -> None:
             trt.output_types[self._out[index].name] = dtype
+
+    class IConstantLayer:
+        """What a layer becomes when its `__class__` is set, as the bindings want it."""
+
+        weights = property(lambda self: self._weights)
+        get_output = ILayer.get_output
+        num_outputs = property(lambda self: len(self._out))
+        num_inputs = 0
 
     class INetworkDefinition:
         def _fill(self) -> None:
@@ -144,6 +163,7 @@ def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
 
     class OnnxParser:
         def __init__(self, network: Any, logger: Any) -> None:
+            take_logger(logger)
             self.__dict__["_network"] = network
 
         num_errors = property(lambda self: len(graph.errors))
@@ -206,6 +226,7 @@ def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
 
     class Builder:
         def __init__(self, logger: Any) -> None:
+            take_logger(logger)
             self.__dict__["_logger"] = logger
             if behaviour.get("old_driver"):
                 logger.log(trt.ILogger.ERROR, "6: CUDA initialization failure with error: 35")
@@ -238,8 +259,8 @@ def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
             calibrator = config.__dict__.get("_int8_calibrator")
             if calibrator is not None:
                 record("calibration_cache", calibrator.read_calibration_cache())
-            engine: bytes | None = behaviour.get("engine", b"an engine")
-            return engine
+            engine: Any = behaviour.get("engine", b"an engine")
+            return engine(trt.calls) if callable(engine) else engine  # type: ignore[no-any-return]
 
     class IProgressMonitor:
         pass
@@ -252,6 +273,7 @@ def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
         engine_host_code_allowed = False
 
         def __init__(self, logger: Any) -> None:
+            take_logger(logger)
             self.__dict__["_logger"] = logger
             if behaviour.get("old_driver"):
                 logger.log(trt.ILogger.ERROR, "6: CUDA initialization failure with error: 35")
@@ -336,8 +358,11 @@ def _limited(name: str, behaviour: type | None, members: list[str]) -> type:
     body.update({member: given.get(member) for member in members})
 
     def strict(self: Any, attribute: str, value: Any) -> None:
-        if attribute not in members and type(self).__module__ == __name__ and type(self).__name__ == name:
+        if attribute not in (*members, "__class__") and type(self).__module__ == __name__ and type(self).__name__ == name:
             raise AttributeError(f"{name} has no attribute {attribute}")
+        if attribute == "__class__":
+            object.__setattr__(self, attribute, value)
+            return
         descriptor = getattr(type(self), attribute, None)
         if isinstance(descriptor, property):
             descriptor.__set__(self, value)
@@ -350,13 +375,18 @@ def _limited(name: str, behaviour: type | None, members: list[str]) -> type:
 
 
 def pose_graph(*, decodes: bool = False, dtype: str = "FLOAT") -> GraphData:
-    """image → scaling → conv1 → relu1 → maps (a convolution) → and, where it decodes, max-pooling, comparison and TopK."""
+    """image → scaling → conv1 → PReLU → maps (a convolution) → and, where it decodes, max-pooling, comparison, concat and TopK.
+
+    The slopes come as TensorRT's parser gives them: a constant, broadcast by a SHUFFLE.
+    """
     image = TensorData("image", dtype, (1, 3, 64, 64))
     layers = [
         LayerData("input/Mul_0", "ELEMENTWISE", ["image"], [TensorData("scaled")]),
         LayerData("weights", "CONSTANT", [], [TensorData("w")]),
         LayerData("conv1", "CONVOLUTION", ["scaled", "w"], [TensorData("conv1_out")]),
-        LayerData("relu1", "ACTIVATION", ["conv1_out"], [TensorData("relu1_out")]),
+        LayerData("slopes", "CONSTANT", [], [TensorData("slope")], [0.1, -0.25]),
+        LayerData("slopes_broadcast", "SHUFFLE", ["slope"], [TensorData("slope_out")]),
+        LayerData("relu1", "PARAMETRIC_RELU", ["conv1_out", "slope_out"], [TensorData("relu1_out")]),
         LayerData("maps", "CONVOLUTION", ["relu1_out"], [TensorData("heatmaps")]),
     ]
     if decodes:
@@ -364,6 +394,8 @@ def pose_graph(*, decodes: bool = False, dtype: str = "FLOAT") -> GraphData:
             LayerData("peak_max", "POOLING", ["heatmaps"], [TensorData("highest")]),
             LayerData("is_peak", "ELEMENTWISE", ["heatmaps", "highest"], [TensorData("flag", "BOOL")]),
             LayerData("choose", "SELECT", ["flag", "heatmaps"], [TensorData("chosen")]),
-            LayerData("best", "TOPK", ["chosen"], [TensorData("peaks"), TensorData("where", "INT32")]),
+            LayerData("joined", "CONCATENATION", ["chosen", "highest"], [TensorData("joined_out")]),
+            LayerData("size", "SHAPE", ["joined_out"], [TensorData("size_out", "FLOAT", (4,), shape_tensor=True)]),
+            LayerData("best", "TOPK", ["joined_out"], [TensorData("peaks"), TensorData("where", "INT32")]),
         ]
     return GraphData([image], layers)

@@ -107,6 +107,11 @@ def check(offers: Capabilities, wish: BuildRequest, manifest: Manifest, strong: 
         )
     if wish.own_calibration and wish.explicit_qdq:
         raise UsageError("the Q/DQ graph carries its ranges: give either --explicit-qdq or TensorRT's own calibration")
+    if wish.own_calibration == "images" and manifest.input.layout == "NHWC":
+        raise UsageError(
+            "TensorRT's own calibrator feeds float32 images, and this network takes bytes: take the ranges of `posetrt calibrate`, "
+            "or export without --input uint8, calibrate that, and give its cache"
+        )
     if wish.hardware_compatible:
         if offers.library != "tensorrt" or "AMPERE_PLUS" not in offers.hardware_levels:
             raise UsageError(f"{offers.title} builds no hardware-compatible engines")

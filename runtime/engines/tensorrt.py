@@ -16,7 +16,7 @@ from posetrt.runtime.engines.base import Engine, Outputs, Precision
 from posetrt.runtime.engines.cuda import Buffer, Cuda
 from posetrt.runtime.engines.library import Library, LibraryName, installed
 from posetrt.runtime.engines.preflight import Here, reason
-from posetrt.runtime.engines.trt_log import Log, logger_for, started
+from posetrt.runtime.engines.trt_log import Log, started
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.sidecar import Sidecar
@@ -64,9 +64,9 @@ def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool 
 
 def _dla_cores(library: Library) -> int:
     trt = library.module
-    log = Log()
-    runtime = started(trt.Runtime, logger_for(trt, log), log, library.title)
-    return int(runtime.num_DLA_cores)
+    with Log().listening() as log:
+        runtime = started(trt.Runtime, trt, log, library.title)
+        return int(runtime.num_DLA_cores)
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,7 @@ class TensorRTEngine(Engine):
         self.frames_in_flight = frames_in_flight
         self._library = library
         self._log = Log()
+        self._runtime: Any = None
         self._engine: Any = None
         self._context: Any = None
         self._streams: list[Any] = []
@@ -143,7 +144,7 @@ class TensorRTEngine(Engine):
         self._roles = {role for role in manifest.outputs.present() if roles is None or role in roles}
         self._cuda = Cuda(device)
         try:
-            with self._cuda.current(f"load {path.name}"):
+            with self._cuda.current(f"load {path.name}"), self._log.listening():
                 self._load(path, dla, host_code)
                 self._streams = [self._cuda.stream() for _ in range(3)]
                 self._slots = [self._slot() for _ in range(frames_in_flight + 1)]
@@ -153,28 +154,26 @@ class TensorRTEngine(Engine):
 
     def _load(self, path: Path, dla: int | None, host_code: bool) -> None:
         trt = self._library.module
-        self._logger = logger_for(trt, self._log)
-        runtime = started(trt.Runtime, self._logger, self._log, self._library.title)
+        # Held by `self` from the start and by no variable: what fails here is freed by `close`, in order, while the context stands.
+        self._runtime = started(trt.Runtime, trt, self._log, self._library.title)
         if host_code:
-            runtime.engine_host_code_allowed = True
+            self._runtime.engine_host_code_allowed = True
         if dla is not None:
-            runtime.DLA_core = dla
-        self._runtime = runtime
-        engine = runtime.deserialize_cuda_engine(path.read_bytes())
-        if engine is None:
+            self._runtime.DLA_core = dla
+        self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        if self._engine is None:
             why = self._log.reason("it gives no reason")
             raise EngineMismatch(f"{self._library.title} refuses {path.name}: {why}. Build it again on this device with: posetrt build")
-        context = engine.create_execution_context()
-        if context is None:
-            need, free = engine_memory(engine), self._cuda.free_bytes()
+        self._context = self._engine.create_execution_context()
+        if self._context is None:
+            need, free = engine_memory(self._engine), self._cuda.free_bytes()
             raise PosetrtError(
                 f"{path.name} needs {need / 1e6:.0f} MB to run and {free / 1e6:.0f} MB are free: "
                 f"{self._log.reason('no room for its layers')}. Close other programs, or build for a smaller size or batch"
             )
-        self._engine, self._context = engine, context
-        self._input, self._outputs = self._tensors(engine, context)
+        self._input, self._outputs = self._tensors()
 
-    def _tensors(self, engine: Any, context: Any) -> tuple[Tensor, list[Tensor]]:
+    def _tensors(self) -> tuple[Tensor, list[Tensor]]:
         trt = self._library.module
         roles = {name: role for role, name in self.manifest.outputs.present().items()}
         types = {
@@ -184,8 +183,8 @@ class TensorRTEngine(Engine):
             trt.DataType.UINT8: np.uint8,
             trt.DataType.INT32: np.int32,
         }
-        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-        inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
+        inputs = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         missing = {self.manifest.input.name, *roles} - set(names)
         if missing or len(inputs) != 1:
             raise EngineMismatch(
@@ -193,18 +192,18 @@ class TensorRTEngine(Engine):
                 "they do not belong together. Build again with: posetrt build"
             )
         name = inputs[0]
-        shape = tuple(engine.get_tensor_shape(name))
+        shape = tuple(self._engine.get_tensor_shape(name))
         largest = shape
         if -1 in shape:
-            self._smallest, _, largest = (tuple(one) for one in engine.get_tensor_profile_shape(name, 0))
-            context.set_input_shape(name, largest)
+            self._smallest, _, largest = (tuple(one) for one in self._engine.get_tensor_profile_shape(name, 0))
+            self._context.set_input_shape(name, largest)
         else:
             self._smallest = shape
         outputs = [
-            Tensor(one, role, np.dtype(types[engine.get_tensor_dtype(one)]), tuple(context.get_tensor_shape(one)))
+            Tensor(one, role, np.dtype(types[self._engine.get_tensor_dtype(one)]), tuple(self._context.get_tensor_shape(one)))
             for one, role in roles.items()
         ]
-        return Tensor(name, "input", np.dtype(types[engine.get_tensor_dtype(name)]), largest), outputs
+        return Tensor(name, "input", np.dtype(types[self._engine.get_tensor_dtype(name)]), largest), outputs
 
     def _slot(self) -> Slot:
         buffers = {one.name: self._cuda.buffer(int(np.prod(one.largest)), one.dtype) for one in (self._input, *self._outputs)}
@@ -219,7 +218,8 @@ class TensorRTEngine(Engine):
             )
         self._check(inputs)
         slot = self._slots[self._next]
-        with self._cuda.current("run the network"):
+        with self._cuda.current("run the network"), self._log.listening():
+            self._log.settle()
             self._queue(slot, inputs)
         self._next = (self._next + 1) % len(self._slots)
         self._pending.append(slot)
@@ -273,7 +273,7 @@ class TensorRTEngine(Engine):
         self.infer(inputs)
         slot, stream = self._slots[self._next], self._streams[1]
         np.copyto(slot.buffers[self._input.name].view(inputs.shape), inputs)
-        with self._cuda.current("time the network"):
+        with self._cuda.current("time the network"), self._log.listening():
             marks = [self._cuda.event(timed=True) for _ in range(4)]
             marks[0].record(stream)
             self._cuda.upload(slot.buffers[self._input.name], inputs.size, stream)
@@ -331,7 +331,7 @@ class TensorRTEngine(Engine):
                 self._wait()
         finally:
             try:
-                with cuda.current("free the engine"):
+                with cuda.current("free the engine"), self._log.listening():
                     self._context = None
                     self._engine = None
                     self._runtime = None

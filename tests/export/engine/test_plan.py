@@ -47,8 +47,8 @@ TABLE = [
     ("8.6.1", "fp16", False, True, "model", WEAK, ("FP16", "OBEY_PRECISION_CONSTRAINTS"), False, True),
     ("8.6.1", "int8", False, False, "int8-base", WEAK, ("INT8", "FP16", "PREFER_PRECISION_CONSTRAINTS"), True, False),
     ("8.6.1", "int8", False, True, "int8-base", WEAK, ("INT8", "FP16", "OBEY_PRECISION_CONSTRAINTS"), True, True),
-    # 8.6 has no strong typing: Q/DQ in float32 with the flags, which its parser (opset 17) reads.
-    ("8.6.1", "int8", True, True, "int8-trt", WEAK, ("INT8", "FP16", "OBEY_PRECISION_CONSTRAINTS"), False, True),
+    # 8.6 has no strong typing: Q/DQ around float weights with the flags, which its parser (opset 17) reads.
+    ("8.6.1", "int8", True, True, "int8-trt-weak", WEAK, ("INT8", "FP16", "OBEY_PRECISION_CONSTRAINTS"), False, True),
     ("10.3.0", "fp32", False, True, "model", WEAK, (), False, False),
     ("10.3.0", "fp16", False, True, "model", WEAK, ("FP16", "OBEY_PRECISION_CONSTRAINTS"), False, True),
     ("10.3.0", "int8", False, True, "int8-base", WEAK, ("INT8", "FP16", "OBEY_PRECISION_CONSTRAINTS"), True, True),

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
 from posetrt.calib.int8.cache import cache_text
+from posetrt.calib.int8.quantize import quantize
 from posetrt.calib.int8.ranges import Range
-from posetrt.export.engine.calibrator import cache_header, read_cache
+from posetrt.export.engine.calibrator import cache_header, calibrator_for, read_cache
 from posetrt.export.engine.request import BuildRequest
 from posetrt.export.engine.tensorrt import Built, OwnCalibration, build_engine
+from posetrt.export.graph.graph import load_graph
 from posetrt.runtime.engines import driver
 from posetrt.runtime.engines.driver import Gpu
 from posetrt.runtime.engines.library import Library, version_numbers
+from posetrt.runtime.engines.trt_log import logger_for
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
+from posetrt.runtime.files import sha256_of
 from posetrt.runtime.model.folder import ModelFolder
 from posetrt.runtime.model.sidecar import read_sidecar, sidecar_path
-from tests.tiny_model import tiny_folder
+from tests.running import run_onnx
+from tests.tiny_model import save, tiny_folder, tiny_graph
 from tests.trt_stand_in import VERSIONS, GraphData, LayerData, TensorData, names_of, pose_graph, stand_in
 
 ALL = ("fp16", "int8-base", "int8-trt", "int8-trt-fp16")
@@ -70,7 +78,8 @@ def test_what_scales_and_decodes_is_held_in_float32_and_what_calibration_keeps_i
     folder = tiny_folder(tmp_path / "m", decodes=True, variants=("int8-base",))
     trt, _ = build(version, folder, BuildRequest("int8"))
     full, half = trt.DataType.FLOAT, trt.DataType.HALF
-    # is_peak gives booleans and "where" holds cell numbers: neither is a float to be held.
+    # is_peak gives booleans and "where" holds cell numbers: neither is a float to be held. What joins values as they are
+    # and what holds a shape need no constraint, and each is one more that TensorRT may refuse.
     assert trt.precisions == {"input/Mul_0": full, "conv1": half, "peak_max": full, "choose": full, "best": full}
     assert trt.output_types == {"scaled": full, "conv1_out": half, "highest": full, "chosen": full, "peaks": full}
 
@@ -83,10 +92,14 @@ def test_every_float_tensor_gets_a_range_or_is_listed(tmp_path: Path) -> None:
     graph.layers.append(LayerData("count", "SHAPE", ["moved_out"], [TensorData("shape_out", "INT32")]))
     said: list[str] = []
     trt, built = build("10.3.0", folder, BuildRequest("int8"), graph, show=lambda level, line: said.append(line))
-    # The parser's own shuffle takes the range of what it moves; a constant and an integer need none.
+    # The parser's own shuffle takes the range of what it moves, a constant that of its largest weight; an integer needs none.
+    # PReLU reads its slopes through both: without a range there it would fall out of int8.
     assert trt.ranges == {
         "image": (-1.0, 1.0),
         "scaled": (-0.5, 0.5),
+        "w": (-1.0, 1.0),
+        "slope": (-0.25, 0.25),
+        "slope_out": (-0.25, 0.25),
         "conv1_out": (-4.0, 4.0),
         "relu1_out": (-3.0, 3.0),
         "heatmaps": (-0.9, 0.9),
@@ -141,12 +154,15 @@ def test_a_driver_that_is_too_old_is_named(tmp_path: Path) -> None:
         build("10.3.0", tiny_folder(tmp_path / "m"), BuildRequest("fp16"), old_driver=True)
 
 
-def test_the_timing_cache_is_kept_and_given_to_the_next_build(tmp_path: Path) -> None:
+def test_the_timing_cache_is_kept_for_this_tensorrt_and_gpu_and_given_to_the_next_build(tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path / "m")
     trt, _ = build("8.6.1", folder, BuildRequest("fp32"))
     assert ("create_timing_cache", b"") in trt.calls
     trt, _ = build("8.6.1", folder, BuildRequest("fp16"))
     assert ("create_timing_cache", b"timing") in trt.calls
+    trt, _ = build("10.3.0", folder, BuildRequest("fp16"))
+    assert ("create_timing_cache", b"") in trt.calls, "layer times of another TensorRT are of no use"
+    assert sorted(path.name for path in folder.path.glob("*.cache")) == ["timing_trt10.3.0_sm87.cache", "timing_trt8.6.1_sm87.cache"]
     trt, _ = build("8.6.1", folder, BuildRequest("fp16", timing_cache=False))
     assert not [call for call in trt.calls if call[0] == "create_timing_cache"]
 
@@ -175,6 +191,114 @@ def test_ctrl_c_ends_a_build_at_its_next_step_and_writes_nothing(tmp_path: Path)
     assert steps == 3
     assert not (tmp_path / "m" / "engines").exists()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_report_that_raises_costs_the_report_and_not_the_engine(tmp_path: Path) -> None:
+    """The bindings take an exception for "stop", and TensorRT then gives no reason."""
+    said: list[str] = []
+
+    def report(share: float, phase: str) -> None:
+        raise BrokenPipeError("the terminal is gone")
+
+    _, built = build("10.3.0", tiny_folder(tmp_path / "m"), BuildRequest("fp32"), report=report, show=lambda level, line: said.append(line))
+    assert built.engine.read_bytes() == b"an engine"
+    assert [line for line in said if "the terminal is gone" in line] == [said[-1]]
+
+
+def test_an_error_that_was_dealt_with_is_not_told_as_the_reason_of_a_later_failure(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "m")
+    trt = stand_in("10.3.0", pose_graph(), engine=None, log=[(1, "4: [network.cpp] Error Code 4: conv1 has no weights")])
+    library = Library("tensorrt", trt, "10.3.0", (10, 3, 0))
+
+    def create(self: Any, data: bytes) -> Any:
+        logger_for(trt).log(trt.ILogger.ERROR, "Invalid timing cache, the version does not match")
+
+    trt.IBuilderConfig.create_timing_cache = create
+    with pytest.raises(PosetrtError, match="conv1 has no weights") as refused:
+        build_engine(folder, BuildRequest("fp32"), library=library)
+    assert "timing cache" not in str(refused.value)
+
+
+def test_tensors_without_a_range_are_counted_in_one_line_and_held_ones_not_told(tmp_path: Path) -> None:
+    said: list[str] = []
+    missing = [(2, f"Missing scale and zero-point for tensor {name}, expect fall back to non-int8") for name in ("chosen", "a", "b", "a")]
+    folder = tiny_folder(tmp_path / "m", decodes=True, variants=("int8-base",))
+    build("10.3.0", folder, BuildRequest("int8"), log=missing, show=lambda level, line: said.append(line))
+    assert [line for line in said if "range" in line] == [
+        "TensorRT found no INT8 range for 2 tensors, so the layers around them run in a higher precision: a, b"
+    ]
+
+
+def flags_of(calls: Any) -> list[str]:
+    """The precision constraints that were set, in order."""
+    return [call[1] for call in calls if call[0] == "set_flag" and "PRECISION_CONSTRAINTS" in call[1]]
+
+
+def test_precisions_that_tensorrt_does_not_obey_are_preferred_with_a_line(tmp_path: Path) -> None:
+    said: list[str] = []
+    folder = tiny_folder(tmp_path / "m", decodes=True, variants=("int8-base",))
+    trt, built = build(
+        "10.3.0",
+        folder,
+        BuildRequest("int8"),
+        engine=lambda calls: None if flags_of(calls) == ["OBEY_PRECISION_CONSTRAINTS"] else b"preferred",
+        log=[(1, "10: Could not find any implementation for node {decode/12_Mul}.")],
+        show=lambda level, line: said.append(line),
+    )
+    assert flags_of(trt.calls) == ["OBEY_PRECISION_CONSTRAINTS", "PREFER_PRECISION_CONSTRAINTS"]
+    assert built.engine.read_bytes() == b"preferred"
+    assert "PREFER" in read_sidecar(built.engine).options["instead_of"]
+    assert any("no way to compute {decode/12_Mul}" in line and "posetrt eval" in line for line in said)
+
+
+def test_int8_that_fails_with_float16_around_it_is_built_with_float32_with_a_line(tmp_path: Path) -> None:
+    said: list[str] = []
+    folder = tiny_folder(tmp_path / "m", variants=ALL)
+    trt, built = build(
+        "10.16.1",
+        folder,
+        BuildRequest("int8", explicit_qdq=True),
+        engine=lambda calls: b"float32" if ("parse", "int8-trt.onnx") in calls else None,
+        show=lambda level, line: said.append(line),
+    )
+    assert [call[1] for call in trt.calls if call[0] == "parse"] == ["int8-trt-fp16.onnx", "int8-trt.onnx"]
+    sidecar = read_sidecar(built.engine)
+    assert sidecar.graph == "variants/int8-trt.onnx"
+    assert sidecar.made_from["graph"] == sha256_of(folder.variant("int8-trt"))
+    assert any("runs in float32" in line for line in said)
+
+
+def test_where_nothing_helps_the_first_refusal_is_told_and_memory_is_no_reason_to_try_otherwise(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "m", variants=ALL)
+    with pytest.raises(PosetrtError, match=r"could not build int8-trt-fp16\.onnx"):
+        build("11.4.0", folder, BuildRequest("int8"), engine=None)
+    trt = stand_in("11.4.0", pose_graph(), engine=None, log=[(1, "OutOfMemory (no further information)")])
+    with pytest.raises(PosetrtError, match="too little free memory"):
+        build_engine(folder, BuildRequest("int8"), library=Library("tensorrt", trt, "11.4.0", (11, 4, 0)))
+    assert [call[1] for call in trt.calls if call[0] == "parse"] == ["int8-trt-fp16.onnx"]
+
+
+def test_weakly_typed_explicit_int8_gets_float_weights_behind_a_q_of_the_same_scales(tmp_path: Path) -> None:
+    """8.6 wants float → Q → DQ; int8 initialisers behind DQ alone are, as far as is known, refused."""
+    folder = tiny_folder(tmp_path / "m", variants=ALL)
+    base = load_graph(folder.onnx)
+    quantized = quantize(base, {name: Range(-1.0, 1.0, 1.0, "minmax", -1.0, 1.0) for name in base.float_tensors}, "trt")
+    save(folder.variant("int8-trt"), quantized, folder.manifest(), folder.hashes())
+    said: list[str] = []
+    trt, built = build("8.6.1", folder, BuildRequest("int8", explicit_qdq=True), show=lambda level, line: said.append(line))
+    assert ("parse", "int8-trt-weak.onnx") in trt.calls
+    assert any("has not been tried" in line for line in said)
+    assert "calibration" in built.sidecar.made_from
+    model = onnx.load(str(folder.variant("int8-trt-weak")))
+    assert not [
+        tensor.name
+        for tensor in model.graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT8 and tensor.dims[:] != [] and len(tensor.dims) > 1
+    ]
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 3, 64, 64)).astype(np.float32)
+    expected = run_onnx(onnx.load(str(folder.variant("int8-trt"))), image)
+    for name, value in run_onnx(model, image).items():
+        np.testing.assert_array_equal(value, expected[name])
 
 
 @pytest.mark.parametrize("replaced", ["model.onnx", "calibration.json"])
@@ -223,6 +347,24 @@ def test_tensorrts_own_calibration_of_a_dynamic_graph_takes_one_image_at_the_mod
     width, height = folder.manifest().input.size_wh
     assert shapes[1] == ("set_shape", "image", *[(1, 3, height, width)] * 3)
     assert [call[0] for call in trt.calls].count("set_calibration_profile") == 1
+
+
+def test_tensorrts_own_calibration_of_a_network_that_takes_bytes_is_refused_with_what_works(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "m", variants=("int8-base",))
+    manifest = folder.manifest()
+    save(folder.onnx, tiny_graph(), replace(manifest, input=replace(manifest.input, layout="NHWC")))
+    with pytest.raises(UsageError, match=r"float32 images.*takes bytes.*posetrt calibrate"):
+        build("10.3.0", folder, BuildRequest("int8", own_calibration="images"), own=OwnCalibration(tmp_path))
+
+
+@pytest.mark.parametrize("error", [ValueError("a picture of 0 pixels"), MemoryError("no room"), KeyboardInterrupt()])
+def test_whatever_ends_the_calibrators_images_is_kept_and_not_taken_for_their_end(error: BaseException) -> None:
+    def following() -> int:
+        raise error
+
+    own = calibrator_for(stand_in("10.3.0", pose_graph()), following, None, None)
+    assert own.get_batch(["image"]) is None
+    assert own.failure is error
 
 
 def test_a_variant_of_another_model_is_refused_with_the_command(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # What talks to TensorRT, and the variables that are something else there.
 FILES: dict[str, tuple[str, ...]] = {
     "export/engine/capabilities.py": (),
+    "export/engine/attempt.py": ("engine",),
     "export/engine/tensorrt.py": ("engine",),
     "export/engine/trt_network.py": (),
     "export/engine/progress.py": (),
