@@ -181,7 +181,7 @@ def ends_of(trt: Any, network: Any, *, decodes: bool) -> list[Any]:
 def hold(trt: Any, layers: Collection[Any], precision: Any) -> set[str]:
     """Hold layers that compute floats to a precision, with their outputs.
 
-    What only moves values keeps the type that it is given, a Cast states its own, and a shape tensor has none to choose: a
+    What only moves values keeps the type that it is given, a Cast, a Q and a DQ state their own, and a shape tensor has none to choose: a
     constraint on those is one more that TensorRT can refuse.
 
     Returns:
@@ -192,7 +192,7 @@ def hold(trt: Any, layers: Collection[Any], precision: Any) -> set[str]:
         for layer in layers:
             floats = [index for index, tensor in enumerate(outputs_of(layer)) if is_float(trt, tensor) and not tensor.is_shape_tensor]
             given |= {tensor.name for tensor in outputs_of(layer) if is_float(trt, tensor)}
-            if not floats or layer.type in _kinds(trt, *_MOVES, "CONCATENATION", "CONSTANT", "CAST"):
+            if not floats or layer.type in _kinds(trt, *_MOVES, "CONCATENATION", "CONSTANT", "CAST", "QUANTIZE", "DEQUANTIZE"):
                 continue
             layer.precision = precision
             for index in floats:

@@ -19,7 +19,7 @@ from posetrt.runtime.model.manifest import METADATA_KEY, Manifest, OutputNames
 
 ModelProto = Any  # onnx.ModelProto
 DEFAULT_SLOTS = 32
-MOST_SLOTS = 3840  # TensorRT's limit for TopK
+MOST_SLOTS = 3839  # TensorRT's TopK takes K below 3840
 INPUT_PREFIX, DECODE_PREFIX = "input/", "decode/"
 
 
