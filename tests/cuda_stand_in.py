@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+# CUevent_flags of cuda.h.
+BLOCKING_SYNC, DISABLE_TIMING = 1, 2
+
 
 class Error(Exception):
     """As pycuda.driver.Error: begins with the call that failed."""
@@ -23,6 +26,7 @@ class Cuda:
 
     def __init__(self, *, integrated: bool = False, memory: int = 1 << 30) -> None:
         self.calls: list[str] = []
+        self.waited: list[int] = []  # flags of the events that the computer waited for
         self.memory: dict[int, np.ndarray[Any, Any]] = {}
         self.fail_at: dict[str, str] = {}
         self.current = 0
@@ -105,7 +109,7 @@ def module(cuda: Cuda) -> Any:
         def __init__(self, flags: int = 0) -> None:
             cuda.call("cuEventCreate")
             self.stream: Stream | None = None
-            self.mark = 0
+            self.mark, self.flags = 0, flags
 
         def record(self, stream: Stream) -> None:
             cuda.call("cuEventRecord")
@@ -113,6 +117,7 @@ def module(cuda: Cuda) -> Any:
 
         def synchronize(self) -> None:
             cuda.call("cuEventSynchronize")
+            cuda.waited.append(self.flags)
             if self.stream is not None:
                 self.stream.run(self.mark)
 
@@ -176,7 +181,7 @@ def module(cuda: Cuda) -> Any:
 
     driver.Error = Error
     driver.Device, driver.Stream, driver.Event = Device, Stream, Event
-    driver.event_flags = types.SimpleNamespace(DEFAULT=0, DISABLE_TIMING=2)
+    driver.event_flags = types.SimpleNamespace(DEFAULT=0, BLOCKING_SYNC=BLOCKING_SYNC, DISABLE_TIMING=DISABLE_TIMING)
     driver.host_alloc_flags = types.SimpleNamespace(DEVICEMAP=2)
     driver.init = lambda: cuda.call("cuInit", inside=False)
     driver.pagelocked_empty, driver.mem_alloc = pagelocked_empty, mem_alloc

@@ -268,7 +268,16 @@ def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
     class IInt8EntropyCalibrator2:
         pass
 
+    def freed(what: str) -> None:
+        """Note among the CUDA calls when an object goes: it must while its context stands."""
+        if "cuda" in behaviour:
+            behaviour["cuda"].calls.append(f"free {what}")
+
     class Runtime:
+        def __del__(self) -> None:
+            if not behaviour.get("old_driver"):
+                freed("runtime")
+
         num_DLA_cores = behaviour.get("dla_cores", 0)  # noqa: N815
         engine_host_code_allowed = False
 
@@ -287,6 +296,9 @@ def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
 
     class ICudaEngine:
         """`behaviour["io"]`: name → (mode, dtype, shape); `behaviour["profile"]`: three shapes of the input."""
+
+        def __del__(self) -> None:
+            freed("engine")
 
         num_io_tensors = property(lambda self: len(behaviour["io"]))
         device_memory_size = device_memory_size_v2 = 123_000_000
@@ -318,6 +330,9 @@ def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
 
     class IExecutionContext:
         """Runs `behaviour["network"](address by tensor, input shape)` on the stream when its turn comes."""
+
+        def __del__(self) -> None:
+            freed("context")
 
         def __init__(self) -> None:
             self.__dict__["_addresses"] = {}

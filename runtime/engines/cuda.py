@@ -83,9 +83,10 @@ class Cuda:
         """A stream; `handle` is its address."""
         return self._cuda.Stream()
 
-    def event(self, *, timed: bool = False) -> Any:
-        """An event; only a timed one measures, and it costs more."""
-        return self._cuda.Event(self._cuda.event_flags.DEFAULT if timed else self._cuda.event_flags.DISABLE_TIMING)
+    def event(self, *, timed: bool = False, waited_for: bool = False) -> Any:
+        """An event; only a timed one measures, and it costs more. A thread that waits for one made to be waited for sleeps, and does not spin."""
+        flags = self._cuda.event_flags
+        return self._cuda.Event((flags.DEFAULT if timed else flags.DISABLE_TIMING) | (flags.BLOCKING_SYNC if waited_for else 0))
 
     def buffer(self, elements: int, dtype: DTypeLike) -> Buffer:
         """Memory for a tensor, made once: page-locked, and on an integrated GPU the one memory that both sides see."""

@@ -207,7 +207,7 @@ class TensorRTEngine(Engine):
 
     def _slot(self) -> Slot:
         buffers = {one.name: self._cuda.buffer(int(np.prod(one.largest)), one.dtype) for one in (self._input, *self._outputs)}
-        return Slot(buffers, self._cuda.event(), self._cuda.event(), self._cuda.event(), {})
+        return Slot(buffers, self._cuda.event(), self._cuda.event(), self._cuda.event(waited_for=True), {})
 
     def submit(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> None:
         """Queue a batch: copy in, compute, copy out; see `Engine.submit`."""

@@ -17,7 +17,7 @@ from posetrt.runtime.engines.driver import Gpu
 from posetrt.runtime.engines.library import Library
 from posetrt.runtime.engines.tensorrt import TensorRTEngine
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
-from tests.cuda_stand_in import Cuda, module
+from tests.cuda_stand_in import BLOCKING_SYNC, Cuda, module
 from tests.tiny_model import tiny_manifest
 from tests.trt_stand_in import pose_graph, stand_in
 
@@ -259,6 +259,23 @@ def test_an_engine_that_does_not_load_says_why_and_leaves_nothing_behind(bench: 
         one.open()
     assert not one.cuda.memory
     assert one.cuda.calls[-1] == "cuDevicePrimaryCtxRelease"
+
+
+def test_what_a_failed_load_has_made_is_freed_in_order_while_the_context_stands(bench: Any) -> None:
+    """Held by the traceback's variables, engine and runtime went after the context, whenever the error was forgotten."""
+    one = bench(io={"data": ("INPUT", "FLOAT", (1, 3, 64, 64)), "out": ("OUTPUT", "FLOAT", ())})
+    with pytest.raises(EngineMismatch) as failed:
+        one.open()
+    assert failed.traceback
+    assert one.cuda.calls[-4:] == ["free context", "free engine", "free runtime", "cuDevicePrimaryCtxRelease"]
+
+
+def test_the_thread_that_waits_for_a_frame_sleeps_and_does_not_spin(bench: Any) -> None:
+    one = bench()
+    with one.open() as engine:
+        engine.infer(image(1))
+    assert one.cuda.waited
+    assert all(flags & BLOCKING_SYNC for flags in one.cuda.waited), "a spinning core is one that the parser and the next frame lack"
 
 
 def test_too_little_memory_for_the_buffers_says_what_to_do(bench: Any) -> None:
