@@ -63,10 +63,11 @@ def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
     """A module with the names of one version and nothing more.
 
     Args:
-        behaviour: "dla_cores", "engine" (bytes that a build gives, or None, or what gives them for the calls so far), "log" (lines that a build says),
-            "steps" (steps of the one phase of a build), "not_on_dla" (names of layers).
+        behaviour: "more_names" (entries beside the version's own), "dla_cores", "engine" (bytes that a build gives, or None, or a
+            function of the calls so far), "log" (lines that a build says), "steps" (steps of the one phase of a build), "not_on_dla"
+            (names of layers), "compiled" and "takes_cache" (of RTX's runtime cache).
     """
-    names = names_of(version)
+    names = names_of(version) | behaviour.get("more_names", {})
     trt: Any = types.ModuleType("stand_in")
     trt.__version__ = version
     trt.calls = []
@@ -318,11 +319,34 @@ def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
         def get_tensor_profile_shape(self, name: str, profile: int) -> Any:
             return behaviour["profile"]
 
-        def create_execution_context(self) -> Any:
+        def create_execution_context(self, runtime_config: Any = None) -> Any:
+            record("create_execution_context", runtime_config)
             return trt.IExecutionContext() if behaviour.get("context", True) else None
+
+        def create_runtime_config(self) -> Any:
+            return trt.IRuntimeConfig()
 
         def create_engine_inspector(self) -> Any:
             return trt.EngineInspector()
+
+    class IRuntimeConfig:
+        """Of TensorRT for RTX; `behaviour["compiled"]`: what its cache holds in the end."""
+
+        def create_runtime_cache(self) -> Any:
+            return trt.IRuntimeCache()
+
+        def set_runtime_cache(self, runtime_cache: Any) -> bool:
+            record("set_runtime_cache", runtime_cache)
+            return True
+
+    class IRuntimeCache:
+        def deserialize(self, data: bytes) -> bool:
+            record("deserialize_cache", data)
+            return bool(behaviour.get("takes_cache", True))
+
+        def serialize(self) -> bytes:
+            compiled: bytes = behaviour.get("compiled", b"")
+            return compiled
 
     class EngineInspector:
         def get_engine_information(self, form: Any) -> Any:

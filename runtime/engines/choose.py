@@ -148,7 +148,9 @@ def find_engine(
     if reasons:
         raise EngineMismatch(f"{'; '.join(reasons)}. {remedy}")
     orphans = sorted(
-        path.name for path in folder.engines.glob(f"*_{precision}.*") if path.suffix != ".json" and not sidecar_path(path).is_file()
+        path.name
+        for path in folder.engines.glob(f"*_{precision}.*")
+        if path.suffix not in (".json", ".cache") and not sidecar_path(path).is_file()
     )
     if orphans:
         raise EngineMismatch(f"{', '.join(orphans)} has no sidecar, so nothing is known of what it was built for. {remedy}")

@@ -16,6 +16,7 @@ from posetrt.runtime.engines.base import Engine, Outputs, Precision
 from posetrt.runtime.engines.cuda import Buffer, Cuda
 from posetrt.runtime.engines.library import Library, LibraryName, installed
 from posetrt.runtime.engines.preflight import Here, reason
+from posetrt.runtime.engines.rtx_cache import RuntimeCache, cache_path, context_with_cache
 from posetrt.runtime.engines.trt_log import Log, started
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from posetrt.runtime.model.manifest import Manifest
@@ -59,6 +60,8 @@ def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool 
         library=installed(cast(LibraryName, sidecar.backend)),
         dla=sidecar.device.get("dla"),
         host_code=host_code,
+        shared=sidecar.options.get("shared"),
+        own_graphs=bool(sidecar.options.get("own_graphs")),
     )
 
 
@@ -108,6 +111,8 @@ class TensorRTEngine(Engine):
         roles: outputs to copy to the host ("heatmaps", "pafs", "peaks", "pairs"); None copies all. The others stay
             on the device, at `device_address`.
         frames_in_flight: batches that may be submitted before the first is collected.
+        shared: names of the tensors whose memory the GPU and the computer share; None shares all on an integrated GPU and none elsewhere.
+        own_graphs: let TensorRT for RTX capture the network into a CUDA graph itself.
 
     Raises:
         PosetrtError: no driver, no pycuda, too little memory, or CUDA fails.
@@ -126,6 +131,8 @@ class TensorRTEngine(Engine):
         host_code: bool = False,
         roles: Collection[str] | None = None,
         frames_in_flight: int = FRAMES_IN_FLIGHT,
+        shared: Collection[str] | None = None,
+        own_graphs: bool = False,
     ) -> None:
         self.manifest = manifest
         self.precision = precision
@@ -136,6 +143,8 @@ class TensorRTEngine(Engine):
         self._runtime: Any = None
         self._engine: Any = None
         self._context: Any = None
+        self._cache: RuntimeCache | None = None
+        self._shared, self._own_graphs = shared, own_graphs
         self._streams: list[Any] = []
         self._slots: list[Slot] = []
         self._pending: deque[Slot] = deque()
@@ -164,7 +173,7 @@ class TensorRTEngine(Engine):
         if self._engine is None:
             why = self._log.reason("it gives no reason")
             raise EngineMismatch(f"{self._library.title} refuses {path.name}: {why}. Build it again on this device with: posetrt build")
-        self._context = self._engine.create_execution_context()
+        self._context, self._cache = context_with_cache(trt, self._engine, cache_path(path), own_graphs=self._own_graphs)
         if self._context is None:
             need, free = engine_memory(self._engine), self._cuda.free_bytes()
             raise PosetrtError(
@@ -206,7 +215,12 @@ class TensorRTEngine(Engine):
         return Tensor(name, "input", np.dtype(types[self._engine.get_tensor_dtype(name)]), largest), outputs
 
     def _slot(self) -> Slot:
-        buffers = {one.name: self._cuda.buffer(int(np.prod(one.largest)), one.dtype) for one in (self._input, *self._outputs)}
+        buffers = {
+            one.name: self._cuda.buffer(
+                int(np.prod(one.largest)), one.dtype, shared=None if self._shared is None else one.name in self._shared
+            )
+            for one in (self._input, *self._outputs)
+        }
         return Slot(buffers, self._cuda.event(), self._cuda.event(), self._cuda.event(waited_for=True), {})
 
     def submit(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> None:
@@ -332,6 +346,9 @@ class TensorRTEngine(Engine):
         finally:
             try:
                 with cuda.current("free the engine"), self._log.listening():
+                    if self._cache is not None:
+                        self._cache.keep()
+                    self._cache = None
                     self._context = None
                     self._engine = None
                     self._runtime = None

@@ -111,9 +111,8 @@ def prepare(
     if timing_size_wh is not None:
         say(f"{TIMING_NETWORK} with random weights")
         folder = timing_folder(bundle / "models" / TIMING_MODEL, timing_size_wh, pictures[:2])
-        for unread in ("int8-ort", "int8-trt"):
-            # Large, and TensorRT takes int8-base or int8-trt-fp16.
-            folder.variant(unread).unlink()
+        # Large, and no TensorRT's.
+        folder.variant("int8-ort").unlink()
         contents["models"][TIMING_MODEL] = {"timing_only": True, "precisions": _precisions(folder)}
     if video is not None:
         shutil.copyfile(video, bundle / f"video{video.suffix}")

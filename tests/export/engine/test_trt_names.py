@@ -23,6 +23,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "export/engine/calibrator.py": (),
     "runtime/engines/tensorrt.py": (),
     "runtime/engines/trt_log.py": (),
+    "runtime/engines/rtx_cache.py": (),
     "runtime/engines/layers.py": ("layer",),
 }
 

@@ -19,7 +19,7 @@ from posetrt.runtime.engines.tensorrt import TensorRTEngine
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from tests.cuda_stand_in import BLOCKING_SYNC, Cuda, module
 from tests.tiny_model import tiny_manifest
-from tests.trt_stand_in import pose_graph, stand_in
+from tests.trt_stand_in import names_of, pose_graph, stand_in
 
 CELLS = 8
 
@@ -276,6 +276,48 @@ def test_the_thread_that_waits_for_a_frame_sleeps_and_does_not_spin(bench: Any) 
         engine.infer(image(1))
     assert one.cuda.waited
     assert all(flags & BLOCKING_SYNC for flags in one.cuda.waited), "a spinning core is one that the parser and the next frame lack"
+
+
+# What TensorRT for RTX 1.7 has beside TensorRT; `test_trt_names` holds our code to the installed one's names.
+RTX_NAMES = {
+    "IRuntimeConfig": {"members": ["create_runtime_cache", "set_runtime_cache", "cuda_graph_strategy"]},
+    "IRuntimeCache": {"members": ["serialize", "deserialize"]},
+    "CudaGraphStrategy": {"enum": {"DISABLED": 0, "WHOLE_GRAPH_CAPTURE": 1}},
+}
+
+
+def rtx_bench(bench: Any, **behaviour: Any) -> Any:
+    engine = names_of("10.3.0")["ICudaEngine"]["members"]
+    return bench(more_names=RTX_NAMES | {"ICudaEngine": {"members": [*engine, "create_runtime_config"]}}, **behaviour)
+
+
+def test_what_rtx_compiled_is_kept_beside_the_engine_and_given_to_the_next_start(bench: Any) -> None:
+    one = rtx_bench(bench, compiled=b"kernels")
+    cache = one.path.with_name("e.engine.cache")
+    one.open().close()
+    assert cache.read_bytes() == b"kernels"
+    assert not [call for call in one.trt.calls if call[0] == "deserialize_cache"]
+    one.open().close()
+    assert ("deserialize_cache", b"kernels") in one.trt.calls
+    one = rtx_bench(bench, compiled=b"other kernels", takes_cache=False)
+    with one.open() as engine:
+        assert (engine.infer(image(2)).heatmaps == 2).all(), "a cache of another driver is no reason not to run"
+    assert cache.read_bytes() == b"other kernels"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_rtx_captures_cuda_graphs_itself_where_it_is_asked_to(bench: Any, own: bool) -> None:
+    one = rtx_bench(bench)
+    one.open(own_graphs=own).close()
+    runtime_config = next(call[1] for call in one.trt.calls if call[0] == "create_execution_context")
+    assert (runtime_config.cuda_graph_strategy == 1) == own
+
+
+def test_each_tensor_is_shared_or_copied_as_it_was_measured_to_be_best(bench: Any) -> None:
+    one = bench(integrated=True)
+    with one.open(shared=["image"]) as engine:
+        assert (engine.infer(image(0.5)).heatmaps == 0.5).all()
+    assert [call for call in one.cuda.calls if "Memcpy" in call] == ["cuMemcpyDtoHAsync"] * 2
 
 
 def test_too_little_memory_for_the_buffers_says_what_to_do(bench: Any) -> None:
