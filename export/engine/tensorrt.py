@@ -86,7 +86,7 @@ def build_engine(
             tell(show, "warning", note)
         refused: BuildRefused | None = None
         while True:
-            graph = _graph_of(folder, plan, variants)
+            graph = _graph_of(folder, plan, variants, ranges is not None and ranges.of_model == hashes["model"])
             made_from = origin_of(graph, hashes, calibrated=wish.precision == "int8" and not wish.own_calibration)
             work = Attempt(library, offers, plan, manifest_of_onnx(graph), log, builder, folder, own_calibration, show)
             try:
@@ -119,9 +119,13 @@ def build_engine(
     return Built(engine, sidecar, plan, tuple(work.without_range), tuple(work.fell_back))
 
 
-def _graph_of(folder: ModelFolder, plan: BuildPlan, variants: Collection[str]) -> Path:
-    """The file that a plan parses, once it is known to belong to the folder's model and calibration."""
-    if plan.graph == "model" or (plan.graph == "int8-base" and plan.own_calibration and "int8-base" not in variants):
+def _graph_of(folder: ModelFolder, plan: BuildPlan, variants: Collection[str], not_equalised: bool) -> Path:
+    """The file that a plan parses, once it is known to belong to the folder's model and calibration.
+
+    int8-base, where the folder leaves it out, is model.onnx itself if nothing was equalised, or if TensorRT finds ranges of its own.
+    """
+    base_is_model = "int8-base" not in variants and (not_equalised or plan.own_calibration is not None)
+    if plan.graph == "model" or (plan.graph == "int8-base" and base_is_model):
         return folder.onnx
     return float_weight_variant(folder) if plan.graph == VARIANT else folder.checked_variant(plan.graph)
 
@@ -137,6 +141,7 @@ def read_ranges(folder: ModelFolder) -> Ranges:
         return Ranges(
             amax={str(name): float(one["amax"]) for name, one in fields["tensors"].items()},
             kept_float=tuple(str(name) for name in fields["kept_float"]),
+            of_model=str(fields["model_sha256"]) if fields.get("equalised") == {} else "",
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PosetrtError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from posetrt.runtime.engines.trt_log import logger_for
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import sha256_of
 from posetrt.runtime.model.folder import ModelFolder
+from posetrt.runtime.model.shipped import shipped_model
 from posetrt.runtime.model.sidecar import read_sidecar, sidecar_path
 from tests.running import run_onnx
 from tests.tiny_model import save, tiny_folder, tiny_graph
@@ -373,6 +375,25 @@ def test_a_variant_of_another_model_is_refused_with_the_command(tmp_path: Path) 
     folder.calibration.write_text(json.dumps({**fields, "method": "mse"}), encoding="utf-8")
     with pytest.raises(EngineMismatch, match="posetrt calibrate"):
         build("10.3.0", folder, BuildRequest("int8"))
+
+
+def test_int8_of_the_network_that_ships_is_built_without_a_copy_of_its_float_graph(tmp_path: Path) -> None:
+    """Where nothing was equalised, int8-base would be model.onnx again, and the package leaves it out."""
+    folder = ModelFolder(tmp_path / "nano")
+    folder.path.mkdir()
+    for name in ("model.onnx", "calibration.json"):
+        shutil.copyfile(shipped_model() / name, folder.path / name)
+    width, height = folder.manifest().input.size_wh
+    graph = pose_graph()
+    graph.inputs[0].shape = (1, 3, height, width)
+    graph.inputs[0].name = graph.layers[0].inputs[0] = folder.manifest().input.name
+    trt, built = build("10.3.0", folder, BuildRequest("int8"), graph)
+    assert ("parse", "model.onnx") in trt.calls
+    assert trt.ranges
+    assert set(built.sidecar.made_from) == {"graph", "model", "calibration"}
+    save(folder.onnx, tiny_graph(), folder.manifest())
+    with pytest.raises(EngineMismatch, match="posetrt calibrate"):
+        build("10.3.0", folder, BuildRequest("int8"), graph)
 
 
 def test_a_broken_calibration_is_refused_with_the_command(tmp_path: Path) -> None:
