@@ -86,13 +86,21 @@ def module(cuda: Cuda) -> Any:
     class Stream:
         def __init__(self) -> None:
             cuda.call("cuStreamCreate")
-            self.queue: list[Callable[[], None]] = []
+            self._queue: list[Callable[[], None]] = []
+            self.captured: list[Callable[[], None]] | None = None
             self.handle = len(cuda.streams) + 1
             cuda.streams[self.handle] = self
 
+        @property
+        def queue(self) -> list[Callable[[], None]]:
+            """Where work goes: while the stream captures, into the graph."""
+            return self._queue if self.captured is None else self.captured
+
         def run(self, until: int | None = None) -> None:
-            count = len(self.queue) if until is None else until
-            work, self.queue[:count] = self.queue[:count], [_nothing] * count
+            if self.captured is not None:
+                raise Error("cuStreamSynchronize failed: operation not permitted when stream is capturing")
+            count = len(self._queue) if until is None else until
+            work, self._queue[:count] = self._queue[:count], [_nothing] * count
             for one in work:
                 one()
 
@@ -188,6 +196,52 @@ def module(cuda: Cuda) -> Any:
     driver.memcpy_htod_async, driver.memcpy_dtoh_async = memcpy_htod_async, memcpy_dtoh_async
     driver.mem_get_info = lambda: (cuda.free, cuda.free)
     return driver
+
+
+class Libcuda:
+    """What ctypes finds in libcuda for CUDA graphs, on the same state; `fails` gives the code of a call that fails."""
+
+    def __init__(self, cuda: Cuda, **fails: int) -> None:
+        self.cuda, self.fails = cuda, fails
+        self.graphs: dict[int, list[Callable[[], None]]] = {}
+
+    def _call(self, name: str) -> int:
+        self.cuda.call(name)
+        return self.fails.get(name, 0)
+
+    def cuStreamBeginCapture_v2(self, stream: Any, mode: Any) -> int:  # noqa: N802
+        code = self._call("cuStreamBeginCapture_v2")
+        if not code:
+            self.cuda.streams[stream.value].captured = []
+        return code
+
+    def cuStreamEndCapture(self, stream: Any, graph: Any) -> int:  # noqa: N802
+        work, self.cuda.streams[stream.value].captured = self.cuda.streams[stream.value].captured, None
+        code = self._call("cuStreamEndCapture")
+        if not code:
+            graph._obj.value = 0x7F0000000000 + len(self.graphs)
+            self.graphs[graph._obj.value] = work
+        return code
+
+    def cuGraphInstantiateWithFlags(self, launchable: Any, graph: Any, flags: Any) -> int:  # noqa: N802
+        launchable._obj.value = graph.value + 0x1000
+        self.graphs[launchable._obj.value] = self.graphs[graph.value]
+        return self._call("cuGraphInstantiateWithFlags")
+
+    def cuGraphLaunch(self, launchable: Any, stream: Any) -> int:  # noqa: N802
+        self.cuda.streams[stream.value].queue.extend(self.graphs[launchable.value])
+        return self._call("cuGraphLaunch")
+
+    def cuGraphDestroy(self, graph: Any) -> int:  # noqa: N802
+        return self._call("cuGraphDestroy")
+
+    def cuGraphExecDestroy(self, launchable: Any) -> int:  # noqa: N802
+        del self.graphs[launchable.value]
+        return self._call("cuGraphExecDestroy")
+
+    def cuGetErrorName(self, code: Any, text: Any) -> int:  # noqa: N802
+        text._obj.value = b"CUDA_ERROR_STREAM_CAPTURE_INVALIDATED" if code.value == 901 else b"CUDA_ERROR_UNKNOWN"
+        return 0
 
 
 def _nothing() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from posetrt.runtime.engines import driver
 from posetrt.runtime.engines.base import Engine, Outputs, Precision
 from posetrt.runtime.engines.cuda import Buffer, Cuda
+from posetrt.runtime.engines.launch import Graphs, Launch
 from posetrt.runtime.engines.library import Library, LibraryName, installed
 from posetrt.runtime.engines.preflight import Here, reason
 from posetrt.runtime.engines.rtx_cache import RuntimeCache, cache_path, context_with_cache
@@ -36,12 +37,13 @@ def mismatch(sidecar: Sidecar) -> str | None:
     return reason(sidecar, Here(library.name, library.text, gpu.sm, gpu.name, cores))
 
 
-def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool = False) -> Engine:
+def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool = False, cuda_graph: bool = True) -> Engine:
     """Open an engine whose sidecar fits this device.
 
     Args:
         threads: of a CPU; the GPU has no use for it.
         trust: let a version-compatible engine bring code that runs on this computer's CPU.
+        cuda_graph: launch the network as one CUDA graph where the engine allows it.
 
     Raises:
         EngineMismatch: a version-compatible engine and no trust, or TensorRT refuses the file.
@@ -62,6 +64,7 @@ def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool 
         host_code=host_code,
         shared=sidecar.options.get("shared"),
         own_graphs=bool(sidecar.options.get("own_graphs")),
+        cuda_graph=cuda_graph,
     )
 
 
@@ -84,13 +87,14 @@ class Tensor:
 
 @dataclass
 class Slot:
-    """The buffers and events of one frame in flight."""
+    """The buffers and events of one frame in flight, and how the network is launched on them."""
 
     buffers: dict[str, Buffer]
     uploaded: Any
     computed: Any
     downloaded: Any
     shapes: dict[str, tuple[int, ...]]
+    launch: Launch
 
 
 class TensorRTEngine(Engine):
@@ -113,6 +117,8 @@ class TensorRTEngine(Engine):
         frames_in_flight: batches that may be submitted before the first is collected.
         shared: names of the tensors whose memory the GPU and the computer share; None shares all on an integrated GPU and none elsewhere.
         own_graphs: let TensorRT for RTX capture the network into a CUDA graph itself.
+        cuda_graph: capture the network of each slot into a CUDA graph when it runs for the second time, and launch that from then on.
+        say: told in a line why there are no CUDA graphs, where they were asked for; None gives a Python warning.
 
     Raises:
         PosetrtError: no driver, no pycuda, too little memory, or CUDA fails.
@@ -133,6 +139,8 @@ class TensorRTEngine(Engine):
         frames_in_flight: int = FRAMES_IN_FLIGHT,
         shared: Collection[str] | None = None,
         own_graphs: bool = False,
+        cuda_graph: bool = True,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.manifest = manifest
         self.precision = precision
@@ -145,6 +153,7 @@ class TensorRTEngine(Engine):
         self._context: Any = None
         self._cache: RuntimeCache | None = None
         self._shared, self._own_graphs = shared, own_graphs
+        self._graphs = Graphs(cuda_graph and not own_graphs, say)
         self._streams: list[Any] = []
         self._slots: list[Slot] = []
         self._pending: deque[Slot] = deque()
@@ -157,6 +166,7 @@ class TensorRTEngine(Engine):
                 self._load(path, dla, host_code)
                 self._streams = [self._cuda.stream() for _ in range(3)]
                 self._slots = [self._slot() for _ in range(frames_in_flight + 1)]
+                self._graphs.check(dla, self._smallest, self._input.largest)
         except BaseException:
             self.close()
             raise
@@ -221,7 +231,7 @@ class TensorRTEngine(Engine):
             )
             for one in (self._input, *self._outputs)
         }
-        return Slot(buffers, self._cuda.event(), self._cuda.event(), self._cuda.event(waited_for=True), {})
+        return Slot(buffers, self._cuda.event(), self._cuda.event(), self._cuda.event(waited_for=True), {}, Launch(self._graphs))
 
     def submit(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> None:
         """Queue a batch: copy in, compute, copy out; see `Engine.submit`."""
@@ -250,7 +260,7 @@ class TensorRTEngine(Engine):
             self._shape = inputs.shape
         for name, buffer in slot.buffers.items():
             self._context.set_tensor_address(name, buffer.address)
-        if not self._context.execute_async_v3(compute.handle):
+        if not slot.launch.run(compute.handle, lambda: bool(self._context.execute_async_v3(compute.handle))):
             # What was queued may still write into the buffers: it must end before anyone uses or frees them.
             compute.synchronize()
             raise PosetrtError(f"TensorRT failed to start the network (execute_async_v3): {self._log.reason('it gives no reason')}")
@@ -346,6 +356,8 @@ class TensorRTEngine(Engine):
         finally:
             try:
                 with cuda.current("free the engine"), self._log.listening():
+                    for slot in self._slots:
+                        slot.launch.close()
                     if self._cache is not None:
                         self._cache.keep()
                     self._cache = None

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from posetrt.runtime.engines import cuda as cuda_module
+from posetrt.runtime.engines import cuda_graph
 from posetrt.runtime.engines.driver import Gpu
 from posetrt.runtime.engines.library import Library
 from posetrt.runtime.engines.tensorrt import TensorRTEngine
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
-from tests.cuda_stand_in import BLOCKING_SYNC, Cuda, module
+from tests.cuda_stand_in import BLOCKING_SYNC, Cuda, Libcuda, module
 from tests.tiny_model import tiny_manifest
 from tests.trt_stand_in import names_of, pose_graph, stand_in
 
@@ -36,6 +37,9 @@ class Bench:
         monkeypatch.setitem(sys.modules, "pycuda.driver", driver)
         monkeypatch.setattr(cuda_module, "gpu", lambda index: Gpu(index, "Orin", 87, 1 << 30, integrated=integrated))
         monkeypatch.setattr(cuda_module, "release_primary_context", lambda index: self.cuda.calls.append("cuDevicePrimaryCtxRelease"))
+        self.libcuda = Libcuda(self.cuda, **behaviour.pop("fails", {}))
+        monkeypatch.setattr(cuda_graph, "libcuda", lambda: self.libcuda)
+        self.said: list[str] = []
         self.dynamic = dynamic
         size: Any = (-1, 3, -1, -1) if dynamic else (1, 3, 64, 64)
         behaviour = {
@@ -63,7 +67,9 @@ class Bench:
 
     def open(self, **options: Any) -> TensorRTEngine:
         library = Library("tensorrt", self.trt, "10.3.0", (10, 3, 0))
-        return TensorRTEngine(self.path, tiny_manifest(dynamic=self.dynamic), "fp16", library=library, **options)
+        return TensorRTEngine(
+            self.path, tiny_manifest(dynamic=self.dynamic), "fp16", library=library, **{"say": self.said.append, **options}
+        )
 
 
 @pytest.fixture
@@ -276,6 +282,57 @@ def test_the_thread_that_waits_for_a_frame_sleeps_and_does_not_spin(bench: Any) 
         engine.infer(image(1))
     assert one.cuda.waited
     assert all(flags & BLOCKING_SYNC for flags in one.cuda.waited), "a spinning core is one that the parser and the next frame lack"
+
+
+def test_each_slot_is_captured_at_its_second_frame_and_launched_as_one_from_then_on(bench: Any) -> None:
+    one = bench()
+    with one.open() as engine:
+        engine.submit(image(1))
+        for value in range(2, 15):
+            engine.submit(image(value))
+            assert (engine.collect().heatmaps == value - 1).all()
+        assert (engine.collect().heatmaps == 14).all()
+    launches = [call[0] for call in one.trt.calls].count("execute_async_v3")
+    assert launches == 6, "each of three slots once as it is and once to be captured"
+    assert one.cuda.calls.count("cuGraphLaunch") == 11
+    assert one.cuda.calls.count("cuGraphExecDestroy") == one.cuda.calls.count("cuGraphDestroy") == 3
+    assert not one.said
+    assert one.cuda.calls.index("cuGraphExecDestroy") < one.cuda.calls.index("free context")
+
+
+@pytest.mark.parametrize("call", ["cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags"])
+def test_an_engine_that_cannot_be_captured_runs_kernel_by_kernel_and_says_so_once(bench: Any, call: str) -> None:
+    one = bench(fails={call: 901})
+    with one.open() as engine:
+        for value in range(8):
+            assert (engine.infer(image(value)).heatmaps == value).all()
+    assert len(one.said) == 1
+    assert f"{call} failed: CUDA_ERROR_STREAM_CAPTURE_INVALIDATED" in one.said[0]
+    assert "cuGraphLaunch" not in one.cuda.calls
+
+
+def test_a_network_that_does_not_start_while_it_is_captured_starts_without(bench: Any) -> None:
+    launches = iter([True, True, True, False, *[True] * 5])
+    one = bench(launches=lambda: next(launches))
+    with one.open() as engine:
+        for value in range(8):
+            assert (engine.infer(image(value)).heatmaps == value).all()
+    assert len(one.said) == 1
+
+
+def test_cuda_graphs_are_left_out_where_they_cannot_be_or_are_not_wanted(bench: Any) -> None:
+    for dynamic, options, says in (
+        (True, {}, "from (1, 3, 32, 32) to (2, 3, 96, 96)"),
+        (False, {"dla": 0}, "DLA"),
+        (False, {"cuda_graph": False}, None),
+    ):
+        one = bench(dynamic=dynamic)
+        with one.open(**options) as engine:
+            for value in range(8):
+                assert (engine.infer(image(value, (1, 3, 64, 64))).heatmaps == value).all()
+        assert "cuStreamBeginCapture_v2" not in one.cuda.calls
+        assert len(one.said) == (0 if says is None else 1)
+        assert (says or "") in "".join(one.said)
 
 
 # What TensorRT for RTX 1.7 has beside TensorRT; `test_trt_names` holds our code to the installed one's names.
