@@ -137,13 +137,14 @@ def open_pose(
     preset: str = "balanced",
     threads: int = 0,
     trust: bool = False,
+    cuda_graph: bool = True,
 ) -> Pose:
     """Open a model folder (or a bare .onnx, or an engine) for use: `with posetrt.open("person/") as pose: people = pose(frame)`.
 
     Args and errors as `engines.choose.open_engine`; `preset` as `parser.PafParser`; `hands`, `face` and their precisions as
     `whole_body.hands_and_face.open_hands_and_face`: networks that look at the hands and faces of the people found.
     """
-    engine = open_engine(path, precision, backend, threads=threads, trust=trust)
+    engine = open_engine(path, precision, backend, threads=threads, trust=trust, cuda_graph=cuda_graph)
     try:
         closer = open_hands_and_face(
             engine.manifest.skeleton,

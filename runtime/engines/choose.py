@@ -16,7 +16,7 @@ from posetrt.runtime.model.folder import ModelFolder, open_folder
 from posetrt.runtime.model.manifest import manifest_of_onnx
 from posetrt.runtime.model.sidecar import Sidecar, check_engine_file, read_sidecar, sidecar_path
 
-# Each module gives `mismatch(sidecar) -> reason or None` and `open_built(engine, sidecar, threads=, trust=) -> Engine`.
+# Each module gives `mismatch(sidecar) -> reason or None` and `open_built(engine, sidecar, threads=, trust=, cuda_graph=) -> Engine`.
 _BACKENDS = {
     "onnxruntime": "posetrt.runtime.engines.onnxruntime",
     "tensorrt": "posetrt.runtime.engines.tensorrt",
@@ -157,7 +157,15 @@ def find_engine(
     raise EngineMismatch(f"{folder.path} has no {precision} engine for this device yet. {remedy}")
 
 
-def open_engine(path: str | Path, precision: str | None = None, backend: str = "auto", *, threads: int = 0, trust: bool = False) -> Engine:
+def open_engine(
+    path: str | Path,
+    precision: str | None = None,
+    backend: str = "auto",
+    *,
+    threads: int = 0,
+    trust: bool = False,
+    cuda_graph: bool = True,
+) -> Engine:
     """Open the engine of a model folder, a bare .onnx with a manifest, or one engine file.
 
     Args:
@@ -166,6 +174,7 @@ def open_engine(path: str | Path, precision: str | None = None, backend: str = "
         backend: "auto" or one backend's name.
         threads: CPU threads of ONNX Runtime; 0 takes all cores.
         trust: let a version-compatible TensorRT engine run the code that it carries.
+        cuda_graph: let TensorRT's network be launched as one CUDA graph where its engine allows that.
 
     Raises:
         EngineMismatch: no engine fits; never builds one.
@@ -191,5 +200,5 @@ def open_engine(path: str | Path, precision: str | None = None, backend: str = "
                 f"{path.name} {reason}. Build it again from its model folder with: posetrt build FOLDER --precision {sidecar.precision}"
             )
         check_engine_file(engine, sidecar)
-    opened: Engine = backend_module(sidecar.backend).open_built(engine, sidecar, threads=threads, trust=trust)
+    opened: Engine = backend_module(sidecar.backend).open_built(engine, sidecar, threads=threads, trust=trust, cuda_graph=cuda_graph)
     return opened

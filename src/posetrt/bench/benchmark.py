@@ -71,6 +71,7 @@ def measure(
     second_look: Mapping[str, Any] | None = None,
     threads: int = 0,
     trust: bool = False,
+    cuda_graph: bool = True,
     frames: int = 60,
     rounds: int = 3,
     round_s: float = 0.0,
@@ -102,7 +103,9 @@ def measure(
         PosetrtError: the source has no frame.
     """
     kept = first_frames(source, frames)
-    opened = partial(open_pose, path, backend=backend, preset=preset, threads=threads, trust=trust, **(second_look or {}))
+    opened = partial(
+        open_pose, path, backend=backend, preset=preset, threads=threads, trust=trust, cuda_graph=cuda_graph, **(second_look or {})
+    )
     timings = [open_timed(partial(opened, precision), kept[0]) for precision in precisions]
     for timing in timings:
         warm_up(timing, kept[0])

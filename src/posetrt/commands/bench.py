@@ -249,6 +249,7 @@ def _measure(args: argparse.Namespace, precisions: Sequence[Precision | None], m
             second_look={name: getattr(args, name) for name in ("hands", "face", "hands_precision", "face_precision")},
             threads=args.threads,
             trust=args.trust,
+            cuda_graph=args.cuda_graph,
             frames=args.frames,
             rounds=args.rounds,
             round_s=3.0 if measured else 0.0,
@@ -290,7 +291,9 @@ def _with_accuracy(args: argparse.Namespace, report: Report, precisions: Sequenc
 
     found: dict[str, Sequence[People]] = {}
     for precision in precisions:
-        with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
+        with open_pose(
+            args.folder, precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust, cuda_graph=args.cuda_graph
+        ) as pose:
             _progress(f"accuracy on {len(photos)} photographs: {pose.engine.precision}")
             found[pose.engine.precision] = find_people(pose, photos.paths.values())
             skeleton = pose.manifest.skeleton

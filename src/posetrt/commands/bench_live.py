@@ -42,7 +42,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--frames takes 1 or more frames, not {args.frames}")
     frames = tuple(islice(open_source(args.source), 64))
     parts = {}
-    with open_pose(args.folder, args.precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
+    with open_pose(
+        args.folder, args.precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust, cuda_graph=args.cuda_graph
+    ) as pose:
         for name in args.only or PARTS:
             print(f"measuring {name}", file=sys.stderr)
             given = {"count": args.frames} if name == "age" else {}

@@ -82,7 +82,11 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as opened:
         # What cannot be opened or judged is known before the first photograph.
         poses = [
-            opened.enter_context(open_pose(args.folder, one, args.backend, preset=args.preset, threads=args.threads, trust=args.trust))
+            opened.enter_context(
+                open_pose(
+                    args.folder, one, args.backend, preset=args.preset, threads=args.threads, trust=args.trust, cuda_graph=args.cuda_graph
+                )
+            )
             for one in precisions_of(args.folder, args.precision, args.backend)
         ]
         manifest = poses[0].manifest
