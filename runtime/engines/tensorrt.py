@@ -64,7 +64,7 @@ def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool 
         host_code=host_code,
         shared=sidecar.options.get("shared"),
         own_graphs=bool(sidecar.options.get("own_graphs")),
-        cuda_graph=cuda_graph,
+        cuda_graph=cuda_graph and bool(sidecar.options.get("cuda_graph", True)),
     )
 
 

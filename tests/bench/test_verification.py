@@ -104,6 +104,27 @@ def test_int8_may_cost_on_the_gpu_what_its_graph_costs_at_the_desk(
     assert check("small", small_folder, "fp32", "onnxruntime", {**reference, "int8_oks": 0.5}).least_oks == 0.95
 
 
+def test_both_forms_of_int8_are_tried_where_both_are_taken_and_only_the_usual_one_decides(
+    small_folder: ModelFolder, pictures: list[Path], photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibrate(small_folder, pictures)
+    prepare(tmp_path / "bundle", photographs, models=[small_folder.path], timing_size_wh=None, wheels=False)
+    assert (tmp_path / "bundle/models" / small_folder.path.name / "variants/int8-trt-weak.onnx").is_file(), "a board has no onnx package"
+    monkeypatch.setattr(verification, "takes_both", lambda backend: True)
+    tried: list[bool] = []
+
+    def found(name: str, folder: ModelFolder, precision: str, *_args: object, explicit_qdq: bool = False) -> verification_row.Row:
+        tried.extend([explicit_qdq] if precision == "int8" else [])
+        return verification_row.Row(name, precision, passed=not explicit_qdq, notes=["--explicit-qdq"] if explicit_qdq else [])
+
+    monkeypatch.setattr(verification, "check", found)
+    monkeypatch.setattr(verification, "leak", lambda *args: {})
+    report = verify(tmp_path / "bundle", "onnxruntime", leak_frames=1)
+    assert tried == [True, False]
+    assert report["passed"]
+    assert "int8 --explicit-qdq" in table(report)
+
+
 def test_a_model_that_cannot_be_built_fails_alone(bundle: Path) -> None:
     contents = read_json(bundle / "bundle.json", "bundle")
     contents["models"]["tiny"]["precisions"] = ["int8", "fp32"]

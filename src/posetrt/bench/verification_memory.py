@@ -1,4 +1,4 @@
-"""Where an engine's tensors lie best on this board, and whether TensorRT for RTX should capture CUDA graphs itself: decided by a clock.
+"""Where an engine's tensors lie best on this board, and whether and by whom CUDA graphs are captured: decided by a clock.
 
 On a board whose GPU shares the computer's memory a tensor can be seen by both sides, which saves its copy, or have memory of its own
 that the GPU caches. Bytes that the network reads once gain from the first, maps that it reads again perhaps from the second.
@@ -19,6 +19,8 @@ from posetrt.runtime.engines import driver, tensorrt
 from posetrt.runtime.engines.base import Engine
 from posetrt.runtime.model.sidecar import Sidecar, read_sidecar, write_sidecar
 
+# Options of a sidecar that are chosen here: `TensorRTEngine` describes them.
+CHOICES = ("shared", "own_graphs", "cuda_graph")
 FRAMES, ROUNDS = 100, 3
 # A choice must be this much faster than what is there without one: less is the clock's noise.
 LEAST_GAIN = 0.03
@@ -34,7 +36,7 @@ def choose_memory(path: Path) -> dict[str, Any]:
         For JSON: "trials", each with "options" and "frame_ms", the first as it is without a choice; "kept", the options written.
     """
     sidecar = read_sidecar(path)
-    plain = replace(sidecar, options={name: value for name, value in sidecar.options.items() if name not in ("shared", "own_graphs")})
+    plain = replace(sidecar, options={name: value for name, value in sidecar.options.items() if name not in CHOICES})
     trials: list[dict[str, Any]] = [
         {"options": options, "frame_ms": float("inf")} for options in ways(plain, integrated=driver.gpu().integrated)
     ]
@@ -56,9 +58,10 @@ def ways(sidecar: Sidecar, *, integrated: bool) -> list[dict[str, Any]]:
     if integrated:
         held: Sequence[list[str]] = ([image], outputs, [])
         found += [{"shared": names} for names in held]
+    launches: list[dict[str, Any]] = [{"cuda_graph": False}]
     if sidecar.backend == "tensorrt-rtx":
-        found += [{**options, "own_graphs": True} for options in list(found)]
-    return found
+        launches.append({"own_graphs": True})
+    return found + [{**options, **launch} for launch in launches for options in found]
 
 
 def frame_ms(engine: Engine) -> float:

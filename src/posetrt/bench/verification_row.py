@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +44,7 @@ class Row:
         upload_ms, network_ms, download_ms: medians by the GPU's clock, one after the other.
         frame_ms: median of one `infer` by the computer's clock.
         in_flight_fps: frames a second with as many in flight as the engine takes.
-        notes: what the build told: a fall-back that was taken, tensors without a range.
+        notes: what was told: a fall-back that a build took, tensors without a range, why there are no CUDA graphs.
     """
 
     model: str
@@ -84,10 +85,13 @@ def check(name: str, folder: ModelFolder, precision: Precision, backend: str, re
         wish = BuildRequest(precision, tf32=False, explicit_qdq=explicit_qdq) if backend != "onnxruntime" else None
         path, sidecar = build(folder, precision, backend, wish=wish, show=lambda level, line: row.notes.append(f"{level}: {line}"))
         row.build_s, row.engine_mb = sidecar.build_s, path.stat().st_size / 1e6
-        with open_engine(path) as engine:
-            if reference is not None:
-                _compare(row, engine, reference)
-            _time(row, engine)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            with open_engine(path) as engine:
+                if reference is not None:
+                    _compare(row, engine, reference)
+                _time(row, engine)
+        row.notes += [str(one.message) for one in told if one.category is RuntimeWarning]
         _layers(row, folder, precision, backend)
     except PosetrtError as error:
         row.fail(str(error))
@@ -202,4 +206,4 @@ def table(report: dict[str, Any]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     told = [f"- {row['model']} {row['precision']}: {note}" for row in report["rows"] for note in row["notes"] if note != "--explicit-qdq"]
-    return "\n".join([*lines, *(["", "What the builds told:", "", *told] if told else [])])
+    return "\n".join([*lines, *(["", "What was told meanwhile:", "", *told] if told else [])])
