@@ -63,6 +63,8 @@ class Attempt:
             PosetrtError: the calibration's images or cache.
             KeyboardInterrupt: the user stopped it.
         """
+        self.log.settle()
+        self.log.without_range.clear()
         trt, plan, builder = self.library.module, self.plan, self.builder
         flags = 0
         for name in plan.network_flags:
@@ -81,9 +83,8 @@ class Attempt:
         if plan.dla is not None:
             self.fell_back = trt_network.not_on_dla(config, network)
             tell(self.show, "warning" if self.fell_back else "info", f"{len(self.fell_back)} of {network.num_layers} layers run on the GPU")
-        cache = self._timing_cache(config)
-        self.log.settle()
-        self.log.without_range.clear()
+        with self.log.handled():
+            cache = self._timing_cache(config)
         progress = Progress(report)
         with Cuda() if plan.own_calibration == "images" else contextlib.nullcontext() as cuda:
             own = self._calibrator(config, cuda)

@@ -77,7 +77,7 @@ class Log:
 
     Attributes:
         show: told each warning and error as it comes, once each; None keeps them for later.
-        errors, warnings: (TensorRT's own line, its meaning), in order.
+        errors, warnings: (TensorRT's own line, its meaning), in order; errors without those that were settled.
         without_range: tensors that TensorRT found no INT8 range for, in order; not among the warnings.
     """
 
@@ -86,7 +86,6 @@ class Log:
     warnings: list[tuple[str, str]] = field(default_factory=list)
     without_range: list[str] = field(default_factory=list)
     _said: set[str] = field(default_factory=set)
-    _settled: int = 0
 
     def take(self, level: Level, line: str) -> None:
         """Keep a line, and show it once where it is of use. An error is never noise."""
@@ -107,21 +106,27 @@ class Log:
             self.show(level, meaning)
 
     def settle(self) -> None:
-        """What was said so far was dealt with: it is no reason for what fails later."""
-        self._settled = len(self.errors)
+        """What was said so far is no reason for what fails later: new work begins."""
+        self.errors.clear()
+
+    @contextlib.contextmanager
+    def handled(self) -> Iterator[None]:
+        """What is said in the block is dealt with by its caller, and is no reason for what fails later."""
+        before = len(self.errors)
+        yield
+        del self.errors[before:]
 
     def reason(self, otherwise: str) -> str:
-        """Why the work failed: the first open error's meaning, with TensorRT's own words where they differ."""
-        open_errors = self.errors[self._settled :]
-        if not open_errors:
+        """Why the work failed: the first error's meaning, with TensorRT's own words where they differ."""
+        if not self.errors:
             return otherwise
-        line, meaning = next(((line, meaning) for line, meaning in open_errors if meaning != line), open_errors[0])
+        line, meaning = next(((line, meaning) for line, meaning in self.errors if meaning != line), self.errors[0])
         return meaning if meaning == line else f"{meaning} (TensorRT: {line[:300]})"
 
     @property
     def wants_memory(self) -> bool:
-        """Whether an open error is, in TensorRT's own words, about memory or the workspace."""
-        return any(re.search("memory|workspace", line, re.IGNORECASE) for line, _ in self.errors[self._settled :])
+        """Whether an error is, in TensorRT's own words, about memory or the workspace."""
+        return any(re.search("memory|workspace", line, re.IGNORECASE) for line, _ in self.errors)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Log]:

@@ -221,6 +221,17 @@ def test_an_error_that_was_dealt_with_is_not_told_as_the_reason_of_a_later_failu
     assert "timing cache" not in str(refused.value)
 
 
+def test_an_error_before_the_build_is_its_reason_where_the_build_gives_none(tmp_path: Path) -> None:
+    trt = stand_in("10.3.0", pose_graph(), engine=None)
+
+    def set_flag(self: Any, flag: Any) -> None:
+        logger_for(trt).log(trt.ILogger.ERROR, "3: setFlag: FP16 is not supported on this platform")
+
+    trt.IBuilderConfig.set_flag = set_flag
+    with pytest.raises(PosetrtError, match="FP16 is not supported on this platform"):
+        build_engine(tiny_folder(tmp_path / "m"), BuildRequest("fp16"), library=Library("tensorrt", trt, "10.3.0", (10, 3, 0)))
+
+
 def test_tensors_without_a_range_are_counted_in_one_line_and_held_ones_not_told(tmp_path: Path) -> None:
     said: list[str] = []
     missing = [(2, f"Missing scale and zero-point for tensor {name}, expect fall back to non-int8") for name in ("chosen", "a", "b", "a")]
