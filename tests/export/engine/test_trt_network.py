@@ -10,20 +10,29 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from posetrt.calib.int8.calibrate import calibrate
 from posetrt.export.engine import trt_network
-from posetrt.export.graph.fused import with_decoding
+from posetrt.export.engine.tensorrt import read_ranges
+from posetrt.export.graph.fused import with_decoding, with_uint8_input
+from posetrt.export.graph.normalisation import NORMALISATIONS
+from posetrt.export.graph.onnx_model import write_folder
+from posetrt.export.heads.user_graph import model_from_onnx
 from posetrt.runtime.engines.trt_log import Log, logger_for
+from posetrt.runtime.model.folder import ModelFolder
+from posetrt.runtime.model.shipped import shipped_model
 from tests.tiny_model import tiny_graph, tiny_manifest
+from tests.zoo_folders import zoo_folder
 
 trt = pytest.importorskip("tensorrt_rtx")
 
 
 class Parsed:
-    """A graph inside TensorRT, with what must live beside it."""
+    """A graph (a model, or a file of one) inside TensorRT, with what must live beside it."""
 
     def __init__(self, model: Any, folder: Path) -> None:
-        path = folder / "graph.onnx"
-        onnx.save(model, str(path))
+        path = model if isinstance(model, Path) else folder / "graph.onnx"
+        if path != model:
+            onnx.save(model, str(path))
         log = Log()
         with log.listening():
             self.builder = trt.Builder(logger_for(trt))
@@ -109,3 +118,34 @@ def test_the_gathers_of_the_decoding_read_int32_cells(tmp_path: Path) -> None:
     ]
     assert len(gathers) == 3
     assert {layer.get_input(1).dtype for layer in gathers} == {trt.DataType.INT32}
+
+
+def without_range(folder: ModelFolder, graph: Path, place: Path) -> list[str]:
+    """Float tensors that an int8 build by ranges would leave without one, though nothing holds them in float."""
+    parsed, ranges = Parsed(graph, place), read_ranges(folder)
+    held = [*trt_network.ends_of(trt, parsed.network, decodes=folder.manifest().decodes)]
+    held += trt_network.named(parsed.network, ranges.kept_float)[0]
+    known = trt_network.ranges_of(trt, parsed.network, ranges.amax)
+    known |= {tensor.name: 1.0 for layer in held for tensor in trt_network.outputs_of(layer)}
+    return [tensor.name for tensor in trt_network.float_tensors(trt, parsed.network) if tensor.name not in known]
+
+
+def test_every_float_tensor_of_the_network_that_ships_has_a_range(tmp_path: Path) -> None:
+    folder = ModelFolder(shipped_model())
+    assert without_range(folder, folder.onnx, tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["openpose-body25", "trt-pose-resnet18"])
+def test_every_float_tensor_of_a_network_that_decodes_has_a_range_or_is_held(name: str, shared_data: Path, tmp_path: Path) -> None:
+    photographs = sorted((shared_data / "images").glob("*.jpg"))[:1]
+    folder = zoo_folder(name, tmp_path / "m", size_wh=(128, 128), uint8=True, decode=True, photographs=photographs)
+    assert without_range(folder, folder.variant("int8-base"), tmp_path) == []
+
+
+@pytest.mark.slow
+def test_every_float_tensor_of_the_production_network_has_a_range_or_is_held(hpe0001: Path, shared_data: Path, tmp_path: Path) -> None:
+    model, manifest = model_from_onnx(hpe0001, normalisation=NORMALISATIONS["in-graph"], size_wh=(456, 256))
+    folder = write_folder(*with_decoding(*with_uint8_input(model, manifest)), tmp_path / "m")
+    calibrate(folder, sorted((shared_data / "images").glob("*.jpg"))[:1], method="minmax")
+    assert without_range(folder, folder.variant("int8-base"), tmp_path) == []
