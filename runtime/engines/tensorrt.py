@@ -346,7 +346,7 @@ class TensorRTEngine(Engine):
             )
 
     def close(self) -> None:
-        """Wait for the GPU, then free in order: context, engine, runtime, events and streams, buffers; twice is harmless."""
+        """Wait for the GPU, then free in order: CUDA graphs, context, engine, runtime, events and streams, buffers; twice is harmless."""
         if self._cuda is None:
             return
         cuda, self._cuda = self._cuda, cast(Cuda, None)
@@ -356,17 +356,19 @@ class TensorRTEngine(Engine):
         finally:
             try:
                 with cuda.current("free the engine"), self._log.listening():
-                    for slot in self._slots:
-                        slot.launch.close()
-                    if self._cache is not None:
-                        self._cache.keep()
-                    self._cache = None
-                    self._context = None
-                    self._engine = None
-                    self._runtime = None
-                    self._streams = []
-                    for slot in self._slots:
-                        slot.uploaded = slot.computed = slot.downloaded = None
+                    try:
+                        for slot in self._slots:
+                            slot.launch.close()
+                        if self._cache is not None:
+                            self._cache.keep()
+                    finally:
+                        self._cache = None
+                        self._context = None
+                        self._engine = None
+                        self._runtime = None
+                        self._streams = []
+                        for slot in self._slots:
+                            slot.uploaded = slot.computed = slot.downloaded = None
             finally:
                 self._pending.clear()
                 cuda.close()

@@ -311,6 +311,17 @@ def test_an_engine_that_cannot_be_captured_runs_kernel_by_kernel_and_says_so_onc
     assert "cuGraphLaunch" not in one.cuda.calls
 
 
+def test_a_graph_that_cuda_does_not_free_keeps_nothing_else_from_being_freed(bench: Any) -> None:
+    one = bench(fails={"cuGraphExecDestroy": 700})
+    engine = one.open()
+    for value in range(6):
+        engine.infer(image(value))
+    with pytest.raises(PosetrtError, match="cuGraphExecDestroy failed"):
+        engine.close()
+    assert one.cuda.calls.index("free context") < one.cuda.calls.index("free runtime") < one.cuda.calls.index("cuDevicePrimaryCtxRelease")
+    assert not one.cuda.memory
+
+
 def test_a_network_that_does_not_start_while_it_is_captured_starts_without(bench: Any) -> None:
     launches = iter([True, True, True, False, *[True] * 5])
     one = bench(launches=lambda: next(launches))
