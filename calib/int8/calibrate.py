@@ -155,7 +155,9 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
     models: dict[str, Any] = {"int8-base": base.copy().model}
     models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float_ort)
     models["int8-trt"] = quantize(base, calibration.ranges, "trt", calibration.kept_float)
-    models["int8-trt-fp16"] = half_around_int8(models["int8-trt"], folder.onnx.name)
+    models["int8-trt-fp16"] = half_around_int8(
+        quantize(base, calibration.ranges, "trt", calibration.kept_float, scale_type=np.float16), folder.onnx.name
+    )
     with written_together(folder.calibration, *map(folder.variant, models)) as temporaries:
         write_calibration(temporaries[0], calibration)
         made_from = {"model": calibration.model_sha256, "calibration": sha256_of(temporaries[0])}

@@ -97,7 +97,8 @@ def calibrator_for(trt: Any, following: Callable[[], int | None] | None, cache: 
         cache: a cache to use instead of images.
         keep: where to write the cache that TensorRT finds.
 
-    `failure` holds the exception that ended it: one that left the callback would end the process.
+    `failure` holds whatever exception ended it: TensorRT takes one that leaves a callback for "no more images" and builds from
+    what it has, or ends the process.
 
     Raises:
         UsageError: this TensorRT has no calibrator.
@@ -108,7 +109,7 @@ def calibrator_for(trt: Any, following: Callable[[], int | None] | None, cache: 
     class Calibrator(trt.IInt8EntropyCalibrator2):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IInt8EntropyCalibrator2.__init__(self)
-            self.failure: PosetrtError | None = None
+            self.failure: BaseException | None = None
 
         def get_batch_size(self) -> int:
             return 1
@@ -116,8 +117,8 @@ def calibrator_for(trt: Any, following: Callable[[], int | None] | None, cache: 
         def get_batch(self, _names: list[str]) -> list[int] | None:
             try:
                 address = following() if following is not None else None
-            except PosetrtError as error:
-                self.failure = error
+            except BaseException as error:  # noqa: BLE001 - raised again once the build has ended
+                self.failure = self.failure or error
                 return None
             return None if address is None else [address]
 
@@ -130,7 +131,7 @@ def calibrator_for(trt: Any, following: Callable[[], int | None] | None, cache: 
             try:
                 with written_whole(keep) as temporary:
                     temporary.write_bytes(bytes(data))
-            except PosetrtError as error:
-                self.failure = error
+            except BaseException as error:  # noqa: BLE001 - raised again once the build has ended
+                self.failure = self.failure or error
 
     return Calibrator()

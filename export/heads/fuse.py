@@ -19,8 +19,8 @@ from posetrt.runtime.heads.base import Head
 from posetrt.runtime.model.manifest import Manifest
 
 ModelProto = Any  # onnx.ModelProto
-MOST_SLOTS = 3840
-"""TensorRT's limit for TopK."""
+MOST_SLOTS = 3839
+"""TensorRT's TopK takes K below 3840."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from posetrt.runtime.heads.paf.peaks import FLATTEST, FLOOR
 
 _INFINITE = 3.4e38  # a map's value at or above it is no value
 _SMALL = 1e-6  # keeps divisors off 0
-_FLOAT, _INT64 = 1, 7  # onnx.TensorProto
+_FLOAT, _INT32 = 1, 6  # onnx.TensorProto; cells are counted in int32, which is half of what int64 moves, and what 8.6 computes in
 _TO_THE_END = 2**31 - 1
 _BEFORE = ((-1, -1), (-1, 0), (-1, 1), (0, -1))  # neighbours that a peak must exceed, as row and column
 _AFTER = ((0, 1), (1, -1), (1, 0), (1, 1))  # those that it may equal
@@ -60,7 +60,7 @@ def find_peaks(ops: GraphOps, heatmaps: str, parts: int, size: tuple[Value, Valu
     centre = ops("Add", ops("Mul", ops("Add", row, 1.0), line), ops("Add", column, 1.0))
     steps = (*_BEFORE, *_AFTER)
     places = [ops("Add", centre, _offset(ops, line, *step)) for step in steps]
-    indices = ops("Cast", ops("Concat", *places, axis=2), to=_INT64)
+    indices = ops("Cast", ops("Concat", *places, axis=2), to=_INT32)
     around = ops("GatherElements", ops("Reshape", padded, axes(0, parts, -1)), indices, axis=2)
     patch = {step: ops("Slice", around, axes(i * slots), axes((i + 1) * slots), axes(2)) for i, step in enumerate(steps)}
     patch[0, 0] = score
@@ -138,7 +138,7 @@ def score_pairs(
 
     height, width = size
     places = ops("Add", ops("Mul", cells("y", height), width), cells("x", width))
-    places = ops("Cast", ops("Reshape", places, axes(0, limbs, -1)), to=_INT64)
+    places = ops("Cast", ops("Reshape", places, axes(0, limbs, -1)), to=_INT32)
 
     def along(component: int, step: str) -> str:
         """One component of the PAF along the way."""

@@ -17,7 +17,7 @@ from posetrt.runtime.model.folder import ModelFolder, open_folder
 from posetrt.runtime.model.manifest import manifest_of_onnx
 from posetrt.runtime.model.sidecar import Sidecar, check_engine_file, read_sidecar, sidecar_path
 
-# Each module gives `mismatch(sidecar) -> reason or None` and `open_built(engine, sidecar, threads=, trust=) -> Engine`.
+# Each module gives `mismatch(sidecar) -> reason or None` and `open_built(engine, sidecar, threads=, trust=, cuda_graph=) -> Engine`.
 _BACKENDS = {
     "onnxruntime": "posetrt.runtime.engines.onnxruntime",
     "tensorrt": "posetrt.runtime.engines.tensorrt",
@@ -149,7 +149,9 @@ def find_engine(
     if reasons:
         raise EngineMismatch(f"{'; '.join(reasons)}. {remedy}")
     orphans = sorted(
-        path.name for path in folder.engines.glob(f"*_{precision}.*") if path.suffix != ".json" and not sidecar_path(path).is_file()
+        path.name
+        for path in folder.engines.glob(f"*_{precision}.*")
+        if path.suffix not in (".json", ".cache") and not sidecar_path(path).is_file()
     )
     if orphans:
         raise EngineMismatch(f"{', '.join(orphans)} has no sidecar, so nothing is known of what it was built for. {remedy}")
@@ -165,12 +167,14 @@ class EngineOptions:
         backend: "auto" or one backend's name.
         threads: CPU threads of ONNX Runtime; 0 takes all cores.
         trust: let a version-compatible TensorRT engine run the code that it carries.
+        cuda_graph: let TensorRT's network be launched as one CUDA graph where its engine allows that.
     """
 
     precision: str | None = None
     backend: str = "auto"
     threads: int = 0
     trust: bool = False
+    cuda_graph: bool = True
 
 
 def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engine:
@@ -186,6 +190,7 @@ def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engin
     """
     options = options or EngineOptions()
     precision, backend, threads, trust = options.precision, options.backend, options.threads, options.trust
+    cuda_graph = options.cuda_graph
     path = Path(path)
     wanted = as_precision(precision) if precision else None
     if path.is_dir():
@@ -206,5 +211,5 @@ def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engin
                 f"{path.name} {reason}. Build it again from its model folder with: posetrt build FOLDER --precision {sidecar.precision}"
             )
         check_engine_file(engine, sidecar)
-    opened: Engine = backend_module(sidecar.backend).open_built(engine, sidecar, threads=threads, trust=trust)
+    opened: Engine = backend_module(sidecar.backend).open_built(engine, sidecar, threads=threads, trust=trust, cuda_graph=cuda_graph)
     return opened

@@ -104,7 +104,7 @@ class OnnxRuntimeEngine(Engine):
         self._session = None
 
 
-def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool = False) -> Engine:
-    """Open an optimised graph that `posetrt build` wrote and that was checked to fit; it carries no code to trust."""
-    del trust
+def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool = False, cuda_graph: bool = True) -> Engine:
+    """Open an optimised graph that `posetrt build` wrote and that was checked to fit; it carries no code to trust, and runs on no GPU."""
+    del trust, cuda_graph
     return OnnxRuntimeEngine(engine, sidecar.manifest, sidecar.precision, threads=threads, optimise=False)

@@ -44,7 +44,8 @@ def scales(text: str) -> tuple[float, ...]:
 def engine_options(args: argparse.Namespace, precision: str | None = None) -> EngineOptions:
     """Which engine the options ask for; `precision` where it is not the options' own."""
     own = getattr(args, "precision", None)
-    return EngineOptions(precision or (own if isinstance(own, str) else None), args.backend, args.threads, args.trust)
+    chosen = precision or (own if isinstance(own, str) else None)
+    return EngineOptions(chosen, args.backend, args.threads, args.trust, args.cuda_graph)
 
 
 def pose_options(args: argparse.Namespace) -> PoseOptions:

@@ -15,6 +15,7 @@ import posetrt
 from posetrt.calib.accuracy.agreement import agreement
 from posetrt.calib.int8.calibrate import calibrate
 from posetrt.calib.sensitivity.judge import Judge, runner
+from posetrt.export.graph.float_weights import float_weight_variant
 from posetrt.export.graph.fp16 import write_fp16
 from posetrt.export.graph.onnx_model import write_folder
 from posetrt.export.weights.from_weights import model_from_weights
@@ -108,13 +109,14 @@ def prepare(
         say(f"reference outputs of {path.name}")
         folder = _copied(open_folder(path), bundle / "models" / path.name)
         write_reference(folder, pictures, bundle / "reference" / f"{path.name}.npz")
+        if folder.variant("int8-trt").is_file():
+            float_weight_variant(folder)  # for TensorRT 8.6 with --explicit-qdq: the machine has no onnx package to write it
         contents["models"][path.name] = {"timing_only": False, "precisions": _precisions(folder)}
     if timing_size_wh is not None:
         say(f"{TIMING_NETWORK} with random weights")
         folder = timing_folder(bundle / "models" / TIMING_MODEL, timing_size_wh, pictures[:2])
-        for unread in ("int8-ort", "int8-trt"):
-            # Large, and TensorRT takes int8-base or int8-trt-fp16.
-            folder.variant(unread).unlink()
+        # Large, and no TensorRT's.
+        folder.variant("int8-ort").unlink()
         contents["models"][TIMING_MODEL] = {"timing_only": True, "precisions": _precisions(folder)}
     if video is not None:
         shutil.copyfile(video, bundle / f"video{video.suffix}")
@@ -212,7 +214,7 @@ def _pip(*arguments: str) -> None:
 
 def _copied(folder: ModelFolder, target: Path) -> ModelFolder:
     """A model folder without the engines of this computer."""
-    shutil.copytree(folder.path, target, ignore=shutil.ignore_patterns("engines", "timing.cache"))
+    shutil.copytree(folder.path, target, ignore=shutil.ignore_patterns("engines", "timing*.cache", "int8-trt-weak.onnx"))
     return ModelFolder(target)
 
 

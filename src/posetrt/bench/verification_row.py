@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,7 @@ class Row:
         upload_ms, network_ms, download_ms: medians by the GPU's clock, one after the other.
         frame_ms: median of one `infer` by the computer's clock.
         in_flight_fps: frames a second with as many in flight as the engine takes.
+        notes: what was told: a fall-back that a build took, tensors without a range, why there are no CUDA graphs.
     """
 
     model: str
@@ -60,6 +62,7 @@ class Row:
     download_ms: float | None = None
     frame_ms: float | None = None
     in_flight_fps: float | None = None
+    notes: list[str] = field(default_factory=list)
 
     def fail(self, problem: str) -> None:
         """Note what went wrong."""
@@ -67,18 +70,27 @@ class Row:
         self.problem = f"{self.problem}; {problem}" if self.problem else problem
 
 
-def check(name: str, folder: ModelFolder, precision: Precision, backend: str, reference: Any) -> Row:
-    """Build a model in a precision, compare it and time it."""
+def check(name: str, folder: ModelFolder, precision: Precision, backend: str, reference: Any, *, explicit_qdq: bool = False) -> Row:
+    """Build a model in a precision, compare it and time it.
+
+    Args:
+        explicit_qdq: int8 from the Q/DQ graph where this TensorRT takes ranges too.
+    """
     row = Row(name, precision)
+    if explicit_qdq:
+        row.notes.append("--explicit-qdq")
     try:
         # Without TF32: it keeps ten bits of what float32 has, and would be compared with float32.
-        wish = BuildRequest(precision, tf32=False) if backend != "onnxruntime" else None
-        path, sidecar = build(folder, precision, backend, wish=wish)
+        wish = BuildRequest(precision, tf32=False, explicit_qdq=explicit_qdq) if backend != "onnxruntime" else None
+        path, sidecar = build(folder, precision, backend, wish=wish, show=lambda level, line: row.notes.append(f"{level}: {line}"))
         row.build_s, row.engine_mb = sidecar.build_s, path.stat().st_size / 1e6
-        with open_engine(path) as engine:
-            if reference is not None:
-                _compare(row, engine, reference)
-            _time(row, engine)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            with open_engine(path) as engine:
+                if reference is not None:
+                    _compare(row, engine, reference)
+                _time(row, engine)
+        row.notes += [str(one.message) for one in told if one.category is RuntimeWarning]
         _layers(row, folder, precision, backend)
     except PosetrtError as error:
         row.fail(str(error))
@@ -184,7 +196,7 @@ def table(report: dict[str, Any]) -> str:
             copies = copied / (copied + row["network_ms"])
         cells = [
             row["model"],
-            row["precision"],
+            f"{row['precision']} --explicit-qdq" if "--explicit-qdq" in row["notes"] else row["precision"],
             cell(row["difference"], ".1e"),
             cell(row["oks"], ".3f"),
             cell(row["network_ms"], ".2f"),
@@ -195,4 +207,5 @@ def table(report: dict[str, Any]) -> str:
             "passed" if row["passed"] else f"failed: {row['problem']}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    told = [f"- {row['model']} {row['precision']}: {note}" for row in report["rows"] for note in row["notes"] if note != "--explicit-qdq"]
+    return "\n".join([*lines, *(["", "What was told meanwhile:", "", *told] if told else [])])
