@@ -16,6 +16,7 @@ SHORT = np.float32(1)
 SHORT_WEIGHT = np.float32(0.75)
 LONG = np.float32(0.5)
 """Of the map's height: a limb longer than that is doubted. Source: OpenPose's decoder, whose distance prior this is."""
+TOUCHING=np.float32(0.12)
 _MANY = 1000
 """With more candidates than this it is worth to look at the middles of all first."""
 # Arrays without dimensions: NumPy takes them faster than its own scalars or Python's.
@@ -145,10 +146,10 @@ class PairScorer:
         score += self._long / np.maximum(length, self._long) - _ONE
         good = self._votes.dot((along > self._agree).astype(np.float32)) > self._enough
         if len(short):
-            # The best of the nine, weighed down.
-            best = np.maximum.reduce(along.take(short, axis=1))
+            # The best of the nine, weighed down; at least what closeness alone is worth.
+            best = np.fmax.reduce(along.take(short, axis=1))
             best *= _SHORT_WEIGHT
-            score[short], good[short] = best, best > self._middle
+            score[short], good[short] = np.maximum(best, TOUCHING * (1.25 - length.take(short))), True
         good &= score > self._least
         passed = good.nonzero()[0]
         return ranked(pairs.take(passed, axis=1), score.take(passed), peaks)
