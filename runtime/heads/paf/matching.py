@@ -32,7 +32,8 @@ def match_exactly(pairs: Pairs, peaks: int) -> list[int]:
     limbs, rank = pairs.numbers[0], pairs.rank
     ends = pairs.numbers[1:] + limbs * peaks
     if len(rank) <= _FEW:
-        return match(limbs.tolist(), *ends.tolist(), rank.tolist())
+        firsts, seconds = ends.tolist()
+        return match(limbs.tolist(), firsts, seconds, rank.tolist())
     chosen: list[int] = []
     left = np.arange(len(rank))
     while len(left) > _FEW:
@@ -43,7 +44,8 @@ def match_exactly(pairs: Pairs, peaks: int) -> list[int]:
         if stuck:
             break
     if len(left):
-        chosen += left.take(match(limbs.tolist(), *ends.tolist(), rank.tolist())).tolist()
+        firsts, seconds = ends.tolist()
+        chosen += left.take(match(limbs.tolist(), firsts, seconds, rank.tolist())).tolist()
     chosen.sort()
     return chosen
 
@@ -88,13 +90,14 @@ def match(limbs: Sequence[int], firsts: Sequence[int], seconds: Sequence[int], w
     rivalled: set[int] = set()
     chosen: list[int] = []
     doubtful: dict[int, int] = {}
+    none = len(weights)
     for pair, (first, second) in enumerate(zip(firsts, seconds)):  # noqa: B905
-        one, other = holder.get(first), holder.get(second)
-        if one is None and other is None:
+        one, other = holder.get(first, none), holder.get(second, none)
+        if one == other == none:
             holder[first] = holder[second] = pair
             chosen.append(pair)
             continue
-        if one is None or (other is not None and other < one):
+        if other < one:
             one, first = other, second
         if first not in rivalled:
             rivalled.add(first)

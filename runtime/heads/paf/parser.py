@@ -39,9 +39,7 @@ class ParserSettings:
         pair_score: a limb's mean PAF must be above this.
         max_pairs: most candidate pairs that are scored in full, all limbs together.
         min_parts: least parts of a person; toes and heels do not count.
-        min_score: least score of a person.
-        min_sureness: least sum of the squares of a person's peak values. Parts count by how sure they are: a person of weak parts, none
-            confirmed by one that is sure, is a texture more often than somebody.
+        min_score: least score of a person; below it textures are found more often than somebody.
     """
 
     peak_threshold: float = 0.06
@@ -55,14 +53,13 @@ class ParserSettings:
     pair_score: float = 0.03
     max_pairs: int = 10_000
     min_parts: int = 5
-    min_score: float = 0.4
-    min_sureness: float = 0.7
+    min_score: float = 0.5
 
 
 PRESETS = {
     "balanced": ParserSettings(),
     "precise": ParserSettings(min_parts=5, min_score=0.8),
-    "all": ParserSettings(min_parts=2, min_score=0.0, min_sureness=0.0),
+    "all": ParserSettings(min_parts=2, min_score=0.0),
 }
 
 
@@ -95,7 +92,7 @@ class PafParser:
         self._assembler = Assembler(skeleton.limbs)
         # A foot has up to four key points in a cell or two: a leg would be a person by its toes alone.
         self._counting = sum(1 << part for part, name in enumerate(skeleton.parts) if not name.lower().endswith(("toe", "heel")))
-        self._exact, self._least = assignment == "exact", (settings.min_parts, settings.min_score, settings.min_sureness)
+        self._exact, self._least = assignment == "exact", (settings.min_parts, settings.min_score)
         self._shapes: tuple[tuple[int, ...], tuple[int, ...] | None] = (), None
         self._peaks = PeakFinder(
             len(skeleton.parts),
@@ -237,14 +234,13 @@ class PafParser:
             if len(chosen) < len(candidates):
                 candidates = [candidates[pair] for pair in chosen]
         part, values = peaks.part.tolist(), peaks.points[2].tolist()
-        parts, counting, (least, least_score, least_sureness) = len(peaks.counts), self._counting, self._least
+        parts, counting, (least, least_score) = len(peaks.counts), self._counting, self._least
         found: list[tuple[float, list[int]]] = []
         for person in self._assembler.assemble(candidates, len(values)):
             if (person.parts & counting).bit_count() >= least:
                 nodes = person.peaks
-                own = [values[node] for node in nodes]
-                score = (sum(own) + person.limb_score) / len(nodes)
-                if score >= least_score and sum([value * value for value in own]) >= least_sureness:
+                score = (sum([values[node] for node in nodes]) + person.limb_score) / len(nodes)
+                if score >= least_score:
                     found.append((score, nodes))
         if not found:
             return nobody(parts)
