@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from posetrt.calib.scenes.drawn import Scene
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.heads.paf.layout import MapLayout
 from posetrt.runtime.model.skeleton import Skeleton
 
 Vector = NDArray[np.float64]
@@ -37,7 +38,7 @@ _STRENGTH = (0.6, 1.0)
 """A network is never as sure as its targets: each joint and each limb is as high as this, at random."""
 
 
-def draw_held_back(people: int, skeleton: Skeleton, shape_hw: tuple[int, int], seed: int, *, noise: float = 0.02, stride: int = 8) -> Scene:
+def draw_held_back(people: int, layout: MapLayout, shape_hw: tuple[int, int], seed: int, *, noise: float = 0.02, stride: int = 8) -> Scene:
     """A frame of maps of `shape_hw` cells with bodies posed in space, seen from any side.
 
     What differs from `drawn.draw_scene`: bones of a body in three dimensions, which turns, sits, bends and lifts its arms; sizes that fall
@@ -47,7 +48,7 @@ def draw_held_back(people: int, skeleton: Skeleton, shape_hw: tuple[int, int], s
 
     Args:
         people: number of bodies.
-        skeleton: with PAF channels.
+        layout: of a skeleton with PAFs.
         shape_hw: of the maps, in cells.
         seed: a given seed gives the same frame on every machine.
         noise: standard deviation.
@@ -57,10 +58,11 @@ def draw_held_back(people: int, skeleton: Skeleton, shape_hw: tuple[int, int], s
         UsageError: the skeleton has parts that the body lacks.
     """
     rng = np.random.default_rng([seed, people, 24])
+    skeleton = layout.skeleton
     cells, areas = _crowd(people, skeleton, shape_hw, rng)
     strength = rng.uniform(*_STRENGTH, cells.shape[:2])
     limbs = rng.uniform(*_STRENGTH, (people, len(skeleton.limbs)))
-    heatmaps, pafs = _confidences(cells, strength, skeleton, shape_hw, _SIGMA / stride), _fields(cells, limbs, skeleton, shape_hw)
+    heatmaps, pafs = _confidences(cells, strength, layout, shape_hw, _SIGMA / stride), _fields(cells, limbs, layout, shape_hw)
     return Scene(cells, areas, heatmaps + _noise(heatmaps.shape, noise, rng), pafs + _noise(pafs.shape, noise, rng))
 
 
@@ -124,26 +126,26 @@ def _swing(angle: float, length: float = 1.0) -> Vector:
     return length * np.array([0, np.cos(angle), np.sin(angle)])
 
 
-def _confidences(cells: Vector, strength: Vector, skeleton: Skeleton, shape_hw: tuple[int, int], sigma: float) -> NDArray[np.float32]:
+def _confidences(cells: Vector, strength: Vector, layout: MapLayout, shape_hw: tuple[int, int], sigma: float) -> NDArray[np.float32]:
     """Sums of Gaussians, cut off at `_CUT_OFF` and at 1; the background is 1 less the greatest."""
     rows, columns = np.indices(shape_hw)
-    maps = np.zeros((skeleton.heatmap_channels, *shape_hw), np.float32)
+    maps = np.zeros((layout.heatmap_channels, *shape_hw), np.float32)
     for points, heights in zip(cells, strength, strict=True):
         for part, (x, y, there) in enumerate(points):
             if there:
                 bell = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
                 maps[part] += heights[part] * bell * (bell > _CUT_OFF)
     np.minimum(maps, 1, out=maps)
-    if skeleton.background:
+    if layout.background:
         maps[-1] = 1 - maps[:-1].max(axis=0)
     return maps
 
 
-def _fields(cells: Vector, strength: Vector, skeleton: Skeleton, shape_hw: tuple[int, int]) -> NDArray[np.float32]:
+def _fields(cells: Vector, strength: Vector, layout: MapLayout, shape_hw: tuple[int, int]) -> NDArray[np.float32]:
     """Unit vectors, `_WIDTH` cells to either side of each limb, inside the limb's box grown by as much; the mean where limbs cross."""
     rows, columns = np.indices(shape_hw)
-    pafs = np.zeros((skeleton.paf_channel_count, *shape_hw), np.float32)
-    for limb, ((first, second), channels) in enumerate(zip(skeleton.limbs, skeleton.paf_channels, strict=True)):
+    pafs = np.zeros((layout.paf_channel_count, *shape_hw), np.float32)
+    for limb, ((first, second), channels) in enumerate(zip(layout.skeleton.limbs, layout.paf_channels, strict=True)):
         covering = np.zeros(shape_hw)
         for number, (start, end) in enumerate(cells[:, (first, second)]):
             way = end[:2] - start[:2]

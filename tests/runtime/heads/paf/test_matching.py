@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from posetrt.calib.scenes.drawn import draw_scene
+from posetrt.runtime.heads.paf.layout import load_layout
 from posetrt.runtime.heads.paf.matching import LARGEST, match, match_exactly
 from posetrt.runtime.heads.paf.pairs import Pairs
 from posetrt.runtime.heads.paf.parser import PafParser
-from posetrt.runtime.model.skeleton import load_skeleton
 
 Tables = NDArray[np.float32]
 
@@ -69,8 +69,8 @@ def test_a_peak_that_many_want_goes_where_the_total_gains_most() -> None:
 def test_greedy_never_totals_more() -> None:
     gained = 0.0
     for seed in range(4):
-        scene = draw_scene(40, load_skeleton("coco18"), (46, 82), seed, tries=1)
-        parser = PafParser(load_skeleton("coco18"))
+        scene = draw_scene(40, load_layout("coco18"), (46, 82), seed, tries=1)
+        parser = PafParser(load_layout("coco18"))
         with np.errstate(all="ignore"):
             pairs = parser._pairs.score(scene.pafs, peaks := parser._peaks.find(scene.heatmaps))
         taken: set[tuple[int, int]] = set()
@@ -102,5 +102,5 @@ def test_nothing_to_match_gives_nothing() -> None:
 def test_the_parser_matches_exactly_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
-    scene = draw_scene(10, load_skeleton("coco18"), (46, 82), 0)
-    assert len(PafParser(load_skeleton("coco18")).parse(scene.heatmaps, scene.pafs)) == 10
+    scene = draw_scene(10, load_layout("coco18"), (46, 82), 0)
+    assert len(PafParser(load_layout("coco18")).parse(scene.heatmaps, scene.pafs)) == 10
