@@ -9,7 +9,7 @@ import numpy as np
 
 from posetrt.export.graph.graph_ops import GraphOps, Value, axes
 from posetrt.runtime.heads.paf.layout import MapLayout
-from posetrt.runtime.heads.paf.pairs import LONG, MARGIN, SHORT, SHORT_WEIGHT
+from posetrt.runtime.heads.paf.pairs import LONG, MARGIN, REACH, SHORT, SHORT_WEIGHT, TOUCHING
 from posetrt.runtime.heads.paf.parser import ParserSettings
 from posetrt.runtime.heads.paf.peaks import FLATTEST, FLOOR
 
@@ -158,8 +158,10 @@ def score_pairs(
     agrees = ops("And", enough, ops("And", ops("Greater", middle, settings.middle_threshold), ops("Less", middle, _INFINITE)))
     best = ops("Mul", _largest(ops, nine), float(SHORT_WEIGHT))
     short = ops("Less", length, float(SHORT))
-    score = ops("Where", short, best, mean)
-    agrees = ops("Or", ops("And", short, ops("Greater", best, settings.middle_threshold)), ops("And", ops("Not", short), agrees))
+    close = ops("Mul", ops("Sub", float(REACH), length), float(TOUCHING))
+    score = ops("Where", short, ops("Max", best, close), mean)
+    # Where the PAF is no number, closeness does not help.
+    agrees = ops("Or", ops("And", short, ops("Greater", best, -_INFINITE)), ops("And", ops("Not", short), agrees))
     good = ops("And", ops("And", usable, ops("Greater", length, 0.0)), agrees)
     good = ops("And", good, ops("And", ops("Greater", score, settings.pair_score), ops("Less", score, _INFINITE)))
     return ops("Where", good, score, 0.0)

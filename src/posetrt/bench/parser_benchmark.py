@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.bench.reference_parser import UpsamplingDecoder, read_once
+from posetrt.calib.accuracy.coco import find_people
 from posetrt.calib.scenes.drawn import Scene, draw_scene
+from posetrt.calib.scenes.held_back import draw_held_back
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.paf.layout import MapLayout
 from posetrt.runtime.heads.paf.parser import PafParser
@@ -135,10 +137,13 @@ def bench_drawn(
     """One row: drawn frames of `people` figures, the parser beside the x8 decoder.
 
     Kinds of scene: "apart", where figures keep out of each other's way; "anywhere", where they do not; "no neck", apart, but with
-    hubs hidden as often as other joints.
+    hubs hidden as often as other joints; "held", the second family of `calib.scenes.held_back`, which chose no setting.
     """
+    tries = 1 if kind == "anywhere" else 10
     scenes = [
-        draw_scene(people, layout, shape_hw, seed, noise=noise, tries=1 if kind == "anywhere" else 10, hide_hubs=kind == "no neck")
+        draw_held_back(people, layout, shape_hw, seed, noise=noise)
+        if kind == "held"
+        else draw_scene(people, layout, shape_hw, seed, noise=noise, tries=tries, hide_hubs=kind == "no neck")
         for seed in range(frames)
     ]
     reference = UpsamplingDecoder(layout)
@@ -208,6 +213,25 @@ def bench_recorded(parser: PafParser, layout: MapLayout, folder: Path, repeats: 
         for name, decode in (("parser", parser.parse), ("upsampling", reference.parse)):
             row[name] = _average_precision([decode(*frame) for frame in maps], files, scales, layout.skeleton, annotations)
     return row
+
+
+def bench_nobody(pose: Callable[[NDArray[np.uint8]], People], photos: Sequence[Path]) -> dict[str, Any]:
+    """False people on photographs without people.
+
+    Args:
+        pose: finds people in a picture (h, w, 3) uint8 BGR.
+        photos: on which there is nobody.
+
+    Returns:
+        `photos`, `people` found in all of them, `per_photo`, and `photos_with_people`: how many have any.
+    """
+    counts = [len(people) for people in find_people(pose, photos)]
+    return {
+        "photos": len(counts),
+        "people": sum(counts),
+        "per_photo": sum(counts) / len(counts),
+        "photos_with_people": sum(count > 0 for count in counts),
+    }
 
 
 def together(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

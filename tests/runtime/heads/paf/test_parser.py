@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from posetrt.bench.parser_benchmark import bench_recorded, score_people
 from posetrt.calib.scenes.drawn import draw_scene
 from posetrt.calib.scenes.targets import draw_targets
 from posetrt.runtime.errors import UsageError
-from posetrt.runtime.heads.paf.assembly import Assembler, exact_matching
 from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
 from posetrt.runtime.heads.paf.parser import PafParser
 from posetrt.runtime.model.skeleton import Skeleton
@@ -172,21 +170,35 @@ def test_any_number_of_samples_finds_people_with_limbs_shorter_than_a_cell(sampl
     assert accuracy.recall > 0.9
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_greedy_never_totals_more_than_the_exact_matching(seed: int) -> None:
-    scene = draw_scene(30, LAYOUT, (46, 82), seed, tries=1)
-    parser = PafParser(LAYOUT)
-    with np.errstate(all="ignore"):
-        pairs = parser._pairs.score(scene.pafs, peaks := parser._peaks.find(scene.heatmaps))
-    exact = exact_matching(pairs)
-    for limb in range(len(COCO18.limbs)):
-        table = np.zeros((len(peaks.part), len(peaks.part)))
-        of_limb = pairs.numbers[0] == limb
-        table[tuple(pairs.numbers[1:, of_limb])] = pairs.rank[of_limb]
-        best = table[linear_sum_assignment(table, maximize=True)].sum()
-        assert exact.rank[exact.numbers[0] == limb].sum() == pytest.approx(best, rel=1e-5)
-    people = Assembler(COCO18.limbs).assemble(pairs._replace(score=pairs.rank), len(peaks.part))
-    assert sum(person.limb_score for person in people) <= exact.rank.sum() + 1e-4
+def small_leg(layout: MapLayout, people: int) -> Maps:
+    """People in a row whose hips lie less than a cell from their mid-hip; the PAFs between those are empty, as training code may draw them."""
+    standing = {"Nose": (0, -2), "Neck": (0, 0), "RShoulder": (-2, 0), "LShoulder": (2, 0), "MidHip": (0, 5)}
+    legs = {"RHip": (-0.6, 5.3), "RKnee": (-1, 8), "RAnkle": (-1, 11), "LHip": (0.6, 5.3), "LKnee": (1, 8), "LAnkle": (1, 11)}
+    skeleton, points = layout.skeleton, np.zeros((people, 25, 3))
+    for number, person in enumerate(points):
+        for name, (x, y) in (standing | legs).items():
+            person[skeleton.parts.index(name)] = (40 + 80 * number + 8 * x, 40 + 8 * y, 1)
+    maps = draw_targets(points, layout, (80 * people + 40, 160))
+    middle = skeleton.parts.index("MidHip")
+    for limb, channels in zip(skeleton.limbs, layout.paf_channels, strict=True):
+        if limb[0] == middle:
+            maps.pafs[list(channels)] = 0
+    return maps.heatmaps, maps.pafs
+
+
+def test_peaks_that_nearly_touch_are_joined_though_no_cell_holds_their_paf() -> None:
+    layout = load_layout("body25")
+    people = PafParser(layout).parse(*small_leg(layout, 3))
+    assert len(people) == 3
+    assert ((people.keypoints[..., 2] > 0).sum(axis=1) == 11).all()
+
+
+def test_people_as_weak_as_textures_are_doubted_and_can_be_had() -> None:
+    scene = draw_scene(1, LAYOUT, (46, 82), 3, noise=0)
+    weak = scene.heatmaps * np.float32(0.2), scene.pafs * np.float32(0.2)
+    assert len(PafParser(LAYOUT).parse(*weak)) == 0
+    (score,) = PafParser(LAYOUT, min_score=0.3).parse(*weak).scores
+    assert 0.3 < score < 0.5
 
 
 def test_a_weak_peak_on_the_limb_is_not_taken_for_the_joint_at_its_end() -> None:
@@ -268,7 +280,7 @@ def test_on_real_maps_ap_is_not_below_that_of_eightfold_upsampling(shared_data: 
     row = bench_recorded(PafParser(LAYOUT), LAYOUT, shared_data / "raw_outputs" / run, 1, shared_data / "person_keypoints.json")
     assert row["parser"]["ap"] >= row["upsampling"]["ap"]
     assert row["parser"]["ap"] > 0.43, "a published decoder reaches .43 to .48 on these photographs"
-    assert row["ratio"] > 70, "twice that on a quiet machine"
+    assert row["ratio"] > 40, "three times that on a quiet machine"
 
 
 @pytest.mark.parametrize(
