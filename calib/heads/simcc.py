@@ -1,0 +1,25 @@
+"""Exact outputs of a head `simcc` for known people."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.heads.simcc import SimccHead
+from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.people import People
+
+SIGMA = 5.0
+"""Standard deviation of the Gaussians in bins. Source: mmpose's RTMPose, 4.9 along x and 5.66 along y at 192 x 256."""
+
+
+def encode(head: SimccHead, skeleton: Skeleton, people: People, size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+    """The two outputs for a batch of one crop per person; key points in pixels of the crop. The Gaussians' height is the part's score."""
+    del skeleton
+    points = people.keypoints.astype(np.float64)
+    outputs = {}
+    for axis, role in enumerate(("x", "y")):
+        bins = np.arange(round(size_wh[axis] * head.split_ratio))
+        apart = bins - points[..., axis, None] * head.split_ratio
+        outputs[head.outputs[role]] = (points[..., 2, None] * np.exp(-(apart**2) / (2 * SIGMA**2))).astype(np.float32)
+    return outputs
