@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,15 +13,15 @@ from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 
 
-def encode(head: CoordinatesHead, skeleton: Skeleton, people: People, size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
-    """The outputs for a batch of one crop (or frame) per person: (N, rows, columns), scores (N, rows), presence (N, 1)."""
-    points = people.keypoints.astype(np.float64)
+def encode(head: CoordinatesHead, skeleton: Skeleton, people: Sequence[People], size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+    """The numbers of the one person of each crop or frame: (N, rows, columns), scores (N, rows), presence (N, 1)."""
+    points = np.stack([one.keypoints[0] for one in people]).astype(np.float64)
     count, parts = points.shape[:2]
     rows = head.rows or len(skeleton.parts)
     table = np.zeros((count, rows, len(head.columns)))
     for axis, name in enumerate(("x", "y")):
         place = points[..., axis] + (0.5 if head.origin == "edge" else 0.0)
-        table[:, :parts, head.columns.index(name)] = place / size_wh[axis] if head.unit == "input" else place  # type: ignore[call-overload]
+        table[:, :parts, head.columns.index(name)] = place / size_wh[axis] if head.unit == "input" else place
     score = logits(points[..., 2]) if head.score_logits else points[..., 2]
     outputs: dict[str, NDArray[np.float32]] = {}
     if "score" in head.columns:

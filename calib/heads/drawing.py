@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.heads.subpixel import Grid
 
 
-def cells_of(
-    keypoints: NDArray[np.floating], shape_hw: tuple[int, int], size_wh: tuple[int, int], grid: Grid
-) -> NDArray[np.float64]:
+def cells_of(keypoints: NDArray[np.floating], shape_hw: tuple[int, int], size_wh: tuple[int, int], grid: Grid) -> NDArray[np.float64]:
     """Key points (..., 3) in pixels of the network's input as cells of maps: what `subpixel.to_pixels` turns back."""
     cells = np.array(keypoints, np.float64)
     pixels, count = np.array(size_wh, np.float64), np.array(shape_hw[::-1], np.float64)
@@ -39,6 +39,11 @@ def nearest(cells: NDArray[np.float64], shape_hw: tuple[int, int]) -> tuple[NDAr
     apart = np.hypot(columns - cells[..., 0, None, None], rows - cells[..., 1, None, None])
     apart[cells[..., 2] <= 0] = np.inf
     return apart.argmin(axis=0), apart.min(axis=0)
+
+
+def batch(frames: Sequence[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
+    """Outputs of frames as those of one batch."""
+    return {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}
 
 
 def logits(probabilities: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.heads.drawing import cells_of, gaussians, logits, nearest
+from posetrt.calib.heads.drawing import batch, cells_of, gaussians, logits, nearest
 from posetrt.runtime.heads.embedding import EmbeddingHead
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
@@ -17,12 +19,18 @@ APART = 3.0
 """Between the tags of two people, in the head's threshold."""
 
 
-def encode(
-    head: EmbeddingHead, skeleton: Skeleton, people: People, size_wh: tuple[int, int], stride: int = 4
-) -> dict[str, NDArray[np.float32]]:
-    """The outputs for one frame with everybody in it; `fine` has half the stride."""
+STRIDE = 4
+"""Pixels per cell; the finer heat maps have half of it. Source: HigherHRNet."""
+
+
+def encode(head: EmbeddingHead, skeleton: Skeleton, people: Sequence[People], size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+    """The outputs of frames with everybody in them."""
+    return batch([_frame(head, skeleton, everybody, size_wh) for everybody in people])
+
+
+def _frame(head: EmbeddingHead, skeleton: Skeleton, people: People, size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
     parts, dimensions = len(skeleton.parts), head.dimensions
-    shape = (size_wh[1] // stride, size_wh[0] // stride)
+    shape = (size_wh[1] // STRIDE, size_wh[0] // STRIDE)
     cells = cells_of(people.keypoints, shape, size_wh, head.grid)
     heat = gaussians(cells, shape, SIGMA)
     tags = np.zeros((parts, dimensions, *shape), np.float32)
@@ -32,14 +40,14 @@ def encode(
         tags += np.where(np.isfinite(apart), who, 0)[:, None] * (APART * head.tag_threshold / np.sqrt(dimensions))
     if head.tag_order == "dimension":
         tags = tags.swapaxes(0, 1)
-    tags = tags.reshape(parts * dimensions, *shape)
+    flat = tags.reshape(parts * dimensions, *shape)
     outputs = {head.outputs["heatmaps"]: logits(heat) if head.logits else heat}
     if head.outputs["tags"] == head.outputs["heatmaps"]:
-        outputs[head.outputs["tags"]] = np.concatenate([outputs[head.outputs["heatmaps"]], tags])
+        outputs[head.outputs["tags"]] = np.concatenate([outputs[head.outputs["heatmaps"]], flat])
     else:
-        outputs[head.outputs["tags"]] = tags
+        outputs[head.outputs["tags"]] = flat
     if "fine" in head.outputs:
         fine = (2 * shape[0], 2 * shape[1])
         drawn = gaussians(cells_of(people.keypoints, fine, size_wh, head.grid), fine, SIGMA)
         outputs[head.outputs["fine"]] = logits(drawn) if head.logits else drawn
-    return {name: values[None].astype(np.float32) for name, values in outputs.items()}
+    return {name: values.astype(np.float32) for name, values in outputs.items()}

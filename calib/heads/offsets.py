@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.heads.drawing import logits, nearest
+from posetrt.calib.heads.drawing import batch, logits, nearest
 from posetrt.runtime.heads.offsets import OffsetsHead
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
@@ -14,9 +16,13 @@ RADIUS = 32.0
 """Within this distance of a part, in pixels, its maps hold something. Source: PersonLab, section 3.1."""
 
 
-def encode(head: OffsetsHead, skeleton: Skeleton, people: People, size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
-    """The four outputs for one frame with everybody in it; its size is a multiple of the stride, and 1."""
+def encode(head: OffsetsHead, skeleton: Skeleton, people: Sequence[People], size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+    """The four outputs of frames with everybody in them; their size is a multiple of the stride, and 1."""
     del skeleton
+    return batch([_frame(head, everybody, size_wh) for everybody in people])
+
+
+def _frame(head: OffsetsHead, people: People, size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
     stride, parts = head.stride, people.keypoints.shape[1]
     shape = ((size_wh[1] - 1) // stride + 1, (size_wh[0] - 1) // stride + 1)
     cells = people.keypoints.astype(np.float64)
@@ -25,7 +31,7 @@ def encode(head: OffsetsHead, skeleton: Skeleton, people: People, size_wh: tuple
     near = apart * stride <= RADIUS
     part = np.arange(parts)[:, None, None]
     height = cells[who, part, 2] if len(cells) else np.zeros(apart.shape)
-    heat = np.where(near, height * np.exp(-np.where(near, apart, 0) ** 2 / 2), 0)
+    heat = np.where(near, height * np.exp(-(np.where(near, apart, 0) ** 2) / 2), 0)
     grid = np.indices(shape)[::-1]
 
     def channels(ways: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -57,4 +63,4 @@ def encode(head: OffsetsHead, skeleton: Skeleton, people: People, size_wh: tuple
         "backward": displaced([(child, parent) for parent, child in head.edges]),
     }
     axis = -1 if head.channels == "last" else 0
-    return {head.outputs[role]: np.moveaxis(values, 0, axis)[None].astype(np.float32) for role, values in maps.items()}
+    return {head.outputs[role]: np.moveaxis(values, 0, axis).astype(np.float32) for role, values in maps.items()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.heads.drawing import cells_of, gaussians, logits
+from posetrt.calib.heads.drawing import batch, cells_of, gaussians, logits
 from posetrt.runtime.heads.segmentation import SegmentationHead
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
@@ -14,17 +16,22 @@ SIGMA = 1.5
 """Standard deviation of the Gaussians in cells."""
 
 
+STRIDE = 4
+"""Pixels per cell."""
+
+LIMB_WIDTH = 5.0
+"""Masks are 1 so near to a limb's line, in pixels."""
+
+
 def encode(
-    head: SegmentationHead,
-    skeleton: Skeleton,
-    people: People,
-    size_wh: tuple[int, int],
-    stride: int = 4,
-    *,
-    limb_width: float = 5.0,
+    head: SegmentationHead, skeleton: Skeleton, people: Sequence[People], size_wh: tuple[int, int]
 ) -> dict[str, NDArray[np.float32]]:
-    """The outputs for one frame with everybody in it: masks are 1 within `limb_width` pixels of a limb's line, which has round ends."""
-    shape = (size_wh[1] // stride, size_wh[0] // stride)
+    """The outputs of frames with everybody in them."""
+    return batch([_frame(head, skeleton, everybody, size_wh) for everybody in people])
+
+
+def _frame(head: SegmentationHead, skeleton: Skeleton, people: People, size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+    shape = (size_wh[1] // STRIDE, size_wh[0] // STRIDE)
     cells = cells_of(people.keypoints, shape, size_wh, head.grid)
     heat = gaussians(cells, shape, SIGMA)
     channels = head.masks_of(skeleton)
@@ -37,8 +44,8 @@ def encode(
             start, way = person[first, :2], person[second, :2] - person[first, :2]
             across, down = columns - start[0], rows - start[1]
             along = np.clip((across * way[0] + down * way[1]) / max(float(way @ way), 1e-9), 0, 1)
-            masks[channel][np.hypot(across - along * way[0], down - along * way[1]) <= limb_width / stride] = 1
+            masks[channel][np.hypot(across - along * way[0], down - along * way[1]) <= LIMB_WIDTH / STRIDE] = 1
     return {
-        head.outputs["heatmaps"]: (logits(heat) if head.heatmap_logits else heat)[None],
-        head.outputs["masks"]: (logits(masks) if head.mask_logits else masks)[None],
+        head.outputs["heatmaps"]: (logits(heat) if head.heatmap_logits else heat),
+        head.outputs["masks"]: (logits(masks) if head.mask_logits else masks),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,10 +15,10 @@ SIGMA = 5.0
 """Standard deviation of the Gaussians in bins. Source: mmpose's RTMPose, 4.9 along x and 5.66 along y at 192 x 256."""
 
 
-def encode(head: SimccHead, skeleton: Skeleton, people: People, size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
-    """The two outputs for a batch of one crop per person; key points in pixels of the crop. The Gaussians' height is the part's score."""
+def encode(head: SimccHead, skeleton: Skeleton, people: Sequence[People], size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+    """Two Gaussians for each part of the one person of each crop; their height is the part's score."""
     del skeleton
-    points = people.keypoints.astype(np.float64)
+    points = np.stack([one.keypoints[0] for one in people]).astype(np.float64)
     outputs = {}
     for axis, role in enumerate(("x", "y")):
         bins = np.arange(round(size_wh[axis] * head.split_ratio))

@@ -93,7 +93,9 @@ class CoordinatesHead(Head):
         """Refuse a skeleton with no parts, or with more than there are rows."""
         parts = len(skeleton.parts)
         if not parts or (self.rows and parts > self.rows):
-            raise UsageError(f"this head 'coordinates' has rows for {self.rows or 'one or more'} parts; skeleton {skeleton.name!r} has {parts}")
+            raise UsageError(
+                f"this head 'coordinates' has rows for {self.rows or 'one or more'} parts; skeleton {skeleton.name!r} has {parts}"
+            )
 
     def decoder(self, skeleton: Skeleton, options: DecodeOptions | None = None) -> Decoder:
         """A decoder for one thread; the options matter to a head of scope "frame" alone."""

@@ -154,7 +154,12 @@ class OffsetsDecoder:
     def decode(self, tensors: Tensors, size_wh: tuple[int, int]) -> list[People]:
         """See `Decoder.decode`."""
         del size_wh
-        widths = {"heatmaps": self._parts, "offsets": 2 * self._parts, "forward": 2 * len(self._head.edges), "backward": 2 * len(self._head.edges)}
+        widths = {
+            "heatmaps": self._parts,
+            "offsets": 2 * self._parts,
+            "forward": 2 * len(self._head.edges),
+            "backward": 2 * len(self._head.edges),
+        }
         maps = {role: self._head.tensor(tensors, role) for role in widths}
         last = self._head.channels == "last"
         shape = maps["heatmaps"].shape

@@ -114,7 +114,8 @@ def best_points(
     np.minimum(points[2], _ONE, out=points[2])
     if not good.all():
         points[:, ~good] = 0
-    return points.T.reshape(count, parts, 3)
+    found: NDArray[np.float32] = points.T.reshape(count, parts, 3)
+    return found
 
 
 def best_offsets(

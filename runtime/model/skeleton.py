@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -114,18 +115,25 @@ def skeleton_from_dict(fields: Any, where: str = "skeleton") -> Skeleton:
         ) from error
 
 
+@cache
+def built_in_skeletons() -> tuple[str, ...]:
+    """Names of the skeletons that come with posetrt."""
+    folder = resources.files("posetrt.runtime.model").joinpath("skeletons")
+    return tuple(sorted(each.name.removesuffix(".json") for each in folder.iterdir() if each.name.endswith(".json")))
+
+
 def load_skeleton(name_or_path: str | Path) -> Skeleton:
     """A built-in skeleton by name, or any other from a JSON file.
 
     Raises:
         UsageError: neither a built-in name nor a file, or a file that is no skeleton.
     """
-    if str(name_or_path) in BUILT_IN:
+    if str(name_or_path) in built_in_skeletons():
         text = resources.files("posetrt.runtime.model").joinpath("skeletons").joinpath(f"{name_or_path}.json").read_text(encoding="utf-8")
         return skeleton_from_dict(json.loads(text), str(name_or_path))
     path = Path(name_or_path)
     if not path.is_file():
-        raise UsageError(f"no skeleton {str(name_or_path)!r}: give one of {', '.join(BUILT_IN)}, or the path of a JSON file")
+        raise UsageError(f"no skeleton {str(name_or_path)!r}: give one of {', '.join(built_in_skeletons())}, or the path of a JSON file")
     try:
         fields = read_json(path, "skeleton")
     except PosetrtError as error:

@@ -9,9 +9,7 @@ from posetrt.runtime.people import People
 
 COCO17 = Skeleton(
     "coco17",
-    tuple(
-        "Nose LEye REye LEar REar LShoulder RShoulder LElbow RElbow LWrist RWrist LHip RHip LKnee RKnee LAnkle RAnkle".split()
-    ),
+    ("Nose", *(f"{side}{part}" for part in ("Eye", "Ear", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle") for side in "LR")),
     (
         *((0, 1), (0, 2), (1, 3), (2, 4), (0, 5), (0, 6), (5, 7), (7, 9), (6, 8), (8, 10)),
         *((5, 11), (6, 12), (11, 13), (13, 15), (12, 14), (14, 16)),

@@ -1,0 +1,150 @@
+"""Networks that give coordinates: MoveNet for one person, BlazePose, MediaPipe's hands and faces, DeepPose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, OutputFacts, Reading
+from posetrt.export.heads.maps_of import named
+from posetrt.export.heads.part_counts import part_counts, skeletons_of
+from posetrt.runtime.heads.coordinates import Column, CoordinatesHead, Unit
+
+POINTS, SCORES, PRESENCE = CoordinatesHead.roles
+BLAZEPOSE_ROWS, BLAZEPOSE_PARTS = 39, 33
+"""BlazePose gives six rows more than it has parts; of those, 33 and 34 make the next crop."""
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One way to read an output: K rows of D numbers.
+
+    Attributes:
+        output: which.
+        rows: K.
+        values: (2, K, D): on noise and on grey.
+    """
+
+    output: OutputFacts
+    rows: int
+    values: NDArray[np.float32]
+
+    @property
+    def columns(self) -> int:
+        """D."""
+        return int(self.values.shape[2])
+
+
+def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
+    """Readings of one output with a row of 2 to 5 numbers for each part; of several (landmarks and landmarks in metres) the one in pixels."""
+    if set(asked.outputs) - {POINTS, SCORES, PRESENCE}:
+        return []
+    tables = [
+        table for output in facts.outputs if asked.outputs.get(POINTS, output.name) == output.name for table in _tables(output, asked)
+    ]
+    if not tables:
+        return []
+    # Coordinates in metres lie about 0; those of the picture reach further.
+    tables.sort(key=lambda table: (named(table.output.name, "world"), -min(_reach(table), 2.0)))
+    best = tables[0]
+    return [_reading(facts, asked, table) for table in tables if table.output is best.output]
+
+
+def _tables(output: OutputFacts, asked: Asked) -> list[_Table]:
+    """The ways to read an output as rows; none for one that is no such thing."""
+    shape = tuple(output.shape)
+    if len(shape) < 2 or shape[0] != 1 or not np.issubdtype(output.noise.dtype, np.floating):
+        return []
+    inner = tuple(side for side in shape[1:] if side != 1)
+    counts = (
+        {*part_counts(asked), BLAZEPOSE_ROWS}
+        if asked.skeleton is None
+        else {*part_counts(asked), *([BLAZEPOSE_ROWS] if len(asked.skeleton.parts) == BLAZEPOSE_PARTS else [])}
+    )
+    if len(inner) == 2:
+        ways = [(inner[0], inner[1])] if inner[0] in counts and 2 <= inner[1] <= 5 else []
+    elif len(inner) == 1:
+        ways = [(rows, inner[0] // rows) for rows in sorted(counts) if inner[0] % rows == 0 and 2 <= inner[0] // rows <= 5]
+    else:
+        ways = []
+    both = np.stack([np.asarray(each, np.float32).reshape(-1) for each in (output.noise, output.grey)])
+    if not np.isfinite(both).all():
+        return []
+    return [_Table(output, rows, both.reshape(2, rows, columns)) for rows, columns in ways]
+
+
+def _reach(table: _Table) -> float:
+    """Greatest coordinate."""
+    return float(np.abs(table.values[..., :2]).max())
+
+
+def _reading(facts: GraphFacts, asked: Asked, table: _Table) -> Reading | NearMiss:
+    """The reading of one table."""
+    whole = table.rows == BLAZEPOSE_ROWS
+    parts = BLAZEPOSE_PARTS if whole else table.rows
+    names = skeletons_of(parts, asked)
+    if names is None:
+        return NearMiss(
+            "coordinates", f"{table.rows} rows of {table.columns} numbers, and no skeleton of {parts} parts: give yours with --skeleton"
+        )
+    unit: Unit = "input" if _reach(table) <= 2.0 else "pixels"
+    # TensorFlow's key points have y first; of those, MoveNet alone keeps an axis for its one person.
+    movenet = tuple(table.output.shape[1:]) == (1, 17, 3) and unit == "input"
+    columns = ("y", "x", "score") if movenet else _columns(table, unit)
+    score = table.values[..., columns.index("score")] if "score" in columns else None
+    outputs, presence = {POINTS: table.output.name}, None
+    others = [output for output in facts.outputs if output is not table.output]
+    if score is None:
+        own = _chosen(
+            [each for each in others if each.noise.size == table.rows], asked.outputs.get(SCORES), "score", "conf", "vis", "maxval"
+        )
+        if own is not None:
+            outputs[SCORES] = own.name
+            score = np.stack([np.asarray(each, np.float32).reshape(-1) for each in (own.noise, own.grey)])
+    presence = _chosen([each for each in others if each.noise.size == 1], asked.outputs.get(PRESENCE), "presence", "flag", "score", "conf")
+    if presence is not None:
+        outputs[PRESENCE] = presence.name
+    head = CoordinatesHead(
+        outputs=outputs,
+        scope="frame" if movenet else "crop",
+        columns=columns,
+        rows=table.rows,
+        unit=unit,
+        score_logits=score is not None and not _probability(score),
+        presence_logits=presence is not None and not presence.probability,
+        next_crop_rows=(BLAZEPOSE_PARTS, BLAZEPOSE_PARTS + 1) if whole else None,
+    )
+    return Reading(
+        head=head,
+        skeletons=names,
+        parts=parts,
+        normalise="movenet" if facts.dtype != "float32" else "mediapipe" if facts.layout == "NHWC" else "imagenet",
+        fit="centre" if movenet else "crop",
+        why=f"{table.output.name} ({', '.join(map(str, table.output.shape))}): {table.rows} rows of {', '.join(columns)} in {'pixels' if unit == 'pixels' else '0 to 1 of the input'}",
+        rank=2 if movenet or whole else 1 if len(table.output.shape) > 2 or SCORES in outputs or PRESENCE in outputs else 0,
+    )
+
+
+def _columns(table: _Table, unit: Unit) -> tuple[Column, ...]:
+    """What a row's numbers are, by their values: probabilities are scores, and behind x, y, z there is a score."""
+    if table.columns == 2:
+        return ("x", "y")
+    if table.columns == 3:
+        return ("x", "y", "score" if _probability(table.values[..., 2]) else "z")
+    score: tuple[Column, ...] = ("x", "y", "z", "score")
+    del unit
+    return score if table.columns == 4 else (*score, "-")
+
+
+def _probability(values: NDArray[np.float32]) -> bool:
+    return bool(values.min() >= -1e-4 and values.max() <= 1 + 1e-4)
+
+
+def _chosen(outputs: Sequence[OutputFacts], asked: str | None, *words: str) -> OutputFacts | None:
+    """The output that the user named, else the first with a word in its name, else the first."""
+    if asked is not None:
+        return next((output for output in outputs if output.name == asked), None)
+    return next((output for output in outputs if named(output.name, *words)), outputs[0] if outputs else None)
