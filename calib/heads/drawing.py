@@ -35,10 +35,16 @@ def gaussians(cells: NDArray[np.float64], shape_hw: tuple[int, int], sigma: floa
 
 def nearest(cells: NDArray[np.float64], shape_hw: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Of people (N, K, 3) in cells, for each part and cell who is nearest, (K, h, w), and how far in cells; infinite where nobody has it."""
-    rows, columns = np.indices(shape_hw)
-    apart = np.hypot(columns - cells[..., 0, None, None], rows - cells[..., 1, None, None])
-    apart[cells[..., 2] <= 0] = np.inf
-    return apart.argmin(axis=0), apart.min(axis=0)
+    rows, columns = np.arange(shape_hw[0])[:, None], np.arange(shape_hw[1])
+    who = np.zeros((cells.shape[1], *shape_hw), np.int64)
+    square = np.full(who.shape, np.inf)
+    for number, person in enumerate(cells):
+        apart = (rows - person[:, 1, None, None]) ** 2 + (columns - person[:, 0, None, None]) ** 2
+        apart[person[:, 2] <= 0] = np.inf
+        closer = apart < square
+        who[closer] = number
+        square = np.minimum(square, apart)
+    return who, np.sqrt(square)
 
 
 def batch(frames: Sequence[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:

@@ -49,8 +49,8 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
         return []
     # Coordinates in metres lie about 0; those of the picture reach further.
     tables.sort(key=lambda table: (named(table.output.name, "world"), -min(_reach(table), 2.0)))
-    best = tables[0]
-    return [_reading(facts, asked, table) for table in tables if table.output is best.output]
+    best = tables[0].output
+    return [_reading(facts, asked, table) for table in tables if table.output is best]
 
 
 def _tables(output: OutputFacts, asked: Asked) -> list[_Table]:
@@ -59,11 +59,9 @@ def _tables(output: OutputFacts, asked: Asked) -> list[_Table]:
     if len(shape) < 2 or shape[0] != 1 or not np.issubdtype(output.noise.dtype, np.floating):
         return []
     inner = tuple(side for side in shape[1:] if side != 1)
-    counts = (
-        {*part_counts(asked), BLAZEPOSE_ROWS}
-        if asked.skeleton is None
-        else {*part_counts(asked), *([BLAZEPOSE_ROWS] if len(asked.skeleton.parts) == BLAZEPOSE_PARTS else [])}
-    )
+    counts = set(part_counts(asked))
+    if BLAZEPOSE_PARTS in counts:
+        counts.add(BLAZEPOSE_ROWS)
     if len(inner) == 2:
         ways = [(inner[0], inner[1])] if inner[0] in counts and 2 <= inner[1] <= 5 else []
     elif len(inner) == 1:
@@ -93,9 +91,9 @@ def _reading(facts: GraphFacts, asked: Asked, table: _Table) -> Reading | NearMi
     unit: Unit = "input" if _reach(table) <= 2.0 else "pixels"
     # TensorFlow's key points have y first; of those, MoveNet alone keeps an axis for its one person.
     movenet = tuple(table.output.shape[1:]) == (1, 17, 3) and unit == "input"
-    columns = ("y", "x", "score") if movenet else _columns(table, unit)
+    columns = ("y", "x", "score") if movenet else _columns(table)
     score = table.values[..., columns.index("score")] if "score" in columns else None
-    outputs, presence = {POINTS: table.output.name}, None
+    outputs = {POINTS: table.output.name}
     others = [output for output in facts.outputs if output is not table.output]
     if score is None:
         own = _chosen(
@@ -113,29 +111,31 @@ def _reading(facts: GraphFacts, asked: Asked, table: _Table) -> Reading | NearMi
         columns=columns,
         rows=table.rows,
         unit=unit,
+        # mmpose divides a pixel's number by the size, MediaPipe and MoveNet the distance from the picture's edge.
+        origin="edge" if movenet or whole or facts.layout == "NHWC" or "z" in columns else "centre",
         score_logits=score is not None and not _probability(score),
         presence_logits=presence is not None and not presence.probability,
         next_crop_rows=(BLAZEPOSE_PARTS, BLAZEPOSE_PARTS + 1) if whole else None,
     )
+    shape, counted = ", ".join(map(str, table.output.shape)), "pixels" if unit == "pixels" else "0 to 1 of the input"
     return Reading(
         head=head,
         skeletons=names,
         parts=parts,
         normalise="movenet" if facts.dtype != "float32" else "mediapipe" if facts.layout == "NHWC" else "imagenet",
         fit="centre" if movenet else "crop",
-        why=f"{table.output.name} ({', '.join(map(str, table.output.shape))}): {table.rows} rows of {', '.join(columns)} in {'pixels' if unit == 'pixels' else '0 to 1 of the input'}",
+        why=f"{table.output.name} ({shape}): {table.rows} rows of {', '.join(columns)} in {counted}",
         rank=2 if movenet or whole else 1 if len(table.output.shape) > 2 or SCORES in outputs or PRESENCE in outputs else 0,
     )
 
 
-def _columns(table: _Table, unit: Unit) -> tuple[Column, ...]:
+def _columns(table: _Table) -> tuple[Column, ...]:
     """What a row's numbers are, by their values: probabilities are scores, and behind x, y, z there is a score."""
     if table.columns == 2:
         return ("x", "y")
     if table.columns == 3:
         return ("x", "y", "score" if _probability(table.values[..., 2]) else "z")
     score: tuple[Column, ...] = ("x", "y", "z", "score")
-    del unit
     return score if table.columns == 4 else (*score, "-")
 
 

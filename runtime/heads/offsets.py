@@ -210,7 +210,8 @@ class OffsetsDecoder:
         people = np.zeros((len(part), self._parts, 3), np.float32)
 
         def nearest(points: NDArray[np.float32]) -> NDArray[np.int64]:
-            return np.rint(points / stride).astype(np.int64).clip(0, limit)
+            cells: NDArray[np.int64] = np.rint(points / stride).astype(np.int64).clip(0, limit)
+            return cells
 
         def refined(cells: NDArray[np.int64], parts: NDArray[np.int64]) -> NDArray[np.float32]:
             place = cells[:, 1] * width + cells[:, 0]
