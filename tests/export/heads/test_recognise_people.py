@@ -83,7 +83,9 @@ def test_deeppose_of_two_numbers_and_scores_apart():
 
 
 def test_a_flat_output_of_two_meanings_is_read_both_ways_at_the_same_rank():
-    found = [each for each in coordinates.recognise(facts((256, 256), {"fc": drawn((1, 42), "pixels")}), NOTHING) if isinstance(each, Reading)]
+    found = [
+        each for each in coordinates.recognise(facts((256, 256), {"fc": drawn((1, 42), "pixels")}), NOTHING) if isinstance(each, Reading)
+    ]
     assert {(each.parts, len(each.head.columns)) for each in found} == {(21, 2), (14, 3)}
     assert len({each.rank for each in found}) == 1
 
@@ -194,7 +196,9 @@ def test_blazepose_tells_visibility_and_the_next_crop(shared_data):
     assert head.next_crop_rows == (33, 34)
 
 
-@pytest.mark.parametrize("file", ["yolo11n-pose/yolo11n-pose-640.onnx", "yolox-nano/yolox_nano_416.onnx", "pp-tinypose/pp_tinypose_256x192.onnx"])
+@pytest.mark.parametrize(
+    "file", ["yolo11n-pose/yolo11n-pose-640.onnx", "yolox-nano/yolox_nano_416.onnx", "pp-tinypose/pp_tinypose_256x192.onnx"]
+)
 def test_real_networks_of_other_kinds_are_left_to_those(shared_data, file):
     size = {"yolo11n": (640, 640), "yolox_n": (416, 416), "pp_tiny": (192, 256)}[file.split("/")[1][:7]]
     assert not _all(facts_of(shared_data / "weights" / "heads" / file, size))
