@@ -18,6 +18,10 @@ BLAZEPOSE_ROWS, BLAZEPOSE_PARTS = 39, 33
 """BlazePose gives six rows more than it has parts; of those, 33 and 34 make the next crop."""
 
 
+LARGEST_SHARE = 2.0
+"""Coordinates up to that are shares of the input's width and height, or metres; above it pixels."""
+
+
 @dataclass(frozen=True)
 class _Table:
     """One way to read an output: K rows of D numbers.
@@ -45,10 +49,12 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     tables = [
         table for output in facts.outputs if asked.outputs.get(POINTS, output.name) == output.name for table in _tables(output, asked)
     ]
+    if asked.head != CoordinatesHead.kind:
+        tables = [table for table in tables if _in_the_picture(table, facts.size_wh)]
     if not tables:
         return []
     # Coordinates in metres lie about 0; those of the picture reach further.
-    tables.sort(key=lambda table: (named(table.output.name, "world"), -min(_reach(table), 2.0)))
+    tables.sort(key=lambda table: (named(table.output.name, "world"), -min(_reach(table), LARGEST_SHARE)))
     best = tables[0].output
     return [_reading(facts, asked, table) for table in tables if table.output is best]
 
@@ -65,7 +71,12 @@ def _tables(output: OutputFacts, asked: Asked) -> list[_Table]:
     if len(inner) == 2:
         ways = [(inner[0], inner[1])] if inner[0] in counts and 2 <= inner[1] <= 5 else []
     elif len(inner) == 1:
-        ways = [(rows, inner[0] // rows) for rows in sorted(counts) if inner[0] % rows == 0 and 2 <= inner[0] // rows <= 5]
+        # Visibility and presence stand in BlazePose's rows alone; else 100 classes would be 25 parts of four numbers.
+        ways = [
+            (rows, inner[0] // rows)
+            for rows in sorted(counts)
+            if inner[0] % rows == 0 and 2 <= inner[0] // rows <= (5 if rows in (BLAZEPOSE_ROWS, BLAZEPOSE_PARTS) else 3)
+        ]
     else:
         ways = []
     both = np.stack([np.asarray(each, np.float32).reshape(-1) for each in (output.noise, output.grey)])
@@ -79,6 +90,17 @@ def _reach(table: _Table) -> float:
     return float(np.abs(table.values[..., :2]).max())
 
 
+def _in_the_picture(table: _Table, size_wh: tuple[int, int]) -> bool:
+    """Whether the numbers can be places in a picture of noise, and not a classifier's logits or probabilities."""
+    flat = table.values.reshape(2, -1)
+    if len(table.output.shape) == 2 and _probability(flat) and np.allclose(flat.sum(axis=1), 1, atol=1e-3):
+        return False
+    places, reach = table.values[..., :2], _reach(table)
+    extent = 1.0 if reach <= LARGEST_SHARE else float(max(size_wh))
+    inside = (places > -0.5 * extent) & (places < 1.5 * extent)
+    return bool(reach > extent / 8 and inside.mean() > 0.9)
+
+
 def _reading(facts: GraphFacts, asked: Asked, table: _Table) -> Reading | NearMiss:
     """The reading of one table."""
     whole = table.rows == BLAZEPOSE_ROWS
@@ -88,7 +110,7 @@ def _reading(facts: GraphFacts, asked: Asked, table: _Table) -> Reading | NearMi
         return NearMiss(
             "coordinates", f"{table.rows} rows of {table.columns} numbers, and no skeleton of {parts} parts: give yours with --skeleton"
         )
-    unit: Unit = "input" if _reach(table) <= 2.0 else "pixels"
+    unit: Unit = "input" if _reach(table) <= LARGEST_SHARE else "pixels"
     # TensorFlow's key points have y first; of those, MoveNet alone keeps an axis for its one person.
     movenet = tuple(table.output.shape[1:]) == (1, 17, 3) and unit == "input"
     columns = ("y", "x", "score") if movenet else _columns(table)

@@ -158,6 +158,8 @@ def test_masks_need_a_limb_each():
     "outputs",
     [
         {"logits": (1, 1000)},
+        {"logits": (1, 100)},
+        {"logits": (1, 34)},
         {"mask": (1, 21, 256, 256)},
         {"output0": (1, 56, 8400)},
         {"dets": (1, 300, 5), "keypoints": (1, 300, 17, 3)},
@@ -168,7 +170,12 @@ def test_masks_need_a_limb_each():
 )
 def test_classifiers_detectors_and_other_heads_are_none_of_these(outputs):
     given = facts((256, 256), {name: drawn(shape) for name, shape in outputs.items()})
-    assert not [each for each in _all(given) if each.rank > 0]
+    assert not _all(given)
+
+
+def test_probabilities_of_classes_are_no_coordinates():
+    classes = np.exp(drawn((1, 51)))
+    assert not _all(facts((224, 224), {"probabilities": classes / classes.sum()}))
 
 
 @pytest.mark.parametrize(
