@@ -8,9 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.heads.drawing import logits
+from posetrt.runtime.heads.base import DecodeOptions, Tensors
 from posetrt.runtime.heads.coordinates import CoordinatesHead
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
+
+
+PERSON_SCORE = 0.2
+"""Least score of a person that shows. Source: the head's own "balanced" preset for a frame."""
+
+
+def shows_anybody(head: CoordinatesHead, skeleton: Skeleton, tensors: Tensors) -> bool:
+    """Whether the best score is a person's; places say nothing."""
+    found = head.decoder(skeleton, DecodeOptions("evaluate")).decode(tensors, (1, 1))
+    return any(len(one) and bool(one.scores.max() >= PERSON_SCORE) for one in found)
 
 
 def encode(head: CoordinatesHead, skeleton: Skeleton, people: Sequence[People], size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:

@@ -102,6 +102,10 @@ class CoordinatesHead(Head):
         self.check(skeleton)
         return CoordinatesDecoder(self, skeleton, options or DecodeOptions())
 
+    def summary(self) -> str:
+        """The head in a few words; of a frame it finds one person alone."""
+        return super().summary() + (", one person of the frame" if self.scope == "frame" else "")
+
     def table(self, tensors: Tensors, rows: int) -> NDArray[np.float32]:
         """The rows (N, rows, columns) float32.
 
