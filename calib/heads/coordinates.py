@@ -13,7 +13,6 @@ from posetrt.runtime.heads.coordinates import CoordinatesHead
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 
-
 PERSON_SCORE = 0.2
 """Least score of a person that shows. Source: the head's own "balanced" preset for a frame."""
 
