@@ -14,8 +14,9 @@ from posetrt.export.heads.part_counts import part_counts, skeletons_of
 from posetrt.runtime.heads.coordinates import Column, CoordinatesHead, Unit
 
 POINTS, SCORES, PRESENCE = CoordinatesHead.roles
-BLAZEPOSE_ROWS, BLAZEPOSE_PARTS = 39, 33
-"""BlazePose gives six rows more than it has parts; of those, 33 and 34 make the next crop."""
+BLAZEPOSE_PARTS = 33
+MORE_ROWS = {BLAZEPOSE_PARTS: 39, 468: 478}
+"""Parts → rows, of networks that give more than that: BlazePose, whose rows 33 and 34 make the next crop, and the face with irises."""
 
 
 LARGEST_SHARE = 2.0
@@ -66,8 +67,7 @@ def _tables(output: OutputFacts, asked: Asked) -> list[_Table]:
         return []
     inner = tuple(side for side in shape[1:] if side != 1)
     counts = set(part_counts(asked))
-    if BLAZEPOSE_PARTS in counts:
-        counts.add(BLAZEPOSE_ROWS)
+    counts |= {rows for parts, rows in MORE_ROWS.items() if parts in counts}
     if len(inner) == 2:
         ways = [(inner[0], inner[1])] if inner[0] in counts and 2 <= inner[1] <= 5 else []
     elif len(inner) == 1:
@@ -75,7 +75,7 @@ def _tables(output: OutputFacts, asked: Asked) -> list[_Table]:
         ways = [
             (rows, inner[0] // rows)
             for rows in sorted(counts)
-            if inner[0] % rows == 0 and 2 <= inner[0] // rows <= (5 if rows in (BLAZEPOSE_ROWS, BLAZEPOSE_PARTS) else 3)
+            if inner[0] % rows == 0 and 2 <= inner[0] // rows <= (5 if rows in (BLAZEPOSE_PARTS, MORE_ROWS[BLAZEPOSE_PARTS]) else 3)
         ]
     else:
         ways = []
@@ -103,8 +103,8 @@ def _in_the_picture(table: _Table, size_wh: tuple[int, int]) -> bool:
 
 def _reading(facts: GraphFacts, asked: Asked, table: _Table) -> Reading | NearMiss:
     """The reading of one table."""
-    whole = table.rows == BLAZEPOSE_ROWS
-    parts = BLAZEPOSE_PARTS if whole else table.rows
+    parts = next((parts for parts, rows in MORE_ROWS.items() if rows == table.rows), table.rows)
+    whole = parts == BLAZEPOSE_PARTS != table.rows
     names = skeletons_of(parts, asked)
     if names is None:
         return NearMiss(
@@ -144,7 +144,7 @@ def _reading(facts: GraphFacts, asked: Asked, table: _Table) -> Reading | NearMi
         head=head,
         skeletons=names,
         parts=parts,
-        normalise="movenet" if facts.dtype != "float32" else "mediapipe" if facts.layout == "NHWC" else "imagenet",
+        normalise="movenet" if movenet or facts.dtype != "float32" else "mediapipe" if facts.layout == "NHWC" else "imagenet",
         fit="centre" if movenet else "crop",
         why=f"{table.output.name} ({shape}): {table.rows} rows of {', '.join(columns)} in {counted}",
         rank=2 if movenet or whole else 1 if len(table.output.shape) > 2 or SCORES in outputs or PRESENCE in outputs else 0,
@@ -157,6 +157,9 @@ def _columns(table: _Table) -> tuple[Column, ...]:
         return ("x", "y")
     if table.columns == 3:
         return ("x", "y", "score" if _probability(table.values[..., 2]) else "z")
+    if table.columns == 4 and _probability(table.values[..., 2:]):
+        # Residual log-likelihood (Li et al. 2021): how far x and y may be wrong.
+        return ("x", "y", "-", "-")
     score: tuple[Column, ...] = ("x", "y", "z", "score")
     return score if table.columns == 4 else (*score, "-")
 

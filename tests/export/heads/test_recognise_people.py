@@ -57,7 +57,7 @@ def test_movenet_gives_y_before_x_of_one_person_of_the_frame(shape):
     assert (reading.head.scope, reading.head.unit, reading.normalise) == ("frame", "input", "movenet")
 
 
-@pytest.mark.parametrize(("rows", "skeleton"), [(21, "hand21"), (468, "face468")])
+@pytest.mark.parametrize(("rows", "skeleton"), [(21, "hand21"), (468, "face468"), (478, "face468")])
 def test_mediapipes_flat_landmarks_are_read_beside_those_in_metres(rows, skeleton):
     given = facts(
         (224, 224),
@@ -80,6 +80,11 @@ def test_deeppose_of_two_numbers_and_scores_apart():
     assert dict(reading.head.outputs) == {"points": "keypoints", "scores": "scores"}
     assert (reading.head.columns, reading.head.unit, reading.head.scope) == (("x", "y"), "input", "crop")
     assert reading.skeletons[0] == "coco17"
+
+
+def test_the_spread_that_residual_log_likelihood_gives_is_no_score():
+    reading = _only(coordinates.recognise(facts((192, 256), {"output": drawn((1, 17, 4), "unit")}), NOTHING))
+    assert reading.head.columns == ("x", "y", "-", "-")
 
 
 def test_a_flat_output_of_two_meanings_is_read_both_ways_at_the_same_rank():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -70,3 +72,20 @@ def test_tensorrt_builds_it_and_everything_in_it_is_float32_or_an_index():
     assert types <= {TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL}
     profile = {name: tuple((batch, 17, length) for batch in (1, 4, 8)) for name, length in LENGTHS.items()}
     assert build_with_rtx(model, profile)
+
+
+@pytest.mark.slow
+def test_tensorrt_builds_rtmpose_with_its_decoding(shared_data, tmp_path):
+    import onnx
+    from onnx import TensorProto, helper
+
+    folder, path = shared_data / "weights" / "heads" / "rtmpose-t-random", tmp_path / "rtmpose-t.onnx"
+    arguments = [str(folder / "rtmpose-t.param"), "random:0", "input:3,256,192", "simcc_x,simcc_y", str(path)]
+    subprocess.run([sys.executable, str(folder / "ncnn2onnx.py"), *arguments], check=True, cwd=tmp_path)
+    model = onnx.load(str(path))
+    ops = GraphOps(model.graph, "decode/")
+    decoded = fuse(ops, HEAD, COCO17, SIZE)
+    ops.put()
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info(decoded.outputs["points"], TensorProto.FLOAT, [1, 17, 3]))
+    assert build_with_rtx(model)
