@@ -28,8 +28,8 @@ UNITS: tuple[Unit, ...] = ("pixels", "input")
 
 Origin = Literal["edge", "centre"]
 ORIGINS: tuple[Origin, ...] = ("edge", "centre")
-"""What 0 is: the outer "edge" of the first pixel (MediaPipe, MoveNet: where a network sees a picture and its mirror image, the x of a part add
-up to the width), or its "centre" (decoding in our own graphs)."""
+"""What 0 is: the outer "edge" of the first pixel (MediaPipe: where a network sees a picture and its mirror image, the x of a part add up to the width;
+MoveNet, where they add up to 191.4 of 192, which leaves it open), or its "centre" (decoding in our own graphs)."""
 
 _LEAST: Mapping[Preset, float] = {"balanced": 0.2, "precise": 0.4, "all": 0.0, "evaluate": 0.0}
 """Least score of the one person of a frame."""

@@ -49,7 +49,8 @@ PRESETS: Mapping[Preset, EmbeddingSettings] = {
     "all": EmbeddingSettings(peak=0.2, person=0.0, parts=2),
     "evaluate": EmbeddingSettings(weak=0.03, person=0.0, parts=1),
 }
-"""The peak of 0.3 is the best of 0.1 to 0.35 for MoveNet's maps with YOLO's people on 110 everyday photographs as truth."""
+"""The peak of 0.3 comes from MoveNet's maps alone, on 110 everyday photographs with YOLO's people as truth: AP .317, beside .300 with 0.25 and .319
+with 0.35. HigherHRNet's own is 0.1."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,9 @@ from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 
 STEP = 4
-"""Bins from the best one to the two that a parabola is laid through. Networks are trained on Gaussians of 4.9 to 6.9 bins: of 2 to 8 bins, 4
-has the least error on such Gaussians with noise of 2 to 10 % (a third to a half of that of the best bin alone at 2 %)."""
+"""Bins from the best one to the two that a parabola is laid through. On Gaussians of 4.9 to 6.9 bins, as networks are trained on, with noise of
+2 % the error is .28 to .57 of the best bin's alone. No step is best for all: 6 to 8 bins
+have up to a fifth less error on the widest, 3 a little less on the narrowest."""
 
 FLATTEST = 1e-6
 """Least bend of the parabola, which keeps its vertex finite."""
