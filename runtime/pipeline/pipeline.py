@@ -168,6 +168,17 @@ def _as_it_is(result: Result) -> Result:
     return result
 
 
+def labels(sources: Sequence[Source]) -> list[str]:
+    """A different label for each source: a second `camera` is `camera-2`."""
+    given: list[str] = []
+    for source in sources:
+        label, number = source.label, 2
+        while label in given:
+            label, number = f"{source.label}-{number}", number + 1
+        given.append(label)
+    return given
+
+
 def results(
     pose: Pose,
     source: Source | Iterable[Frame],
