@@ -21,6 +21,8 @@ class People:
             reference is the maker's: heat-map cells from the parser, pixels of the frame from a `Pose`.
         scores: (N,) float32: one score a person, comparable within a frame and between frames of one network.
         ids: (N,) int64 stable ids from a tracker, or None.
+        boxes: (N, 4) float32: x, y, width, height, where pixel i spans i to i + 1; None where the network gives no boxes.
+        classes: (N,) int64: number of each one's class; None where the network has no classes.
         left_hands, right_hands: (N, 21, 3) float32 of each person's own left and right hand, like `keypoints` and in pixels of the
             frame; None where nobody looked for hands. A hand that was not looked at, or not found, has scores of 0.
         faces: (N, 70, 3) float32 likewise.
@@ -31,6 +33,8 @@ class People:
     keypoints: NDArray[np.float32]
     scores: NDArray[np.float32]
     ids: NDArray[np.int64] | None = None
+    boxes: NDArray[np.float32] | None = None
+    classes: NDArray[np.int64] | None = None
     left_hands: NDArray[np.float32] | None = None
     right_hands: NDArray[np.float32] | None = None
     faces: NDArray[np.float32] | None = None

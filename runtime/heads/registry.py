@@ -18,6 +18,8 @@ _OURS = {
     "paf": "posetrt.runtime.heads.paf.head:PafHead",
     "paf-decoded": "posetrt.runtime.heads.paf.head:PafDecodedHead",
     "heatmap": "posetrt.runtime.heads.heatmap:HeatmapHead",
+    "rows": "posetrt.runtime.heads.rows:RowsHead",
+    "boxes": "posetrt.runtime.heads.boxes:BoxesHead",
 }
 """Kind → module and class; a module is imported when a network of its kind is opened."""
 

@@ -29,6 +29,7 @@ class Skeleton:
         background: whether a background map follows the parts' heat maps.
         mirror: for each part the one that it becomes in a mirrored image; empty where unknown.
         coco17: for each of COCO's 17 key points the index of the part here; empty where they do not correspond.
+        sigmas: COCO's constant of each part, for object key-point similarity; empty where unknown.
     """
 
     name: str
@@ -38,11 +39,12 @@ class Skeleton:
     background: bool = True
     mirror: tuple[int, ...] = ()
     coco17: tuple[int, ...] = ()
+    sigmas: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.parts)
         problems = []
-        if count == 0 or len(set(self.parts)) != count:
+        if len(set(self.parts)) != count:
             problems.append("parts must be one or more different names")
         if any(not 0 <= end < count for limb in self.limbs for end in limb) or any(a == b for a, b in self.limbs):
             problems.append(f"limbs must join two different parts numbered 0 to {count - 1}")
@@ -90,7 +92,7 @@ def skeleton_from_dict(fields: Any, where: str = "skeleton") -> Skeleton:
     """
     if not isinstance(fields, Mapping):
         raise UsageError(f"{where}: a skeleton is a JSON object with name, parts, limbs; got {type(fields).__name__}")
-    known = {"name", "parts", "background", "limbs", "paf_channels", "mirror", "coco17"}
+    known = {"name", "parts", "background", "limbs", "paf_channels", "mirror", "coco17", "sigmas"}
     missing = {"name", "parts", "limbs"} - fields.keys()
     unknown = fields.keys() - known
     if missing or unknown:
@@ -104,6 +106,7 @@ def skeleton_from_dict(fields: Any, where: str = "skeleton") -> Skeleton:
             background=bool(fields.get("background", True)),
             mirror=tuple(int(part) for part in fields.get("mirror") or ()),
             coco17=tuple(int(part) for part in fields.get("coco17") or ()),
+            sigmas=tuple(float(sigma) for sigma in fields.get("sigmas") or ()),
         )
     except (TypeError, ValueError) as error:
         raise UsageError(
