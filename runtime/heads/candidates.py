@@ -51,6 +51,7 @@ class CandidateHead(Head):
         cell_point: the point of a cell that distances and offsets count from: 0 its corner, .5 its middle.
         variances: of box form "priors": of centre and of size.
         priors: centre x, y, width, height of each anchor as fractions, where the graph does not give them.
+        ranked: the graph gives the best candidates only, as end-to-end exports do; else all that it has.
         nms: what is still to do against double detections: "none", "iou", "oks" or "pose" (RMPE's).
         nms_threshold: of it.
     """
@@ -72,6 +73,7 @@ class CandidateHead(Head):
     cell_point: float = 0.0
     variances: tuple[float, float] = (0.1, 0.2)
     priors: tuple[tuple[float, float, float, float], ...] = ()
+    ranked: bool = False
     nms: Literal["none", "iou", "oks", "pose"] = "iou"
     nms_threshold: float = 0.65
 
@@ -109,8 +111,8 @@ class CandidateHead(Head):
 
     @property
     def decoded_in_graph(self) -> bool:
-        """Whether the outputs are coordinates of the picture, complete: they stay float32 in every precision."""
-        return not self.strides and self.box != "priors"
+        """Whether the outputs are the best candidates, with complete coordinates."""
+        return self.ranked and not self.strides
 
     @property
     def levels(self) -> tuple[int, ...]:

@@ -114,13 +114,19 @@ def skeleton_from_dict(fields: Any, where: str = "skeleton") -> Skeleton:
         ) from error
 
 
+def built_in_skeletons() -> tuple[str, ...]:
+    """Names of the skeletons that come with posetrt."""
+    folder = resources.files("posetrt.runtime.model").joinpath("skeletons")
+    return tuple(sorted(each.name.removesuffix(".json") for each in folder.iterdir() if each.name.endswith(".json")))
+
+
 def load_skeleton(name_or_path: str | Path) -> Skeleton:
     """A built-in skeleton by name, or any other from a JSON file.
 
     Raises:
         UsageError: neither a built-in name nor a file, or a file that is no skeleton.
     """
-    if str(name_or_path) in BUILT_IN:
+    if str(name_or_path) in built_in_skeletons():
         text = resources.files("posetrt.runtime.model").joinpath("skeletons").joinpath(f"{name_or_path}.json").read_text(encoding="utf-8")
         return skeleton_from_dict(json.loads(text), str(name_or_path))
     path = Path(name_or_path)
