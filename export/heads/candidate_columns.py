@@ -20,6 +20,10 @@ _BINS = (8, 16, 17, 32)
 """Distances that a distribution has: NanoDet 8, YOLO v8 16, GFL 17."""
 
 
+YOLO_BOX = 64
+"""Values of a box of YOLO v8 and later before their last layer: 16 distances for each side."""
+
+
 @dataclass(frozen=True)
 class Columns:
     """One way to read a table.
@@ -135,7 +139,7 @@ def _on_the_grid(table: Table, facts: GraphFacts, asked: Asked, *, levels: bool)
     if columns == 5 and positive.sum() == 4:
         score = 0 if not positive[0] else 4
         first = 1 if score == 0 else 0
-        fields |= _distances(table, first) | {"activation": "none" if sure[score] else "sigmoid", "nms_threshold": 0.6}
+        fields |= distances_of(table, first) | {"activation": "none" if sure[score] else "sigmoid", "nms_threshold": 0.6}
         read = {"score": ("rows", score, 1), "box": ("rows", first, 4)}
         return [
             Columns(fields | {"values": read, "person_class": None}, 0, f"{table.shape}: a score and distances to four sides", "rtmdet")
@@ -153,9 +157,18 @@ def _on_the_grid(table: Table, facts: GraphFacts, asked: Asked, *, levels: bool)
             read = {"classes": ("rows", first, classes), "box": ("rows", start, 4 * bins)}
             why = f"{table.shape}: {classes} classes and a distribution of {bins} distances to each side"
             return [Columns(fields | {"values": read, "person_class": person}, 0, why, "nanodet")]
+    classes = columns - YOLO_BOX
+    if classes in {1, 80, len(class_names(facts))} and not sure[:YOLO_BOX].all():
+        # YOLO v8 before its last layer: four distributions, then classes, most often as logits.
+        person = person_of(facts, asked, classes)
+        if person is not None:
+            read = {"box": ("rows", 0, YOLO_BOX), "classes": ("rows", YOLO_BOX, classes)}
+            fields |= {"box": "distribution", "cell_point": 0.5, "activation": "none" if sure[YOLO_BOX:].all() else "sigmoid"}
+            why = f"{table.shape}: a distribution of 16 distances to each side and {classes} classes"
+            return [Columns(fields | {"values": read, "person_class": person, "nms_threshold": 0.6}, 0, why, "yolo")]
     if columns < 6:
         return []
-    box = {"box": "log-size"} if not positive[:4].all() or not levels else _distances(table, 0)
+    box = {"box": "log-size"} if not positive[:4].all() or not levels else distances_of(table, 0)
     fields |= box | {"nms_threshold": 0.65}
     tail = sure[4:]
     scores = int(np.argmin(tail)) if not tail.all() else len(tail)
@@ -180,7 +193,7 @@ def _on_the_grid(table: Table, facts: GraphFacts, asked: Asked, *, levels: bool)
     return found
 
 
-def _distances(table: Table, first: int) -> dict[str, Any]:
+def distances_of(table: Table, first: int) -> dict[str, Any]:
     """Distances to the sides, in pixels or cells: pixels where they grow with the stride, or would leave the picture as cells."""
     counts = [-(-table.size_wh[0] // stride) * -(-table.size_wh[1] // stride) for stride in table.strides]
     ends = np.cumsum([0, *counts])

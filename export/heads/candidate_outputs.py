@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from posetrt.export.heads.base import Asked, GraphFacts, OutputFacts
-from posetrt.export.heads.candidate_columns import Columns, Family, Missing, part_counts
+from posetrt.export.heads.candidate_columns import YOLO_BOX, Columns, Family, Missing, distances_of, part_counts
 from posetrt.export.heads.candidate_table import RANKED_AT_MOST, Level, Table, grid_of, levels_of, person_of
 
 _BINS = (8, 16, 17, 32)
@@ -25,15 +26,43 @@ def outputs_readings(facts: GraphFacts, asked: Asked) -> list[Columns | Missing]
     """Every reading of a graph with several outputs."""
     levels = levels_of(facts)
     if levels and len(next(iter(levels.values()))) > 1:
-        return _of_levels(levels, facts, asked)
-    found = []
-    for boxes in facts.outputs:
-        shape = boxes.shape
-        if len(shape) in (2, 3) and shape[-1] in (4, 5) and (len(shape) == 2 or shape[0] == 1):
-            one = _beside(boxes, facts, asked)
-            if one is not None:
-                found.append(one)
-    return found[:1]
+        return _of_levels(levels, tuple(levels), facts, asked)
+    found: list[Columns | Missing] = []
+    turned = _turned(facts)
+    for seen, transposed in ((facts, False), *([(turned, True)] if turned is not None else [])):
+        for boxes in seen.outputs:
+            shape = boxes.shape
+            if len(shape) in (2, 3) and shape[-1] in (4, 5) and (len(shape) == 2 or shape[0] == 1):
+                one = _beside(boxes, seen, asked)
+                if isinstance(one, Columns):
+                    return [replace(one, fields={**one.fields, "transposed": True}) if transposed else one]
+                found += [one] if one is not None else []
+    strides, whole = _one_grid(facts)
+    return (_of_levels({0: whole}, strides, facts, asked) if len(whole) > 1 else []) or found[:1]
+
+
+def _turned(facts: GraphFacts) -> GraphFacts | None:
+    """The outputs (1, values, candidates) of one grid as (1, candidates, values); None where there are no two."""
+    turned = [
+        replace(output, noise=output.noise.transpose(0, 2, 1), grey=output.grey.transpose(0, 2, 1))
+        for output in facts.outputs
+        if len(output.shape) == 3 and output.grey.shape == output.shape and grid_of(output.shape[2], facts.size_wh)[0]
+    ]
+    same = {output.shape[1] for output in turned}
+    return replace(facts, outputs=tuple(turned)) if len(turned) > 1 and len(same) == 1 else None
+
+
+def _one_grid(facts: GraphFacts) -> tuple[tuple[int, ...], list[Level]]:
+    """The outputs that hold all levels of one grid, and its strides."""
+    for transposed in (True, False):
+        axis = 2 if transposed else 1
+        like = [output for output in facts.outputs if len(output.shape) == 3 and output.grey.shape == output.shape]
+        for count in {output.shape[axis] for output in like}:
+            strides, per_cell = grid_of(count, facts.size_wh)
+            one = [Level(output, 0, output.shape[3 - axis], transposed) for output in like if output.shape[axis] == count]
+            if strides and per_cell == 1 and len(one) > 1:
+                return strides, one
+    return (), []
 
 
 def _beside(boxes: OutputFacts, facts: GraphFacts, asked: Asked) -> Columns | Missing | None:
@@ -53,10 +82,11 @@ def _beside(boxes: OutputFacts, facts: GraphFacts, asked: Asked) -> Columns | Mi
         parts = shapes[points][0]
         fields["point_values"] = shapes[points][1]
     else:
-        said = [name for name in rest if len(shapes[name]) == 1 and any(word in name.lower() for word in _SAID["keypoints"])]
-        for name, per in ((name, per) for name in said for per in (3, 2)):
-            if shapes[name][0] % per == 0 and shapes[name][0] // per in part_counts(facts, asked):
-                points, parts, fields["point_values"] = name, shapes[name][0] // per, per
+        for name, per in ((name, per) for name in rest if len(shapes[name]) == 1 for per in (3, 2)):
+            columns = shapes[name][0]
+            said = any(word in name.lower() for word in _SAID["keypoints"]) and columns // per in part_counts(facts, asked)
+            if columns % per == 0 and columns > 2 * per and (said or _places(_table(rest[name], facts, batched=batched), per)):
+                points, parts, fields["point_values"] = name, columns // per, per
                 break
     if points is not None:
         outputs["keypoints"] = points
@@ -88,15 +118,7 @@ def _beside(boxes: OutputFacts, facts: GraphFacts, asked: Asked) -> Columns | Mi
         outputs["scores"], values["classes"] = tables[0].name, ("scores", 0, classes)
     else:
         return None
-    table = Table(
-        {"rows": boxes.name},
-        *_rows(boxes, batched=batched),
-        False,
-        batched,
-        facts.size_wh,
-        *grid_of(count, facts.size_wh),
-        str(boxes.shape),
-    )
+    table = _table(boxes, facts, batched=batched)
     score = next(one for one in facts.outputs if one.name == outputs["boxes" if boxes.shape[-1] == 5 else "scores"])
     fields |= {"outputs": outputs, "values": values}
     fields |= _person(facts, asked, classes, labelled=labels is not None)
@@ -119,6 +141,18 @@ def _beside(boxes: OutputFacts, facts: GraphFacts, asked: Asked) -> Columns | Mi
     named = [any(word in name.lower() for word in _SAID[role]) for role, name in outputs.items() if role in _SAID]
     why = f"{facts.listing()}: boxes{f', {parts} key points' if parts else ''} and scores{', end to end' if fields.get('ranked') else ''}"
     return Columns(fields, parts, why, family, 2 if words and all(named) else 1)
+
+
+def _table(output: OutputFacts, facts: GraphFacts, *, batched: bool) -> Table:
+    noise, grey = _rows(output, batched=batched)
+    strides, per_cell = grid_of(len(noise), facts.size_wh)
+    return Table({"rows": output.name}, noise, grey, False, batched, facts.size_wh, strides, per_cell, str(output.shape))
+
+
+def _places(table: Table, values: int) -> bool:
+    """Whether the columns are places that follow the grid, of key points with so many values."""
+    wanted = ("xy" + "-" * (values - 2)) * (table.columns // values)
+    return bool(table.strides) and float(np.mean([a == b for a, b in zip(table.kinds, wanted, strict=True)])) > 0.9
 
 
 def _rows(output: OutputFacts, *, batched: bool) -> tuple[Any, Any]:
@@ -189,15 +223,17 @@ def _raw(table: Table, score: OutputFacts, classes: int, facts: GraphFacts, fiel
     )
 
 
-def _of_levels(levels: Mapping[int, list[Level]], facts: GraphFacts, asked: Asked) -> list[Columns | Missing]:
-    """Boxes, scores and key points for each level, as OpenMMLab's and YOLO's raw exports give them."""
-    strides, first = tuple(levels), next(iter(levels.values()))
-    box = _box_of(first)
+def _of_levels(levels: Mapping[int, list[Level]], strides: tuple[int, ...], facts: GraphFacts, asked: Asked) -> list[Columns | Missing]:
+    """Boxes, scores and key points without their places, as OpenMMLab's and YOLO's raw exports give them: for each level, or (as level 0)
+    for all of one grid."""
+    first = next(iter(levels.values()))
+    box = _box_of(first) or next((one for one in first if one.channels - YOLO_BOX in (1, 80)), None)
+    joint = 0 if box is None or box.channels not in (YOLO_BOX + 1, YOLO_BOX + 80) else box.channels - YOLO_BOX
     if box is None or len({one.transposed for one in first}) != 1:
         return []
     roles: dict[str, int] = {"boxes": box.channels}
     rest = sorted((one.channels for one in first if one is not box), reverse=True)
-    values: dict[str, tuple[str, int, int]] = {"box": ("boxes", 0, box.channels)}
+    values: dict[str, tuple[str, int, int]] = {"box": ("boxes", 0, box.channels - joint)}
     fields: dict[str, Any] = {"transposed": first[0].transposed, "strides": strides, "unit": "cells"}
     parts = 0
     for count in part_counts(facts, asked):
@@ -212,17 +248,23 @@ def _of_levels(levels: Mapping[int, list[Level]], facts: GraphFacts, asked: Aske
         if per == 2:
             roles["visibility"], values["visibility"] = parts, ("visibility", 0, parts)
             rest.remove(parts)
+    if joint:
+        # Boxes and classes in one output, as YOLO v8 has them before its last layer.
+        rest = [*rest, joint]
     if not 1 <= len(rest) <= 2 or (len(rest) == 2 and rest[1] != 1):
         return []
     person = person_of(facts, asked, rest[0])
     if person is None:
         return [Missing(f"{facts.listing()}: {rest[0]} classes, and nothing tells which is a person: say so with --class N")]
-    roles["classes"], values["classes"] = rest[0], ("classes", 0, rest[0])
+    if joint:
+        values["classes"] = ("boxes", YOLO_BOX, joint)
+    else:
+        roles["classes"], values["classes"] = rest[0], ("classes", 0, rest[0])
     if len(rest) == 2:
         roles["objectness"], values["score"] = 1, ("objectness", 0, 1)
     outputs = _named(levels, roles)
     by_name = {output.name: output for output in facts.outputs}
-    sure = all(by_name[name].probability for role, name in outputs.items() if role.startswith(("classes", "objectness")))
+    sure = not joint and all(by_name[name].probability for role, name in outputs.items() if role.startswith(("classes", "objectness")))
     fields |= {"outputs": outputs, "values": values, "activation": "none" if sure else "sigmoid", "person_class": person}
     fields["nms_threshold"] = 0.65
     family: Family = "yolox" if len(rest) == 2 else "rtmdet"
@@ -233,11 +275,10 @@ def _of_levels(levels: Mapping[int, list[Level]], facts: GraphFacts, asked: Aske
             # YOLO's own layer doubles the offsets before it adds the cell.
             fields["point_gain"] = 2.0
     else:
-        boxes = [np.asarray(by_name[outputs[f"boxes/{stride}"]].noise, np.float32) for stride in strides]
-        positive = np.mean([float((each >= 0).mean()) for each in boxes]) > 0.95
-        far = max(float(each.max()) * stride for each, stride in zip(boxes, strides, strict=True)) > 4 * max(facts.size_wh)
-        grows = float(boxes[-1].mean()) > 2 * float(boxes[0].mean())
-        fields |= {"box": "distances", "unit": "pixels" if far or grows else "cells"} if positive else {"box": "log-size"}
+        ones = [next(one for one in each if one.output.name in outputs.values() and one.channels == 4) for each in levels.values()]
+        noise, grey = (np.concatenate([one.rows(getattr(one.output, which)) for one in ones]) for which in ("noise", "grey"))
+        table = Table({}, noise, grey, False, True, facts.size_wh, strides, 1, "")
+        fields |= distances_of(table, 0) if (noise >= 0).mean() > 0.95 else {"box": "log-size"}
     if parts:
         seen = [by_name[name] for role, name in outputs.items() if role.startswith("visibility" if "visibility" in values else "keypoints")]
         logits = not all(output.probability for output in seen) or "visibility" not in values
@@ -264,5 +305,5 @@ def _named(levels: Mapping[int, list[Level]], roles: Mapping[str, int]) -> dict[
         for role, channels in roles.items():
             one = next(each for each in left if each.channels == channels)
             left.remove(one)
-            outputs[f"{role}/{stride}"] = one.output.name
+            outputs[f"{role}/{stride}" if stride else role] = one.output.name
     return outputs

@@ -127,8 +127,11 @@ def grid_of(count: int, size_wh: tuple[int, int], levels: Sequence[tuple[int, ..
 
 def single_tables(facts: GraphFacts) -> Iterator[Table]:
     """Each output that can be a table, in the orientation that fits: candidates on a grid first, else the longer axis, else both."""
+    sizes = [size for output in facts.outputs if output.noise.ndim == 3 for size in set(output.shape[1:])]
+    shared = {size for size in sizes if sizes.count(size) > 1 and grid_of(size, facts.size_wh)[0]}
     for output in facts.outputs:
-        if output.noise.ndim == 3 and output.shape[0] == 1 and len(output.grey) == 1:
+        if output.noise.ndim == 3 and output.shape[0] == 1 and len(output.grey) == 1 and not shared & set(output.shape):
+            # One of several outputs of a grid is not all of a candidate.
             yield from _oriented(facts, output)
         elif output.noise.ndim == 2 and output.grey.ndim == 2 and output.shape[1] >= 5 and {len(output.noise), len(output.grey)} != {1}:
             shape = f"(N, {output.shape[1]})"

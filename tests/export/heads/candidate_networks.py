@@ -32,7 +32,9 @@ def people_everywhere(head: CandidateHead, seed: int, size_wh: tuple[int, int] =
     count = len(point)
     most = (head.values["box"][2] // 4 - 1) / 2 if head.box == "distribution" else 3
     half = rng.uniform(1, most, (count, 2)) * cells[2, :, None]
-    boxes = np.concatenate([point - half, 2 * half], 1).astype(np.float32)
+    # Where offsets are read, they are as often to the left as to the right.
+    middle = point + rng.uniform(-0.45, 0.45, (count, 2)) * cells[2, :, None] if head.box == "log-size" else point
+    boxes = np.concatenate([middle - half, 2 * half], 1).astype(np.float32)
     parts = head.parts if isinstance(head, RowsHead) else 0
     points = np.zeros((count, parts, 3), np.float32)
     points[..., :2] = point[:, None] + rng.uniform(-1, 1, (count, parts, 2)) * half[:, None]

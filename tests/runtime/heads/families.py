@@ -60,6 +60,44 @@ ROWS = {
         box="corners",
         point_values=2,
     ),
+    "yolo11 in three outputs": RowsHead(
+        outputs={"boxes": "a", "scores": "b", "keypoints": "c"},
+        values={"box": ("boxes", 0, 4), "score": ("scores", 0, 1), "keypoints": ("keypoints", 0, 51)},
+        transposed=True,
+    ),
+    "yolo11 before its last layer, all levels together": RowsHead(
+        outputs={"boxes": "a", "keypoints": "b"},
+        values={"box": ("boxes", 0, 64), "classes": ("boxes", 64, 1), "keypoints": ("keypoints", 0, 51)},
+        transposed=True,
+        box="distribution",
+        unit="cells",
+        strides=(8, 16, 32),
+        cell_point=0.5,
+        point_gain=2.0,
+        activation="sigmoid",
+        point_activation="sigmoid",
+    ),
+    "yolox-pose as mmpose trains it": RowsHead(
+        outputs={
+            f"{role}/{stride}": f"{name}_{stride}"
+            for stride in (8, 16, 32)
+            for role, name in (("classes", "cls"), ("objectness", "obj"), ("boxes", "bbox"), ("keypoints", "kpt"), ("visibility", "vis"))
+        },
+        values={
+            "box": ("boxes", 0, 4),
+            "score": ("objectness", 0, 1),
+            "classes": ("classes", 0, 1),
+            "keypoints": ("keypoints", 0, 34),
+            "visibility": ("visibility", 0, 17),
+        },
+        transposed=True,
+        box="log-size",
+        unit="cells",
+        strides=(8, 16, 32),
+        activation="sigmoid",
+        point_values=2,
+        point_activation="sigmoid",
+    ),
     "rtmo": RowsHead(
         outputs={"boxes": "dets", "keypoints": "keypoints"},
         values={"box": ("boxes", 0, 4), "score": ("boxes", 4, 1), "keypoints": ("keypoints", 0, 51)},
