@@ -22,6 +22,7 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.intp]
 SCORES: Mapping[Preset, float] = {"balanced": 0.25, "precise": 0.5, "all": 0.1, "evaluate": 0.01}
 """Least score of a person: .25 is what these networks' own tools show, .01 what average precision is measured with."""
+_LARGEST = np.float32(1e6)  # pixels; a larger box is no number that a network means
 
 
 class CandidateDecoder:
@@ -128,9 +129,12 @@ class CandidateDecoder:
                 keep, score, label = keep[right], score[right], label[right]
         if "classes" in views:
             keep, of_class, label = self._by_class(views["classes"], keep, least)
-            score = of_class if score is None else score * of_class
-            above = score > self._least
-            keep, score, label = keep[above], score[above], label[above]
+            if score is not None or head.activation == "softmax":
+                score = of_class if score is None else score * of_class
+                above = score > self._least
+                keep, score, label = keep[above], score[above], label[above]
+            else:
+                score = of_class
         if keep is None or score is None:
             raise UsageError(f"head {head.kind!r} reads no score")
         return keep, score, label
@@ -175,8 +179,9 @@ class CandidateDecoder:
         points = self._points(chosen, order, size_wh)
         if boxes is None:
             boxes = np.concatenate([points[..., :2].min(1), points[..., :2].max(1)], 1) if len(points) else np.zeros((0, 4), np.float32)
-        finite = np.isfinite(points).all((1, 2)) & np.isfinite(boxes).all(1)
-        boxes, points, order = boxes[finite], points[finite], order[finite]
+        if not np.isfinite(points.sum() + boxes.sum()):
+            finite = np.isfinite(points).all((1, 2)) & np.isfinite(boxes).all(1)
+            boxes, points, order = boxes[finite], points[finite], order[finite]
         if head.nms in ("oks", "pose") or "box" not in head.values:
             boxes, points, order = _kept(self._distinct(boxes, points, label, order), boxes, points, order)
         found = points[..., 2:] > 0
@@ -251,7 +256,8 @@ def _count(views: Mapping[str, NDArray[Any]]) -> int:
 
 def _usable(boxes: Floats, order: Indices) -> tuple[Floats, Indices]:
     """Without boxes that are no numbers or have no area."""
-    good = np.isfinite(boxes).all(1) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    size = boxes[:, 2:] - boxes[:, :2]
+    good = ((size > 0) & (size < _LARGEST)).all(1)
     return (boxes, order) if good.all() else (boxes[good], order[good])
 
 

@@ -19,6 +19,7 @@ MOST_ROWS = 300
 """Detections that can stay; as many as end-to-end exporters give."""
 MOST_CANDIDATES = 1200
 """Candidates that are looked at, the best of all."""
+_ONE_BY_ONE = 16  # candidates that are kept one at a time; more are faster in blocks
 _BLOCK = 128  # candidates compared with each other at a time; those that stay thin out the next
 _TINY = 1e-9  # keeps divisors off 0
 _FEW_PAIRS = 2000  # compared at once in about a millisecond
@@ -41,19 +42,35 @@ def iou_nms(boxes: Floats, threshold: float, classes: NDArray[np.integer] | None
         classes: (N,) class numbers: only boxes of one class suppress each other. None compares all.
     """
     boxes = boxes[:MOST_CANDIDATES]
-    left, top, right, bottom = (np.ascontiguousarray(column) for column in boxes.T)
-    area = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
+    area = np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
+    # shared / (a + b - shared) > threshold, without the division: shared * (1 + threshold) > threshold * (a + b).
+    share = np.float32(threshold / (1 + threshold))
+    left, top, right, bottom, area = columns = np.concatenate([boxes.T, share * area[None]])
+
+    # Usually few people have many candidates each: one by one, each takes its doubles with it.
+    kept: list[int] = []
+    number = np.arange(len(boxes))
+    while len(number) and len(kept) < _ONE_BY_ONE:
+        x, y, x_end, y_end, own = columns[:, 0].tolist()
+        width = np.minimum(columns[2], x_end) - np.maximum(columns[0], x)
+        height = np.minimum(columns[3], y_end) - np.maximum(columns[1], y)
+        other = np.maximum(width, 0) * np.maximum(height, 0) <= columns[4] + own
+        if classes is not None:
+            other |= classes[number] != classes[number[0]]
+        other[0] = False
+        kept.append(int(number[0]))
+        number, columns = number[other], columns[:, other]
 
     def same(better: Indices, others: Indices) -> NDArray[np.bool_]:
         width = np.minimum(right[better, None], right[others]) - np.maximum(left[better, None], left[others])
         height = np.minimum(bottom[better, None], bottom[others]) - np.maximum(top[better, None], top[others])
         shared = np.maximum(width, 0, out=width)
         shared *= np.maximum(height, 0, out=height)
-        # shared / (a + b - shared) > threshold, without the division.
-        found: NDArray[np.bool_] = shared * np.float32(1 + threshold) > np.float32(threshold) * (area[better, None] + area[others])
+        found: NDArray[np.bool_] = shared > area[better, None] + area[others]
         return found if classes is None else found & (classes[better, None] == classes[others])
 
-    return _greedy(same, len(boxes))
+    found = np.array(kept, np.intp)
+    return np.concatenate([found, _greedy(same, number)])[:MOST_ROWS] if len(number) else found
 
 
 def oks_nms(keypoints: Floats, areas: Floats, sigmas: Floats, threshold: float) -> Indices:
@@ -151,11 +168,11 @@ def pose_nms(keypoints: Floats, boxes: Floats, threshold: float = POSE_THRESHOLD
     return np.flatnonzero(alive)
 
 
-def _greedy(same: Callable[[Indices, Indices], NDArray[np.bool_]], count: int) -> Indices:
-    """Keep the best of `count` candidates, drop all that are the same, and so on: block by block, at most `MOST_ROWS` in all."""
+def _greedy(same: Callable[[Indices, Indices], NDArray[np.bool_]], candidates: Indices) -> Indices:
+    """Keep the best of the candidates, drop all that are the same, and so on: block by block, at most `MOST_ROWS` in all."""
     kept = np.zeros(0, np.intp)
-    for start in range(0, count, _BLOCK):
-        block = np.arange(start, min(start + _BLOCK, count))
+    for start in range(0, len(candidates), _BLOCK):
+        block = candidates[start : start + _BLOCK]
         if len(kept):
             block = block[~same(kept, block).any(0)]
         both = np.triu(same(block, block), 1)
