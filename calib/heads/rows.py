@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.candidates import CandidateHead, cells_of
 from posetrt.runtime.heads.rows import RowsHead
 from posetrt.runtime.model.skeleton import Skeleton
@@ -17,15 +19,30 @@ RANKED_ROWS = 300
 _NEVER = -30.0  # a logit that no threshold lets pass
 
 
-def encode(head: CandidateHead, skeleton: Skeleton, people: People, size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:  # noqa: ARG001
+def encode(
+    head: CandidateHead,
+    skeleton: Skeleton,  # noqa: ARG001 the people have its parts
+    people: Sequence[People],
+    size_wh: tuple[int, int],
+) -> dict[str, NDArray[np.float32]]:
     """What a network with this head gives when it sees exactly these people, one candidate for each.
 
     Args:
         head: of rows or boxes.
         skeleton: of the people.
-        people: in pixels of the network's input; without boxes, those around the key points are taken.
+        people: of each of the batch, in pixels of the network's input; without boxes, those around the key points are taken.
         size_wh: of the input.
+
+    Raises:
+        UsageError: several pictures for a head without a batch.
     """
+    if not head.batched and len(people) != 1:
+        raise UsageError(f"this head of kind {head.kind!r} takes one picture at a time; got {len(people)}")
+    frames = [_frame(head, one, size_wh) for one in people]
+    return {name: np.stack([frame[name] for frame in frames]) if head.batched else frames[0][name] for name in frames[0]}
+
+
+def _frame(head: CandidateHead, people: People, size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
     boxes = _corners(people)
     points = people.keypoints.astype(np.float32)
     if head.origin == "edge":
@@ -170,5 +187,5 @@ def _written(head: CandidateHead, tensors: dict[str, NDArray[np.float32]], cells
             part = part if head.transposed else part.T
             if not head.transposed and not stride and part.shape[1] == 1:
                 part = part[:, 0]
-            written[head.outputs[f"{role}/{stride}" if stride else role]] = np.ascontiguousarray(part[None] if head.batched else part)
+            written[head.outputs[f"{role}/{stride}" if stride else role]] = np.ascontiguousarray(part)
     return written

@@ -47,7 +47,7 @@ def outputs_of(head: CandidateHead, seed: int, size_wh: tuple[int, int] = SIZE) 
     """What such a network gives of one picture."""
     skeleton: Skeleton = COCO if isinstance(head, RowsHead) else BOXES
     people = people_everywhere(head, seed, size_wh)
-    outputs: Outputs = dict(encode(head, skeleton, people, size_wh))
+    outputs: Outputs = dict(encode(head, skeleton, [people], size_wh))
     rng = np.random.default_rng(seed)
     if "classes" in head.values and not head.ranked:
         # The other classes have scores too.

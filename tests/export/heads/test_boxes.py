@@ -27,7 +27,7 @@ def the_reading(facts: GraphFacts, asked: Asked | None = None) -> Reading:
 
 def reads_like(reading: Reading, head: BoxesHead) -> None:
     people = people_in_a_row(3)
-    tensors = encode(head, BOXES, people, SIZE)
+    tensors = encode(head, BOXES, [people], SIZE)
     (a,), (b,) = (each.decoder(BOXES).decode(tensors, SIZE) for each in (reading.head, head))
     assert len(b) == 3
     np.testing.assert_allclose(a.scores, b.scores, atol=1e-5)
@@ -72,7 +72,7 @@ def test_ssd_with_its_anchors_as_an_output_is_read() -> None:
     for outputs in both:
         outputs["anchors"] = np.array(head.priors, np.float32)[None]
     reading, people = the_reading(facts_of(network(*both))), people_in_a_row(3)
-    tensors = encode(head, BOXES, people, SIZE)
+    tensors = encode(head, BOXES, [people], SIZE)
     (a,) = reading.head.decoder(BOXES).decode({**tensors, "anchors": both[0]["anchors"]}, SIZE)
     (b,) = head.decoder(BOXES).decode(tensors, SIZE)
     np.testing.assert_allclose(a.boxes, b.boxes, atol=1e-3)

@@ -43,7 +43,7 @@ def run(model: Any, tensors: dict[str, NDArray[np.float32]]) -> dict[str, NDArra
 @pytest.mark.parametrize("family", RAW)
 def test_the_graph_finds_the_same_people(family: str) -> None:
     head = ROWS[family]
-    frames = [encode(head, COCO, people_in_a_row(count), SIZE) for count in (3, 10)]
+    frames = [encode(head, COCO, [people_in_a_row(count)], SIZE) for count in (3, 10)]
     tensors = {name: np.concatenate([frame[name] for frame in frames]) for name in frames[0]}
     model, decoded = graph_of(head, tensors)
     inside = decoded.decoder(COCO).decode(run(model, tensors), SIZE)
@@ -57,7 +57,7 @@ def test_the_graph_finds_the_same_people(family: str) -> None:
 @pytest.mark.parametrize("family", RAW)
 def test_tensorrt_builds_it(family: str) -> None:
     head = ROWS[family]
-    tensors = encode(head, COCO, people_in_a_row(1), SIZE)
+    tensors = encode(head, COCO, [people_in_a_row(1)], SIZE)
     model, _ = graph_of(head, tensors)
     profile = {name: (value.shape, value.shape, (2, *value.shape[1:])) for name, value in tensors.items()}
     assert build_with_rtx(model, profile)
@@ -65,7 +65,7 @@ def test_tensorrt_builds_it(family: str) -> None:
 
 def test_fewer_rows_than_asked_come_of_a_small_picture() -> None:
     head = ROWS["yolo11"]
-    tensors = encode(head, COCO, people_in_a_row(1), SIZE)
+    tensors = encode(head, COCO, [people_in_a_row(1)], SIZE)
     model, _ = graph_of(head, tensors, most=20)
     assert run(model, tensors)["rows"].shape == (1, 20, 56)
 
@@ -73,6 +73,6 @@ def test_fewer_rows_than_asked_come_of_a_small_picture() -> None:
 def test_what_is_decoded_already_is_refused() -> None:
     for family in ("yolo26", "movenet"):
         with pytest.raises(UsageError, match="already"):
-            graph_of(ROWS[family], encode(ROWS[family], COCO, people_in_a_row(1), SIZE))
+            graph_of(ROWS[family], encode(ROWS[family], COCO, [people_in_a_row(1)], SIZE))
     with pytest.raises(UsageError, match="1 to 3840"):
-        graph_of(ROWS["yolo11"], encode(ROWS["yolo11"], COCO, people_in_a_row(1), SIZE), most=4000)
+        graph_of(ROWS["yolo11"], encode(ROWS["yolo11"], COCO, [people_in_a_row(1)], SIZE), most=4000)

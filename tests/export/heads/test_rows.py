@@ -34,7 +34,7 @@ def reads_like(reading: Reading, head: RowsHead) -> None:
     """Decoding by the reading gives what decoding by the head gives, in numbers that the recogniser has not seen."""
     people = people_in_a_row(3)
     assert isinstance(reading.head, RowsHead)
-    tensors = encode(head, COCO, people, SIZE)
+    tensors = encode(head, COCO, [people], SIZE)
     (a,), (b,) = (each.decoder(COCO).decode(tensors, SIZE) for each in (reading.head, head))
     assert len(b) == 3
     np.testing.assert_allclose(a.keypoints, b.keypoints, atol=1e-3)
@@ -98,8 +98,8 @@ def test_other_forms_of_raw_yolo_are_told(changes: dict[str, Any]) -> None:
 def test_other_numbers_of_key_points_are_told() -> None:
     head = replace(ROWS["yolo11"], values={**ROWS["yolo11"].values, "keypoints": ("rows", 5, 3 * 26)})
     people = people_everywhere(head, 0)
-    noise = encode(head, load_skeleton("halpe26"), people, SIZE)
-    grey = encode(head, load_skeleton("halpe26"), people_everywhere(head, 1), SIZE)
+    noise = encode(head, load_skeleton("halpe26"), [people], SIZE)
+    grey = encode(head, load_skeleton("halpe26"), [people_everywhere(head, 1)], SIZE)
     reading = the_reading(facts_of(network(noise, grey)))
     assert (reading.parts, reading.skeletons) == (26, ("halpe26",))
 

@@ -17,7 +17,7 @@ from tests.runtime.heads.test_rows import SIZE, people_in_a_row
 @pytest.mark.parametrize("count", [1, 10, 20])
 def test_boxes_survive_encoding_and_decoding(family: str, count: int) -> None:
     head, people = DETECTORS[family], people_in_a_row(count)
-    (found,) = head.decoder(BOXES).decode(encode(head, BOXES, people, SIZE), SIZE)
+    (found,) = head.decoder(BOXES).decode(encode(head, BOXES, [people], SIZE), SIZE)
     assert found.keypoints.shape == (count, 0, 3)
     np.testing.assert_allclose(found.scores, people.scores, atol=1e-4)
     assert found.boxes is not None
@@ -27,7 +27,7 @@ def test_boxes_survive_encoding_and_decoding(family: str, count: int) -> None:
 
 def test_a_detector_of_any_class_keeps_things_that_overlap_when_their_classes_differ() -> None:
     head = replace(DETECTORS["yolo11"], person_class=None)
-    tensors = encode(head, BOXES, people_in_a_row(2), SIZE)
+    tensors = encode(head, BOXES, [people_in_a_row(2)], SIZE)
     values = tensors["output0"]
     first, second = np.flatnonzero(values[0, 4])
     values[0, :4, second] = values[0, :4, first]
@@ -52,7 +52,7 @@ def test_anchors_can_be_an_output_of_the_graph() -> None:
         values={**DETECTORS["ssd"].values, "priors": ("priors", 0, 4)},
     )
     people = people_in_a_row(6)
-    (found,) = head.decoder(BOXES).decode(encode(head, BOXES, people, SIZE), SIZE)
+    (found,) = head.decoder(BOXES).decode(encode(head, BOXES, [people], SIZE), SIZE)
     assert found.boxes is not None
     assert people.boxes is not None
     np.testing.assert_allclose(found.boxes, people.boxes, atol=0.02)

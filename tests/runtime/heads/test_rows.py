@@ -36,7 +36,7 @@ def people_in_a_row(count: int, seed: int = 0) -> People:
 @pytest.mark.parametrize("count", [1, 10, 20])
 def test_people_survive_encoding_and_decoding(family: str, count: int) -> None:
     head, people = ROWS[family], people_in_a_row(count)
-    (found,) = head.decoder(COCO).decode(encode(head, COCO, people, SIZE), SIZE)
+    (found,) = head.decoder(COCO).decode(encode(head, COCO, [people], SIZE), SIZE)
     assert len(found) == count
     np.testing.assert_allclose(found.scores, people.scores, atol=2e-3)
     np.testing.assert_allclose(found.keypoints[..., :2], people.keypoints[..., :2], atol=0.05)
@@ -58,14 +58,14 @@ def test_a_head_survives_the_manifest(family: str) -> None:
 @pytest.mark.parametrize("family", ["yolo11", "yolo7", "yolox-pose", "rtmo", "yolo8 before its last layer"])
 def test_each_frame_of_a_batch_has_its_own_people(family: str) -> None:
     head, one, three = ROWS[family], people_in_a_row(1), people_in_a_row(3, seed=1)
-    both = [encode(head, COCO, people, SIZE) for people in (one, three)]
+    both = [encode(head, COCO, [people], SIZE) for people in (one, three)]
     tensors = {name: np.concatenate([both[0][name], both[1][name]]) for name in both[0]}
     assert [len(found) for found in head.decoder(COCO).decode(tensors, SIZE)] == [1, 3]
 
 
 def test_nobody_is_nobody_in_every_family() -> None:
     for head in ROWS.values():
-        (found,) = head.decoder(COCO).decode(encode(head, COCO, people_in_a_row(0), SIZE), SIZE)
+        (found,) = head.decoder(COCO).decode(encode(head, COCO, [people_in_a_row(0)], SIZE), SIZE)
         assert found.keypoints.shape == (0, 17, 3)
         assert found.boxes is not None
         assert found.boxes.shape == (0, 4)
@@ -86,13 +86,13 @@ def test_doubles_of_a_person_are_dropped_by_every_nms() -> None:
     )
     for nms, threshold in (("iou", 0.65), ("oks", 0.7), ("pose", 22.48)):
         head = replace(ROWS["yolo11"], nms=nms, nms_threshold=threshold)
-        (found,) = head.decoder(COCO).decode(encode(head, COCO, doubled, SIZE), SIZE)
+        (found,) = head.decoder(COCO).decode(encode(head, COCO, [doubled], SIZE), SIZE)
         np.testing.assert_allclose(found.scores, people.scores, atol=1e-6)
 
 
 def test_rows_that_are_no_numbers_or_have_no_area_are_left_out() -> None:
     head, people = ROWS["yolo11"], people_in_a_row(4)
-    tensors = encode(head, COCO, people, SIZE)
+    tensors = encode(head, COCO, [people], SIZE)
     at = np.flatnonzero(tensors["output0"][0, 4])
     tensors["output0"][0, 0, at[0]] = np.nan
     tensors["output0"][0, 2, at[1]] = 0
@@ -102,14 +102,14 @@ def test_rows_that_are_no_numbers_or_have_no_area_are_left_out() -> None:
 
 def test_rows_of_other_classes_than_the_persons_are_left_out() -> None:
     head = ROWS["yolo26"]
-    tensors = encode(head, COCO, people_in_a_row(4), SIZE)
+    tensors = encode(head, COCO, [people_in_a_row(4)], SIZE)
     tensors["output0"][0, :2, 5] = 3
     assert len(head.decoder(COCO).decode(tensors, SIZE)[0]) == 2
 
 
 def test_the_evaluate_preset_keeps_the_doubtful_that_balanced_leaves_out() -> None:
     head, people = ROWS["yolo11"], people_in_a_row(3)
-    tensors = encode(head, COCO, replace(people, scores=np.array([0.9, 0.2, 0.02], np.float32)), SIZE)
+    tensors = encode(head, COCO, [replace(people, scores=np.array([0.9, 0.2, 0.02], np.float32))], SIZE)
     counts = {
         preset: len(head.decoder(COCO, DecodeOptions(preset)).decode(tensors, SIZE)[0])
         for preset in ("balanced", "precise", "all", "evaluate")
