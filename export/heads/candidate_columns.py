@@ -11,7 +11,7 @@ import numpy as np
 
 from posetrt.export.heads.base import Asked, GraphFacts
 from posetrt.export.heads.candidate_table import RANKED_AT_MOST, Table, class_names, person_of, point_shape
-from posetrt.runtime.model.skeleton import load_skeleton
+from posetrt.runtime.model.skeleton import built_in_skeletons, load_skeleton
 
 Family = Literal["yolo", "yolox", "rtmdet", "rtmo", "nanodet", "movenet", "torchvision", "tensorflow", "ssd"]
 _AGREES = 0.9
@@ -60,8 +60,6 @@ def part_counts(facts: GraphFacts, asked: Asked) -> tuple[int, ...]:
 
 def skeleton_names(parts: int | None = None) -> tuple[str, ...]:
     """Built-in skeletons with so many parts, COCO's first."""
-    from posetrt.runtime.model.skeleton import built_in_skeletons
-
     found = [name for name in built_in_skeletons() if parts is None or len(load_skeleton(name).parts) == parts]
     return tuple(sorted((name for name in found if load_skeleton(name).parts), key=lambda name: (not name.startswith("coco17"), name)))
 
@@ -94,12 +92,9 @@ def readings_of(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns |
 def _complete(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Missing]:
     """Raw candidates with complete coordinates: box, scores, then key points."""
     kinds, columns = table.kinds, table.columns
-    place, other = ("cc", "cc") if not table.strides else (kinds[:2], kinds[:2])
-    boxes = {"centre": place + "--", "corners": place + other}
-    if not table.strides:
-        # Sizes span the picture as well: centre is what raw exports have.
-        boxes = {"centre": kinds[:4]}
-    form = next((form for form, wanted in boxes.items() if kinds[:4] == wanted), None)
+    place = kinds[:2]
+    # Without a grid, sizes span the picture as coordinates do: centre and size is what raw exports have.
+    form = {place + "--": "centre", place + place: "corners"}.get(kinds[:4]) if table.strides else "centre"
     if form is None:
         return []
     told = point_shape(facts)
@@ -110,9 +105,8 @@ def _complete(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | M
             if rest or (told and (parts, values) != told):
                 continue
             wanted = "-" * scores + (place + "-" * (values - 2)) * parts
-            agree = np.mean([a == b for a, b in zip(kinds[4:], wanted, strict=True)])
-            whole = np.mean([a == b for a, b in zip(kinds[4 + scores :], wanted[scores:], strict=True)])
-            if min(agree, whole) >= _AGREES and kinds[4 : 4 + scores] == "-" * scores:
+            agree = float(np.mean([a == b for a, b in zip(kinds[4 + scores :], wanted[scores:], strict=True)]))
+            if agree >= _AGREES and kinds[4 : 4 + scores] == "-" * scores:
                 ways.append((scores, parts, values))
     if asked.skeleton is not None and asked.skeleton.parts:
         ways = [way for way in ways if way[1] == len(asked.skeleton.parts)] or ways
