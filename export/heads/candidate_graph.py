@@ -142,7 +142,7 @@ class CandidateGraph:
         return ops("Reshape", place, axes(0, self.most, -1))
 
 
-def choose_rows(ops: GraphOps, head: RowsHead, size_wh: tuple[int, int], most: int = MOST_ROWS) -> tuple[str, RowsHead]:
+def choose_rows(ops: GraphOps, head: RowsHead, size_wh: tuple[int, int], most: int = MOST_ROWS) -> tuple[str, int, RowsHead]:
     """Write the nodes that give the best rows, each: left, top, right, bottom, score, then the key points.
 
     Args:
@@ -152,7 +152,7 @@ def choose_rows(ops: GraphOps, head: RowsHead, size_wh: tuple[int, int], most: i
         most: rows to keep, fewer where there are fewer candidates.
 
     Returns:
-        The tensor (N, rows, 5 + K * values) and its head, whose output "rows" is named `rows`.
+        The tensor (N, rows, 5 + K * values), the number of rows, and its head, whose output "rows" is named `rows`.
 
     Raises:
         UsageError: this head cannot be decoded in the graph, or need not.
@@ -161,19 +161,23 @@ def choose_rows(ops: GraphOps, head: RowsHead, size_wh: tuple[int, int], most: i
     score = ops("Unsqueeze", graph.score, axes(2))
     values = 3 if head.point_values == 3 or "visibility" in head.values else 2
     rows = ops("Concat", graph.boxes(), score, graph.key_points(head), axis=2)
-    return rows, replace(
-        head,
-        outputs={"rows": "rows"},
-        values={"box": ("rows", 0, 4), "score": ("rows", 4, 1), "keypoints": ("rows", 5, values * head.parts)},
-        transposed=False,
-        box="corners",
-        unit="pixels",
-        yx=False,
-        activation="none",
-        strides=(),
-        cell_point=0.0,
-        point_values=values,
-        point_gain=1.0,
-        point_activation="none",
-        ranked=True,
+    return (
+        rows,
+        graph.most,
+        replace(
+            head,
+            outputs={"rows": "rows"},
+            values={"box": ("rows", 0, 4), "score": ("rows", 4, 1), "keypoints": ("rows", 5, values * head.parts)},
+            transposed=False,
+            box="corners",
+            unit="pixels",
+            yx=False,
+            activation="none",
+            strides=(),
+            cell_point=0.0,
+            point_values=values,
+            point_gain=1.0,
+            point_activation="none",
+            ranked=True,
+        ),
     )

@@ -27,7 +27,7 @@ def graph_of(head: RowsHead, tensors: dict[str, NDArray[np.float32]], most: int 
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *value.shape[1:]]) for name, value in tensors.items()]
     graph = helper.make_graph([], "decode", inputs, [])
     ops = GraphOps(graph, "decode/")
-    rows, decoded = choose_rows(ops, head, SIZE, most)
+    rows, _, decoded = choose_rows(ops, head, SIZE, most)
     ops.put(renamed={rows: "rows"})
     graph.output.append(helper.make_tensor_value_info("rows", TensorProto.FLOAT, None))
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), decoded
