@@ -23,6 +23,8 @@ _OURS = {
     "offsets": "posetrt.runtime.heads.offsets:OffsetsHead",
     "embedding": "posetrt.runtime.heads.embedding:EmbeddingHead",
     "segmentation": "posetrt.runtime.heads.segmentation:SegmentationHead",
+    "rows": "posetrt.runtime.heads.rows:RowsHead",
+    "boxes": "posetrt.runtime.heads.boxes:BoxesHead",
 }
 """Kind → module and class; a module is imported when a network of its kind is opened."""
 
