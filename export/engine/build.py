@@ -56,7 +56,7 @@ def build(
             return find_engine(folder, precision, backend, None if wish is None else lambda found: wish.dla == found.device.get("dla"))
     if precision == "int8" and not folder.calibration.is_file() and own_calibration is None:
         raise PosetrtError(
-            f"int8 needs ranges, and {folder.path} has no calibration.json. Find them with: posetrt calibrate {folder.path} --images DIR"
+            f"int8 needs ranges, and {folder.path} has no calibration.json. Find them with: posetrt calibrate {folder.quoted} --images DIR"
         )
     chosen = best_backend() if backend == "auto" else backend
     if chosen == "onnxruntime":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -108,7 +109,7 @@ def why_not(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | 
 
 def build_command(folder: Path, precision: str, backend: str) -> str:
     """The command that builds the engine that was looked for; names the backend where one was asked for."""
-    return f"posetrt build {folder} --precision {precision}" + ("" if backend == "auto" else f" --backend {backend}")
+    return f"posetrt build {shlex.quote(str(folder))} --precision {precision}" + ("" if backend == "auto" else f" --backend {backend}")
 
 
 def find_engine(

@@ -64,7 +64,9 @@ def prometheus(stats: RunStats) -> str:
     metric("up", "gauge", "1 while results come.", [({}, float(well(stats)))])
     metric("frames_captured_total", "counter", "Frames that a source gave.", [({"source": s.label}, s.captured) for s in sources])
     metric("frames_delivered_total", "counter", "Frames that reached the sinks.", [({"source": s.label}, s.delivered) for s in sources])
-    reasons = [({"source": s.label, "reason": why}, float(getattr(s, why))) for s in sources for why in ("late", "failed", "stopped")]
+    reasons = [
+        ({"source": s.label, "reason": why}, float(getattr(s, why))) for s in sources for why in ("late", "damaged", "failed", "stopped")
+    ]
     metric("frames_dropped_total", "counter", "Frames captured and not delivered.", reasons)
     ages = [({"source": s.label, "quantile": f"{q / 100:g}"}, s.ages.percentile_s(q)) for s in sources if s.live for q in (50, 90, 99)]
     metric("age_seconds", "gauge", "Capture to output, over the whole run.", ages)

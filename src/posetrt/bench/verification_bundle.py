@@ -210,7 +210,7 @@ def _pip(*arguments: str) -> None:
 
 def _copied(folder: ModelFolder, target: Path) -> ModelFolder:
     """A model folder without the engines of this computer."""
-    shutil.copytree(folder.path, target, ignore=shutil.ignore_patterns("engines", "timing.cache"))
+    shutil.copytree(folder.path, target, ignore=shutil.ignore_patterns("engines", "timing.cache", ".*"))
     return ModelFolder(target)
 
 

@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{folder.onnx}: {manifest.skeleton.name}, input {size} {kind}, stride {manifest.stride}, {outputs}{equal}")
     if manifest.licence:
         print(f"licence of the weights: {manifest.licence}", file=sys.stderr)
-    print(f"next: posetrt build {folder.path} --precision fp32", file=sys.stderr)
+    print(f"next: posetrt build {folder.quoted} --precision fp32", file=sys.stderr)
     return 0
 
 

@@ -231,7 +231,8 @@ def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry
     from posetrt.runtime.sinks.csv_rows import CsvRows
     from posetrt.runtime.sinks.json_lines import open_json_lines
     from posetrt.runtime.sinks.openpose_json import OpenPoseJson
-    from posetrt.runtime.sinks.pictures import Pictures, VideoFiles
+    from posetrt.runtime.sinks.pictures import Pictures
+    from posetrt.runtime.sinks.video import VideoFiles
 
     if args.write_coco and len(sources) > 1:
         raise UsageError("--write-coco numbers the images of one source; write a file a run, or use --jsonl")
