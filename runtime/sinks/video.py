@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -210,11 +211,10 @@ class _Writing:
 
     def abandon(self) -> None:
         """Let go of everything; errors of a full disk come again here and are not news."""
-        for closing in (self._container.close, self._file.close):
-            try:
-                closing()
-            except _errors():
-                continue
+        with contextlib.suppress(*_errors()):
+            self._container.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def _with_encoder(container: Any, kind: _Kind, rate: Fraction, tick: Fraction, size_wh: tuple[int, int]) -> Any:

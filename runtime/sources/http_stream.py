@@ -9,7 +9,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from email.message import Message
+from http.client import HTTPMessage
 from typing import IO, Any
 
 from posetrt.runtime.errors import PosetrtError
@@ -44,8 +44,8 @@ def open_stream(url: str, accept: str, timeout_s: float) -> http.client.HTTPResp
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         _Redirects(),
-        _Digest(passwords),
-        _Basic(passwords),
+        _Digest(passwords, passwords),
+        _Basic(passwords, passwords),
     ):
         opener.add_handler(handler)
     # Some characters that cameras' addresses hold are none of an address: they are quoted as browsers do.
@@ -53,7 +53,9 @@ def open_stream(url: str, accept: str, timeout_s: float) -> http.client.HTTPResp
     query = urllib.parse.quote(parts.query, safe="/%:@!$&'()*+,;=~?")
     target = urllib.parse.urlunsplit((parts.scheme.lower(), place, path, query, ""))
     try:
-        response: http.client.HTTPResponse = opener.open(urllib.request.Request(target, headers={"Accept": accept}), timeout=timeout_s)
+        # The opener has no handler for anything but HTTP.
+        request = urllib.request.Request(target, headers={"Accept": accept})  # noqa: S310
+        response: http.client.HTTPResponse = opener.open(request, timeout=timeout_s)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in (401, 403, 407):
@@ -72,11 +74,11 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     max_redirections = 10
 
-    def http_error_308(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+    def http_error_308(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:  # noqa: ARG002
         """As 301 (Python 3.10 does not know it)."""
         return self.http_error_302(req, fp, 301, msg, headers)
 
-    def redirect_request(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str) -> Any:
+    def redirect_request(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str) -> Any:
         """See `HTTPRedirectHandler`."""
         moved = super().redirect_request(req, fp, code, msg, headers, newurl)
         if moved is not None:
@@ -85,7 +87,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return moved
 
 
-def _challenge(headers: Message, scheme: str) -> str | None:
+def _challenge(headers: HTTPMessage, scheme: str) -> str | None:
     """The server's challenge of one scheme; it may send several, in several headers or in one."""
     for header in headers.get_all("WWW-Authenticate") or []:
         for place in _begins(header, scheme):
@@ -102,21 +104,31 @@ def _begins(header: str, scheme: str) -> list[int]:
     return found
 
 
-class _Digest(urllib.request.HTTPDigestAuthHandler):
+class _Secrets:
+    """Users and passwords by address."""
+
+    def __init__(self, passwords: urllib.request.HTTPPasswordMgrWithDefaultRealm, *given: Any) -> None:
+        super().__init__(*given)
+        self._passwords = passwords
+
+    def _knows(self, url: str) -> bool:
+        return self._passwords.find_user_password(None, url)[0] is not None
+
+
+class _Digest(_Secrets, urllib.request.HTTPDigestAuthHandler):
     """Digest, where it stands beside other schemes, and with SHA-256."""
 
-    def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+    def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:  # noqa: ARG002
         """Answer the Digest challenge among those that came; without one, leave the request to Basic."""
         challenge = _challenge(headers, "digest")
         refused = req.has_header("Authorization") and "stale=true" not in (challenge or "").lower().replace('"', "")
-        if challenge is None or refused or self.passwd.find_user_password(None, req.full_url)[0] is None:
+        if challenge is None or refused or not self._knows(req.full_url):
             return None
-        chosen = Message()
+        chosen = HTTPMessage()
         chosen["WWW-Authenticate"] = challenge
         fp.close()
-        answer = self.http_error_auth_reqed("www-authenticate", urllib.parse.urlsplit(req.full_url)[1], req, chosen)
-        self.reset_retry_count()
-        return answer
+        answer: Callable[..., Any] = self.http_error_auth_reqed
+        return answer("www-authenticate", urllib.parse.urlsplit(req.full_url)[1], req, chosen)
 
     def get_algorithm_impls(self, algorithm: str) -> tuple[Callable[[str], str], Callable[[str, str], str]]:
         """H and KD of RFC 7616."""
@@ -130,14 +142,14 @@ class _Digest(urllib.request.HTTPDigestAuthHandler):
         return hashed, lambda secret, data: hashed(f"{secret}:{data}")
 
 
-class _Basic(urllib.request.HTTPBasicAuthHandler):
+class _Basic(_Secrets, urllib.request.HTTPBasicAuthHandler):
     """Basic, also for a server that answers 401 and does not say what it wants; not beside Digest, which keeps the password to itself."""
 
-    def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+    def http_error_401(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:  # noqa: ARG002
         """Send user and password once."""
         if _challenge(headers, "digest") is not None or req.has_header("Authorization"):
             return None
-        if self.passwd.find_user_password(None, req.full_url)[0] is None:
+        if not self._knows(req.full_url):
             return None
         fp.close()
         return self.retry_http_basic_auth(req.full_url, req, "")

@@ -117,18 +117,17 @@ class _Closed(io.RawIOBase):
         """It takes nothing, and says so when it is asked to."""
         return True
 
-    def write(self, data: object) -> int:
+    def write(self, data: object) -> int:  # noqa: ARG002
         """Raises: OSError, always."""
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def _stand_in_for_closed() -> bool:
     """Put something under descriptors 0 to 2 that are closed, else the next file to be opened would get what is printed."""
-    for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        # The lowest that is closed, one after the other.
+        continue
+    os.close(number)
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 open as long as the program
     if sys.stdout is None:
@@ -141,5 +140,5 @@ def _let_go_of_stdout() -> None:
     """The interpreter must not fail again when it flushes what is left."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(getattr(sys.stdout, "buffer", None), io.BufferedWriter) and isinstance(sys.stdout.buffer.raw, _Closed):
+    if isinstance(getattr(getattr(sys.stdout, "buffer", None), "raw", None), _Closed):
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 open as long as the program
