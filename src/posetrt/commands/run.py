@@ -82,9 +82,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--web", metavar="[HOST:]PORT", help="live picture and figures as a web page; this computer only, unless HOST is given"
     )
     parser.add_argument(
-        "--web-token", metavar="TOKEN", help="asked of viewers from elsewhere; better in the environment as POSETRT_WEB_TOKEN"
+        "--web-token",
+        metavar="TOKEN",
+        help="asked of whoever reads --web and --status-port; needed for other hosts; better in the environment as POSETRT_WEB_TOKEN",
     )
-    parser.add_argument("--status-port", metavar="[HOST:]PORT", help="/health and Prometheus' /metrics over HTTP")
+    parser.add_argument(
+        "--status-port", metavar="[HOST:]PORT", help="/health and Prometheus' /metrics over HTTP; this computer only, unless HOST is given"
+    )
     add_engine_arguments(parser)
 
 
@@ -123,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
             say(f"{what}: {network}")
         engine = pose.engine
         stopped = held.enter_context(_stop_signals())
-        held.enter_context(_status(args.status_port, stats))
+        held.enter_context(_status(args.status_port, stats, _token(args)))
         telemetry = None
         if args.web:
             from posetrt.jetson.telemetry import watch
@@ -168,8 +172,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--smooth follows each person by its id, and --no-track gives none: leave one of them out")
     if args.draw != "people" and not (args.write_images or args.write_video):
         raise UsageError(f"--draw {args.draw} says what written pictures and video show: give --write-images or --write-video too")
-    if args.web_token and not args.web:
-        raise UsageError("--web-token is asked of the viewers of --web: give that too")
+    if args.web_token and not (args.web or args.status_port):
+        raise UsageError("--web-token is asked of those who read --web and --status-port: give that too")
     for name in ("hands", "face"):
         if getattr(args, f"{name}_precision") and not getattr(args, name):
             raise UsageError(f"--{name}-precision says how the network of --{name} runs: give that too")
@@ -245,11 +249,11 @@ def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry
 
         # First what may be refused, so that no file is begun for nothing.
         if args.web:
-            from posetrt.runtime.pipeline.health import bind_address
+            from posetrt.runtime.pipeline.port import bind_address
             from posetrt.runtime.sinks.web import WebPage
 
             host, port = bind_address(args.web)
-            page = WebPage(host, port, token=args.web_token or os.environ.get("POSETRT_WEB_TOKEN"), telemetry=telemetry)
+            page = WebPage(host, port, token=_token(args), telemetry=telemetry)
             add(page)
             print(f"the page is at {page.url}", file=sys.stderr, flush=True)
         if args.write_json:
@@ -268,15 +272,24 @@ def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry
     return sinks
 
 
+def _token(args: argparse.Namespace) -> str | None:
+    """What viewers and scrapers must send."""
+    from posetrt.runtime.pipeline.port import TOKEN_VARIABLE
+
+    token: str | None = args.web_token or os.environ.get(TOKEN_VARIABLE)
+    return token
+
+
 @contextlib.contextmanager
-def _status(where: str | None, stats: RunStats) -> Iterator[None]:
+def _status(where: str | None, stats: RunStats, token: str | None) -> Iterator[None]:
     """Serve health and metrics while the run goes on."""
     if where is None:
         yield
         return
-    from posetrt.runtime.pipeline.health import StatusPort, bind_address
+    from posetrt.runtime.pipeline.health import StatusPort
+    from posetrt.runtime.pipeline.port import bind_address
 
-    with StatusPort(*bind_address(where), stats) as port:
+    with StatusPort(*bind_address(where), stats, token) as port:
         print(f"health and metrics are at {port.url}", file=sys.stderr, flush=True)
         yield
 
