@@ -278,7 +278,8 @@ class RunStats:
         lines = [f"{self.frames} frames, {self.fps:.1f} fps end to end; limited by the {self.limiting} (busy: {shares})"]
         lines += [
             f"{source.label}: {source.captured} in = {source.delivered} out + {source.dropped} dropped "
-            f"({source.late} late, {source.damaged} damaged, {source.failed} failed, {source.stopped} at the stop); "
+            f"({source.late} late, {f'{source.damaged} damaged, ' if source.damaged else ''}{source.failed} failed, "
+            f"{source.stopped} at the stop); "
             f"age {1000 * source.ages.percentile_s(50):.0f} ms, p99 {1000 * source.ages.percentile_s(99):.0f} ms"
             for source in self.sources
             if source.live

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 
 from posetrt.arguments import add_backend_argument, add_hands_and_face_arguments, scales
 from posetrt.runtime.heads.paf.parser import PRESETS
+from posetrt.runtime.sources.picture import MOST_MEGAPIXELS
 
 if TYPE_CHECKING:
     from posetrt.runtime.pipeline.counts import RunStats
@@ -55,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt run`."""
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="a model folder, a bare .onnx, or an engine")
     parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="see above; may be given again")
+    parser.add_argument(
+        "--max-megapixels", metavar="N", type=float, default=MOST_MEGAPIXELS, help="refuse larger pictures before decoding (default: 100)"
+    )
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
     add_hands_and_face_arguments(parser)
@@ -77,6 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--write-csv", metavar="FILE", type=Path, help="a row a key point")
     parser.add_argument("--write-images", metavar="DIR", type=Path, help="annotated pictures")
     parser.add_argument("--write-video", metavar="FILE", type=Path, help="annotated video, .mp4 or .avi; a file a source")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="remove what an earlier run left in the folders of --write-json and --write-images first"
+    )
     parser.add_argument("--draw", choices=["people", "heatmaps", "pafs"], default="people", help="what pictures and video show")
     parser.add_argument(
         "--web", metavar="[HOST:]PORT", help="live picture and figures as a web page; this computer only, unless HOST is given"
@@ -105,7 +112,8 @@ def run(args: argparse.Namespace) -> int:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    sources = [open_source(text, say) for text in args.source]
+    sources = [open_source(text, say, args.max_megapixels) for text in args.source]
+    _check_ids(args, sources)
     live = any(source.live for source in sources)
     moving = live or any(source.fps for source in sources)
     if args.smooth and not moving:
@@ -168,6 +176,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--draw heatmaps and pafs show the maps of a whole frame; people in boxes are drawn as people")
     if args.boxes and len(args.source) > 1 and args.boxes != "whole" and not Path(args.boxes).is_dir():
         raise UsageError(f"--boxes {args.boxes} names the boxes of one source; run each source with its own file")
+    if not 0 < args.max_megapixels <= 1000:
+        raise UsageError(f"--max-megapixels lies between 0 and 1000, OpenCV's own limit; got {args.max_megapixels:g}")
     if args.smooth and args.no_track:
         raise UsageError("--smooth follows each person by its id, and --no-track gives none: leave one of them out")
     if args.draw != "people" and not (args.write_images or args.write_video):
@@ -177,6 +187,16 @@ def _check(args: argparse.Namespace) -> None:
     for name in ("hands", "face"):
         if getattr(args, f"{name}_precision") and not getattr(args, name):
             raise UsageError(f"--{name}-precision says how the network of --{name} runs: give that too")
+
+
+def _check_ids(args: argparse.Namespace, sources: list[Source]) -> None:
+    """Raises: UsageError: what goes by image id would mix photographs up."""
+    from posetrt.runtime.sources import Photos
+
+    if args.write_coco or (args.boxes and args.boxes.lower().endswith(".json")):
+        for source in sources:
+            if isinstance(source, Photos):
+                source.check_image_ids()
 
 
 def _build(args: argparse.Namespace) -> None:
@@ -233,6 +253,7 @@ def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.sinks.coco import CocoResults
     from posetrt.runtime.sinks.csv_rows import CsvRows
+    from posetrt.runtime.sinks.earlier import check_free
     from posetrt.runtime.sinks.json_lines import open_json_lines
     from posetrt.runtime.sinks.openpose_json import OpenPoseJson
     from posetrt.runtime.sinks.pictures import Pictures
@@ -240,6 +261,9 @@ def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry
 
     if args.write_coco and len(sources) > 1:
         raise UsageError("--write-coco numbers the images of one source; write a file a run, or use --jsonl")
+    for folder, pattern in ((args.write_json, "*_keypoints.json"), (args.write_images, "*_rendered.png")):
+        if folder is not None:
+            check_free(folder, pattern, overwrite=args.overwrite)
     sinks: list[Sink] = []
     with contextlib.ExitStack() as opened:
 
