@@ -20,7 +20,8 @@ from posetrt.runtime.sources.names import readable
 
 FORMATS = (
     "a .json as COCO's detections ([{image_id, bbox: [x, y, width, height], category_id, score}, ...], image_id the number at the "
-    "end of the photograph's name where all have one, else its place counted from 0), or a .txt or .csv as MOTChallenge's (frame counted from 1, id, x, y, width, height, ...)"
+    "end of the photograph's name where all have one, else its place counted from 0), "
+    "or a .txt or .csv as MOTChallenge's (frame counted from 1, id, x, y, width, height, ...)"
 )
 
 

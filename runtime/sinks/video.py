@@ -84,7 +84,15 @@ class VideoFile(Sink):
         self._closed = False
 
     def write(self, result: Result) -> None:
-        """Draw and append one frame; a frame of another size than the first is scaled to it.
+        """Draw and append one frame; see `append`."""
+        self.append(self.draw(result), result.frame.time_s)
+
+    def append(self, image: NDArray[np.uint8], time_s: float) -> None:
+        """Append a picture; one of another size than the first is scaled to it.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            time_s: when it is shown, counted from any moment.
 
         Raises:
             PosetrtError: the disk is full, or the encoder failed; what stood under the name before is unchanged.
@@ -93,14 +101,13 @@ class VideoFile(Sink):
 
         if self._closed:
             raise PosetrtError(f"{self.path} was closed")
-        image = self.draw(result)
         try:
             if self._writing is None:
                 size_wh = max(2, image.shape[1] // 2 * 2), max(2, image.shape[0] // 2 * 2)
                 self._writing = _Writing(self._temporary, self._kind, self._rate, self._tick, size_wh)
             if (image.shape[1], image.shape[0]) != self._writing.size_wh:
                 image = np.asarray(cv2.resize(image, self._writing.size_wh, interpolation=cv2.INTER_AREA), np.uint8)
-            self._writing.add(image, self._place(result.frame.time_s))
+            self._writing.add(image, self._place(time_s))
         except _errors() as error:
             raise self._failed(error) from error
 

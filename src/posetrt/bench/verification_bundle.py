@@ -102,12 +102,17 @@ def prepare(
     pictures = photos_in(photographs)[:compared]
     if not pictures or not models:
         raise UsageError("give --photographs with people and at least one --model folder")
+    names = [path.resolve().name for path in models]
+    if len(set(names)) < len(names):
+        raise UsageError(
+            f"two of the models have one name: {', '.join(names)}; the bundle keeps each in a folder of its name, so rename one"
+        )
     contents: dict[str, Any] = {"format": 1, "posetrt": posetrt.__version__, "models": {}, "video": ""}
     for path in models:
         say(f"reference outputs of {path.name}")
-        folder = _copied(open_folder(path), bundle / "models" / path.name)
-        write_reference(folder, pictures, bundle / "reference" / f"{path.name}.npz")
-        contents["models"][path.name] = {"timing_only": False, "precisions": _precisions(folder)}
+        folder = _copied(open_folder(path), bundle / "models" / path.resolve().name)
+        write_reference(folder, pictures, bundle / "reference" / f"{path.resolve().name}.npz")
+        contents["models"][path.resolve().name] = {"timing_only": False, "precisions": _precisions(folder)}
     if timing_size_wh is not None:
         say(f"{TIMING_NETWORK} with random weights")
         folder = timing_folder(bundle / "models" / TIMING_MODEL, timing_size_wh, pictures[:2])

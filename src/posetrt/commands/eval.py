@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.calib.accuracy.coco import find_people, find_people_in_boxes
     from posetrt.calib.accuracy.multiscale import MultiScale
     from posetrt.calib.accuracy.report import write_report
-    from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.errors import PosetrtError, UsageError
     from posetrt.runtime.find.top_down import TopDown
     from posetrt.runtime.people import People, nobody
     from posetrt.runtime.pose import open_pose
@@ -79,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
     annotated = _annotated(args)
     paths = list(annotated.photographs) if annotated else photos_in(args.images)[: args.limit]
     found: dict[str, list[People]] = {}
+    broken: dict[str, None] = {}
     with ExitStack() as opened:
         # What cannot be opened or judged is known before the first photograph.
         poses = [
@@ -88,6 +89,15 @@ def run(args: argparse.Namespace) -> int:
         manifest = poses[0].manifest
         if annotated is not None:
             annotated.judge([nobody(len(manifest.skeleton.parts))] * len(paths), manifest.skeleton)
+
+        def skip(error: PosetrtError) -> People:
+            if str(error) not in broken:
+                print(f"skipped: {error}", file=sys.stderr)
+            broken[str(error)] = None
+            if len(broken) == len(paths):
+                raise PosetrtError(f"none of the {len(paths)} photographs could be read; the last: {error}") from error
+            return nobody(len(manifest.skeleton.parts))
+
         for pose in poses:
             name: str = pose.engine.precision
             if annotated is None and "fp32" not in {*found, name}:
@@ -101,9 +111,12 @@ def run(args: argparse.Namespace) -> int:
                 if not found:
                     print(f"{manifest.network} looks at one person: judged in the boxes that {annotated.name} gives", file=sys.stderr)
                 network = TopDown(pose.engine, scales=scales or (1.0,))
-                found[name] = find_people_in_boxes(network, paths, annotated.boxes, progress)
+                found[name] = find_people_in_boxes(network, paths, annotated.boxes, progress, skip)
             else:
-                found[name] = find_people(MultiScale(pose, scales) if scales else pose, paths, progress)
+                found[name] = find_people(MultiScale(pose, scales) if scales else pose, paths, progress, skip)
+    if broken:
+        counted = "; in the figures nobody was found in them" if annotated is not None else ""
+        print(f"{len(broken)} broken photographs were skipped{counted}", file=sys.stderr)
     reference = found.get("fp32")
     rows: dict[str, dict[str, float | None]] = {}
     for name, people in found.items():
@@ -122,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
         row["agreement"] = (
             agreement(reference, people, manifest.skeleton).oks if reference is not None and manifest.skeleton.coco17 else None
         )
-        rows[name] = row | {"images": len(paths), "people": sum(len(one) for one in people)}
+        rows[name] = row | {"images": len(paths) - len(broken), "broken": len(broken), "people": sum(len(one) for one in people)}
     print(json.dumps(rows, indent=1) if args.json else _table(rows, annotated.titles if annotated else {}))
     if args.report:
         write_report(args.report, found, paths, manifest, annotated, title=f"{args.folder.name}: accuracy per precision")

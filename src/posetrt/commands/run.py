@@ -143,6 +143,9 @@ def run(args: argparse.Namespace) -> int:
             telemetry = held.enter_context(watch())
         sinks = _sinks(args, sources, telemetry)
         pipeline.run(pose, sources, sinks, options, stats=stats, progress=progress, stop=lambda: bool(stopped))
+        if sys.stderr.isatty():
+            # The line that was written over again and again makes room for those that stay.
+            print("\r\033[K", end="", file=sys.stderr)
     for source in sources:
         for line in complaints(source):
             say(line)
