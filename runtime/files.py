@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.errors import PosetrtError, UsageError
 
 
 @contextlib.contextmanager
@@ -117,6 +117,19 @@ def _remove_unlocked(path: Path) -> None:
 def is_leftover(name: str) -> bool:
     """Whether a file of that name is a temporary one, which nobody should copy."""
     return _LEFT_OVER.fullmatch(name) is not None
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that is no UTF-8, for what is handed to the libraries of ONNX and TensorRT: they take nothing else.
+
+    Raises:
+        UsageError: says so, with the bytes shown as %XX.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = "".join(f"%{ord(each) - 0xDC00:02X}" if 0xDC80 <= ord(each) <= 0xDCFF else each for each in str(path))
+        raise UsageError(f"the name {shown} is not UTF-8, and the engine libraries take no other; rename it") from error
 
 
 def write_text(target: Path, text: str) -> None:

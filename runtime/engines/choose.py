@@ -13,6 +13,7 @@ from typing import get_args
 from posetrt.runtime.engines import driver, library
 from posetrt.runtime.engines.base import PRECISIONS, Engine, Precision
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
+from posetrt.runtime.files import check_name
 from posetrt.runtime.model.folder import ModelFolder, open_folder
 from posetrt.runtime.model.manifest import manifest_of_onnx
 from posetrt.runtime.model.sidecar import Sidecar, check_engine_file, read_sidecar, sidecar_path
@@ -171,6 +172,7 @@ def open_engine(path: str | Path, precision: str | None = None, backend: str = "
         UsageError: no such path or backend.
     """
     path = Path(path)
+    check_name(path.absolute())
     wanted = as_precision(precision) if precision else None
     if path.is_dir():
         folder = open_folder(path)

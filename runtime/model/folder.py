@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
-from posetrt.runtime.files import read_json, remove_leftovers, sha256_of, write_json
+from posetrt.runtime.files import check_name, read_json, remove_leftovers, sha256_of, write_json
 from posetrt.runtime.model.manifest import Manifest, manifest_of_onnx, metadata_of_onnx
 
 MADE_FROM_KEY = "posetrt.made_from"
@@ -119,6 +119,7 @@ def open_folder(path: str | Path) -> ModelFolder:
         PosetrtError: a folder without a model.onnx of ours.
     """
     folder = ModelFolder(Path(path))
+    check_name(folder.path.absolute())
     if not folder.path.is_dir():
         raise UsageError(f"there is no model folder {folder.path}; make one with: posetrt export NETWORK --weights FILE -o {folder.quoted}")
     for place in (folder.path, folder.path / "variants", folder.engines):

@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.export.graph.fused import DEFAULT_SLOTS, with_decoding, with_uint8_input
     from posetrt.export.graph.onnx_model import write_folder
     from posetrt.runtime.errors import PosetrtError, UsageError
+    from posetrt.runtime.files import check_name
 
     if args.list:
         _print_zoo(args.json)
@@ -67,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     missing = [name for name, value in (("NETWORK", args.network), ("--weights", args.weights), ("-o", args.output)) if value is None]
     if missing:
         raise UsageError(f"{' and '.join(missing)} missing: posetrt export NETWORK --weights FILE -o FOLDER, or posetrt export --list")
+    for path in (args.weights, args.output):
+        check_name(path.absolute())
     if args.batch < 1:
         raise UsageError(f"--batch is at least 1; got {args.batch}")
     if args.slots is not None and args.decode != "in-graph":
