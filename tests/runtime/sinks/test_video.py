@@ -35,7 +35,7 @@ def test_an_avi_repeats_frames_where_the_next_comes_later(tmp_path: Path) -> Non
     write(tmp_path / "out.avi", 30.0, UNEVEN)
     frames = list(Video(tmp_path / "out.avi"))
     assert len(frames) == round(UNEVEN[-1] * 30) + 1
-    assert [round(frames[round(30 * time_s)].image[2, 2, 0] / 10) for time_s in UNEVEN] == list(range(len(UNEVEN)))
+    assert [round(np.median(frames[round(30 * time_s)].image) / 10) for time_s in UNEVEN] == list(range(len(UNEVEN)))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
@@ -95,7 +95,7 @@ def test_a_disk_that_keeps_less_than_it_took_is_noticed_before_the_rename(tmp_pa
 
 
 def test_what_cannot_be_written_is_told_before_the_first_frame(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="as .mp4 or .avi"):
+    with pytest.raises(UsageError, match=r"as \.mp4 or \.avi"):
         VideoFile(tmp_path / "out.mkv", 25.0)
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(PosetrtError, match="cannot write"):
