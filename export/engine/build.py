@@ -95,6 +95,8 @@ def build_onnxruntime(folder: ModelFolder, precision: Precision) -> tuple[Path, 
         try:
             onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a dozen types without a common base
+            # It tells a full disk as it tells a broken graph: where as many bytes do not fit, writing them says why.
+            engine_file.write_bytes(bytes(graph.stat().st_size))
             raise PosetrtError(f"ONNX Runtime refuses {graph}: {str(error).splitlines()[0]}") from error
         check_origin(folder, graph, made_from)
         sidecar = Sidecar(

@@ -489,3 +489,19 @@ def test_a_progress_bar_is_for_terminals_alone(posetrt: Posetrt, tiny: Path, pho
     said = posetrt("calibrate", tiny, "--images", folder)
     assert said.code == 0, said.err
     assert "\r" not in said.err
+
+
+def test_build_on_a_full_disk_blames_the_disk_and_not_the_model(posetrt: Posetrt, tiny: Path) -> None:
+    import resource
+
+    shutil.rmtree(tiny / "engines")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    try:
+        said = posetrt("build", tiny, "--precision", "fp32")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert said.code == 1
+    assert "cannot write" in said.err
+    assert "File too large" in said.err
+    assert not list((tiny / "engines").iterdir())
