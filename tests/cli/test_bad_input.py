@@ -496,7 +496,7 @@ def test_build_on_a_full_disk_blames_the_disk_and_not_the_model(posetrt: Posetrt
 
     shutil.rmtree(tiny / "engines")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tiny / "model.onnx").stat().st_size // 2, before[1]))
     try:
         said = posetrt("build", tiny, "--precision", "fp32")
     finally:
@@ -505,3 +505,19 @@ def test_build_on_a_full_disk_blames_the_disk_and_not_the_model(posetrt: Posetrt
     assert "cannot write" in said.err
     assert "File too large" in said.err
     assert not list((tiny / "engines").iterdir())
+
+
+def test_results_do_not_overwrite_each_other_or_their_source(posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path) -> None:
+    before = photo.read_bytes()
+    video = tmp_path / "clip.avi"
+    video.write_bytes(b"a video")
+    for words, said in (
+        (["--source", photo, "--jsonl", tmp_path / "a", "--write-csv", tmp_path / "a"], "both write"),
+        (["--source", video, "--write-video", video], "would write over the source"),
+        (["--source", photo, "--write-csv", photo], "would write over the source"),
+        (["--source", tmp_path, "--write-images", tmp_path], "is the source too"),
+    ):
+        refused = posetrt("run", tiny, *words)
+        assert refused.code == 2
+        assert said in refused.err
+    assert photo.read_bytes() == before

@@ -187,9 +187,36 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--draw {args.draw} says what written pictures and video show: give --write-images or --write-video too")
     if args.web_token and not (args.web or args.status_port):
         raise UsageError("--web-token is asked of those who read --web and --status-port: give that too")
+    _check_places(args)
     for name in ("hands", "face"):
         if getattr(args, f"{name}_precision") and not getattr(args, name):
             raise UsageError(f"--{name}-precision says how the network of --{name} runs: give that too")
+
+
+def _check_places(args: argparse.Namespace) -> None:
+    """Raises: UsageError: two results would go to one file, or a result over a source or among its photographs."""
+    from posetrt.runtime.errors import UsageError
+
+    lines = args.jsonl if args.jsonl not in (None, "-") and not args.jsonl.startswith("unix:") else None
+    files = {
+        name: Path(path).absolute()
+        for name, path in (("--write-coco", args.write_coco), ("--jsonl", lines), ("--write-csv", args.write_csv), ("--write-video", args.write_video))
+        if path is not None and not Path(path).is_char_device()
+    }  # fmt: skip
+    seen: dict[Path, str] = {}
+    for name, path in files.items():
+        if path in seen:
+            raise UsageError(f"{seen[path]} and {name} both write {path}; give each a file of its own")
+        seen[path] = name
+    for source in args.source:
+        given = Path(source.removeprefix("paced:").partition("?")[0]) if source.startswith("paced:") else Path(source)
+        for name, path in files.items():
+            if given.is_file() and path.exists() and path.samefile(given):
+                raise UsageError(f"{name} would write over the source {given}; give another file")
+        if args.write_images is not None and given.is_dir() and args.write_images.is_dir() and args.write_images.samefile(given):
+            raise UsageError(
+                f"--write-images {given} is the source too, and its pictures would be photographs of the next run; give another folder"
+            )
 
 
 def _check_ids(args: argparse.Namespace, sources: list[Source]) -> None:
