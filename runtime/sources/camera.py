@@ -51,6 +51,9 @@ class Camera:
         stall_s: no picture for so long means that the camera is gone.
         frozen_s: the same picture for so long, to the last sampled bit, means that it is frozen; 0 never asks.
         say: takes lines for people.
+
+    Attributes:
+        damaged: pictures so far that came and could not be decoded.
     """
 
     live = True
