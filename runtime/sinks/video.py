@@ -1,46 +1,27 @@
-"""Annotated video, each frame at its own time. Alone imports PyAV."""
+"""Annotated video, each frame at its own time."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import written_whole
-from posetrt.runtime.packages import install_hint
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sinks.draw import DRAWINGS
+from posetrt.runtime.sinks.encoder import KINDS, TICK, Encoder, check_whole, errors, try_encoder
 
-_TICK = Fraction(1, 60_000)
-"""Of an .mp4: whole in 24, 25, 30, 50, 60 and 120 frames a second and in 29.97; MPEG-4 takes at most 65535 ticks a second."""
 _LONGEST_GAP_S = 10.0
 """An .avi has no times: a gap is filled with repeated frames, and one of a camera that was away for longer is cut to this."""
-_QUALITY = 118 * 4
-"""libavcodec's lambda (118 a quantiser step) for a quantiser of 4, where drawn lines stay sharp."""
 
 
 class _GivenUp(Exception):
     """Nothing is to take the video's name."""
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """How one suffix is written: libav's names of its container, its encoder and its pixels."""
-
-    container: str
-    encoder: str
-    pixels: str
-
-
-_KINDS = {".mp4": _Kind("mp4", "mpeg4", "yuv420p"), ".avi": _Kind("avi", "mjpeg", "yuvj420p")}
 
 
 class VideoFile(Sink):
@@ -63,7 +44,7 @@ class VideoFile(Sink):
         self.path = path
         self.draw = DRAWINGS[what]
         self.needs_outputs = what != "people"
-        kind = _KINDS.get(path.suffix.lower())
+        kind = KINDS.get(path.suffix.lower())
         if kind is None:
             raise UsageError(f"a video is written as .mp4 or .avi; got {path.name}")
         if not 0 < fps < 100_000:
@@ -73,12 +54,12 @@ class VideoFile(Sink):
         if self._rate <= 0:
             self._rate = Fraction(1, 1001)
         self._constant = kind.container == "avi"
-        self._tick = 1 / self._rate if self._constant else _TICK
+        self._tick = 1 / self._rate if self._constant else TICK
         # Told now: a run of an hour must not end with a codec that is not there, or in a folder that takes no file.
-        _try_encoder(kind, self._rate, self._tick)
+        try_encoder(kind, self._rate, self._tick)
         self._opened = ExitStack()
         self._temporary = self._opened.enter_context(written_whole(path))
-        self._writing: _Writing | None = None
+        self._writing: Encoder | None = None
         self._last_s: float | None = None
         self._skipped_s = 0.0
         self._closed = False
@@ -104,11 +85,11 @@ class VideoFile(Sink):
         try:
             if self._writing is None:
                 size_wh = max(2, image.shape[1] // 2 * 2), max(2, image.shape[0] // 2 * 2)
-                self._writing = _Writing(self._temporary, self._kind, self._rate, self._tick, size_wh)
+                self._writing = Encoder(self._temporary, self._kind, self._rate, self._tick, size_wh)
             if (image.shape[1], image.shape[0]) != self._writing.size_wh:
                 image = np.asarray(cv2.resize(image, self._writing.size_wh, interpolation=cv2.INTER_AREA), np.uint8)
             self._writing.add(image, self._place(time_s))
-        except _errors() as error:
+        except errors() as error:
             raise self._failed(error) from error
 
     def _place(self, time_s: float) -> int:
@@ -151,129 +132,11 @@ class VideoFile(Sink):
             return
         try:
             self._writing.finish()
-            _check_whole(self._temporary, self._writing.packets)
-        except _errors() as error:
+            check_whole(self._temporary, self._writing.packets)
+        except errors() as error:
             raise self._failed(error) from error
         self._closed = True
         self._opened.close()
-
-
-class _Writing:
-    """An encoder and its container, written through a Python file: any name will do, and an error of the disk is an error here.
-
-    Attributes:
-        size_wh: of the video.
-        packets: written so far.
-    """
-
-    def __init__(self, path: Path, kind: _Kind, rate: Fraction, tick: Fraction, size_wh: tuple[int, int]) -> None:
-        av = _av()
-        self.size_wh, self.packets = size_wh, 0
-        self._tick, self._constant = tick, kind.container == "avi"
-        self._file: IO[bytes] = path.open("wb", buffering=0)
-        self._container: Any = av.open(self._file, "w", format=kind.container)
-        self._stream = _with_encoder(self._container, kind, rate, tick, size_wh)
-        self._first: int | None = None
-        self._held: Any = None
-        self._step = max(1, round(1 / rate / tick))
-
-    def add(self, image: NDArray[np.uint8], place: int) -> None:
-        """Append a (H, W, 3) uint8 BGR picture at a time in ticks; one that is not above the last is put right behind it."""
-        av = _av()
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
-        self._first = place if self._first is None else self._first
-        frame.pts, frame.time_base = place - self._first, self._tick
-        if self._held is not None:
-            frame.pts = max(frame.pts, self._held.pts + 1)
-        self._pass_on(self._stream.encode(frame))
-
-    def _pass_on(self, packets: Sequence[Any]) -> None:
-        # A packet is held until the next says how long its frame is shown.
-        for packet in packets:
-            if self._held is not None:
-                self._mux(packet.pts - self._held.pts)
-            self._held = packet
-
-    def _mux(self, length: int) -> None:
-        packet, self._held = self._held, None
-        self._step = length
-        data, base = bytes(packet), packet.pts
-        repeats = length if self._constant else 1
-        for number in range(repeats):
-            copy = _av().Packet(data) if number else packet
-            copy.stream, copy.time_base = self._stream, packet.time_base
-            copy.pts = copy.dts = base + number
-            copy.duration = 1 if self._constant else length
-            copy.is_keyframe = packet.is_keyframe
-            self._container.mux(copy)
-            self.packets += 1
-
-    def finish(self) -> None:
-        """Write all that is held, and the container's index."""
-        self._pass_on(self._stream.encode(None))
-        if self._held is not None:
-            self._mux(1 if self._constant else self._step)
-        self._container.close()
-        self._file.close()
-
-    def abandon(self) -> None:
-        """Let go of everything; errors of a full disk come again here and are not news."""
-        with contextlib.suppress(*_errors()):
-            self._container.close()
-        with contextlib.suppress(OSError):
-            self._file.close()
-
-
-def _with_encoder(container: Any, kind: _Kind, rate: Fraction, tick: Fraction, size_wh: tuple[int, int]) -> Any:
-    stream = container.add_stream(kind.encoder, options={"flags": "+qscale", "global_quality": str(_QUALITY)})
-    stream.width, stream.height = size_wh
-    stream.pix_fmt = kind.pixels
-    stream.codec_context.framerate = rate
-    stream.time_base = stream.codec_context.time_base = tick
-    return stream
-
-
-def _try_encoder(kind: _Kind, rate: Fraction, tick: Fraction) -> None:
-    """Encode a picture into memory.
-
-    Raises:
-        PosetrtError: PyAV is missing, or has no such encoder.
-    """
-    import io
-
-    av = _av()
-    try:
-        with av.open(io.BytesIO(), "w", format=kind.container) as container:
-            stream = _with_encoder(container, kind, rate, tick, (64, 64))
-            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="bgr24")
-            frame.pts, frame.time_base = 0, tick
-            for packet in [*stream.encode(frame), *stream.encode(None)]:
-                container.mux(packet)
-    except _errors() as error:
-        raise PosetrtError(
-            f"this PyAV ({av.__version__}) cannot write {kind.encoder} at {float(rate):g} frames a second: {error}"
-        ) from error
-
-
-def _check_whole(path: Path, packets: int) -> None:
-    """Raises: ValueError: the file does not hold that many frames: a disk may take bytes and keep none."""
-    with path.open("rb") as file, _av().open(file) as container:
-        found = sum(1 for packet in container.demux(video=0) if packet.size)
-    if found != packets:
-        raise ValueError(f"the finished file holds {found} of {packets} frames; is the disk full?")
-
-
-def _errors() -> tuple[type[Exception], ...]:
-    """What PyAV raises, and Python's own file under it."""
-    return (OSError, ValueError, _av().FFmpegError)
-
-
-def _av() -> Any:
-    try:
-        import av
-    except ModuleNotFoundError as error:
-        raise PosetrtError(f"writing video needs the package av (PyAV): {install_hint('av')}") from error
-    return av
 
 
 class VideoFiles(Sink):
