@@ -68,7 +68,7 @@ def check_size_wh(size: tuple[int, int], where: str, most_megapixels: float = MO
     if size[0] * size[1] > most_megapixels * 1e6:
         raise PosetrtError(
             f"{where} is {size[0]}x{size[1]}, {size[0] * size[1] / 1e6:.0f} megapixels, and at most {most_megapixels:g} are read; "
-            "make it smaller, or allow more with --max-megapixels"
+            "make it smaller, or allow more: posetrt run --max-megapixels N"
         )
 
 

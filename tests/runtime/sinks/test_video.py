@@ -20,7 +20,7 @@ UNEVEN = [0.0, 0.033, 0.067, 0.4, 0.5, 1.7, 1.733]
 def write(path: Path, fps: float, times_s: list[float], size_wh: tuple[int, int] = (64, 48)) -> None:
     sink = VideoFile(path, fps)
     for index, time_s in enumerate(times_s):
-        result = made(index)
+        result = made(index, people=0)
         image = np.full((size_wh[1], size_wh[0], 3), 10 * index % 250, np.uint8)
         sink.write(replace(result, frame=replace(result.frame, image=image, time_s=time_s)))
     sink.close()
@@ -35,7 +35,7 @@ def test_an_avi_repeats_frames_where_the_next_comes_later(tmp_path: Path) -> Non
     write(tmp_path / "out.avi", 30.0, UNEVEN)
     frames = list(Video(tmp_path / "out.avi"))
     assert len(frames) == round(UNEVEN[-1] * 30) + 1
-    assert [round(np.median(frames[round(30 * time_s)].image) / 10) for time_s in UNEVEN] == list(range(len(UNEVEN)))
+    assert [round(frames[round(30 * time_s)].image.mean() / 10) for time_s in UNEVEN] == list(range(len(UNEVEN)))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
