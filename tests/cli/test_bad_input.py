@@ -516,6 +516,7 @@ def test_results_do_not_overwrite_each_other_or_their_source(posetrt: Posetrt, t
         (["--source", video, "--write-video", video], "would write over the source"),
         (["--source", photo, "--write-csv", photo], "would write over the source"),
         (["--source", tmp_path, "--write-images", tmp_path], "is the source too"),
+        (["--source", photo, "--write-video", tmp_path], "is a folder"),
     ):
         refused = posetrt("run", tiny, *words)
         assert refused.code == 2

@@ -205,6 +205,8 @@ def _check_places(args: argparse.Namespace) -> None:
     }  # fmt: skip
     seen: dict[Path, str] = {}
     for name, path in files.items():
+        if path.is_dir():
+            raise UsageError(f"{name} writes a file, and {path} is a folder; give a name in it")
         if path in seen:
             raise UsageError(f"{seen[path]} and {name} both write {path}; give each a file of its own")
         seen[path] = name

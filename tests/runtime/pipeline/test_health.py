@@ -69,6 +69,16 @@ def test_a_port_for_others_needs_a_token_that_cannot_be_guessed(monkeypatch: pyt
         assert ask(url, Authorization=f"Bearer {TOKEN}") == 429, "who guessed so often waits, also with the right one"
 
 
+def test_the_service_asks_with_the_token_of_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    from posetrt.jetson.service import healthy
+
+    monkeypatch.delenv("POSETRT_WEB_TOKEN", raising=False)
+    with StatusPort("127.0.0.1", 0, RunStats(), TOKEN) as port:
+        assert not healthy(port.url)
+        monkeypatch.setenv("POSETRT_WEB_TOKEN", TOKEN)
+        assert healthy(port.url)
+
+
 def test_a_name_that_points_here_and_a_page_of_another_site_are_refused() -> None:
     with StatusPort("127.0.0.1", 0, RunStats()) as port:
         assert ask(port.url, Host="evil.example") == 403
