@@ -85,7 +85,7 @@ def config(name: str, platform: str, inputs: tuple[Tensor, ...], outputs: tuple[
     spec = manifest.input
     values = f"mean={list(spec.mean)} scale={list(spec.scale)}" if not spec.in_graph else "in the graph"
     return (
-        f"# {manifest.network}: {spec.colour} {spec.layout}, normalisation {values}; stride {manifest.stride}, skeleton {manifest.skeleton.name}\n"
+        f"# {manifest.network}: {spec.colour} {spec.layout}, normalisation {values}; head {manifest.head.summary()}, skeleton {manifest.skeleton.name}\n"
         f'name: "{name}"\nplatform: "{platform}"\nmax_batch_size: 0\n{block("input", inputs)}{block("output", outputs)}'
         "instance_group [ { count: 1 } ]\n"
     )
@@ -154,9 +154,9 @@ def _output(value: Any, manifest: Manifest, given: tuple[int, ...]) -> Tensor:
     """Maps are the input's size by the stride; what the graph itself fixes stays."""
     dims = _shape(value)
     dims[0] = given[0]
-    if value.name in (manifest.outputs.heatmaps, manifest.outputs.pafs):
+    if value.name in [name for role, name in manifest.head.outputs.items() if role in manifest.head.maps]:
         sizes = given[2:] if manifest.input.layout == "NCHW" else given[1:3]
         for axis, size in zip((2, 3), sizes, strict=True):
             if dims[axis] == -1 and size != -1:
-                dims[axis] = size // manifest.stride
+                dims[axis] = size // manifest.head.map_stride()
     return Tensor(value.name, _kind(value), tuple(dims))

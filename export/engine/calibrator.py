@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from posetrt.runtime.engines.cuda import Cuda
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import written_whole
-from posetrt.runtime.letterbox import letterbox_for, place, to_input
 from posetrt.runtime.model.manifest import InputSpec
+from posetrt.runtime.picture import network_input
 from posetrt.runtime.sources import read_photo
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -62,7 +62,7 @@ def batches(folder: Path, spec: InputSpec) -> Iterator[NDArray[np.float32] | NDA
         except PosetrtError:
             continue
         used += 1
-        yield to_input(place(frame, letterbox_for((frame.shape[1], frame.shape[0]), spec.size_wh)), spec)
+        yield network_input(frame, spec)
     if not used:
         raise PosetrtError(f"{folder} holds no picture that can be read ({', '.join(_PICTURES)}); give a folder of photographs with people")
 

@@ -118,7 +118,7 @@ def plan_build(
             used = ranges
         elif ranges is not None and not wish.explicit_qdq:
             used = Ranges(kept_float=ranges.kept_float)
-    ends = (manifest.decodes or manifest.input.layout == "NHWC") and wish.precision != "fp32" and not strong
+    ends = (manifest.head.decoded_in_graph or manifest.input.takes_bytes) and wish.precision != "fp32" and not strong
     if ends:
         flags.append("OBEY_PRECISION_CONSTRAINTS")
     elif used.kept_float:

@@ -135,7 +135,7 @@ def _check_dla(offers: Capabilities, wish: BuildRequest, manifest: Manifest, str
         raise UsageError(
             f"a DLA takes int8 by ranges, and {offers.title} takes it by Q/DQ here: build with --precision fp16, or without --dla"
         )
-    if manifest.decodes:
+    if manifest.head.decoded_in_graph:
         raise UsageError("a DLA cannot decode (no TopK): export the network without --decode, and the CPU decodes its maps")
     if profile_of(wish, manifest).dynamic:
         raise UsageError("a DLA takes one size and one batch: export with a fixed size, or build without --dla")

@@ -244,7 +244,7 @@ class _Build:
             if unknown:
                 _tell(show, "warning", f"calibration.json keeps {', '.join(unknown[:5])} in float, which the graph has not")
         if plan.float32_ends:
-            trt_network.hold(trt, trt_network.ends_of(trt, network, decodes=self.manifest.decodes), trt.DataType.FLOAT)
+            trt_network.hold(trt, trt_network.ends_of(trt, network, decodes=self.manifest.head.decoded_in_graph), trt.DataType.FLOAT)
 
     def _calibrator(self, config: Any, cuda: Cuda | None) -> Any:
         trt, plan = self.library.module, self.plan

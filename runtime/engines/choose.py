@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -157,20 +158,36 @@ def find_engine(
     raise EngineMismatch(f"{folder.path} has no {precision} engine for this device yet. {remedy}")
 
 
-def open_engine(path: str | Path, precision: str | None = None, backend: str = "auto", *, threads: int = 0, trust: bool = False) -> Engine:
-    """Open the engine of a model folder, a bare .onnx with a manifest, or one engine file.
+@dataclass(frozen=True)
+class EngineOptions:
+    """Which engine of a model folder, and how it runs.
 
-    Args:
-        path: a model folder; an .onnx file (run on ONNX Runtime as it is); or an engine with its sidecar.
+    Attributes:
         precision: "fp32", "fp16" or "int8"; None takes the folder's default, else fp32 on a CPU.
         backend: "auto" or one backend's name.
         threads: CPU threads of ONNX Runtime; 0 takes all cores.
         trust: let a version-compatible TensorRT engine run the code that it carries.
+    """
+
+    precision: str | None = None
+    backend: str = "auto"
+    threads: int = 0
+    trust: bool = False
+
+
+def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engine:
+    """Open the engine of a model folder, a bare .onnx with a manifest, or one engine file.
+
+    Args:
+        path: a model folder; an .onnx file (run on ONNX Runtime as it is); or an engine with its sidecar.
+        options: which engine, and how it runs.
 
     Raises:
         EngineMismatch: no engine fits; never builds one.
         UsageError: no such path or backend.
     """
+    options = options or EngineOptions()
+    precision, backend, threads, trust = options.precision, options.backend, options.threads, options.trust
     path = Path(path)
     check_name(path.absolute())
     wanted = as_precision(precision) if precision else None

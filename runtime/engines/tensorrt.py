@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.engines import driver
-from posetrt.runtime.engines.base import Engine, Outputs, Precision
+from posetrt.runtime.engines.base import Engine, Precision
 from posetrt.runtime.engines.cuda import Buffer, Cuda
 from posetrt.runtime.engines.library import Library, LibraryName, installed
 from posetrt.runtime.engines.preflight import Here, reason
 from posetrt.runtime.engines.trt_log import Log, logger_for, started
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
+from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.sidecar import Sidecar
 
@@ -74,7 +75,6 @@ class Tensor:
     """An input or output of the engine: what it is, its type and its largest shape."""
 
     name: str
-    role: str
     dtype: np.dtype[Any]
     largest: tuple[int, ...]
 
@@ -105,8 +105,7 @@ class TensorRTEngine(Engine):
         device: CUDA's ordinal of the GPU.
         dla: the DLA core that it was built for.
         host_code: allow the code inside a version-compatible engine.
-        roles: outputs to copy to the host ("heatmaps", "pafs", "peaks", "pairs"); None copies all. The others stay
-            on the device, at `device_address`.
+        outputs: names of the tensors to copy to the host; None copies all of the head's. The others stay on the device.
         frames_in_flight: batches that may be submitted before the first is collected.
 
     Raises:
@@ -124,7 +123,7 @@ class TensorRTEngine(Engine):
         device: int = 0,
         dla: int | None = None,
         host_code: bool = False,
-        roles: Collection[str] | None = None,
+        outputs: Collection[str] | None = None,
         frames_in_flight: int = FRAMES_IN_FLIGHT,
     ) -> None:
         self.manifest = manifest
@@ -140,7 +139,7 @@ class TensorRTEngine(Engine):
         self._pending: deque[Slot] = deque()
         self._next = 0
         self._shape: tuple[int, ...] | None = None
-        self._roles = {role for role in manifest.outputs.present() if roles is None or role in roles}
+        self._wanted = {name for name in manifest.head.outputs.values() if outputs is None or name in outputs}
         self._cuda = Cuda(device)
         try:
             with self._cuda.current(f"load {path.name}"):
@@ -176,7 +175,7 @@ class TensorRTEngine(Engine):
 
     def _tensors(self, engine: Any, context: Any) -> tuple[Tensor, list[Tensor]]:
         trt = self._library.module
-        roles = {name: role for role, name in self.manifest.outputs.present().items()}
+        wanted = list(dict.fromkeys(self.manifest.head.outputs.values()))
         types = {
             # Not trt.nptype: that of 8.6 asks NumPy for np.bool, which NumPy 1.24 to 1.26 have not.
             trt.DataType.FLOAT: np.float32,
@@ -186,7 +185,7 @@ class TensorRTEngine(Engine):
         }
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
-        missing = {self.manifest.input.name, *roles} - set(names)
+        missing = {self.manifest.input.name, *wanted} - set(names)
         if missing or len(inputs) != 1:
             raise EngineMismatch(
                 f"the engine has the tensors {', '.join(names)}, and its manifest names {', '.join(sorted(missing)) or 'one input'}: "
@@ -200,17 +199,14 @@ class TensorRTEngine(Engine):
             context.set_input_shape(name, largest)
         else:
             self._smallest = shape
-        outputs = [
-            Tensor(one, role, np.dtype(types[engine.get_tensor_dtype(one)]), tuple(context.get_tensor_shape(one)))
-            for one, role in roles.items()
-        ]
-        return Tensor(name, "input", np.dtype(types[engine.get_tensor_dtype(name)]), largest), outputs
+        outputs = [Tensor(one, np.dtype(types[engine.get_tensor_dtype(one)]), tuple(context.get_tensor_shape(one))) for one in wanted]
+        return Tensor(name, np.dtype(types[engine.get_tensor_dtype(name)]), largest), outputs
 
     def _slot(self) -> Slot:
         buffers = {one.name: self._cuda.buffer(int(np.prod(one.largest)), one.dtype) for one in (self._input, *self._outputs)}
         return Slot(buffers, self._cuda.event(), self._cuda.event(), self._cuda.event(), {})
 
-    def submit(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> None:
+    def submit(self, inputs: NDArray[Any]) -> None:
         """Queue a batch: copy in, compute, copy out; see `Engine.submit`."""
         self._open()
         if len(self._pending) >= self.frames_in_flight:
@@ -244,11 +240,11 @@ class TensorRTEngine(Engine):
         out.wait_for_event(slot.computed)
         slot.shapes = {one.name: tuple(self._context.get_tensor_shape(one.name)) for one in self._outputs}
         for one in self._outputs:
-            if one.role in self._roles:
+            if one.name in self._wanted:
                 self._cuda.download(slot.buffers[one.name], int(np.prod(slot.shapes[one.name])), out)
         slot.downloaded.record(out)
 
-    def collect(self) -> Outputs:
+    def collect(self) -> Tensors:
         """Wait for the oldest batch; see `Engine.collect`."""
         self._open()
         if not self._pending:
@@ -256,17 +252,16 @@ class TensorRTEngine(Engine):
         slot = self._pending.popleft()
         with self._cuda.current("run the network"):
             slot.downloaded.synchronize()
-        views = {one.role: slot.buffers[one.name].view(slot.shapes[one.name]) for one in self._outputs if one.role in self._roles}
-        return Outputs(**views)
+        return {one.name: slot.buffers[one.name].view(slot.shapes[one.name]) for one in self._outputs if one.name in self._wanted}
 
-    def infer(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+    def infer(self, inputs: NDArray[Any]) -> Tensors:
         """Run the network on one batch; see `Engine.infer`."""
         if self._pending:
             raise PosetrtError("frames are in flight: collect them before infer")
         self.submit(inputs)
         return self.collect()
 
-    def parts_ms(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> dict[str, float]:
+    def parts_ms(self, inputs: NDArray[Any]) -> dict[str, float]:
         """Time of each part of one batch by the GPU's own clock, one after the other: "upload", "network", "download", in ms."""
         self._open()
         self._check(inputs)
@@ -285,7 +280,7 @@ class TensorRTEngine(Engine):
                 raise PosetrtError(f"TensorRT failed to start the network (execute_async_v3): {self._log.reason('it gives no reason')}")
             marks[2].record(stream)
             for one in self._outputs:
-                if one.role in self._roles:
+                if one.name in self._wanted:
                     self._cuda.download(slot.buffers[one.name], int(np.prod(self._context.get_tensor_shape(one.name))), stream)
             marks[3].record(stream)
             marks[3].synchronize()

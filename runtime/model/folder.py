@@ -9,7 +9,8 @@ from pathlib import Path
 
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import check_name, read_json, remove_leftovers, sha256_of, write_json
-from posetrt.runtime.model.manifest import Manifest, manifest_of_onnx, metadata_of_onnx
+from posetrt.runtime.model.manifest import Manifest, manifest_of_onnx
+from posetrt.runtime.model.onnx_metadata import metadata_of_onnx
 
 MADE_FROM_KEY = "posetrt.made_from"
 

@@ -9,7 +9,7 @@ import numpy as np
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.sinks.base import Result, Sink
-from posetrt.runtime.sinks.draw import DRAWINGS
+from posetrt.runtime.sinks.draw import drawing
 
 
 class Pictures(Sink):
@@ -22,8 +22,8 @@ class Pictures(Sink):
 
     def __init__(self, folder: Path, what: str = "people") -> None:
         self.folder = folder
-        self.draw = DRAWINGS[what]
-        self.needs_outputs = what != "people"
+        self.draw = drawing(what)
+        self.needs_tensors = what != "people"
 
     def write(self, result: Result) -> None:
         """Draw and write one picture, whole or not at all."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.sinks.base import Result, Sink
-from posetrt.runtime.sinks.draw import DRAWINGS
+from posetrt.runtime.sinks.draw import drawing
 from posetrt.runtime.sinks.encoder import KINDS, TICK, Encoder, check_whole, errors, try_encoder
 
 _LONGEST_GAP_S = 10.0
@@ -42,8 +42,8 @@ class VideoFile(Sink):
 
     def __init__(self, path: Path, fps: float, what: str = "people") -> None:
         self.path = path
-        self.draw = DRAWINGS[what]
-        self.needs_outputs = what != "people"
+        self.draw = drawing(what)
+        self.needs_tensors = what != "people"
         kind = KINDS.get(path.suffix.lower())
         if kind is None:
             raise UsageError(f"a video is written as .mp4 or .avi; got {path.name}")
@@ -161,7 +161,7 @@ class VideoFiles(Sink):
             for rate in self._rates:
                 VideoFile(path, rate, what).close()
         self._refused: dict[int, str] = {}
-        self.needs_outputs = what != "people"
+        self.needs_tensors = what != "people"
 
     def write(self, result: Result) -> None:
         """Append to the video of this frame's source; where that failed, the others' go on, and `close` raises it again."""

@@ -10,7 +10,7 @@ from posetrt.runtime.sources.address import Address, parse_address
 from posetrt.runtime.sources.base import Source
 from posetrt.runtime.sources.files import Photos, Video, is_photo, photos_in
 from posetrt.runtime.sources.paced import Paced
-from posetrt.runtime.sources.picture import MOST_MEGAPIXELS
+from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
 
 
 def open_source(text: str | Path, say: Callable[[str], None] | None = None, most_megapixels: float = MOST_MEGAPIXELS) -> Source:

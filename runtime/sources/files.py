@@ -16,7 +16,7 @@ from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.sources.base import Frame
 from posetrt.runtime.sources.container import counts_its_frames, is_cut
 from posetrt.runtime.sources.names import check_image_ids, frame_names, readable
-from posetrt.runtime.sources.picture import MOST_MEGAPIXELS, check_size, check_size_wh, is_picture
+from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS, check_size, check_size_wh, is_picture
 
 PHOTO_SUFFIXES = frozenset(
     {

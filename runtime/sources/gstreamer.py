@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.sources.camera import Lost
-from posetrt.runtime.sources.picture import check_size_wh
+from posetrt.runtime.sources.picture_header import check_size_wh
 
 _TAIL = "videoconvert ! video/x-raw,format=I420 ! y4menc ! fdsink fd=1"
 _PROGRAM = "gst-launch-1.0"

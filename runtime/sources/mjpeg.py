@@ -13,7 +13,7 @@ from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.sources.camera import Lost
 from posetrt.runtime.sources.http_stream import open_stream
 from posetrt.runtime.sources.multipart import Parts, boundary_of
-from posetrt.runtime.sources.picture import MOST_MEGAPIXELS, check_size, jpeg_end
+from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS, check_size, jpeg_end
 
 _TIMEOUT_S = 5.0
 

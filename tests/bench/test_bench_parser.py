@@ -10,12 +10,12 @@ import pytest
 
 from posetrt.calib.scenes.drawn import draw_scene
 from posetrt.cli import main
-from posetrt.runtime.model.skeleton import load_skeleton
+from posetrt.runtime.heads.paf.layout import load_layout
 
 
 def test_a_folder_of_recorded_maps_is_timed_beside_eightfold_upsampling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in range(2):
-        scene = draw_scene(2, load_skeleton("body25"), (16, 24), seed)
+        scene = draw_scene(2, load_layout("body25"), (16, 24), seed)
         np.savez(tmp_path / f"{seed}.npz", heatmaps=scene.heatmaps, pafs=scene.pafs)
     assert main(["bench-parser", "--maps", str(tmp_path), "--skeleton", "body25", "--repeats", "1", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["recorded"]
@@ -27,7 +27,7 @@ def test_folders_of_recorded_maps_are_also_told_together(tmp_path: Path, capsys:
     for folder, shape, frames in (("small", (16, 24), 1), ("large", (32, 48), 3)):
         (tmp_path / folder).mkdir()
         for seed in range(frames):
-            scene = draw_scene(2, load_skeleton("coco18"), shape, seed)
+            scene = draw_scene(2, load_layout("coco18"), shape, seed)
             np.savez(tmp_path / folder / f"{seed}.npz", heatmaps=scene.heatmaps, pafs=scene.pafs)
     command = ["bench-parser", "--maps", str(tmp_path / "small"), str(tmp_path / "large"), "--repeats", "1"]
     assert main([*command, "--json"]) == 0

@@ -50,7 +50,7 @@ def test_a_bundle_holds_what_the_machine_needs_and_its_script_runs_there(bundle:
     reference = np.load(bundle / "reference/tiny.npz")
     assert int(reference["count"]) == 2
     assert reference["canvas_1"].dtype == np.uint8
-    assert reference["heatmaps_0"].shape == (1, 19, 8, 8)
+    assert reference["output_0_0"].shape == (1, 19, 8, 8)
     (bundle / "models/tiny/weights.bin.piece00").write_bytes(b"one ")
     (bundle / "models/tiny/weights.bin.piece01").write_bytes(b"two")
     python = bundle / "env/bin/python"

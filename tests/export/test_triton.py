@@ -51,7 +51,7 @@ def test_the_onnx_file_is_served_with_the_shapes_that_it_gives(folder: Path, tmp
     image = np.zeros(list(config.input[0].dims), np.float32)
     answers = session.run([output.name for output in config.output], {config.input[0].name: image})
     assert [list(output.dims) for output in config.output] == [list(answer.shape) for answer in answers]
-    assert json.loads((model / "manifest.json").read_text())["stride"] == 8
+    assert json.loads((model / "manifest.json").read_text())["head"]["stride"] == 8
 
 
 def _as_tensorrt(folder: Path, profile: list[list[int]]) -> Path:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.runtime.heads.paf.layout import MapLayout
 from posetrt.runtime.heads.paf.peaks import Peaks
-from posetrt.runtime.model.skeleton import Skeleton
 
 MARGIN = 0.15
 SHORT = np.float32(1)
@@ -64,7 +64,7 @@ class PairScorer:
     cells about its middle.
 
     Args:
-        skeleton: with PAF channels.
+        layout: with PAF channels.
         samples: places along the limb, evenly spaced from 15 % to 85 % of the way: nearer to its ends the limb does not fill its cells.
         middle: least PAF along the way in the middle, where the limb fills its cells and its neighbours' joints are far.
         agree: a sample agrees where the PAF along the way is above this.
@@ -73,7 +73,8 @@ class PairScorer:
         limit: most pairs of which all samples are taken, of all limbs together; the best by their middle stay.
     """
 
-    def __init__(self, skeleton: Skeleton, *, samples: int, middle: float, agree: float, share: float, least: float, limit: int) -> None:
+    def __init__(self, layout: MapLayout, *, samples: int, middle: float, agree: float, share: float, least: float, limit: int) -> None:
+        skeleton = layout.skeleton
         limbs = np.array(skeleton.limbs, np.int64).reshape(-1, 2)
         # From the number of peaks of each part, as sums: for each limb where its first part's peaks begin, less the rows of the limbs
         # before; where its second part's end; how many peaks the second part has, and how many the first.
@@ -86,7 +87,7 @@ class PairScorer:
         self._limbs[0] = np.arange(len(limbs))
         self._heads, self._first_counts, self._counted = self._limbs[:4], self._limbs[4], self._limbs[1:].reshape(-1)
         # Where each limb's y channel lies behind its x channel, as nearly all networks have them, PAFs are read where they lie.
-        channels = np.array(skeleton.paf_channels, np.int64).reshape(-1, 2)
+        channels = np.array(layout.paf_channels, np.int64).reshape(-1, 2)
         self._order = channels.reshape(-1) if (channels[:, 1] != channels[:, 0] + 1).any() else None
         self._x_channels = channels[:, 0] if self._order is None else 2 * np.arange(len(channels))
         # Behind the samples lies the middle, which must agree as well, but does not go into the score. There are at least nine rows,

@@ -10,12 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.paf.assembly import Assembler, exact_matching
+from posetrt.runtime.heads.paf.layout import MapLayout
 from posetrt.runtime.heads.paf.pairs import Pairs, PairScorer, ranked
 from posetrt.runtime.heads.paf.peaks import PeakFinder, Peaks
-from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People, nobody
 
 Assignment = Literal["greedy", "hungarian"]
@@ -63,10 +62,10 @@ PRESETS = {
 
 
 class PafParser:
-    """Turns a network's maps into people. Made once for a skeleton, used for every frame, from one thread.
+    """Turns a network's maps into people. Made once for a layout, used for every frame, from one thread.
 
     Args:
-        skeleton: of the network.
+        layout: which map is what.
         preset: "balanced"; "precise" drops small and doubtful people; "all" keeps any two joined parts that are no toes or heels.
         assignment: "greedy", or "hungarian", which is exact a limb and needs SciPy.
         overrides: fields of `ParserSettings` that replace the preset's.
@@ -75,7 +74,7 @@ class PafParser:
         UsageError: an unknown preset, assignment or field.
     """
 
-    def __init__(self, skeleton: Skeleton, *, preset: str = "balanced", assignment: Assignment = "greedy", **overrides: float) -> None:
+    def __init__(self, layout: MapLayout, *, preset: str = "balanced", assignment: Assignment = "greedy", **overrides: float) -> None:
         known = {each.name for each in fields(ParserSettings)}
         if preset not in PRESETS:
             raise UsageError(f"no parser preset {preset!r}: give one of {', '.join(PRESETS)}")
@@ -84,7 +83,8 @@ class PafParser:
         if overrides.keys() - known:
             raise UsageError(f"unknown parser settings {sorted(overrides.keys() - known)}; there are {sorted(known)}")
         changes: dict[str, Any] = dict(overrides)
-        self.skeleton, self.settings = skeleton, replace(PRESETS[preset], **changes)
+        skeleton = layout.skeleton
+        self.layout, self.skeleton, self.settings = layout, skeleton, replace(PRESETS[preset], **changes)
         settings = self.settings
         if not (settings.peak_threshold > 0 and 1 <= settings.samples <= 255):
             raise UsageError(f"peak_threshold must be above 0 and samples 1 to 255, not {settings.peak_threshold} and {settings.samples}")
@@ -101,7 +101,7 @@ class PafParser:
             noisy_threshold=settings.noisy_threshold,
         )
         self._pairs = PairScorer(
-            skeleton,
+            layout,
             samples=settings.samples,
             middle=settings.middle_threshold,
             agree=settings.pair_threshold,
@@ -144,7 +144,7 @@ class PafParser:
         Raises:
             UsageError: the shapes are not the skeleton's.
         """
-        parts, limbs = len(self.skeleton.parts), len(self.skeleton.paf_channels)
+        parts, limbs = len(self.skeleton.parts), len(self.layout.paf_channels)
         if peaks.ndim != 3 or peaks.shape[0] != parts or peaks.shape[2] != 3:
             raise UsageError(f"peaks of skeleton {self.skeleton.name!r} have shape ({parts}, K, 3), not {tuple(peaks.shape)}")
         slots = peaks.shape[1]
@@ -171,19 +171,6 @@ class PafParser:
             raise UsageError(f"{len(heatmaps)} frames of heat maps came with {len(pafs)} of PAFs; give as many of each")
         return [self.parse(maps, None if pafs is None else pafs[frame]) for frame, maps in enumerate(heatmaps)]
 
-    def parse_outputs(self, outputs: Outputs) -> list[People]:
-        """People of each frame of what an engine gave: maps, or the tensors that a graph has decoded itself.
-
-        Raises:
-            UsageError: the outputs have neither heat maps nor peaks, or do not fit the skeleton.
-        """
-        if outputs.peaks is not None:
-            pairs = outputs.pairs
-            return [self.parse_decoded(peaks, None if pairs is None else pairs[frame]) for frame, peaks in enumerate(outputs.peaks)]
-        if outputs.heatmaps is None:
-            raise UsageError("the network's outputs have neither heat maps nor peaks; name the outputs' roles when exporting the model")
-        return self.parse_batch(outputs.heatmaps, outputs.pafs)
-
     def time_stages(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating]) -> dict[str, float]:
         """Milliseconds of processor time of each stage on one frame: peaks, pairs (line integrals), people (matching and assembly)."""
         with np.errstate(all="ignore"):
@@ -198,7 +185,7 @@ class PafParser:
 
     def _check(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None) -> None:
         """Refuse maps of another skeleton."""
-        parts, limbs = len(self.skeleton.parts), len(self.skeleton.paf_channels)
+        parts, limbs = len(self.skeleton.parts), len(self.layout.paf_channels)
         if heatmaps.ndim != 3 or heatmaps.shape[0] not in (parts, parts + 1):
             raise UsageError(
                 f"heat maps of skeleton {self.skeleton.name!r} have shape ({parts} or {parts + 1}, h, w), not {tuple(heatmaps.shape)}; "

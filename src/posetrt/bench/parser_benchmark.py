@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from posetrt.bench.reference_parser import UpsamplingDecoder, read_once
 from posetrt.calib.scenes.drawn import Scene, draw_scene
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.heads.paf.layout import MapLayout
 from posetrt.runtime.heads.paf.parser import PafParser
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People, to_coco_results
@@ -122,7 +123,7 @@ def score_people(found: Sequence[People], scenes: Sequence[Scene], skeleton: Ske
 
 def bench_drawn(
     parser: PafParser,
-    skeleton: Skeleton,
+    layout: MapLayout,
     shape_hw: tuple[int, int],
     people: int,
     noise: float,
@@ -137,16 +138,16 @@ def bench_drawn(
     hubs hidden as often as other joints.
     """
     scenes = [
-        draw_scene(people, skeleton, shape_hw, seed, noise=noise, tries=1 if kind == "anywhere" else 10, hide_hubs=kind == "no neck")
+        draw_scene(people, layout, shape_hw, seed, noise=noise, tries=1 if kind == "anywhere" else 10, hide_hubs=kind == "no neck")
         for seed in range(frames)
     ]
-    reference = UpsamplingDecoder(skeleton)
+    reference = UpsamplingDecoder(layout)
     maps = [(scene.heatmaps, scene.pafs) for scene in scenes]
     timing = time_parsers(parser, reference, maps, repeats)
-    ours = score_people([parser.parse(*frame) for frame in maps], scenes, skeleton)
-    theirs = score_people([reference.parse(*frame) for frame in maps], scenes, skeleton)
+    ours = score_people([parser.parse(*frame) for frame in maps], scenes, layout.skeleton)
+    theirs = score_people([reference.parse(*frame) for frame in maps], scenes, layout.skeleton)
     return {
-        "skeleton": skeleton.name,
+        "skeleton": layout.skeleton.name,
         "shape_hw": list(shape_hw),
         "people": people,
         "noise": noise,
@@ -158,10 +159,10 @@ def bench_drawn(
     }
 
 
-def bench_worst(parser: PafParser, skeleton: Skeleton, shape_hw: tuple[int, int], repeats: int) -> list[dict[str, Any]]:
+def bench_worst(parser: PafParser, layout: MapLayout, shape_hw: tuple[int, int], repeats: int) -> list[dict[str, Any]]:
     """Maps of networks that have failed: what each costs, and how many people it gives."""
     rng = np.random.default_rng(0)
-    shapes = (skeleton.heatmap_channels, *shape_hw), (skeleton.paf_channel_count, *shape_hw)
+    shapes = (layout.heatmap_channels, *shape_hw), (layout.paf_channel_count, *shape_hw)
 
     def filled(value: float) -> Maps:
         return np.full(shapes[0], value, np.float32), np.full(shapes[1], value, np.float32)
@@ -183,7 +184,7 @@ def bench_worst(parser: PafParser, skeleton: Skeleton, shape_hw: tuple[int, int]
     ]
 
 
-def bench_recorded(parser: PafParser, skeleton: Skeleton, folder: Path, repeats: int, annotations: Path | None = None) -> dict[str, Any]:
+def bench_recorded(parser: PafParser, layout: MapLayout, folder: Path, repeats: int, annotations: Path | None = None) -> dict[str, Any]:
     """Recorded maps: a folder of .npz files with `heatmaps` and `pafs`, and for AP `scale_xy` and names that end in COCO's image number.
 
     Raises:
@@ -200,12 +201,12 @@ def bench_recorded(parser: PafParser, skeleton: Skeleton, folder: Path, repeats:
                 raise UsageError(f"{path}: has {sorted(arrays.files)}; a recorded frame holds heatmaps and pafs")
             maps.append((arrays["heatmaps"].astype(np.float32), arrays["pafs"].astype(np.float32)))
             scales.append(arrays["scale_xy"] if "scale_xy" in arrays.files else None)
-    reference = UpsamplingDecoder(skeleton)
+    reference = UpsamplingDecoder(layout)
     timing = time_parsers(parser, reference, maps, repeats)
     row: dict[str, Any] = {"maps": folder.name, "frames": len(maps), "ratio": timing.ratio, "timing_ms": vars(timing)}
     if annotations is not None:
         for name, decode in (("parser", parser.parse), ("upsampling", reference.parse)):
-            row[name] = _average_precision([decode(*frame) for frame in maps], files, scales, skeleton, annotations)
+            row[name] = _average_precision([decode(*frame) for frame in maps], files, scales, layout.skeleton, annotations)
     return row
 
 

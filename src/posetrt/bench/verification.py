@@ -19,10 +19,11 @@ import numpy as np
 
 from posetrt.bench.verification_row import WARM_UP, check, some_input
 from posetrt.runtime.engines.base import Engine
-from posetrt.runtime.engines.choose import best_backend, open_engine
+from posetrt.runtime.engines.choose import EngineOptions, best_backend, open_engine
 from posetrt.runtime.engines.tensorrt import TensorRTEngine
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import read_json
+from posetrt.runtime.find.whole_frame import WholeFrame
 from posetrt.runtime.model.folder import open_folder
 from posetrt.runtime.pipeline import pipeline
 from posetrt.runtime.pose import Pose
@@ -93,7 +94,7 @@ def video(bundle: Path, contents: dict[str, Any], backend: str) -> dict[str, Any
         if entry["timing_only"]:
             continue
         precision = "int8" if "int8" in entry["precisions"] else entry["precisions"][-1]
-        with Pose(open_engine(bundle / "models" / name, precision, backend)) as pose:
+        with Pose(WholeFrame(open_engine(bundle / "models" / name, EngineOptions(precision, backend)))) as pose:
             stats = pipeline.run(pose, [open_source(bundle / contents["video"])], [])
         found["models"][f"{name} {precision}"] = {
             "frames": stats.frames,
@@ -108,7 +109,7 @@ def video(bundle: Path, contents: dict[str, Any], backend: str) -> dict[str, Any
 
 def leak(folder: Path, precision: str, backend: str, frames: int) -> dict[str, Any]:
     """Memory of the device and of the process before and after many frames, and after opening the engine again and again."""
-    with open_engine(folder, precision, backend) as engine:
+    with open_engine(folder, EngineOptions(precision, backend)) as engine:
         frame = some_input(engine)
         for _ in range(WARM_UP):
             engine.infer(frame)

@@ -23,8 +23,9 @@ from posetrt.export.weights.zoo import find_network
 from posetrt.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import write_json, write_text
-from posetrt.runtime.letterbox import letterbox_for, place, to_input
 from posetrt.runtime.model.folder import ModelFolder, open_folder
+from posetrt.runtime.picture import place, to_input
+from posetrt.runtime.placement import whole_in
 from posetrt.runtime.sources import photos_in, read_photo
 
 PIECE_BYTES = 60_000_000
@@ -148,7 +149,7 @@ def timing_folder(path: Path, size_wh: tuple[int, int], pictures: Sequence[Path]
 
 
 def write_reference(folder: ModelFolder, pictures: Sequence[Path], target: Path) -> None:
-    """What ONNX Runtime gives in float32 for photographs: "count", "canvas_i" (h, w, 3) uint8, and each output as "role_i".
+    """What ONNX Runtime gives in float32 for photographs: "count", "canvas_i" (h, w, 3) uint8, and the n-th output as "output_n_i".
 
     Of a calibrated folder also "int8_oks": how far the people of its graph in TensorRT's layout, rounded as it says, agree with float32's.
     """
@@ -164,10 +165,11 @@ def write_reference(folder: ModelFolder, pictures: Sequence[Path], target: Path)
     with OnnxRuntimeEngine(folder.onnx, manifest, "fp32") as engine:
         for index, picture in enumerate(pictures):
             frame = read_photo(picture)
-            canvas = place(frame, letterbox_for((frame.shape[1], frame.shape[0]), manifest.input.size_wh))
-            outputs = engine.infer(to_input(canvas, manifest.input))
+            fit = manifest.input.fit
+            canvas = place(frame, whole_in((frame.shape[1], frame.shape[0]), manifest.input.size_wh, fit.how), fit.pad)
+            tensors = engine.infer(to_input(canvas, manifest.input))
             arrays[f"canvas_{index}"] = canvas
-            arrays |= {f"{role}_{index}": getattr(outputs, role) for role in manifest.outputs.present()}
+            arrays |= {f"output_{number}_{index}": values for number, values in enumerate(tensors.values())}
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as file:
         np.savez_compressed(file, **arrays)

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from posetrt.calib.accuracy.agreement import agreement
 from posetrt.export.engine.build import build
 from posetrt.export.engine.request import BuildRequest
-from posetrt.runtime.engines.base import Engine, Outputs, Precision
+from posetrt.runtime.engines.base import Engine, Precision
 from posetrt.runtime.engines.choose import find_engine, open_engine
 from posetrt.runtime.engines.tensorrt import TensorRTEngine
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.heads.paf.parser import PafParser
-from posetrt.runtime.letterbox import to_input
 from posetrt.runtime.model.folder import ModelFolder
 from posetrt.runtime.people import People
+from posetrt.runtime.picture import to_input
 
 # Largest difference from float32, as a share of each output's range; int8 is judged by its people.
 LIMITS = {"fp32": 1e-3, "fp16": 1e-2}
@@ -87,21 +86,24 @@ def check(name: str, folder: ModelFolder, precision: Precision, backend: str, re
 
 
 def _compare(row: Row, engine: Engine, reference: Any) -> None:
-    parser = PafParser(engine.manifest.skeleton)
+    manifest = engine.manifest
+    decoder = manifest.head.decoder(manifest.skeleton)
     ours: list[People] = []
     theirs: list[People] = []
     worst = 0.0
     for index in range(int(reference["count"])):
-        expected = {role: reference[f"{role}_{index}"] for role in engine.manifest.outputs.present()}
-        outputs = engine.infer(to_input(reference[f"canvas_{index}"], engine.manifest.input))
-        ours += parser.parse_outputs(outputs)
-        theirs += parser.parse_outputs(Outputs(**expected))
-        for role, wanted in expected.items():
-            got = np.asarray(getattr(outputs, role), np.float32)
+        expected = {
+            name: reference[f"output_{number}_{index}"] for number, name in enumerate(dict.fromkeys(manifest.head.outputs.values()))
+        }
+        tensors = engine.infer(to_input(reference[f"canvas_{index}"], manifest.input))
+        ours += decoder.decode(tensors, manifest.input.size_wh)
+        theirs += decoder.decode(expected, manifest.input.size_wh)
+        for name, wanted in expected.items():
+            got = np.asarray(tensors[name], np.float32)
             worst = max(worst, float(np.abs(got - wanted).max() / max(float(np.ptp(wanted)), 1e-9)))
-    row.oks = agreement(theirs, ours, engine.manifest.skeleton).oks
+    row.oks = agreement(theirs, ours, manifest.skeleton).oks
     # Two peaks of one height may change places: slots are compared by the people that they come to.
-    row.difference = None if engine.manifest.decodes else worst
+    row.difference = None if manifest.head.decoded_in_graph else worst
     limit = LIMITS.get(row.precision)
     if limit is not None and row.difference is not None and not row.difference <= limit:
         row.fail(f"differs from float32 by {row.difference:.2g} of the range, more than {limit:g}")

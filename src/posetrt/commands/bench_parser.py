@@ -19,8 +19,8 @@ from typing import Any
 
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.files import written_whole
+from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
 from posetrt.runtime.heads.paf.parser import PRESETS, PafParser
-from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
 
 SUMMARY = "measure the parser on drawn and recorded maps"
 _PEOPLE = (1, 2, 5, 10, 20, 50, 100)
@@ -51,17 +51,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _parser(args: argparse.Namespace, skeleton: Skeleton) -> PafParser:
-    return PafParser(skeleton, preset=args.preset, assignment=args.assignment)
+def _parser(args: argparse.Namespace, layout: MapLayout) -> PafParser:
+    return PafParser(layout, preset=args.preset, assignment=args.assignment)
 
 
 def _recorded(args: argparse.Namespace) -> dict[str, Any]:
     from posetrt.bench.parser_benchmark import bench_recorded, together
 
     _one_thread()
-    skeleton = load_skeleton(args.skeleton)
-    parser = _parser(args, skeleton)
-    rows = [bench_recorded(parser, skeleton, folder, args.repeats, args.annotations) for folder in args.maps]
+    layout = load_layout(args.skeleton)
+    parser = _parser(args, layout)
+    rows = [bench_recorded(parser, layout, folder, args.repeats, args.annotations) for folder in args.maps]
     return {"recorded": rows, "together": together(rows)}
 
 
@@ -78,14 +78,14 @@ def _drawn(args: argparse.Namespace) -> dict[str, Any]:
     rows = []
     for name, shape, people, noise, kind in cases:
         print(f"{name} {shape[0]}x{shape[1]}, {people} people, noise {noise}", file=sys.stderr)
-        skeleton = load_skeleton(name)
-        parser = _parser(args, skeleton)
-        rows.append(bench_drawn(parser, skeleton, shape, people, noise, frames=args.frames, repeats=args.repeats, kind=kind))
-    skeleton = load_skeleton(args.skeleton)
+        layout = load_layout(name)
+        parser = _parser(args, layout)
+        rows.append(bench_drawn(parser, layout, shape, people, noise, frames=args.frames, repeats=args.repeats, kind=kind))
+    layout = load_layout(args.skeleton)
     report = {
         "drawn": rows,
         "growth_10_to_100": growth(rows[: len(_PEOPLE)]),
-        "worst": bench_worst(_parser(args, skeleton), skeleton, (46, 82), args.repeats),
+        "worst": bench_worst(_parser(args, layout), layout, (46, 82), args.repeats),
     }
     if args.chart:
         with written_whole(args.chart) as path:

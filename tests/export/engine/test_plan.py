@@ -13,21 +13,23 @@ from posetrt.export.engine.plan import plan_build
 from posetrt.export.engine.request import BuildRequest, Ranges
 from posetrt.runtime.engines.driver import Gpu
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.model.manifest import InputSpec, Manifest, OutputNames
+from posetrt.runtime.heads.base import Head
+from posetrt.runtime.heads.paf.layout import load_layout
+from posetrt.runtime.model.manifest import InputSpec, Manifest
 from posetrt.runtime.model.skeleton import load_skeleton
+from tests.heads import DECODED, maps_head
 from tests.trt_stand_in import VERSIONS, names_of, pose_graph, stand_in
 
 ORIN = Gpu(0, "Orin", 87, 8 << 30, integrated=True)
 CARD = Gpu(0, "NVIDIA GeForce RTX 3060", 86, 12 << 30, integrated=False)
 FIXED = InputSpec("image", "NCHW", (456, 256), (456, 256), (456, 256))
-RANGED = InputSpec("image", "NHWC", (456, 256), (256, 256), (656, 368), max_batch=4)
-MAPS = OutputNames(heatmaps="heatmaps", pafs="pafs")
-DECODED = OutputNames(peaks="peaks", pairs="pairs")
+RANGED = InputSpec("image", "NHWC", (456, 256), (256, 256), (656, 368), max_batch=4, dtype="uint8")
+MAPS = maps_head(load_layout("coco18"))
 RANGES = Ranges({"image": 1.0, "heatmaps": 0.9}, ("conv1",))
 
 
-def manifest(spec: InputSpec = FIXED, outputs: OutputNames = MAPS) -> Manifest:
-    return Manifest("onnx", load_skeleton("coco18"), spec, outputs, 8)
+def manifest(spec: InputSpec = FIXED, head: Head = MAPS) -> Manifest:
+    return Manifest("onnx", load_skeleton("coco18"), spec, head)
 
 
 def offers(spec: Path, version: str, gpu: Gpu | None = ORIN, dla_cores: int = 0) -> Capabilities:
@@ -79,7 +81,7 @@ def test_each_version_and_precision_is_built_as_that_version_can(
     head: bool,
 ) -> None:
     wish = BuildRequest(precision, explicit_qdq=qdq)
-    plan = plan_build(offers(shared_spec, version), wish, manifest(outputs=DECODED if decodes else MAPS), RANGES)
+    plan = plan_build(offers(shared_spec, version), wish, manifest(head=DECODED if decodes else MAPS), RANGES)
     assert plan.graph == graph
     assert plan.network_flags == network
     assert plan.builder_flags == (*flags, "TF32")
@@ -93,7 +95,7 @@ def test_each_version_and_precision_is_built_as_that_version_can(
 @pytest.mark.parametrize("decodes", [False, True])
 def test_no_plan_names_a_flag_that_its_version_lacks(shared_spec: Path, version: str, precision: Any, decodes: bool) -> None:
     names = names_of(shared_spec, version)
-    shape = manifest(outputs=DECODED if decodes else MAPS)
+    shape = manifest(head=DECODED if decodes else MAPS)
     for qdq in (False, True):
         wish = BuildRequest(precision, tf32=False, explicit_qdq=qdq, version_compatible=True, hardware_compatible=True, sparsity=True)
         plan = plan_build(offers(shared_spec, version, CARD), wish, shape, RANGES)
@@ -188,7 +190,7 @@ def test_a_dla_takes_ranges_fixed_maps_and_falls_back_to_the_gpu(shared_spec: Pa
         (BuildRequest("fp16", dla=2), manifest(), "2 DLA cores"),
         (BuildRequest("fp32", dla=0), manifest(), "not fp32"),
         (BuildRequest("int8", dla=0, explicit_qdq=True), manifest(), "by ranges"),
-        (BuildRequest("fp16", dla=0), manifest(outputs=DECODED), "cannot decode"),
+        (BuildRequest("fp16", dla=0), manifest(head=DECODED), "cannot decode"),
         (BuildRequest("fp16", dla=0), manifest(RANGED), "one size"),
         (BuildRequest("fp16", dla=0, version_compatible=True), manifest(), "one TensorRT"),
     ):

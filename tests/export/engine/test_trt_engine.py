@@ -37,7 +37,7 @@ def build(
     show = behaviour.pop("show", None)
     report = behaviour.pop("report", None)
     # The tiny manifest's size, and the stand-in's tensors.
-    trt = stand_in(spec, version, graph or pose_graph(decodes=folder.manifest().decodes), **behaviour)
+    trt = stand_in(spec, version, graph or pose_graph(decodes=folder.manifest().head.decoded_in_graph), **behaviour)
     library = Library("tensorrt", trt, version, version_numbers(version))
     return trt, build_engine(folder, wish, library=library, own_calibration=own, report=report, show=show)
 

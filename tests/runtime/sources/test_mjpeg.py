@@ -17,7 +17,7 @@ from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.sources.camera import Lost
 from posetrt.runtime.sources.mjpeg import Mjpeg
 from posetrt.runtime.sources.multipart import Parts, boundary_of
-from posetrt.runtime.sources.picture import check_size, is_picture, jpeg_end, size_wh
+from posetrt.runtime.sources.picture_header import check_size, is_picture, jpeg_end, size_wh
 from tests.mjpeg_server import picture
 
 Handle = Callable[[BaseHTTPRequestHandler], None]

@@ -1,4 +1,4 @@
-"""Peaks and line integrals as plain operators: what `runtime.peaks` and `runtime.pairs` do in NumPy, for a whole batch.
+"""Peaks and line integrals as plain operators: what `runtime.heads.paf` does in NumPy, for a whole batch.
 
 The numbers are kept in float32 throughout: float16 has no exact integers above 2048, and a map has more cells than that.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from posetrt.export.graph.graph_ops import GraphOps, Value, axes
+from posetrt.runtime.heads.paf.layout import MapLayout
 from posetrt.runtime.heads.paf.pairs import LONG, MARGIN, SHORT, SHORT_WEIGHT
 from posetrt.runtime.heads.paf.parser import ParserSettings
 from posetrt.runtime.heads.paf.peaks import FLATTEST, FLOOR
-from posetrt.runtime.model.skeleton import Skeleton
 
 _INFINITE = 3.4e38  # a map's value at or above it is no value
 _SMALL = 1e-6  # keeps divisors off 0
@@ -96,19 +96,20 @@ def _offset(ops: GraphOps, line: Value, row: int, column: int) -> Value:
 
 
 def score_pairs(
-    ops: GraphOps, pafs: str, skeleton: Skeleton, peaks: Peaks, size: tuple[Value, Value], slots: int, settings: ParserSettings
+    ops: GraphOps, pafs: str, layout: MapLayout, peaks: Peaks, size: tuple[Value, Value], slots: int, settings: ParserSettings
 ) -> str:
     """Line-integral scores (N, C, K, K) float32 of every two peaks that a limb could join, 0 where they do not pass.
 
     Args:
         ops: to write with.
         pafs: tensor (N, 2C, h, w) float32.
-        skeleton: with PAF channels.
+        layout: with PAF channels.
         peaks: from `find_peaks`.
         size: h and w as float32.
         slots: K.
         settings: the parser's.
     """
+    skeleton = layout.skeleton
     limbs, samples = len(skeleton.limbs), settings.samples
     first, second = (axes(*(limb[end] for limb in skeleton.limbs)) for end in (0, 1))
 
@@ -141,7 +142,7 @@ def score_pairs(
 
     def along(component: int, step: str) -> str:
         """One component of the PAF along the way."""
-        channels = axes(*(pair[component] for pair in skeleton.paf_channels))
+        channels = axes(*(pair[component] for pair in layout.paf_channels))
         flat = ops("Reshape", ops("Gather", pafs, channels, axis=1), axes(0, limbs, -1))
         read = ops("Reshape", ops("GatherElements", flat, places, axis=2), axes(0, limbs, slots, slots, samples + 9))
         return ops("Mul", read, ops("Div", wide[step], wide["length"]))
