@@ -58,6 +58,7 @@ class Cropped:
         if self._boxes is not None:
             given = self._boxes(frame)
             looks.looked += 1 if given.boxes is None else len(given.boxes)
+            looks.unseen += given.unseen
             return self.network(frame.image, given.boxes, ids=given.ids)
         boxes = person_boxes(people)
         seen = (boxes[:, 2] > 0) & (boxes[:, 3] > 0) & inside(boxes, frame.image.shape)
