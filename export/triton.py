@@ -14,6 +14,7 @@ from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import write_text, written_whole
 from posetrt.runtime.model.folder import open_folder
 from posetrt.runtime.model.manifest import Manifest
+from posetrt.runtime.model.shipped import shipped_name
 from posetrt.runtime.model.sidecar import Sidecar, check_engine_file
 from posetrt.runtime.packages import install_hint
 
@@ -58,7 +59,7 @@ def write_repository(
             f"{graph} is gone, from which {chosen[0].name if chosen else 'the model'} was built; its tensors are not known"
         )
     tensors = _tensors(graph, manifest, chosen[1] if chosen else None)
-    target = out / (name or path.resolve().name)
+    target = out / (name or shipped_name(path) or path.resolve().name)
     source, file = (chosen[0], "model.plan") if chosen else (folder.onnx, "model.onnx")
     with written_whole(target / "1" / file) as temporary:
         shutil.copyfile(source, temporary)

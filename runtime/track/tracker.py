@@ -104,6 +104,10 @@ class Tracker:
             self._begin(ids[new], points[..., new], found[:, new], sizes[new])
         return self._smoothed(people, ids, step, self._ids)
 
+    def __call__(self, people: People, time_s: float) -> People:
+        """As `update`: `people = tracker(pose(frame), time_s)`."""
+        return self.update(people, time_s)
+
     def _smoothed(self, people: People, ids: NDArray[np.int64], step_s: float, remembered: NDArray[np.int64]) -> People:
         if self._filter is None or not people.keypoints.shape[1]:
             return replace(people, ids=ids)

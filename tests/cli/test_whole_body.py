@@ -51,7 +51,7 @@ def test_one_command_writes_hands_and_face_of_everybody(
     assert "face: " in said.err
     assert "looked at" in said.err
     assert "hands: onnx 96x96, fp32, onnxruntime, up to 8 crops a call" in said.err
-    assert cv2.imread(str(out / f"{photo.stem}_rendered.png")) is not None
+    assert cv2.imread(str(out / f"{photo.stem}_rendered.jpg")) is not None
 
 
 def test_hands_alone_leave_the_face_empty(person: Path, small: dict[str, Path], photo: Path, posetrt: Posetrt, tmp_path: Path) -> None:
