@@ -70,8 +70,9 @@ def fetch(network: Network, folder: Path, source: str | None = None) -> Fetched:
             return outcome
         said.append(f"  {address}: {outcome}")
     raise PosetrtError(
-        f"{network.file} of {network.name} could not be had:\n" + "\n".join(said) + "\nThe authors' servers are often down: try again "
-        f"later, or take the file from elsewhere with: posetrt fetch {network.name} --from URL|FILE"
+        f"{network.file} of {network.name} could not be had:",
+        *said,
+        f"The authors' servers are often down: try again later, or take the file from elsewhere with: posetrt fetch {network.name} --from URL|FILE",
     )
 
 
