@@ -7,17 +7,16 @@ Only plain operators that every TensorRT from 8.6 takes: no plugin, no NonZero, 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from posetrt.export.graph.graph_ops import GraphOps, Value, axes
+from posetrt.export.graph.onnx_file import ModelProto, check, copied, describe, rename_reads
 from posetrt.export.heads.decode import find_peaks, score_pairs
-from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.paf.parser import ParserSettings
-from posetrt.runtime.model.manifest import METADATA_KEY, Manifest, OutputNames
+from posetrt.runtime.model.manifest import Manifest, OutputNames
 
-ModelProto = Any  # onnx.ModelProto
 DEFAULT_SLOTS = 32
 MOST_SLOTS = 3840  # TensorRT's limit for TopK
 INPUT_PREFIX, DECODE_PREFIX = "input/", "decode/"
@@ -34,7 +33,7 @@ def with_uint8_input(model: ModelProto, manifest: Manifest) -> tuple[ModelProto,
     spec = manifest.input
     if spec.layout != "NCHW":
         raise UsageError("the graph takes uint8 already; leave --input uint8 out")
-    fused = _copy(model)
+    fused = copied(model)
     ops = GraphOps(fused.graph, INPUT_PREFIX)
     # TensorRT wants the Cast first: it has no Transpose of uint8.
     x = ops("Transpose", ops("Cast", spec.name, to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
@@ -43,10 +42,7 @@ def with_uint8_input(model: ModelProto, manifest: Manifest) -> tuple[ModelProto,
     if not spec.in_graph:
         mean, scale = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (spec.mean, spec.scale))
         x = ops("Mul", ops("Sub", x, mean), scale)
-    for node in fused.graph.node:
-        for index, name in enumerate(node.input):
-            if name == spec.name:
-                node.input[index] = x
+    rename_reads(fused.graph, spec.name, x)
     ops.put(front=True)
     tensor = next(value for value in fused.graph.input if value.name == spec.name).type.tensor_type
     tensor.elem_type = TensorProto.UINT8
@@ -79,7 +75,7 @@ def with_decoding(model: ModelProto, manifest: Manifest, slots: int = DEFAULT_SL
     cells = manifest.input.min_wh[0] * manifest.input.min_wh[1] // manifest.stride**2
     if not 1 <= slots <= min(cells, MOST_SLOTS):
         raise UsageError(f"the graph can keep 1 to {min(cells, MOST_SLOTS)} peaks a part at this input size; got {slots}")
-    fused, settings = _copy(model), ParserSettings()
+    fused, settings = copied(model), ParserSettings()
     ops = GraphOps(fused.graph, DECODE_PREFIX)
     size = _map_size(ops, manifest, heatmaps)
     found = find_peaks(ops, heatmaps, len(skeleton.parts), size, slots, settings)
@@ -107,21 +103,6 @@ def _map_size(ops: GraphOps, manifest: Manifest, heatmaps: str) -> tuple[Value, 
     return ops("Gather", shape, np.array(2, np.int64)), ops("Gather", shape, np.array(3, np.int64))
 
 
-def _copy(model: ModelProto) -> ModelProto:
-    copy = type(model)()
-    copy.CopyFrom(model)
-    return copy
-
-
 def _described(model: ModelProto, manifest: Manifest) -> ModelProto:
     """Put the manifest inside, in place of the one before, and check the graph."""
-    import onnx
-
-    kept = {entry.key: entry.value for entry in model.metadata_props}
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, kept | {METADATA_KEY: manifest.to_json()})
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise PosetrtError(f"the graph is not valid ONNX: {error}") from error
-    return model
+    return check(describe(model, manifest.to_json()), "the graph with its fused nodes")

@@ -77,7 +77,8 @@ def read_sidecar(engine: Path) -> Sidecar:
             "Copy the sidecar along, or build again with: posetrt build"
         )
     given = read_fields(path, "sidecar", _REMEDY, EngineMismatch)
-    given.whole("format", FORMAT, FORMAT)
+    if given.values.get("format") != FORMAT:
+        given.refuse("format", given.values.get("format"), f"format {FORMAT}")
     try:
         manifest = manifest_from_dict(given.inner("manifest").values, str(path))
     except PosetrtError as error:

@@ -10,7 +10,8 @@ from typing import Any
 
 from posetrt.runtime.engines.base import PRECISIONS, Precision
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.fields import Fields, read_fields
+from posetrt.runtime.fields import Fields
+from posetrt.runtime.files import read_json
 
 FORMAT = 1
 _MANY = 10**9  # frames, rounds, photographs: more than any report has
@@ -125,9 +126,11 @@ def read_report(path: Path) -> Report:
     Raises:
         PosetrtError: missing, no JSON, or no such report.
     """
-    given = read_fields(path, "benchmark report", "Measure again with: posetrt bench FOLDER --report DIR")
-    if given.values.get("format") != FORMAT:
-        raise PosetrtError(f"{path} is no benchmark report of format {FORMAT}; write one with: posetrt bench FOLDER --report DIR")
+    remedy = "Measure again with: posetrt bench FOLDER --report DIR"
+    content = read_json(path, "benchmark report")
+    if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+        raise PosetrtError(f"{path} is no benchmark report of format {FORMAT}. {remedy}")
+    given = Fields(content, str(path), remedy)
     return Report(
         model=given.text("model"),
         network=given.text("network"),
