@@ -134,8 +134,8 @@ def challenge_photos(path: Path, entries: Sequence[Any], images: Path, limit: in
         people, boxes = entry["keypoint_annotations"], entry["human_annotations"]
         if not isinstance(people, Mapping) or not isinstance(boxes, Mapping) or people.keys() != boxes.keys():
             raise PosetrtError(f"{where}: keypoint_annotations and human_annotations name different people")
-        points = numbers([people[key] for key in people], (-1, 14, 3), where, "keypoint_annotations")
-        corners = numbers([boxes[key] for key in people], (-1, 4), where, "human_annotations")
+        points = numbers([people[key] for key in people], (-1, 14, 3), where, "keypoint_annotations (14 parts of x, y, flag)")
+        corners = numbers([boxes[key] for key in people], (-1, 4), where, "human_annotations (boxes)")
         if not np.isin(points[..., 2], (1, 2, 3)).all():
             raise PosetrtError(f"{where}: a flag of keypoint_annotations is none of 1 (visible), 2 (hidden), 3 (not labelled)")
         if (corners[:, 2:] < corners[:, :2]).any():
