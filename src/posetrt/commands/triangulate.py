@@ -113,10 +113,17 @@ def _cameras(path: Path) -> NDArray[np.float64]:
     fields = read_json(path, "list of camera matrices")
     try:
         cameras = np.array(fields, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{path} is a list of 3x4 matrices of numbers: [[[…], […], […]], …] ({error})") from error
     if cameras.ndim != 3 or cameras.shape[1:] != (3, 4):
         raise UsageError(f"{path} is a list of 3x4 matrices, one a view; this one has the shape {cameras.shape}")
+    flat = cameras.reshape(len(cameras), -1)
+    # A projection has rank 3; NaN and infinity have none.
+    useless = [index for index, one in enumerate(flat) if not np.isfinite(one).all() or np.linalg.matrix_rank(one.reshape(3, 4)) < 3]
+    if useless:
+        raise UsageError(
+            f"{path}: matrix {useless[0]} is no camera's: twelve finite numbers that make a projection of rank 3 were expected"
+        )
     return cameras
 
 
