@@ -66,7 +66,8 @@ def write_repository(
     source, file = (chosen[0], "model.plan") if chosen else (folder.onnx, "model.onnx")
     platform = "tensorrt_plan" if chosen else "onnxruntime_onnx"
     # What a client needs to make people of the answers: Triton hands it on as a parameter and as a file.
-    texts = {"config.pbtxt": config(name, platform, *tensors, manifest=manifest), "manifest.json": manifest.to_json() + "\n"}
+    description = config(name, platform, *tensors, manifest=manifest, sidecar=chosen[1] if chosen else None)
+    texts = {"config.pbtxt": description, "manifest.json": manifest.to_json() + "\n"}
     with written_together(target / "1" / file, *(target / each for each in texts)) as (model, *others):
         shutil.copyfile(source, model)
         for temporary, text in zip(others, texts.values(), strict=True):
@@ -74,8 +75,19 @@ def write_repository(
     return target
 
 
-def config(name: str, platform: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], *, manifest: Manifest) -> str:
+def config(
+    name: str,
+    platform: str,
+    inputs: tuple[Tensor, ...],
+    outputs: tuple[Tensor, ...],
+    *,
+    manifest: Manifest,
+    sidecar: Sidecar | None = None,
+) -> str:
     """The text of config.pbtxt. Source: triton-inference-server/common, protobuf/model_config.proto.
+
+    An engine for a DLA names its core as the instance's secondary device. A version-compatible engine loads only in a server
+    that was started to take such engines, which no model's configuration can say: a comment names the option.
 
     The batch is written out as the first dimension (max_batch_size 0): a fixed one is what the engine takes, and Triton puts no
     requests together that a camera's frame rate makes wait for each other.
@@ -88,12 +100,18 @@ def config(name: str, platform: str, inputs: tuple[Tensor, ...], outputs: tuple[
         return f"{kind} [\n{rows}\n]\n"
 
     spec = manifest.input
+    dla = sidecar.device.get("dla") if sidecar else None
+    second = "" if dla is None else f" secondary_devices [ {{ kind: KIND_NVDLA device_id: {dla} }} ]"
+    if sidecar is not None and sidecar.options.get("version_compatible"):
+        needs = "# A version-compatible engine: start the server with --backend-config=tensorrt,version-compatible=true\n"
+    else:
+        needs = ""
     values = f"mean={list(spec.mean)} scale={list(spec.scale)}" if not spec.in_graph else "in the graph"
     return (
-        f"# {printable(manifest.network)}: {spec.colour} {spec.layout}, normalisation {values}; "
-        f"stride {manifest.stride}, skeleton {printable(manifest.skeleton.name)}\n"
+        f"{needs}# {printable(manifest.network)}: {spec.colour} {spec.layout}, normalisation {values}; "
+        f"head {manifest.head.summary()}, skeleton {printable(manifest.skeleton.name)}\n"
         f'name: "{name}"\nplatform: "{platform}"\nmax_batch_size: 0\n{block("input", inputs)}{block("output", outputs)}'
-        "instance_group [ { count: 1 } ]\n"
+        f"instance_group [ {{ count: 1{second} }} ]\n"
     )
 
 
@@ -163,9 +181,9 @@ def _output(value: Any, manifest: Manifest, given: tuple[int, ...]) -> Tensor:
     """Maps are the input's size by the stride; what the graph itself fixes stays."""
     dims = _shape(value)
     dims[0] = given[0]
-    if value.name in (manifest.outputs.heatmaps, manifest.outputs.pafs):
+    if value.name in [name for role, name in manifest.head.outputs.items() if role in manifest.head.maps]:
         sizes = given[2:] if manifest.input.layout == "NCHW" else given[1:3]
         for axis, size in zip((2, 3), sizes, strict=True):
             if dims[axis] == -1 and size != -1:
-                dims[axis] = size // manifest.stride
+                dims[axis] = size // manifest.head.map_stride()
     return Tensor(value.name, _kind(value), tuple(dims))

@@ -16,6 +16,7 @@ from posetrt.export.graph.onnx_file import check, reads
 from posetrt.runtime.errors import PosetrtError
 
 Layout = Literal["ort", "trt"]
+ScaleType = type[np.float32] | type[np.float16]
 
 # Operators that ONNX Runtime runs on 8-bit tensors besides Conv, and that a scale can be given to.
 _EIGHT_BIT = frozenset({"Add", "Concat", "MaxPool"})
@@ -97,7 +98,9 @@ class _Plan:
                         changed = True
 
 
-def quantize(graph: Graph, ranges: Mapping[str, Range], layout: Layout, kept_float: Collection[str] = ()) -> Any:
+def quantize(
+    graph: Graph, ranges: Mapping[str, Range], layout: Layout, kept_float: Collection[str] = (), scale_type: ScaleType = np.float32
+) -> Any:
     """A Q/DQ ModelProto of a float graph.
 
     Args:
@@ -107,17 +110,21 @@ def quantize(graph: Graph, ranges: Mapping[str, Range], layout: Layout, kept_flo
             end; small layers that make the output maps compute in float from 8-bit inputs. "trt" puts Q/DQ on the inputs of
             convolutions, residual adds and concats alone, signed, zero point 0, float bias.
         kept_float: names of layers that stay in float.
+        scale_type: what the scales must be exact in. Weights are rounded with the scale as that type holds it, so that one which
+            float16 must raise (below 6.1e-5) makes its weights smaller, not the filter larger.
 
     Raises:
         PosetrtError: a range is missing.
     """
     layers = [layer.name for layer in graph.layers if layer.name not in set(kept_float)]
-    return quantize_only(graph, ranges, layout, layers)
+    return quantize_only(graph, ranges, layout, layers, scale_type)
 
 
-def quantize_only(graph: Graph, ranges: Mapping[str, Range], layout: Layout, layers: Collection[str]) -> Any:
+def quantize_only(
+    graph: Graph, ranges: Mapping[str, Range], layout: Layout, layers: Collection[str], scale_type: ScaleType = np.float32
+) -> Any:
     """As `quantize`, with the layers named that are put into INT8 rather than those that are not."""
-    model = _Writer(graph, _Plan(graph, layers, layout, ranges)).model()
+    model = _Writer(graph, _Plan(graph, layers, layout, ranges), scale_type).model()
     if layout == "ort":
         spread_elus(model)
     return model
@@ -160,11 +167,18 @@ def weight_scales(weight: NDArray[np.floating[Any]], bias: NDArray[np.floating[A
     return fitted
 
 
+def exact_in(scale_type: ScaleType, scales: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Scales as a type holds them, at least its smallest normal number, in float32."""
+    with np.errstate(over="ignore"):  # too large a scale becomes infinite, which `half_around_int8` names
+        held: NDArray[np.float32] = np.maximum(scales, np.finfo(scale_type).tiny).astype(scale_type).astype(np.float32)
+    return held
+
+
 class _Writer:
     """Writes the nodes of a quantised graph."""
 
-    def __init__(self, graph: Graph, plan: _Plan) -> None:
-        self.graph, self.plan = graph, plan
+    def __init__(self, graph: Graph, plan: _Plan, scale_type: ScaleType) -> None:
+        self.graph, self.plan, self.scale_type = graph, plan, scale_type
         self.unsigned = plan.layout == "ort"
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
@@ -199,7 +213,7 @@ class _Writer:
         """Scale and zero point of a tensor's 8-bit form."""
         one = self.plan.ranges[name]
         if not self.unsigned:
-            return np.asarray(max(one.amax, 1e-8) / 127, np.float32), np.asarray(0, np.int8)
+            return exact_in(self.scale_type, np.asarray(max(one.amax, 1e-8) / 127)), np.asarray(0, np.int8)
         scale = np.asarray(max(one.high - one.low, 1e-8) / 255, np.float32)
         return scale, np.asarray(np.clip(np.rint(-one.low / scale), 0, 255), np.uint8)
 
@@ -249,7 +263,7 @@ class _Writer:
         weight = self.graph.constants[layer.weight]
         bias = self.graph.constants[layer.bias] if layer.bias else None
         input_scale = float(self.scale_of(layer.input)[0])
-        scales = weight_scales(weight, bias if self.unsigned else None, input_scale)
+        scales = exact_in(self.scale_type, weight_scales(weight, bias if self.unsigned else None, input_scale))
         rounded = np.clip(np.rint(weight / scales[:, None, None, None]), -127, 127).astype(np.int8)
         node.input[1] = self._dequantised(f"{layer.output}/weight", "int8", rounded, scales)
         if bias is None or not self.unsigned:

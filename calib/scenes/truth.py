@@ -61,4 +61,4 @@ def write_scenes(scenes: Iterable[Scene], folder: Path) -> CocoPhotos:
     category = {"id": 1, "name": "person", "keypoints": COCO_NAMES, "skeleton": []}
     target = folder / "person_keypoints.json"
     write_json(target, {"images": images, "annotations": annotations, "categories": [category]})
-    return coco_photos(target, folder)
+    return coco_photos(target, folder / "images")

@@ -15,7 +15,7 @@ from posetrt.calib.int8.ranges import Range
 from posetrt.calib.sensitivity.judge import Judge, Runner, runner
 from posetrt.calib.sensitivity.ranking import MapErrors, ranked_by_measuring, ranked_by_shares
 from posetrt.export.graph.graph import Graph
-from posetrt.runtime.engines.base import Outputs
+from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.people import People
 
 Score = Callable[[Sequence[People]], float]
@@ -76,7 +76,7 @@ def layer_costs(
         score: AP of people, where the photographs are annotated.
         only: names of the layers to measure; None for all.
     """
-    wanted: list[Outputs] = []
+    wanted: list[Tensors] = []
     reference = judge.people(runner(base.model, judge.manifest), wanted.append)
     best = score(reference) if score is not None else 0.0
     layers = [layer for layer in base.layers if only is None or layer.name in only]
@@ -89,31 +89,29 @@ def layer_costs(
         aps.append(None if score is None else best - score(people))
         errors.append(found)
         progress(index + 1, len(layers))
-    noise = _shares(np.array([[cost] for cost in oks]) if judge.manifest.decodes else np.array(errors))
+    noise = _shares(np.array([[cost] for cost in oks]) if judge.manifest.head.decoded_in_graph else np.array(errors))
     costs = [LayerCost(layer.name, *one) for layer, *one in zip(layers, oks, aps, noise.tolist(), strict=True)]
     return sorted(costs, key=lambda cost: (-cost.oks_cost, -cost.noise))
 
 
-def _compared(judge: Judge, run: Runner, wanted: Sequence[Outputs]) -> tuple[list[People], list[float]]:
+def _compared(judge: Judge, run: Runner, wanted: Sequence[Tensors]) -> tuple[list[People], list[float]]:
     """The people of a graph, and the squared error of its maps on each photograph."""
     errors: list[float] = []
     people = judge.people(run, lambda outputs: errors.append(_map_error(wanted[len(errors)], outputs)))
     return people, errors
 
 
-def _map_error(wanted: Outputs, outputs: Outputs) -> float:
+def _map_error(wanted: Tensors, outputs: Tensors) -> float:
     """Squared error of the maps, each against the squares of what it should hold."""
     total = 0.0
-    for role in ("heatmaps", "pafs"):
-        one, other = getattr(wanted, role), getattr(outputs, role)
-        if one is not None and other is not None:
-            total += float(np.square(one - other).sum() / max(float(np.square(one).sum()), 1e-12))
+    for name, one in wanted.items():
+        total += float(np.square(one - outputs[name]).sum() / max(float(np.square(one).sum()), 1e-12))
     return total
 
 
 def map_errors(base: Graph, ranges: Mapping[str, Range], layout: Layout, judge: Judge) -> MapErrors:
     """The function that tells the squared error of the maps on each of the judge's photographs, by the layers kept in float."""
-    wanted: list[Outputs] = []
+    wanted: list[Tensors] = []
     judge.people(runner(base.model, judge.manifest), wanted.append)
 
     def errors(kept: Sequence[str]) -> NDArray[np.float64]:
@@ -174,7 +172,7 @@ def choose_float(
     chosen: dict[str, float] = {}
     eight_bit: dict[str, float] = {}
     for layout in LAYOUTS:
-        if layout == "ort" and not judge.manifest.decodes:
+        if layout == "ort" and not judge.manifest.head.decoded_in_graph:
             errors = map_errors(base, ranges, layout, weighing or judge)
             order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit, begin_with, progress)
         else:

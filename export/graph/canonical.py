@@ -30,7 +30,7 @@ def canonical(model: ModelProto, where: str) -> ModelProto:
     from onnx_ir.passes import common
 
     _check_tensors(model.graph, where)
-    _check_functions(model, where)
+    check_functions(model, where)
     plain = copied(model)
     for entry in (*plain.opset_import, *all_nodes(plain.graph)):
         entry.domain = "" if entry.domain == "ai.onnx" else entry.domain
@@ -92,7 +92,7 @@ def _check_tensors(graph: Any, where: str, around: Iterable[str] = ()) -> None:
             _check_tensors(inner, where, known)
 
 
-def _check_functions(model: ModelProto, where: str) -> None:
+def check_functions(model: ModelProto, where: str) -> None:
     """Refuse functions that call themselves, or that grow beyond all measure where they are written out."""
     bodies = {(one.domain, one.name): one for one in model.functions}
     sizes: dict[tuple[str, str], int] = {}

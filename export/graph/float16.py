@@ -22,7 +22,7 @@ from posetrt.runtime.model.folder import ModelFolder
 LARGEST = float(np.finfo(np.float16).max)
 # From opset 19 on QuantizeLinear and DequantizeLinear take float16 scales; IR 9 came with it.
 INT8_OPSET, INT8_IR_VERSION = 19, 9
-# The smallest scale: float16's smallest normal number. Whoever rounds weights by a scale must raise it to this first.
+# float16's smallest normal number. `quantize(..., scale_type=np.float16)` raises scales to it before it rounds weights by them.
 SMALLEST_SCALE = float(np.finfo(np.float16).tiny)
 
 # What a network is made of. Nodes that lead to none of these stand behind the network: they decode, and stay float32.
@@ -66,11 +66,11 @@ def half_around_int8(quantized: ModelProto, where: str) -> ModelProto:
     """A Q/DQ graph whose convolutions, activations and scales are float16; inputs and outputs stay float32.
 
     Args:
-        quantized: ModelProto in TensorRT's layout.
+        quantized: ModelProto in TensorRT's layout, quantised with scales that float16 holds (`quantize(..., scale_type=np.float16)`).
         where: name of the graph, for errors.
 
     Raises:
-        PosetrtError: a weight is too large for float16, or the graph cannot be expressed in opset 19, which float16 scales need.
+        PosetrtError: a weight is too large for float16 or a scale too small, or the graph cannot be expressed in opset 19, which float16 scales need.
     """
     try:
         model = in_opset(quantized, INT8_OPSET, INT8_IR_VERSION)
@@ -124,7 +124,13 @@ class _Converter:
 
         Not those that compute with sizes alone: a size in float16 would be another above 2048.
         """
-        own = [node for node in self._graph if not (node.name or "").startswith((INPUT_PREFIX, DECODE_PREFIX))]
+        # A Q and its DQ are named after their tensor, and belong to the network.
+        own = [
+            node
+            for node in self._graph
+            if not (node.name or "").startswith((INPUT_PREFIX, DECODE_PREFIX))
+            or (node.op_type in _SCALED and node.name.startswith(INPUT_PREFIX))
+        ]
         sizes = self._sizes()
         if not any(node.op_type in _LAYERS for node in own):
             return [node for node in own if node not in sizes]
@@ -258,10 +264,20 @@ def _state_half(node: Node) -> None:
 
 
 def _as_half(array: NDArray[Any], name: str, where: str, *, is_scale: bool) -> NDArray[np.float16]:
-    """A constant in float16. A scale too small for it is raised to its smallest normal number, since a scale must not be 0."""
+    """A constant in float16.
+
+    Raises:
+        PosetrtError: a value is too large, or a scale is smaller than float16's smallest normal number.
+    """
     largest = float(np.max(np.abs(array), initial=0.0))
     if largest > LARGEST:
         raise PosetrtError(
             f"{name} holds {largest:g}, more than float16's {LARGEST:g}: this network cannot run in fp16. Use fp32 or int8 ({where})"
         )
-    return np.asarray(np.maximum(array, SMALLEST_SCALE) if is_scale else array, np.float16)
+    if is_scale and array.size and np.min(array) < SMALLEST_SCALE:
+        # Raising it here would multiply the int8 weights that were rounded with the smaller one.
+        raise PosetrtError(
+            f"{name} of {where} holds {np.min(array):g}, less than float16's smallest normal number {SMALLEST_SCALE:g}: "
+            "quantise the graph with scale_type=np.float16"
+        )
+    return np.asarray(array, np.float16)

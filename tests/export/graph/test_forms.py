@@ -17,13 +17,13 @@ from posetrt.calib.int8.calibrate import find_ranges, write_variants
 from posetrt.calib.int8.calibration import Calibration
 from posetrt.calib.int8.observe import observe
 from posetrt.export.graph.canonical import canonical, in_run_order
-from posetrt.export.graph.float16 import SMALLEST_SCALE, half_around_int8, to_fp16
-from posetrt.export.graph.fused import with_decoding, with_uint8_input
+from posetrt.export.graph.float16 import to_fp16
+from posetrt.export.graph.fused import with_uint8_input
 from posetrt.export.graph.graph import load_graph
-from posetrt.export.graph.normalisation import NORMALISATIONS
 from posetrt.export.graph.onnx_file import all_nodes, in_opset, opset_of
 from posetrt.export.graph.onnx_model import run_plainly, write_folder
-from posetrt.export.heads.user_graph import model_from_onnx
+from posetrt.export.heads.fuse import with_decoding
+from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.files import sha256_of
 from tests.running import run_onnx
@@ -128,7 +128,7 @@ FORMS: list[Callable[[], onnx.ModelProto]] = [network, with_a_branch, with_a_fun
 def exported(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Any, Any]:
     path = tmp_path / "own.onnx"
     onnx.save(request.param(), str(path))
-    return model_from_onnx(path, normalisation=NORMALISATIONS["in-graph"])
+    return model_from_onnx(path, GraphOptions(normalise="in-graph"))
 
 
 def image() -> np.ndarray:
@@ -197,7 +197,7 @@ def test_what_pytorchs_exporters_write_with_upsampling_layers_is_taken(exporter:
             axes = {"image": {0: "n", 2: "h", 3: "w"}} if "free" in exporter else None
             torch.onnx.export(net, example, buffer, dynamo=False, opset_version=17, input_names=["image"], dynamic_axes=axes)
             path.write_bytes(buffer.getvalue())
-    model, manifest = model_from_onnx(path, normalisation=NORMALISATIONS["imagenet"], size_wh=SIZE_WH, dynamic="free" in exporter)
+    model, manifest = model_from_onnx(path, GraphOptions(normalise="imagenet", size_wh=SIZE_WH, dynamic="free" in exporter))
     for one, other in zip(run_onnx(model, image()).values(), run_onnx(to_fp16(model), image()).values(), strict=True):
         assert near(one, other, 0.01)
     to_fp16(with_decoding(*with_uint8_input(model, manifest))[0])
@@ -237,29 +237,6 @@ def test_what_stands_behind_the_last_layer_stays_float32() -> None:
     half = to_fp16(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
     (boxes,) = run_onnx(half, np.zeros((1, 1, 1, 1), np.float32)).values()
     assert boxes.item() == 2049
-
-
-def test_a_scale_too_small_for_float16_is_not_0() -> None:
-    graph = helper.make_graph(
-        [
-            helper.make_node("QuantizeLinear", ["image", "tiny", "zero"], ["q"], "q"),
-            helper.make_node("DequantizeLinear", ["q", "tiny", "zero"], ["x"], "dq"),
-            helper.make_node("Conv", ["x", "weight"], ["maps"], "conv"),
-        ],
-        "g",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, 1, 1])],
-        [helper.make_tensor_value_info("maps", TensorProto.FLOAT, None)],
-        [
-            numpy_helper.from_array(np.float32(1e-9), "tiny"),
-            numpy_helper.from_array(np.int8(0), "zero"),
-            numpy_helper.from_array(np.float32([[[[1e-9]]]]), "weight"),
-        ],
-    )
-    half = half_around_int8(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), "small")
-    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in half.graph.initializer}
-    assert values["tiny"] == np.float16(SMALLEST_SCALE)
-    assert values["weight"].dtype == np.float16
-    assert values["weight"].item() == 0
 
 
 @pytest.mark.parametrize(
