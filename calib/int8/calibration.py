@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,7 +96,7 @@ def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration
         PosetrtError: missing, unreadable or of another format.
         EngineMismatch: made for another model.
     """
-    remedy = f"calibrate again with: posetrt calibrate {path.parent} --images DIR"
+    remedy = f"calibrate again with: posetrt calibrate {shlex.quote(str(path.parent))} --images DIR"
     given = read_fields(path, "calibration", remedy)
     if given.values.get("format") != FORMAT:
         raise PosetrtError(f"{path} is no calibration of format {FORMAT}; {remedy}")

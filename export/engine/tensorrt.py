@@ -137,7 +137,7 @@ def read_ranges(folder: ModelFolder) -> Ranges:
     Raises:
         PosetrtError: unreadable, or of another format.
     """
-    given = read_fields(folder.calibration, "calibration", f"Make it again with: posetrt calibrate {folder.path} --images DIR")
+    given = read_fields(folder.calibration, "calibration", f"Make it again with: posetrt calibrate {folder.quoted} --images DIR")
     return Ranges(
         amax={name: one.number("amax", 0, LARGEST_FLOAT32) for name, one in given.by_name("tensors").items()},
         kept_float=given.texts("kept_float"),

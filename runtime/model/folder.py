@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from posetrt.runtime.engines.base import PRECISIONS
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.fields import fields_of, read_fields
-from posetrt.runtime.files import parse_json, sha256_of, write_json
+from posetrt.runtime.files import check_name, parse_json, remove_leftovers, sha256_of, write_json
 from posetrt.runtime.model.manifest import Manifest, manifest_of_onnx
 from posetrt.runtime.model.onnx_metadata import metadata_of_onnx
 
@@ -36,6 +37,11 @@ class ModelFolder:
         return self.path / "calibration.json"
 
     @property
+    def quoted(self) -> str:
+        """The path as a shell takes it, for commands that errors recommend."""
+        return shlex.quote(str(self.path))
+
+    @property
     def engines(self) -> Path:
         """Engines, each with its sidecar."""
         return self.path / "engines"
@@ -57,7 +63,7 @@ class ModelFolder:
         """
         if not self.onnx.is_file():
             raise PosetrtError(
-                f"{self.path} holds no model.onnx; make a model folder with: posetrt export NETWORK --weights FILE -o {self.path}"
+                f"{self.path} holds no model.onnx; make a model folder with: posetrt export NETWORK --weights FILE -o {self.quoted}"
             )
         return manifest_of_onnx(self.onnx)
 
@@ -75,7 +81,11 @@ class ModelFolder:
             EngineMismatch: it is absent, or was made from another model.onnx or calibration.json.
         """
         path = self.variant(name)
-        remedy = f"posetrt calibrate {self.path} --images DIR" if name.startswith("int8") else f"posetrt export … -o {self.path}"
+        remedy = (
+            f"posetrt calibrate {self.quoted} --images DIR"
+            if name.startswith("int8")
+            else f"posetrt export NETWORK --weights FILE -o {self.quoted}"
+        )
         if not path.is_file():
             raise EngineMismatch(f"{self.path} has no {name} graph yet. Make it with: {remedy}")
         text = metadata_of_onnx(path).get(MADE_FROM_KEY, "{}")
@@ -119,7 +129,10 @@ def open_folder(path: str | Path) -> ModelFolder:
         PosetrtError: a folder without a model.onnx of ours.
     """
     folder = ModelFolder(Path(path))
+    check_name(folder.path.absolute())
     if not folder.path.is_dir():
-        raise UsageError(f"there is no model folder {folder.path}; make one with: posetrt export NETWORK --weights FILE -o {folder.path}")
+        raise UsageError(f"there is no model folder {folder.path}; make one with: posetrt export NETWORK --weights FILE -o {folder.quoted}")
+    for place in (folder.path, folder.path / "variants", folder.engines):
+        remove_leftovers(place)
     folder.manifest()
     return folder

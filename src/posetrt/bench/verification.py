@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import resource
+import shlex
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -89,7 +90,9 @@ def read_bundle(bundle: Path) -> dict[str, Any]:
     """
     path = bundle / "bundle.json"
     if not path.is_file():
-        raise UsageError(f"{bundle} is no bundle: make one at the desk with: posetrt verify-gpu {bundle} --prepare --photographs DIR")
+        raise UsageError(
+            f"{bundle} is no bundle: make one at the desk with: posetrt verify-gpu {shlex.quote(str(bundle))} --prepare --photographs DIR"
+        )
     given = read_fields(path, "bundle", "Make it again with: posetrt verify-gpu BUNDLE --prepare --photographs DIR")
     for name, entry in given.by_name("models").items():
         entry.flag("timing_only")
