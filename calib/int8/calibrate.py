@@ -19,8 +19,9 @@ from posetrt.calib.int8.photographs import read_photograph, set_hash
 from posetrt.calib.int8.quantize import quantize
 from posetrt.calib.int8.ranges import Range, check_method, find_range
 from posetrt.calib.int8.trained import trained_ranges
-from posetrt.export.graph.graph import Graph, load_graph, save_variant
-from posetrt.export.graph.half import half_around_int8
+from posetrt.export.graph.float16 import half_around_int8
+from posetrt.export.graph.graph import Graph, load_graph
+from posetrt.export.graph.onnx_file import describe, save_model
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import sha256_of, written_together
 from posetrt.runtime.model.folder import ModelFolder
@@ -162,7 +163,7 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
         write_calibration(temporaries[0], calibration)
         made_from = {"model": calibration.model_sha256, "calibration": sha256_of(temporaries[0])}
         for temporary, model in zip(temporaries[1:], models.values(), strict=True):
-            save_variant(temporary, model, manifest, made_from)
+            save_model(temporary, describe(model, manifest, made_from))
 
 
 def folder_calibration(folder: ModelFolder) -> Calibration:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from posetrt.calib.int8.ranges import Range
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
-from posetrt.runtime.files import read_json, write_json
+from posetrt.runtime.fields import LARGEST_FLOAT32, Fields, read_fields
+from posetrt.runtime.files import write_json
 
 FORMAT = 1
 
@@ -95,29 +96,39 @@ def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration
         PosetrtError: missing, unreadable or of another format.
         EngineMismatch: made for another model.
     """
-    fields = read_json(path, "calibration")
     remedy = f"calibrate again with: posetrt calibrate {shlex.quote(str(path.parent))} --images DIR"
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+    given = read_fields(path, "calibration", remedy)
+    if given.values.get("format") != FORMAT:
         raise PosetrtError(f"{path} is no calibration of format {FORMAT}; {remedy}")
-    try:
-        # Files from before there was a list for each layout keep the same layers in both.
-        kept_float_ort = fields["kept_float_ort"] if "kept_float_ort" in fields else fields["kept_float"]
-        calibration = Calibration(
-            model_sha256=str(fields["model_sha256"]),
-            method=str(fields["method"]),
-            size_wh=(int(fields["size_wh"][0]), int(fields["size_wh"][1])),
-            images=dict(fields["images"]),
-            ranges={name: Range(**one) for name, one in fields["tensors"].items()},
-            scales={name: np.asarray(scale, np.float64) for name, scale in fields["equalised"].items()},
-            not_equalised=dict(fields["not_equalised"]),
-            kept_float=tuple(fields["kept_float"]),
-            kept_float_ort=tuple(kept_float_ort),
-            sensitivity=fields["sensitivity"],
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise PosetrtError(f"{path} lacks or misstates a field ({error}); {remedy}") from error
+    equalised = given.inner("equalised")
+    # Files from before there was a list for each layout keep the same layers in both.
+    kept_float = given.texts("kept_float")
+    calibration = Calibration(
+        model_sha256=given.sha256("model_sha256"),
+        method=given.text("method"),
+        size_wh=given.size_wh("size_wh"),
+        images=dict(given.inner("images").values),
+        ranges={name: _range(one) for name, one in given.by_name("tensors").items()},
+        scales={name: np.array(equalised.numbers(name, 0, LARGEST_FLOAT32)) for name in equalised.values},
+        not_equalised={name: given.inner("not_equalised").text(name) for name in given.inner("not_equalised").values},
+        kept_float=kept_float,
+        kept_float_ort=given.texts("kept_float_ort", kept_float),
+        sensitivity=given.inner("sensitivity").values if "sensitivity" in given else None,
+    )
     if model_sha256 is not None and calibration.model_sha256 != model_sha256:
         raise EngineMismatch(
             f"{path} was made for another model (sha256 {calibration.model_sha256[:12]}, model.onnx here has {model_sha256[:12]}); {remedy}"
         )
     return calibration
+
+
+def _range(one: Fields) -> Range:
+    """A range that has 0 inside, as both layouts need it."""
+    return Range(
+        low=one.number("low", -LARGEST_FLOAT32, 0),
+        high=one.number("high", 0, LARGEST_FLOAT32),
+        amax=one.number("amax", 0, LARGEST_FLOAT32),
+        method=one.text("method"),
+        seen_low=one.number("seen_low", -LARGEST_FLOAT32, LARGEST_FLOAT32),
+        seen_high=one.number("seen_high", -LARGEST_FLOAT32, LARGEST_FLOAT32),
+    )

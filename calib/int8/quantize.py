@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from posetrt.calib.int8.elu import spread_elus
 from posetrt.calib.int8.ranges import Range
-from posetrt.export.graph.graph import Graph, Layer, run_order
+from posetrt.export.graph.canonical import in_run_order
+from posetrt.export.graph.graph import Graph, Layer
+from posetrt.export.graph.onnx_file import check, reads
 from posetrt.runtime.errors import PosetrtError
 
 Layout = Literal["ort", "trt"]
@@ -186,8 +188,6 @@ class _Writer:
 
     def model(self) -> Any:
         """The whole model."""
-        import onnx
-
         for name in sorted(self.plan.tensors):
             self._quantise_tensor(name)
         skipped = self._drop_relu()
@@ -195,15 +195,13 @@ class _Writer:
             if node.output[0] not in skipped:
                 self.nodes.append(self._rewritten(node))
         model = self.graph.copy().model
-        used = {name for node in self.nodes for name in node.input}
+        used = {name for node in self.nodes for name in reads(node)} | set(self.graph.outputs)
         kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-        known = [*self.graph.inputs, *(tensor.name for tensor in (*kept, *self.initializers))]
-        ordered = run_order([node for node in self.nodes if any(name in used or name in self.graph.outputs for name in node.output)], known)
+        needed = [node for node in self.nodes if any(name in used for name in node.output)]
         del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
-        model.graph.node.extend(ordered)
+        model.graph.node.extend(needed)
         model.graph.initializer.extend([*kept, *self.initializers])
-        onnx.checker.check_model(model)
-        return model
+        return check(in_run_order(model, self.graph.where), f"the INT8 graph of {self.graph.where}")
 
     def _constant(self, name: str, value: NDArray[Any]) -> str:
         from onnx import numpy_helper

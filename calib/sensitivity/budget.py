@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def chart(calibration: Calibration, target: Path, most: int = 30) -> None:
 def _score_by(annotated: CocoPhotos, judge: Judge) -> Callable[[Sequence[People]], float]:
     """AP of the judge's photographs, mean over the positions in which it looks at them."""
     ids = {path: image_id for image_id, path in annotated.paths.items()}
-    judged = CocoPhotos(annotated.annotations, {ids[path]: path for path in judge.paths})
+    judged = replace(annotated, paths={ids[path]: path for path in judge.paths})
 
     def score(people: Sequence[People]) -> float:
         count = len(judge)

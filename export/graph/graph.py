@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.export.graph.canonical import canonical
+from posetrt.export.graph.onnx_file import copied, read_model, reads
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.model.folder import MADE_FROM_KEY
-from posetrt.runtime.model.manifest import METADATA_KEY
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Layer:
 
 
 class Graph:
-    """A float32 ONNX graph, held as a ModelProto with its constants as arrays. `model` must not be changed from outside.
+    """A float32 ONNX graph, held as a ModelProto with its constants (initialisers) as arrays. `model` must not be changed from outside.
 
     Raises:
         PosetrtError: the nodes are not in an order in which they can run, or a tensor is made twice.
@@ -61,19 +61,16 @@ class Graph:
         self.model = model
         self.where = where
         self.constants: dict[str, NDArray[Any]] = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-        for node in model.graph.node:
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
-                self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
         self.producers: dict[str, Any] = {}
         self.consumers: dict[str, list[Any]] = {}
         for node in model.graph.node:
             for name in node.output:
                 if name in self.producers:
                     raise PosetrtError(f"{where}: two nodes make the tensor {name!r}, so this is no valid ONNX graph; export it again")
-                self.producers[name] = node
-            for name in dict.fromkeys(node.input):
-                if name:
-                    self.consumers.setdefault(name, []).append(node)
+                if name:  # an output that nobody wants has none
+                    self.producers[name] = node
+            for name in reads(node):
+                self.consumers.setdefault(name, []).append(node)
 
     @property
     def nodes(self) -> list[Any]:
@@ -115,7 +112,7 @@ class Graph:
         leading = {layer.input for layer in self.layers}
         for node in reversed(self.nodes):
             if any(name in leading for name in node.output):
-                leading.update(node.input)
+                leading.update(reads(node))
         return frozenset(leading)
 
     @cached_property
@@ -128,90 +125,30 @@ class Graph:
         live = set(self.inputs)
         ordered = [name for name in self.inputs if kinds.get(name) == onnx.TensorProto.FLOAT]
         for node in self.nodes:
-            if any(name in live for name in node.input):
+            if any(name in live for name in reads(node)):
                 live.update(name for name in node.output if name)
                 ordered += [name for name in node.output if name and kinds.get(name) == onnx.TensorProto.FLOAT]
         return tuple(ordered)
 
     def copy(self) -> Graph:
         """An independent copy."""
-        import onnx
-
-        model = onnx.ModelProto()
-        model.CopyFrom(self.model)
-        return Graph(model, self.where)
+        return Graph(copied(self.model), self.where)
 
     def with_constants(self, changed: Mapping[str, NDArray[Any]]) -> Graph:
         """A copy in which some constants have other values of the same shape."""
         from onnx import numpy_helper
 
-        copied = self.copy()
-        for tensor in copied.model.graph.initializer:
+        other = self.copy()
+        for tensor in other.model.graph.initializer:
             if tensor.name in changed:
                 tensor.CopyFrom(numpy_helper.from_array(changed[tensor.name], tensor.name))
-        for node in copied.model.graph.node:
-            if node.op_type == "Constant" and node.output[0] in changed:
-                node.attribute[0].t.CopyFrom(numpy_helper.from_array(changed[node.output[0]], node.output[0]))
-        return Graph(copied.model, self.where)
+        return Graph(other.model, self.where)
 
 
 def load_graph(path: Path) -> Graph:
-    """Read an ONNX file.
+    """Read an ONNX file, in the one form that `canonical` gives every graph.
 
     Raises:
         PosetrtError: missing, truncated or no ONNX file.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        return Graph(onnx.load(str(path)), path.name)
-    except (OSError, DecodeError) as error:
-        raise PosetrtError(f"{path} cannot be read as an ONNX file: {error}; export the network again") from error
-
-
-def save_variant(path: Path, model: Any, manifest: str, made_from: Mapping[str, str]) -> None:
-    """Write a graph made from model.onnx, with the manifest and the hashes of what it was made from.
-
-    Args:
-        path: a temporary one, of `written_together`.
-        manifest: the manifest's JSON text.
-        made_from: SHA-256 by what: "model", and "calibration" where one was used.
-    """
-    import json
-
-    import onnx
-
-    del model.metadata_props[:]
-    for key, value in ((METADATA_KEY, manifest), (MADE_FROM_KEY, json.dumps(dict(made_from)))):
-        entry = model.metadata_props.add()
-        entry.key, entry.value = key, value
-    onnx.save(model, str(path))
-
-
-def run_order(nodes: Iterable[Any], known: Iterable[str]) -> list[Any]:
-    """The nodes in an order in which they can run.
-
-    Args:
-        nodes: in any order.
-        known: names of the inputs and constants.
-
-    Raises:
-        PosetrtError: a tensor that nothing makes.
-    """
-    ready = {"", *known}
-    waiting = list(nodes)
-    ordered = []
-    while waiting:
-        later = []
-        for node in waiting:
-            if all(name in ready for name in node.input):
-                ordered.append(node)
-                ready.update(node.output)
-            else:
-                later.append(node)
-        if len(later) == len(waiting):
-            missing = sorted({name for node in later for name in node.input} - ready)
-            raise PosetrtError(f"nothing makes the tensors {missing[:3]}; export the network again")
-        waiting = later
-    return ordered
+    return Graph(canonical(read_model(path), path.name), path.name)

@@ -161,13 +161,13 @@ def test_a_write_that_fails_half_way_leaves_the_files_that_were_there(
     before = [path.read_bytes() for path in files]
     written: list[str] = []
 
-    def full(model: onnx.ModelProto, path: str) -> None:
-        written.append(path)
+    def full(path: Path, model: onnx.ModelProto) -> None:
+        written.append(str(path))
         if len(written) == 3:
             raise OSError(28, "No space left on device")
-        Path(path).write_bytes(model.SerializeToString())
+        path.write_bytes(model.SerializeToString())
 
-    monkeypatch.setattr(onnx, "save", full)
+    monkeypatch.setattr("posetrt.calib.int8.calibrate.save_model", full)
     with pytest.raises((PosetrtError, OSError)):
         calibrate(small_folder, pictures)
     assert len(written) == 3

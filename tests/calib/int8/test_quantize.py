@@ -20,8 +20,8 @@ from posetrt.calib.int8.photographs import read_photograph
 from posetrt.calib.int8.quantize import eight_bit_layers, eight_bit_share, quantize
 from posetrt.calib.int8.ranges import Range
 from posetrt.calib.int8.trained import trained_ranges
+from posetrt.export.graph.float16 import half_around_int8
 from posetrt.export.graph.graph import Graph, load_graph
-from posetrt.export.graph.half import half_around_int8
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.model.folder import ModelFolder
 from posetrt.runtime.picture import network_input
