@@ -14,7 +14,9 @@ from posetrt.calib.int8.ranges import Range
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from posetrt.runtime.files import read_json, write_json
 
-FORMAT = 1
+FORMAT = 2
+# Format 1 has neither bursts nor a price.
+READ_FORMATS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Calibration:
         ranges: by tensor, in the order of the nodes. They hold for the equalised graph (variants/int8-base.onnx).
         scales: divisors of equalised layers, by layer.
         not_equalised: depthwise inputs that could not be, and why.
+        bursts: tensors that reach much further on a few photographs than on the others, as `calibrate.find_bursts` gives them.
+        price: what INT8 costs in each layout on photographs held back, as `price.Price.to_dict` gives it; None where it was not measured.
         kept_float: layers that TensorRT's outputs keep in float, by name: its layouts, and the builder that works with ranges.
         kept_float_ort: those that ONNX Runtime's layout keeps.
         sensitivity: what `--sensitivity` measured; None before.
@@ -41,6 +45,8 @@ class Calibration:
     ranges: Mapping[str, Range]
     scales: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     not_equalised: Mapping[str, str] = field(default_factory=dict)
+    bursts: Mapping[str, Any] = field(default_factory=dict)
+    price: Mapping[str, Any] | None = None
     kept_float: tuple[str, ...] = ()
     kept_float_ort: tuple[str, ...] = ()
     sensitivity: Mapping[str, Any] | None = None
@@ -68,6 +74,8 @@ class Calibration:
             },
             "equalised": {name: scale.tolist() for name, scale in self.scales.items()},
             "not_equalised": dict(self.not_equalised),
+            "bursts": dict(self.bursts),
+            "price": None if self.price is None else dict(self.price),
             "sensitivity": None if self.sensitivity is None else dict(self.sensitivity),
         }
 
@@ -96,7 +104,7 @@ def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration
     """
     fields = read_json(path, "calibration")
     remedy = f"calibrate again with: posetrt calibrate {path.parent} --images DIR"
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+    if not isinstance(fields, dict) or fields.get("format") not in READ_FORMATS:
         raise PosetrtError(f"{path} is no calibration of format {FORMAT}; {remedy}")
     try:
         # Files from before there was a list for each layout keep the same layers in both.
@@ -109,6 +117,8 @@ def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration
             ranges={name: Range(**one) for name, one in fields["tensors"].items()},
             scales={name: np.asarray(scale, np.float64) for name, scale in fields["equalised"].items()},
             not_equalised=dict(fields["not_equalised"]),
+            bursts=dict(fields.get("bursts", {})),
+            price=fields.get("price"),
             kept_float=tuple(fields["kept_float"]),
             kept_float_ort=tuple(kept_float_ort),
             sensitivity=fields["sensitivity"],

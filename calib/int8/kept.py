@@ -52,7 +52,9 @@ def _reads_maps(graph: Graph, layer: Layer, _shapes: Mapping[str, tuple[int, ...
 
 
 def _reads_early(graph: Graph, layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    widest = max(shapes[one.input][-1] for one in graph.layers)
+    if len(shapes[layer.input]) != 4:
+        return False
+    widest = max(shapes[one.input][-1] for one in graph.layers if len(shapes[one.input]) == 4)
     return 2 * shapes[layer.input][-1] >= widest
 
 
