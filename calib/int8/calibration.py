@@ -32,7 +32,7 @@ class Calibration:
         scales: divisors of equalised layers, by layer.
         not_equalised: depthwise inputs that could not be, and why.
         bursts: tensors that reach much further on a few photographs than on the others, as `calibrate.find_bursts` gives them.
-        price: what INT8 costs in each layout on photographs held back, as `price.Price.to_dict` gives it; None where it was not measured.
+        price: what INT8 costs in each layout on photographs held back, as `calib.sensitivity.price` gives it; None where it was not measured.
         kept_float: layers that TensorRT's outputs keep in float, by name: its layouts, and the builder that works with ranges.
         kept_float_ort: those that ONNX Runtime's layout keeps.
         sensitivity: what `--sensitivity` measured; None before.

@@ -12,7 +12,19 @@ from posetrt.export.graph.graph import Graph, Layer
 
 # f(s·x) = s·f(x) for every s > 0, channel by channel: a scale passes through them unchanged.
 _HOMOGENEOUS = frozenset(
-    {"Relu", "LeakyRelu", "PRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Identity", "Dropout", "Resize", "Upsample"}
+    {
+        "Relu",
+        "LeakyRelu",
+        "PRelu",
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "Identity",
+        "Dropout",
+        "Resize",
+        "Upsample",
+    }
 )
 
 

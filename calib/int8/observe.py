@@ -16,7 +16,6 @@ from posetrt.calib.int8.histogram import SMALLEST, Distribution, Histogram, merg
 from posetrt.export.graph.graph import Graph
 from posetrt.runtime.errors import PosetrtError
 
-
 # A photograph on which a tensor reaches more than 2 ** BURST times what it usually reaches is a burst of that tensor.
 BURST = 3
 # So many of the photographs on which a tensor bursts are remembered by name.

@@ -85,8 +85,8 @@ class _Plan:
     def _reach_joints(self) -> None:
         """Take in the adds and concats in front of quantised tensors in TensorRT's layout. MaxPool lets a Q pass by itself there.
 
-        TensorRT computes a convolution, the sum with a shortcut and the activation in one step, if the shortcut comes in 8 bits and the convolution's own output is
-        not rounded: so a bare convolution's output is never quantised but for the second of two.
+        TensorRT computes a convolution, the sum with a shortcut and the activation in one step, if the shortcut comes in 8 bits and
+        the convolution's own output is not rounded: so a bare convolution's output is never quantised but for the second of two.
         """
         bare = {layer.output for layer in self.eight_bit if len(self.graph.consumers.get(layer.output, ())) == 1}
         for node in self._candidates(frozenset({"Add", "Concat"})):

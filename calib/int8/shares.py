@@ -26,7 +26,9 @@ def multiply_adds(graph: Graph, shapes: Shapes) -> dict[str, int]:
             if node.output[0] not in known and behind in known:
                 known[node.output[0]] = known[behind]
     return {
-        node.output[0]: _of_node(graph, node, known) for node in graph.nodes if node.op_type in LAYER_KINDS and not _is_constant(graph, node)
+        node.output[0]: _of_node(graph, node, known)
+        for node in graph.nodes
+        if node.op_type in LAYER_KINDS and not _is_constant(graph, node)
     }
 
 
@@ -47,13 +49,12 @@ def _is_constant(graph: Graph, node: Any) -> bool:
 
 
 def _of_node(graph: Graph, node: Any, shapes: Shapes) -> int:
-    source, weight = node.input[0], node.input[1]
-    read = shapes.get(source) or tuple(graph.constants[source].shape)
+    source, weight = node.input[:2]
     second = tuple(graph.constants[weight].shape) if weight in graph.constants else shapes[weight]
-    made = int(np.prod(shapes[node.output[0]]))
     if node.op_type == "Conv":
-        return made * int(np.prod(second[1:]))
+        return int(np.prod(shapes[node.output[0]][2:])) * int(np.prod(second))
+    read = shapes[source] if source in shapes else tuple(graph.constants[source].shape)
     if node.op_type == "ConvTranspose":
-        return int(np.prod(read)) * int(np.prod(second[1:]))
+        return int(np.prod(read[2:])) * int(np.prod(second))
     transposed = node.op_type == "Gemm" and any(one.name == "transA" and one.i for one in node.attribute)
-    return made * int(read[0] if transposed else read[-1])
+    return int(np.prod(shapes[node.output[0]])) * int(read[0] if transposed else read[-1])

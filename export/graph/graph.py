@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
@@ -110,7 +109,9 @@ class Graph:
         if (bias and bias not in self.constants) or (axis == 1 and group > 1) or scaled or (node.op_type == "MatMul" and len(shape) != 2):
             return None
         output = node.output[0]
-        return Layer(node.name or output, node.input[0], output, self.activated(output), node.input[1], bias, group, shape, node.op_type, axis)
+        return Layer(
+            node.name or output, node.input[0], output, self.activated(output), node.input[1], bias, group, shape, node.op_type, axis
+        )
 
     def activated(self, name: str) -> str:
         """The tensor behind the ReLU, or the clip from 0, that alone reads a tensor, which every engine computes as one with what makes it; else the tensor."""
