@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from posetrt.calib.int8.calibration import Calibration, read_calibration, write_calibration
 from posetrt.calib.int8.equalise import divisors, equalised, not_equalised, watched
+from posetrt.calib.int8.foreign import is_quantised
 from posetrt.calib.int8.kept import kept_by_default
 from posetrt.calib.int8.observe import Observation, channel_peaks, observe
 from posetrt.calib.int8.photographs import network_input, read_photograph, set_hash
@@ -84,6 +85,11 @@ def calibrate(
         raise UsageError("no images to calibrate with: give photographs of people, 50 or more")
     manifest = folder.manifest()
     graph = load_graph(folder.onnx)
+    if is_quantised(graph):
+        raise UsageError(
+            f"{folder.onnx} is quantised already (it has QuantizeLinear nodes), so no ranges can be found for it: "
+            "export the float network, and give ranges trained elsewhere by --ranges-from"
+        )
     own = trained_ranges(trained, graph) if trained is not None else {}
     equalise = equalise and not own
     skipped: list[Path] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,8 +14,11 @@ from posetrt.runtime.files import read_json
 if TYPE_CHECKING:
     from posetrt.calib.int8.calibration import Calibration
     from posetrt.calib.int8.quantize import Layout
+    from posetrt.calib.sensitivity.judge import Judge
     from posetrt.runtime.model.folder import ModelFolder
 
+# What makes a ModelProto, the layout whose arithmetic it gets, and its share of the multiply-adds in INT8.
+Candidate = tuple[Callable[[], Any], "Layout", float]
 Verdict = Literal["fine", "costly", "unusable", "unknown"]
 
 # OKS agreement with FP32 from which a layout is fine, and below which it is unusable. Between FP32 and itself it is 1.
@@ -163,6 +167,27 @@ def hold_back(images: Sequence[Path], limit: int | None, seed: int) -> tuple[lis
     return drawn, sample(rest, count, seed)
 
 
+def measured(reference: Any, candidates: Mapping[str, Candidate], judge: Judge, say: Callable[[str], None] = lambda _line: None) -> Price:
+    """Compare graphs with a float one on the judge's photographs: ours, or one that another tool quantised, beside them.
+
+    Args:
+        reference: the float ModelProto.
+        candidates: by name: what makes the ModelProto, the layout whose arithmetic it gets, and the share of the multiply-adds in INT8.
+        say: called with a line before each graph is looked at.
+    """
+    from posetrt.calib.sensitivity.judge import runner
+
+    about = f"measuring what INT8 costs on {len(judge)} photographs held back"
+    say(f"{about}: fp32")
+    people = judge.people(runner(reference, judge.manifest))
+    layouts = {}
+    for name, (make, layout, share) in candidates.items():
+        say(f"{about}: {LAYOUT_NAMES.get(name, name)}")
+        found = judge.compare(people, runner(make(), judge.manifest, fused=layout == "ort"))
+        layouts[name] = LayoutPrice(found.oks, found.people, share, verdict_on(found.oks, found.reference_people, found.people))
+    return Price(len(judge), "OKS", sum(map(len, people)), layouts)
+
+
 def priced(
     folder: ModelFolder,
     calibration: Calibration,
@@ -182,21 +207,14 @@ def priced(
     """
     from posetrt.calib.int8.equalise import equalised
     from posetrt.calib.int8.quantize import eight_bit_share, quantize
-    from posetrt.calib.sensitivity.judge import Judge, runner
+    from posetrt.calib.sensitivity.judge import Judge
     from posetrt.export.graph.graph import load_graph
 
     base = equalised(load_graph(folder.onnx), calibration.scales)
-    judge = Judge(folder.manifest(), held_back)
-    about = f"measuring what INT8 costs on {len(judge)} photographs held back"
-    say(f"{about}: fp32")
-    reference = judge.people(runner(base.model, judge.manifest))
     kept: dict[Layout, tuple[str, ...]] = {"ort": calibration.kept_float_ort, "trt": calibration.kept_float}
-    layouts = {}
-    for name, layers in kept.items():
-        say(f"{about}: {LAYOUT_NAMES[name]}")
-        model = quantize(base, calibration.ranges, name, layers)
-        found = judge.compare(reference, runner(model, judge.manifest, fused=name == "ort"))
-        verdict = verdict_on(found.oks, found.reference_people, found.people)
-        layouts[str(name)] = LayoutPrice(found.oks, found.people, eight_bit_share(base, name, layers, shapes), verdict)
-    price = Price(len(judge), "OKS", sum(map(len, reference)), layouts)
+    candidates: dict[str, Candidate] = {
+        name: (partial(quantize, base, calibration.ranges, name, layers), name, eight_bit_share(base, name, layers, shapes))
+        for name, layers in kept.items()
+    }
+    price = measured(base.model, candidates, Judge(folder.manifest(), held_back), say)
     return replace(calibration, price=price.to_dict())
