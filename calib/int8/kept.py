@@ -12,7 +12,7 @@ from posetrt.calib.int8.quantize import Layout, eight_bit_layers, layer_shares
 from posetrt.export.graph.graph import Graph, Layer
 
 # A layer that takes more of the multiply-adds out of INT8 than this stays there, and all kept ones together take no more than that.
-LARGEST_SHARE, LARGEST_SUM = 0.01, 0.05
+LARGEST_SHARE, LARGEST_SUM = 0.02, 0.1
 
 
 def kept_by_default(graph: Graph, shapes: Mapping[str, tuple[int, ...]], layout: Layout) -> tuple[str, ...]:
