@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.calib.int8.bias import PHOTOGRAPHS, bias_corrections
 from posetrt.calib.int8.calibration import Calibration, read_calibration, write_calibration
 from posetrt.calib.int8.equalise import divisors, equalised, not_equalised, watched
 from posetrt.calib.int8.foreign import is_quantised
 from posetrt.calib.int8.kept import kept_by_default
 from posetrt.calib.int8.observe import Observation, channel_peaks, observe
 from posetrt.calib.int8.photographs import network_input, read_photograph, set_hash
-from posetrt.calib.int8.quantize import fused_activations, quantize
+from posetrt.calib.int8.quantize import Layout, fused_activations, quantize
 from posetrt.calib.int8.ranges import Range, check_method, find_range
 from posetrt.calib.int8.trained import trained_ranges
 from posetrt.export.graph.graph import Graph, load_graph, save_variant
@@ -98,6 +99,7 @@ def calibrate(
     seen = _observe(base, manifest, paths, skipped, progress)
     if seen.count == 0:
         raise PosetrtError(f"none of the {len(paths)} images can be read as an image (the first is {paths[0]}); nothing was changed")
+    ranges = {**find_ranges(base, seen, method), **own}
     used = [path for path in paths if path not in set(skipped)]
     shapes = {name: one.shape for name, one in seen.tensors.items()}
     calibration = Calibration(
@@ -111,10 +113,11 @@ def calibrate(
             "skipped": len(skipped),
             "without_people": seen.empty,
         },
-        ranges={**find_ranges(base, seen, method), **own},
+        ranges=ranges,
         scales=scales,
         not_equalised=not_equalised(graph) if equalise else {},
         bursts=find_bursts(base, seen),
+        bias=_bias(base, ranges, manifest, used),
         kept_float=() if all_int8 else kept_by_default(graph, shapes, "trt"),
         kept_float_ort=() if all_int8 else kept_by_default(graph, shapes, "ort"),
     )
@@ -183,8 +186,8 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
     manifest = folder.manifest().to_json()
     base = equalised(graph, calibration.scales)
     models: dict[str, Any] = {"int8-base": base.copy().model}
-    models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float_ort)
-    models["int8-trt"] = quantize(base, calibration.ranges, "trt", calibration.kept_float)
+    models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float_ort, calibration.bias.get("ort"))
+    models["int8-trt"] = quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.bias.get("trt"))
     models["int8-trt-fp16"] = half_around_int8(models["int8-trt"], folder.onnx.name)
     with written_together(folder.calibration, *map(folder.variant, models)) as temporaries:
         write_calibration(temporaries[0], calibration)
@@ -206,10 +209,21 @@ def folder_calibration(folder: ModelFolder) -> Calibration:
 def _scales(graph: Graph, manifest: Manifest, paths: Sequence[Path]) -> dict[str, NDArray[np.float64]]:
     """Divisors of the channels that may be scaled, from how far they reach on some of the images, in whatever order they come."""
     names = watched(graph)
+    inputs = _inputs(_mixed(paths), manifest, [])
+    return divisors(graph, channel_peaks(graph, names, inputs, people_in=partial(_people_in, manifest)) if names else {})
+
+
+def _bias(base: Graph, ranges: Mapping[str, Range], manifest: Manifest, paths: Sequence[Path]) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """By layout, what is taken from the biases, measured on some of the images."""
+    layouts: tuple[Layout, ...] = ("ort", "trt")
+    few = list(_inputs(_mixed(paths)[:PHOTOGRAPHS], manifest, []))
+    return {layout: bias_corrections(base, ranges, layout, few) for layout in layouts}
+
+
+def _mixed(paths: Sequence[Path]) -> list[Path]:
+    """The paths in an order that does not hang on theirs, nor on their names."""
     ordered = sorted(paths, key=lambda path: (path.name, str(path)))
-    mixed = [ordered[place] for place in np.random.default_rng(0).permutation(len(ordered))]
-    peaks = channel_peaks(graph, names, _inputs(mixed, manifest, []), people_in=partial(_people_in, manifest)) if names else {}
-    return divisors(graph, peaks)
+    return [ordered[place] for place in np.random.default_rng(0).permutation(len(ordered))]
 
 
 def _observe(

@@ -15,7 +15,7 @@ from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from posetrt.runtime.files import read_json, write_json
 
 FORMAT = 2
-# Format 1 has neither bursts nor a price.
+# Format 1 has no bursts, no corrections of biases and no price.
 READ_FORMATS = (1, 2)
 
 
@@ -32,6 +32,7 @@ class Calibration:
         scales: divisors of equalised layers, by layer.
         not_equalised: depthwise inputs that could not be, and why.
         bursts: tensors that reach much further on a few photographs than on the others, as `calibrate.find_bursts` gives them.
+        bias: by layout, what is taken from the biases of layers in INT8: (out,) by layer.
         price: what INT8 costs in each layout on photographs held back, as `calib.sensitivity.price` gives it; None where it was not measured.
         kept_float: layers that TensorRT's outputs keep in float, by name: its layouts, and the builder that works with ranges.
         kept_float_ort: those that ONNX Runtime's layout keeps.
@@ -46,6 +47,7 @@ class Calibration:
     scales: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     not_equalised: Mapping[str, str] = field(default_factory=dict)
     bursts: Mapping[str, Any] = field(default_factory=dict)
+    bias: Mapping[str, Mapping[str, NDArray[np.float32]]] = field(default_factory=dict)
     price: Mapping[str, Any] | None = None
     kept_float: tuple[str, ...] = ()
     kept_float_ort: tuple[str, ...] = ()
@@ -75,6 +77,7 @@ class Calibration:
             "equalised": {name: scale.tolist() for name, scale in self.scales.items()},
             "not_equalised": dict(self.not_equalised),
             "bursts": dict(self.bursts),
+            "bias": {layout: {name: one.tolist() for name, one in layers.items()} for layout, layers in self.bias.items()},
             "price": None if self.price is None else dict(self.price),
             "sensitivity": None if self.sensitivity is None else dict(self.sensitivity),
         }
@@ -118,6 +121,10 @@ def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration
             scales={name: np.asarray(scale, np.float64) for name, scale in fields["equalised"].items()},
             not_equalised=dict(fields["not_equalised"]),
             bursts=dict(fields.get("bursts", {})),
+            bias={
+                layout: {name: np.asarray(one, np.float32) for name, one in layers.items()}
+                for layout, layers in fields.get("bias", {}).items()
+            },
             price=fields.get("price"),
             kept_float=tuple(fields["kept_float"]),
             kept_float_ort=tuple(kept_float_ort),

@@ -129,7 +129,13 @@ class _Plan:
                         changed = True
 
 
-def quantize(graph: Graph, ranges: Mapping[str, Range], layout: Layout, kept_float: Collection[str] = ()) -> Any:
+def quantize(
+    graph: Graph,
+    ranges: Mapping[str, Range],
+    layout: Layout,
+    kept_float: Collection[str] = (),
+    corrections: Mapping[str, NDArray[np.float32]] | None = None,
+) -> Any:
     """A Q/DQ ModelProto of a float graph.
 
     Args:
@@ -139,17 +145,24 @@ def quantize(graph: Graph, ranges: Mapping[str, Range], layout: Layout, kept_flo
             end; small layers that make the output maps compute in float from 8-bit inputs. "trt" puts Q/DQ on the inputs of
             layers and concats and on the shortcuts of residual adds alone, signed, zero point 0, float bias.
         kept_float: names of layers that stay in float.
+        corrections: what is taken from the biases of layers in INT8, as `bias.bias_corrections` gives it for this layout.
 
     Raises:
         PosetrtError: a range is missing.
     """
     layers = [layer.name for layer in graph.layers if layer.name not in set(kept_float)]
-    return quantize_only(graph, ranges, layout, layers)
+    return quantize_only(graph, ranges, layout, layers, corrections)
 
 
-def quantize_only(graph: Graph, ranges: Mapping[str, Range], layout: Layout, layers: Collection[str]) -> Any:
+def quantize_only(
+    graph: Graph,
+    ranges: Mapping[str, Range],
+    layout: Layout,
+    layers: Collection[str],
+    corrections: Mapping[str, NDArray[np.float32]] | None = None,
+) -> Any:
     """As `quantize`, with the layers named that are put into INT8 rather than those that are not."""
-    model = _Writer(graph, _Plan(graph, layers, layout, ranges)).model()
+    model = _Writer(graph, _Plan(graph, layers, layout, ranges), corrections or {}).model()
     if layout == "ort":
         spread_elus(model)
     return model
@@ -193,11 +206,28 @@ def weight_scales(weight: NDArray[np.floating[Any]], bias: NDArray[np.floating[A
     return fitted
 
 
+def activation_scale(one: Range, layout: Layout) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Scale and zero point of the 8-bit form of a tensor with this range: uint8 for ONNX Runtime, int8 around 0 for TensorRT."""
+    if layout == "trt":
+        return np.asarray(max(one.amax, 1e-8) / 127, np.float32), np.asarray(0, np.int8)
+    scale = np.asarray(max(one.high - one.low, 1e-8) / 255, np.float32)
+    return scale, np.asarray(np.clip(np.rint(-one.low / scale), 0, 255), np.uint8)
+
+
+def rounded_weights(graph: Graph, layer: Layer, layout: Layout, input_scale: float) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """A layer's weights as int8, in their own shape, and the scale of each output channel."""
+    weight = graph.constants[layer.weight]
+    bias = graph.constants[layer.bias] if layer.bias and layout == "ort" else None
+    scales = weight_scales(np.moveaxis(weight, layer.axis, 0), bias, input_scale)
+    each = scales.reshape([-1 if axis == layer.axis else 1 for axis in range(weight.ndim)])
+    return np.clip(np.rint(weight / each), -127, 127).astype(np.int8), scales
+
+
 class _Writer:
     """Writes the nodes of a quantised graph."""
 
-    def __init__(self, graph: Graph, plan: _Plan) -> None:
-        self.graph, self.plan = graph, plan
+    def __init__(self, graph: Graph, plan: _Plan, corrections: Mapping[str, NDArray[np.float32]]) -> None:
+        self.graph, self.plan, self.corrections = graph, plan, corrections
         self.unsigned = plan.layout == "ort"
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
@@ -234,11 +264,7 @@ class _Writer:
 
     def scale_of(self, name: str) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Scale and zero point of a tensor's 8-bit form."""
-        one = self.plan.ranges[name]
-        if not self.unsigned:
-            return np.asarray(max(one.amax, 1e-8) / 127, np.float32), np.asarray(0, np.int8)
-        scale = np.asarray(max(one.high - one.low, 1e-8) / 255, np.float32)
-        return scale, np.asarray(np.clip(np.rint(-one.low / scale), 0, 255), np.uint8)
+        return activation_scale(self.plan.ranges[name], self.plan.layout)
 
     def _quantise_tensor(self, name: str) -> None:
         from onnx import helper
@@ -288,14 +314,16 @@ class _Writer:
         return copied
 
     def _quantise_weights(self, node: Any, layer: Layer) -> None:
-        weight = self.graph.constants[layer.weight]
         bias = self.graph.constants[layer.bias] if layer.bias else None
+        correction = self.corrections.get(layer.name)
+        if bias is not None and correction is not None:
+            bias = (bias - correction).astype(np.float32)
         input_scale = float(self.scale_of(layer.input)[0])
-        scales = weight_scales(np.moveaxis(weight, layer.axis, 0), bias if self.unsigned else None, input_scale)
-        each = scales.reshape([-1 if axis == layer.axis else 1 for axis in range(weight.ndim)])
-        rounded = np.clip(np.rint(weight / each), -127, 127).astype(np.int8)
+        rounded, scales = rounded_weights(self.graph, layer, self.plan.layout, input_scale)
         node.input[1] = self._dequantised(f"{layer.output}/weight", "int8", rounded, scales, layer.axis)
         if bias is None or not self.unsigned:
+            if bias is not None and correction is not None:
+                node.input[2] = self._constant(f"{layer.output}/bias/corrected", bias)
             return
         bias_scales = (np.float32(input_scale) * scales).astype(np.float32)
         whole = np.clip(np.rint(bias / bias_scales.astype(np.float64)), -(2**31) + 1, 2**31 - 1).astype(np.int32)

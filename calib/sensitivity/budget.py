@@ -78,6 +78,7 @@ def fit_budget(
         score=score,
         weighing=Judge(manifest, weighing.paths[:RANKING]),
         begin_with=made.calibration.kept_float_ort,
+        corrections=made.calibration.bias,
         say=say,
         progress=progress,
     )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.accuracy.agreement import agreement
+from posetrt.calib.int8.bias import Corrections
 from posetrt.calib.int8.quantize import Layout, eight_bit_share, layer_shares, quantize, quantize_only
 from posetrt.calib.int8.ranges import Range
 from posetrt.calib.sensitivity.judge import Judge, Runner, runner
@@ -140,13 +141,13 @@ def _map_error(wanted: Outputs, outputs: Outputs) -> float:
     return total
 
 
-def map_errors(base: Graph, ranges: Mapping[str, Range], layout: Layout, judge: Judge) -> MapErrors:
+def map_errors(base: Graph, ranges: Mapping[str, Range], layout: Layout, judge: Judge, corrections: Corrections | None = None) -> MapErrors:
     """The function that tells the squared error of the maps on each of the judge's photographs, by the layers kept in float."""
     wanted: list[Outputs] = []
     judge.people(runner(base.model, judge.manifest), wanted.append)
 
     def errors(kept: Sequence[str]) -> NDArray[np.float64]:
-        run = runner(quantize(base, ranges, layout, kept), judge.manifest, fused=layout == "ort")
+        run = runner(quantize(base, ranges, layout, kept, corrections), judge.manifest, fused=layout == "ort")
         return np.array(_compared(judge, run, wanted)[1])
 
     return errors
@@ -174,6 +175,7 @@ def choose_float(
     score: Score | None = None,
     weighing: Judge | None = None,
     begin_with: Sequence[str] = (),
+    corrections: Mapping[str, Corrections] | None = None,
     least_eight_bit: float = 0.9,
     say: Callable[[str], None] = lambda _what: None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -191,6 +193,7 @@ def choose_float(
         weighing: photographs on which ONNX Runtime's graphs are ranked; None takes the judge's.
         begin_with: layers that are the first to be kept in float in ONNX Runtime's layout, but for a graph that decodes: its people are no
             maps to measure, and the ranking is that of TensorRT's layout.
+        corrections: by layout, what is taken from the biases.
         least_eight_bit: share of the multiply-adds that must stay in INT8; a set that leaves less is not tried.
     """
     skeleton = judge.manifest.skeleton
@@ -204,7 +207,7 @@ def choose_float(
     eight_bit: dict[str, float] = {}
     for layout in LAYOUTS:
         if layout == "ort" and not judge.manifest.decodes:
-            errors = map_errors(base, ranges, layout, weighing or judge)
+            errors = map_errors(base, ranges, layout, weighing or judge, (corrections or {}).get(layout))
             near = short_list({cost.layer: cost.noise for cost in costs}, shares)
             order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit, begin_with, progress, near=near)
         else:
@@ -213,7 +216,7 @@ def choose_float(
 
         def scored(count: int, layout: Layout = layout, order: list[str] = order, known: dict[int, float] = known) -> float:
             if count not in known:
-                model: Any = quantize(base, ranges, layout, order[:count])
+                model: Any = quantize(base, ranges, layout, order[:count], (corrections or {}).get(layout))
                 known[count] = measure(judge.people(runner(model, judge.manifest, fused=layout == "ort")))
                 say(f"{count} layer{'s' * (count != 1)} in float, {layout} layout: {known[count]:.4f} (target {target:.4f})")
             return known[count]

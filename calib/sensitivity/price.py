@@ -213,7 +213,11 @@ def priced(
     base = equalised(load_graph(folder.onnx), calibration.scales)
     kept: dict[Layout, tuple[str, ...]] = {"ort": calibration.kept_float_ort, "trt": calibration.kept_float}
     candidates: dict[str, Candidate] = {
-        name: (partial(quantize, base, calibration.ranges, name, layers), name, eight_bit_share(base, name, layers, shapes))
+        name: (
+            partial(quantize, base, calibration.ranges, name, layers, calibration.bias.get(name)),
+            name,
+            eight_bit_share(base, name, layers, shapes),
+        )
         for name, layers in kept.items()
     }
     price = measured(base.model, candidates, Judge(folder.manifest(), held_back), say)
