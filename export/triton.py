@@ -62,14 +62,25 @@ def write_repository(
     with written_whole(target / "1" / file) as temporary:
         shutil.copyfile(source, temporary)
     platform = "tensorrt_plan" if chosen else "onnxruntime_onnx"
-    write_text(target / "config.pbtxt", config(target.name, platform, *tensors, manifest=manifest))
+    write_text(target / "config.pbtxt", config(target.name, platform, *tensors, manifest=manifest, sidecar=chosen[1] if chosen else None))
     # What a client needs to make people of the answers; Triton hands it on as a parameter and as a file.
     write_text(target / "manifest.json", manifest.to_json() + "\n")
     return target
 
 
-def config(name: str, platform: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], *, manifest: Manifest) -> str:
+def config(
+    name: str,
+    platform: str,
+    inputs: tuple[Tensor, ...],
+    outputs: tuple[Tensor, ...],
+    *,
+    manifest: Manifest,
+    sidecar: Sidecar | None = None,
+) -> str:
     """The text of config.pbtxt. Source: triton-inference-server/common, protobuf/model_config.proto.
+
+    An engine for a DLA names its core as the instance's secondary device. A version-compatible engine loads only in a server
+    that was started to take such engines, which no model's configuration can say: a comment names the option.
 
     The batch is written out as the first dimension (max_batch_size 0): a fixed one is what the engine takes, and Triton puts no
     requests together that a camera's frame rate makes wait for each other.
@@ -82,11 +93,17 @@ def config(name: str, platform: str, inputs: tuple[Tensor, ...], outputs: tuple[
         return f"{kind} [\n{rows}\n]\n"
 
     spec = manifest.input
+    dla = sidecar.device.get("dla") if sidecar else None
+    second = "" if dla is None else f" secondary_devices [ {{ kind: KIND_NVDLA device_id: {dla} }} ]"
+    if sidecar is not None and sidecar.options.get("version_compatible"):
+        needs = "# A version-compatible engine: start the server with --backend-config=tensorrt,version-compatible=true\n"
+    else:
+        needs = ""
     values = f"mean={list(spec.mean)} scale={list(spec.scale)}" if not spec.in_graph else "in the graph"
     return (
-        f"# {manifest.network}: {spec.colour} {spec.layout}, normalisation {values}; stride {manifest.stride}, skeleton {manifest.skeleton.name}\n"
+        f"{needs}# {manifest.network}: {spec.colour} {spec.layout}, normalisation {values}; head {manifest.head.summary()}, skeleton {manifest.skeleton.name}\n"
         f'name: "{name}"\nplatform: "{platform}"\nmax_batch_size: 0\n{block("input", inputs)}{block("output", outputs)}'
-        "instance_group [ { count: 1 } ]\n"
+        f"instance_group [ {{ count: 1{second} }} ]\n"
     )
 
 
@@ -153,9 +170,9 @@ def _output(value: Any, manifest: Manifest, given: tuple[int, ...]) -> Tensor:
     """Maps are the input's size by the stride; what the graph itself fixes stays."""
     dims = _shape(value)
     dims[0] = given[0]
-    if value.name in (manifest.outputs.heatmaps, manifest.outputs.pafs):
+    if value.name in [name for role, name in manifest.head.outputs.items() if role in manifest.head.maps]:
         sizes = given[2:] if manifest.input.layout == "NCHW" else given[1:3]
         for axis, size in zip((2, 3), sizes, strict=True):
             if dims[axis] == -1 and size != -1:
-                dims[axis] = size // manifest.stride
+                dims[axis] = size // manifest.head.map_stride()
     return Tensor(value.name, _kind(value), tuple(dims))

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.calib.heads.hooks import shows_anybody
 from posetrt.calib.int8.bias import PHOTOGRAPHS, bias_corrections
 from posetrt.calib.int8.calibration import Calibration, read_calibration, write_calibration
 from posetrt.calib.int8.equalise import divisors, equalised, not_equalised, watched
 from posetrt.calib.int8.foreign import is_quantised
 from posetrt.calib.int8.kept import kept_by_default
 from posetrt.calib.int8.observe import Observation, channel_peaks, observe
-from posetrt.calib.int8.photographs import network_input, read_photograph, set_hash
+from posetrt.calib.int8.photographs import read_photograph, set_hash
 from posetrt.calib.int8.quantize import Layout, fused_activations, quantize
 from posetrt.calib.int8.ranges import Range, check_method, find_range
 from posetrt.calib.int8.trained import trained_ranges
@@ -27,10 +28,10 @@ from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import sha256_of, written_together
 from posetrt.runtime.model.folder import ModelFolder
 from posetrt.runtime.model.manifest import Manifest
+from posetrt.runtime.picture import network_input
 
 DEFAULT_METHOD = "mse"
 FEW_IMAGES = 50
-PERSON_PEAK = 0.2
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,10 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
     models: dict[str, Any] = {"int8-base": base.copy().model}
     models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float_ort, calibration.bias.get("ort"))
     models["int8-trt"] = quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.bias.get("trt"))
-    models["int8-trt-fp16"] = half_around_int8(models["int8-trt"], folder.onnx.name)
+    models["int8-trt-fp16"] = half_around_int8(
+        quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.bias.get("trt"), scale_type=np.float16),
+        folder.onnx.name,
+    )
     with written_together(folder.calibration, *map(folder.variant, models)) as temporaries:
         write_calibration(temporaries[0], calibration)
         made_from = {"model": calibration.model_sha256, "calibration": sha256_of(temporaries[0])}
@@ -254,10 +258,7 @@ def _inputs(paths: Sequence[Path], manifest: Manifest, skipped: list[Path]) -> I
 
 def _people_in(manifest: Manifest, outputs: dict[str, NDArray[np.float32]]) -> bool:
     """Whether a network's outputs, by name, show anybody."""
-    if manifest.outputs.peaks is not None:
-        return bool(outputs[manifest.outputs.peaks][..., 2].max() >= PERSON_PEAK)
-    maps = outputs[manifest.outputs.heatmaps or ""]
-    return bool(maps[:, : len(manifest.skeleton.parts)].max() >= PERSON_PEAK)
+    return shows_anybody(manifest.head, manifest.skeleton, outputs, manifest.input.size_wh)
 
 
 def _warnings(seen: Observation, skipped: Sequence[Path]) -> tuple[str, ...]:

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import sha256_of
-from posetrt.runtime.letterbox import letterbox_for, place, to_input
-from posetrt.runtime.model.manifest import InputSpec
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -52,12 +50,6 @@ def read_photograph(path: Path) -> NDArray[np.uint8]:
     if image is None:
         raise PosetrtError(f"{path} cannot be read as an image: broken, or of a kind that OpenCV does not know")
     return image.astype(np.uint8, copy=False)
-
-
-def network_input(frame: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32] | NDArray[np.uint8]:
-    """The network's input for a frame, by the same three steps that the runtime takes."""
-    size_wh = (frame.shape[1], frame.shape[0])
-    return to_input(place(frame, letterbox_for(size_wh, spec.size_wh)), spec)
 
 
 def set_hash(paths: Sequence[Path]) -> str:

@@ -15,6 +15,7 @@ from posetrt.export.graph.graph import Graph, Layer, run_order
 from posetrt.runtime.errors import PosetrtError
 
 Layout = Literal["ort", "trt"]
+ScaleType = type[np.float32] | type[np.float16]
 
 # Operators that ONNX Runtime runs on 8-bit tensors besides Conv, and that a scale can be given to.
 _EIGHT_BIT = frozenset({"Add", "Concat", "MaxPool"})
@@ -135,6 +136,7 @@ def quantize(
     layout: Layout,
     kept_float: Collection[str] = (),
     corrections: Mapping[str, NDArray[np.float32]] | None = None,
+    scale_type: ScaleType = np.float32,
 ) -> Any:
     """A Q/DQ ModelProto of a float graph.
 
@@ -146,12 +148,14 @@ def quantize(
             layers and concats and on the shortcuts of residual adds alone, signed, zero point 0, float bias.
         kept_float: names of layers that stay in float.
         corrections: what is taken from the biases of layers in INT8, as `bias.bias_corrections` gives it for this layout.
+        scale_type: what the scales must be exact in. Weights are rounded with the scale as that type holds it, so that one which
+            float16 must raise (below 6.1e-5) makes its weights smaller, not the filter larger.
 
     Raises:
         PosetrtError: a range is missing.
     """
     layers = [layer.name for layer in graph.layers if layer.name not in set(kept_float)]
-    return quantize_only(graph, ranges, layout, layers, corrections)
+    return quantize_only(graph, ranges, layout, layers, corrections, scale_type)
 
 
 def quantize_only(
@@ -160,9 +164,10 @@ def quantize_only(
     layout: Layout,
     layers: Collection[str],
     corrections: Mapping[str, NDArray[np.float32]] | None = None,
+    scale_type: ScaleType = np.float32,
 ) -> Any:
     """As `quantize`, with the layers named that are put into INT8 rather than those that are not."""
-    model = _Writer(graph, _Plan(graph, layers, layout, ranges), corrections or {}).model()
+    model = _Writer(graph, _Plan(graph, layers, layout, ranges), corrections or {}, scale_type).model()
     if layout == "ort":
         spread_elus(model)
     return model
@@ -206,19 +211,28 @@ def weight_scales(weight: NDArray[np.floating[Any]], bias: NDArray[np.floating[A
     return fitted
 
 
-def activation_scale(one: Range, layout: Layout) -> tuple[NDArray[np.float32], NDArray[Any]]:
+def exact_in(scale_type: ScaleType, scales: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Scales as a type holds them, at least its smallest normal number, in float32."""
+    with np.errstate(over="ignore"):  # too large a scale becomes infinite, which `half_around_int8` names
+        held: NDArray[np.float32] = np.maximum(scales, np.finfo(scale_type).tiny).astype(scale_type).astype(np.float32)
+    return held
+
+
+def activation_scale(one: Range, layout: Layout, scale_type: ScaleType = np.float32) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Scale and zero point of the 8-bit form of a tensor with this range: uint8 for ONNX Runtime, int8 around 0 for TensorRT."""
     if layout == "trt":
-        return np.asarray(max(one.amax, 1e-8) / 127, np.float32), np.asarray(0, np.int8)
+        return exact_in(scale_type, np.asarray(max(one.amax, 1e-8) / 127)), np.asarray(0, np.int8)
     scale = np.asarray(max(one.high - one.low, 1e-8) / 255, np.float32)
     return scale, np.asarray(np.clip(np.rint(-one.low / scale), 0, 255), np.uint8)
 
 
-def rounded_weights(graph: Graph, layer: Layer, layout: Layout, input_scale: float) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def rounded_weights(
+    graph: Graph, layer: Layer, layout: Layout, input_scale: float, scale_type: ScaleType = np.float32
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """A layer's weights as int8, in their own shape, and the scale of each output channel."""
     weight = graph.constants[layer.weight]
     bias = graph.constants[layer.bias] if layer.bias and layout == "ort" else None
-    scales = weight_scales(np.moveaxis(weight, layer.axis, 0), bias, input_scale)
+    scales = exact_in(scale_type, weight_scales(np.moveaxis(weight, layer.axis, 0), bias, input_scale))
     each = scales.reshape([-1 if axis == layer.axis else 1 for axis in range(weight.ndim)])
     return np.clip(np.rint(weight / each), -127, 127).astype(np.int8), scales
 
@@ -226,8 +240,8 @@ def rounded_weights(graph: Graph, layer: Layer, layout: Layout, input_scale: flo
 class _Writer:
     """Writes the nodes of a quantised graph."""
 
-    def __init__(self, graph: Graph, plan: _Plan, corrections: Mapping[str, NDArray[np.float32]]) -> None:
-        self.graph, self.plan, self.corrections = graph, plan, corrections
+    def __init__(self, graph: Graph, plan: _Plan, corrections: Mapping[str, NDArray[np.float32]], scale_type: ScaleType) -> None:
+        self.graph, self.plan, self.corrections, self.scale_type = graph, plan, corrections, scale_type
         self.unsigned = plan.layout == "ort"
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
@@ -264,7 +278,7 @@ class _Writer:
 
     def scale_of(self, name: str) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Scale and zero point of a tensor's 8-bit form."""
-        return activation_scale(self.plan.ranges[name], self.plan.layout)
+        return activation_scale(self.plan.ranges[name], self.plan.layout, self.scale_type)
 
     def _quantise_tensor(self, name: str) -> None:
         from onnx import helper
@@ -319,7 +333,7 @@ class _Writer:
         if bias is not None and correction is not None:
             bias = (bias - correction).astype(np.float32)
         input_scale = float(self.scale_of(layer.input)[0])
-        rounded, scales = rounded_weights(self.graph, layer, self.plan.layout, input_scale)
+        rounded, scales = rounded_weights(self.graph, layer, self.plan.layout, input_scale, self.scale_type)
         node.input[1] = self._dequantised(f"{layer.output}/weight", "int8", rounded, scales, layer.axis)
         if bias is None or not self.unsigned:
             if bias is not None and correction is not None:

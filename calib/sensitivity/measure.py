@@ -16,7 +16,7 @@ from posetrt.calib.int8.ranges import Range
 from posetrt.calib.sensitivity.judge import Judge, Runner, runner
 from posetrt.calib.sensitivity.ranking import BOUNDARY, MapErrors, ranked_by_measuring, ranked_by_shares
 from posetrt.export.graph.graph import Graph
-from posetrt.runtime.engines.base import Outputs
+from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.people import People
 
 Score = Callable[[Sequence[People]], float]
@@ -89,14 +89,14 @@ def layer_costs(
         only: names of the layers to measure; None for all.
     """
     glance = glance or judge
-    seen: list[Outputs] = []
+    seen: list[Tensors] = []
     people = glance.people(runner(base.model, judge.manifest), seen.append)
     layers = [layer for layer in base.layers if only is None or layer.name in only]
     steps = len(layers) + min(SHORT_LIST, len(layers))
     errors: list[list[float]] = []
     for index, layer in enumerate(layers):
         found, squared = _compared(glance, _alone(base, ranges, layer.name, judge), seen)
-        errors.append([1 - agreement(people, found, judge.manifest.skeleton).oks] if judge.manifest.decodes else squared)
+        errors.append([1 - agreement(people, found, judge.manifest.skeleton).oks] if judge.manifest.head.decoded_in_graph else squared)
         progress(index + 1, steps)
     noise = dict(zip((layer.name for layer in layers), _shares(np.array(errors)).tolist(), strict=True))
     reference = judge.people(runner(base.model, judge.manifest))
@@ -124,26 +124,24 @@ def _alone(base: Graph, ranges: Mapping[str, Range], name: str, judge: Judge) ->
     return runner(quantize_only(base, ranges, "trt", [name]), judge.manifest, fused=False)
 
 
-def _compared(judge: Judge, run: Runner, wanted: Sequence[Outputs]) -> tuple[list[People], list[float]]:
+def _compared(judge: Judge, run: Runner, wanted: Sequence[Tensors]) -> tuple[list[People], list[float]]:
     """The people of a graph, and the squared error of its maps on each photograph."""
     errors: list[float] = []
     people = judge.people(run, lambda outputs: errors.append(_map_error(wanted[len(errors)], outputs)))
     return people, errors
 
 
-def _map_error(wanted: Outputs, outputs: Outputs) -> float:
+def _map_error(wanted: Tensors, outputs: Tensors) -> float:
     """Squared error of the maps, each against the squares of what it should hold."""
     total = 0.0
-    for role in ("heatmaps", "pafs"):
-        one, other = getattr(wanted, role), getattr(outputs, role)
-        if one is not None and other is not None:
-            total += float(np.square(one - other).sum() / max(float(np.square(one).sum()), 1e-12))
+    for name, one in wanted.items():
+        total += float(np.square(one - outputs[name]).sum() / max(float(np.square(one).sum()), 1e-12))
     return total
 
 
 def map_errors(base: Graph, ranges: Mapping[str, Range], layout: Layout, judge: Judge, corrections: Corrections | None = None) -> MapErrors:
     """The function that tells the squared error of the maps on each of the judge's photographs, by the layers kept in float."""
-    wanted: list[Outputs] = []
+    wanted: list[Tensors] = []
     judge.people(runner(base.model, judge.manifest), wanted.append)
 
     def errors(kept: Sequence[str]) -> NDArray[np.float64]:
@@ -206,7 +204,7 @@ def choose_float(
     chosen: dict[str, float] = {}
     eight_bit: dict[str, float] = {}
     for layout in LAYOUTS:
-        if layout == "ort" and not judge.manifest.decodes:
+        if layout == "ort" and not judge.manifest.head.decoded_in_graph:
             errors = map_errors(base, ranges, layout, weighing or judge, (corrections or {}).get(layout))
             near = short_list({cost.layer: cost.noise for cost in costs}, shares)
             order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit, begin_with, progress, near=near)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from posetrt.export.graph.fused import INPUT_PREFIX
 from posetrt.export.graph.graph import Graph
 from posetrt.runtime.errors import PosetrtError
 
@@ -17,14 +18,15 @@ _SMALLEST, _LARGEST = float(np.finfo(np.float16).tiny), float(np.finfo(np.float1
 def half_around_int8(quantized: Any, where: str) -> Any:
     """A Q/DQ graph whose convolutions, activations and scales are float16; inputs and outputs stay float32.
 
-    What stands behind the last convolution (peaks, line integrals) stays float32 too: float16 has no exact integers above 2048.
+    So do the nodes in front of the network (`input/…`) and what stands behind the last convolution (peaks, line integrals):
+    float16 has no exact integers above 2048.
 
     Args:
-        quantized: ModelProto in TensorRT's layout.
+        quantized: ModelProto in TensorRT's layout, quantised with scales that float16 holds (`quantize(..., scale_type=np.float16)`).
         where: name of the graph, for errors.
 
     Raises:
-        PosetrtError: a weight is too large for float16, or the graph cannot be expressed in opset 19.
+        PosetrtError: a weight is too large for float16 or a scale too small, or the graph cannot be expressed in opset 19.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper, version_converter
@@ -86,19 +88,26 @@ def half_around_int8(quantized: Any, where: str) -> Any:
 
 
 def _half(value: Any, name: str, where: str) -> Any:
-    """A constant in float16; values too small for it are raised to its smallest normal one, since a scale must not be 0."""
+    """A constant in float16."""
     if np.abs(value).max(initial=0) > _LARGEST:
         raise PosetrtError(f"{name!r} of {where} holds {np.abs(value).max():g}, which float16 cannot; keep this network in float32")
-    if name.endswith("/scale"):
-        value = np.maximum(value, _SMALLEST)
+    if name.endswith("/scale") and np.min(value) < _SMALLEST:
+        # Raising it here would multiply the int8 weights that were rounded with the smaller one.
+        raise PosetrtError(
+            f"{name!r} of {where} holds {np.min(value):g}, less than float16's smallest normal number {_SMALLEST:g}: "
+            "quantise the graph with scale_type=np.float16"
+        )
     return value.astype(np.float16)
 
 
 def _network_nodes(graph: Graph) -> set[int]:
-    """The ids of the nodes that lead to a convolution, are one, or activate one."""
+    """The ids of the nodes that lead to a convolution, are one, or activate one, without those in front of the network."""
     inside: set[int] = set()
     wanted: set[str] = set()
     for node in reversed(graph.nodes):
+        # A Q and its DQ are named after their tensor, and belong to the network.
+        if node.name.startswith(INPUT_PREFIX) and node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
         if node.op_type == "Conv" or any(name in wanted for name in node.output):
             inside.add(id(node))
             wanted.update(node.input)

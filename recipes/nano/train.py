@@ -28,8 +28,7 @@ from to_npz import trained_state
 from torch import Tensor, nn
 from torch.nn import functional
 
-from posetrt.calib.accuracy.agreement import sigmas_of
-from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
 
 SEED = 20161123
 CANVAS_SEED = 1
@@ -146,13 +145,13 @@ def map_loss(guess: Tensor, target: Tensor, weighed: Tensor, pafs: float = 1.0) 
     return 120 * loss_heat + 120 * pafs * loss_paf + 5 * loss_background
 
 
-def either_side(target: Tensor, skeleton: Skeleton) -> Tensor:
+def either_side(target: Tensor, layout: MapLayout) -> Tensor:
     """Maps as high as the target of their own or of the other side.
 
     With the target itself as the weight, a false right knee on the left one costs a thirteenth of a right knee that is missed, so that a
     network in doubt marks both, and the parser cannot tell them apart.
     """
-    source, _ = mirrored_channels(skeleton)
+    source, _ = mirrored_channels(layout)
     return torch.maximum(target.abs(), target[:, torch.from_numpy(source)].abs())
 
 
@@ -176,9 +175,9 @@ def place_loss(guess: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     return (error * peaks * weights[None, :, None, None]).sum() / peaks.sum().clamp(min=1)
 
 
-def place_weights(skeleton: Skeleton) -> Tensor:
+def place_weights(layout: MapLayout) -> Tensor:
     """(18,) by the inverse of OKS's sigmas: what is judged by less tolerance counts more."""
-    inverse = 1 / sigmas_of(skeleton)
+    inverse = 1 / layout.skeleton.tolerances()
     return torch.from_numpy((inverse / inverse.mean()).astype(np.float32))
 
 
@@ -290,7 +289,7 @@ def train_stage(
     first: int,
     photographs: Canvases,
     scenes: Canvases | None,
-    skeleton: Skeleton,
+    layout: MapLayout,
     forward: Any,
     loaders: int = 1,
 ) -> Iterator[tuple[int, float, float, float]]:
@@ -303,13 +302,13 @@ def train_stage(
     """
     run.net.train()
     device = next(run.net.parameters()).device
-    weights = place_weights(skeleton).to(device)
+    weights = place_weights(layout).to(device)
     away = turned_away(scenes) if stage.away and scenes is not None else None
     bfloat16 = stage.bfloat16 and can_bfloat16(device)
 
     def make(step: int) -> Any:
         return draw_batch(
-            photographs, scenes, skeleton, (SEED, step), stage.batch, stage.crop, stage.drawn, 0.0 if stage.early else 0.3, away
+            photographs, scenes, layout, (SEED, step), stage.batch, stage.crop, stage.drawn, 0.0 if stage.early else 0.3, away
         )
 
     with ThreadPoolExecutor(loaders) as pool:
@@ -328,7 +327,7 @@ def train_stage(
                 loss = loss_first = loss_best = loss_hint = hint_loss(given, hints, hinted)
             else:
                 guesses, hint = given
-                weighed = either_side(target, skeleton) if stage.sides else target
+                weighed = either_side(target, layout) if stage.sides else target
                 losses = [map_loss(guess.float(), target, weighed, stage.pafs) for guess in guesses]
                 if stage.place:
                     losses = [
@@ -389,7 +388,7 @@ def cooled_plan(stages: tuple[Stage, ...], step: int, steps: int) -> tuple[Stage
 
 def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoint: Path, compiled: bool, loaders: int = 1) -> None:
     """Run the stages from where `run` is: the losses of each 50 steps to `store`/log.csv, `checkpoint` every 100 steps and at SIGTERM."""
-    skeleton = load_skeleton("coco18")
+    layout = load_layout("coco18")
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
     whole = torch.compile(run.net, dynamic=False) if compiled else run.net
@@ -403,7 +402,7 @@ def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoi
                 run.optimisers = new_optimisers(run.net, muon=True)
             started, recent = time.perf_counter(), []
             forward = beginning if stage.early else whole
-            for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, forward, loaders):
+            for step, *losses in train_stage(run, stage, first, photographs, scenes, layout, forward, loaders):
                 recent.append(losses)
                 if step % 50 == 0:
                     report(step, np.mean(recent, axis=0).tolist(), len(recent) * stage.batch / (time.perf_counter() - started), store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,7 @@ from posetrt.runtime.model.folder import ModelFolder, open_folder
 from posetrt.runtime.model.manifest import manifest_of_onnx
 from posetrt.runtime.model.sidecar import Sidecar, check_engine_file, read_sidecar, sidecar_path
 
-# Each module gives `mismatch(sidecar) -> reason or None` and `open_built(engine, sidecar, threads=, trust=) -> Engine`.
+# Each module gives `mismatch(sidecar) -> reason or None` and `open_built(engine, sidecar, threads=, trust=, cuda_graph=) -> Engine`.
 _BACKENDS = {
     "onnxruntime": "posetrt.runtime.engines.onnxruntime",
     "tensorrt": "posetrt.runtime.engines.tensorrt",
@@ -148,27 +149,48 @@ def find_engine(
     if reasons:
         raise EngineMismatch(f"{'; '.join(reasons)}. {remedy}")
     orphans = sorted(
-        path.name for path in folder.engines.glob(f"*_{precision}.*") if path.suffix != ".json" and not sidecar_path(path).is_file()
+        path.name
+        for path in folder.engines.glob(f"*_{precision}.*")
+        if path.suffix not in (".json", ".cache") and not sidecar_path(path).is_file()
     )
     if orphans:
         raise EngineMismatch(f"{', '.join(orphans)} has no sidecar, so nothing is known of what it was built for. {remedy}")
     raise EngineMismatch(f"{folder.path} has no {precision} engine for this device yet. {remedy}")
 
 
-def open_engine(path: str | Path, precision: str | None = None, backend: str = "auto", *, threads: int = 0, trust: bool = False) -> Engine:
-    """Open the engine of a model folder, a bare .onnx with a manifest, or one engine file.
+@dataclass(frozen=True)
+class EngineOptions:
+    """Which engine of a model folder, and how it runs.
 
-    Args:
-        path: a model folder; an .onnx file (run on ONNX Runtime as it is); or an engine with its sidecar.
+    Attributes:
         precision: "fp32", "fp16" or "int8"; None takes the folder's default, else fp32 on a CPU.
         backend: "auto" or one backend's name.
         threads: CPU threads of ONNX Runtime; 0 takes all cores.
         trust: let a version-compatible TensorRT engine run the code that it carries.
+        cuda_graph: let TensorRT's network be launched as one CUDA graph where its engine allows that.
+    """
+
+    precision: str | None = None
+    backend: str = "auto"
+    threads: int = 0
+    trust: bool = False
+    cuda_graph: bool = True
+
+
+def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engine:
+    """Open the engine of a model folder, a bare .onnx with a manifest, or one engine file.
+
+    Args:
+        path: a model folder; an .onnx file (run on ONNX Runtime as it is); or an engine with its sidecar.
+        options: which engine, and how it runs.
 
     Raises:
         EngineMismatch: no engine fits; never builds one.
         UsageError: no such path or backend.
     """
+    options = options or EngineOptions()
+    precision, backend, threads, trust = options.precision, options.backend, options.threads, options.trust
+    cuda_graph = options.cuda_graph
     path = Path(path)
     wanted = as_precision(precision) if precision else None
     if path.is_dir():
@@ -189,5 +211,5 @@ def open_engine(path: str | Path, precision: str | None = None, backend: str = "
                 f"{path.name} {reason}. Build it again from its model folder with: posetrt build FOLDER --precision {sidecar.precision}"
             )
         check_engine_file(engine, sidecar)
-    opened: Engine = backend_module(sidecar.backend).open_built(engine, sidecar, threads=threads, trust=trust)
+    opened: Engine = backend_module(sidecar.backend).open_built(engine, sidecar, threads=threads, trust=trust, cuda_graph=cuda_graph)
     return opened

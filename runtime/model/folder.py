@@ -8,7 +8,8 @@ from pathlib import Path
 
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import read_json, sha256_of, write_json
-from posetrt.runtime.model.manifest import Manifest, manifest_of_onnx, metadata_of_onnx
+from posetrt.runtime.model.manifest import Manifest, manifest_of_onnx
+from posetrt.runtime.model.onnx_metadata import metadata_of_onnx
 
 MADE_FROM_KEY = "posetrt.made_from"
 

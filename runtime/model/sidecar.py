@@ -11,7 +11,8 @@ from typing import Any
 from posetrt.runtime.engines.base import Precision
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from posetrt.runtime.files import read_json, sha256_of, write_text
-from posetrt.runtime.model.manifest import Manifest, manifest_from_dict
+from posetrt.runtime.model.folder import open_folder
+from posetrt.runtime.model.manifest import Manifest, manifest_from_dict, manifest_of_onnx
 
 FORMAT = 1
 
@@ -96,3 +97,16 @@ def check_engine_file(engine: Path, sidecar: Sidecar) -> None:
             f"{engine.name} is not the file that was built (sha256 {found[:12]}, its sidecar says {sidecar.engine_sha256[:12]}): "
             "truncated or changed. Copy it again, or build again with: posetrt build"
         )
+
+
+def manifest_of(path: Path) -> Manifest:
+    """The manifest of whatever the commands take: a model folder, a bare .onnx, or an engine with its sidecar.
+
+    Raises:
+        PosetrtError: there is none, or it cannot be read.
+    """
+    if path.is_dir():
+        return open_folder(path).manifest()
+    if path.suffix == ".onnx" and not sidecar_path(path).is_file():
+        return manifest_of_onnx(path)
+    return read_sidecar(path).manifest

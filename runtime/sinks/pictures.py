@@ -11,7 +11,7 @@ import numpy as np
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.sinks.base import Result, Sink
-from posetrt.runtime.sinks.draw import DRAWINGS
+from posetrt.runtime.sinks.draw import drawing
 
 
 class Pictures(Sink):
@@ -24,8 +24,8 @@ class Pictures(Sink):
 
     def __init__(self, folder: Path, what: str = "people") -> None:
         self.folder = folder
-        self.draw = DRAWINGS[what]
-        self.needs_outputs = what != "people"
+        self.draw = drawing(what)
+        self.needs_tensors = what != "people"
 
     def write(self, result: Result) -> None:
         """Draw and write one picture, whole or not at all."""
@@ -52,8 +52,8 @@ class VideoFile(Sink):
     def __init__(self, path: Path, fps: float, what: str = "people") -> None:
         self.path = path
         self.fps = fps
-        self.draw = DRAWINGS[what]
-        self.needs_outputs = what != "people"
+        self.draw = drawing(what)
+        self.needs_tensors = what != "people"
         if path.suffix.lower() not in (".mp4", ".avi"):
             raise PosetrtError(f"a video is written as .mp4 or .avi; got {path.name}")
         self._writer: Any = None
@@ -118,7 +118,7 @@ class VideoFiles(Sink):
         self._what = what
         # The first is made now, so that a wrong suffix is told before the first frame.
         self._files = {0: VideoFile(path, rates[0], what)} if len(rates) == 1 else {}
-        self.needs_outputs = what != "people"
+        self.needs_tensors = what != "people"
 
     def write(self, result: Result) -> None:
         """Append to the video of this frame's source."""

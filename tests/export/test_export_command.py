@@ -41,7 +41,7 @@ def test_a_network_becomes_a_folder_with_both_graphs(weights: Path, tmp_path: Pa
     call = ["export", "lightweight-openpose", "--weights", str(weights), "--input-size", "96x64", "-o", str(folder)]
     assert main(call) == 0
     said = capsys.readouterr()
-    assert "coco18, input 96x64 float32, stride 8, heatmaps = heatmaps, pafs = pafs" in said.out
+    assert "coco18, input 96x64 float32, head paf (heatmaps = heatmaps, pafs = pafs)" in said.out
     assert "Apache-2.0" in said.err
     found = open_folder(folder)
     assert found.manifest().network == "lightweight-openpose"
@@ -53,7 +53,7 @@ def test_a_network_becomes_a_folder_with_both_graphs(weights: Path, tmp_path: Pa
     assert "--force" in capsys.readouterr().err
     assert main([*call, "--input", "uint8", "--decode", "in-graph", "--slots", "8", "--force"]) == 0
     manifest = found.manifest()
-    assert (manifest.input.layout, manifest.outputs.present()) == ("NHWC", {"peaks": "peaks", "pairs": "pairs"})
+    assert (manifest.input.takes_bytes, manifest.head.outputs) == (True, {"peaks": "peaks", "pairs": "pairs"})
     assert found.checked_variant("fp16").is_file(), "the float16 graph follows its model"
 
 
@@ -84,9 +84,9 @@ def test_a_skeleton_of_ones_own_sets_the_number_of_maps(tmp_path: Path) -> None:
     """Cars in the 2018 network: no code, only a skeleton."""
     from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
     from posetrt.export.weights.parameters import Parameters
-    from posetrt.runtime.model.skeleton import load_skeleton
+    from posetrt.runtime.heads.paf.layout import load_layout
 
-    network, parameters, cars = find_network("lightweight-openpose"), Parameters(None), load_skeleton("car12")
+    network, parameters, cars = find_network("lightweight-openpose"), Parameters(None), load_layout("car12")
     network.build(GraphWriter(parameters), Tensor("image", 3, 1), cars, (64, 64))
     np.savez(tmp_path / "cars.npz", **{name: np.full(shape, 0.01, np.float32) for name, shape in parameters.shapes.items()})
     (tmp_path / "cars.json").write_text(json.dumps(cars.to_dict() | {"name": "mine"}))
@@ -102,7 +102,7 @@ def test_a_skeleton_of_ones_own_sets_the_number_of_maps(tmp_path: Path) -> None:
         (["export"], "NETWORK and --weights and -o missing"),
         (["export", "no-such-net", "--weights", "x.npz", "-o", "out"], "no network 'no-such-net' in the zoo"),
         (["export", "openpose-body25", "--weights", "x.npz", "-o", "out", "--input-size", "650x368"], "multiples of 8"),
-        (["export", "openpose-body25", "--weights", "x.npz", "-o", "out", "--pafs", "y"], "a network of the zoo knows its own"),
+        (["export", "openpose-body25", "--weights", "x.npz", "-o", "out", "--role", "pafs=y"], "a network of the zoo knows its own"),
     ],
 )
 def test_wrong_usage_is_told_in_a_sentence(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from posetrt.calib.scenes.scenes import draw_scene
 from posetrt.calib.scenes.targets import draw_targets
-from posetrt.runtime.model.skeleton import load_skeleton
+from posetrt.runtime.heads.paf.layout import load_layout
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "nano"
 
@@ -26,11 +26,11 @@ def recipe_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
 def _tiny_canvases(hints: bool) -> Any:
     from batches import Canvases
 
-    skeleton = load_skeleton("coco18")
+    layout = load_layout("coco18")
     images, maps = [], []
     for seed in range(4):
         scene = draw_scene(seed, (128, 128), people=2)
-        targets = draw_targets(scene.keypoints, skeleton, (128, 128), sigma=9.0)
+        targets = draw_targets(scene.keypoints, layout, (128, 128), sigma=9.0)
         images.append(scene.image)
         maps.append(np.round(np.concatenate([targets.heatmaps, targets.pafs]) * 120))
     inner = np.random.default_rng(0).integers(-60, 60, (4, 32, 16, 16)).astype(np.int8) if hints else None
@@ -41,13 +41,13 @@ def test_a_mirrored_batch_has_the_maps_of_the_mirrored_scene():
     """The reference is the paper's targets, drawn for the mirrored people."""
     from batches import mirrored_channels
 
-    skeleton = load_skeleton("coco18")
+    layout = load_layout("coco18")
     scene = draw_scene(2, (160, 128), people=2)
-    targets = draw_targets(scene.keypoints, skeleton, (160, 128))
-    mirrored = scene.keypoints[:, list(skeleton.mirror)].copy()
+    targets = draw_targets(scene.keypoints, layout, (160, 128))
+    mirrored = scene.keypoints[:, list(layout.skeleton.mirror)].copy()
     mirrored[..., 0] = np.where(mirrored[..., 2] > 0, 159 - mirrored[..., 0], 0)
-    expected = draw_targets(mirrored, skeleton, (160, 128))
-    source, sign = mirrored_channels(skeleton)
+    expected = draw_targets(mirrored, layout, (160, 128))
+    source, sign = mirrored_channels(layout)
     maps = np.concatenate([targets.heatmaps, targets.pafs])
     np.testing.assert_allclose(maps[source, :, ::-1] * sign[:, None, None], np.concatenate([expected.heatmaps, expected.pafs]), atol=1e-4)
 
@@ -102,7 +102,7 @@ def test_the_same_seed_gives_the_same_loss_curve_twice():
     for loaders in (1, 3):
         torch.manual_seed(int.from_bytes(b"another", "little") % 2**31)  # what ran before must not matter
         run = new_run()
-        losses = list(train_stage(run, stage, 0, _tiny_canvases(True), _tiny_canvases(False), load_skeleton("coco18"), run.net, loaders))
+        losses = list(train_stage(run, stage, 0, _tiny_canvases(True), _tiny_canvases(False), load_layout("coco18"), run.net, loaders))
         curves.append(np.array([loss for _, *loss in losses]))
     assert curves[0].shape == (50, 3)
     np.testing.assert_allclose(curves[0], curves[1], rtol=5e-5)
@@ -205,10 +205,10 @@ def test_the_place_loss_is_the_distance_of_the_peaks_however_high_they_are():
         maps[0, :18] = height * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * PEAK_CELLS**2))
         return torch.from_numpy(maps)
 
-    skeleton = load_skeleton("coco18")
-    weights = place_weights(skeleton)
+    layout = load_layout("coco18")
+    weights = place_weights(layout)
     assert float(weights.mean()) == pytest.approx(1)
-    assert weights[skeleton.parts.index("LEye")] > 4 * weights[skeleton.parts.index("LHip")]
+    assert weights[layout.skeleton.parts.index("LEye")] > 4 * weights[layout.skeleton.parts.index("LHip")]
     target = peak(14.0, 10.0, 1.0)
     assert float(place_loss(peak(14.0, 10.0, 0.4), target, weights)) == pytest.approx(0, abs=1e-6)
     # Half a cell aside and a third up, beyond the 0.1 within which the loss is squared: |d| - 0.05 in each direction.
@@ -219,16 +219,16 @@ def test_a_false_part_on_the_other_side_costs_what_a_missed_one_does():
     torch = pytest.importorskip("torch")
     from train import either_side, map_loss
 
-    skeleton = load_skeleton("coco18")
-    right, left = skeleton.parts.index("RKnee"), skeleton.parts.index("LKnee")
+    layout = load_layout("coco18")
+    right, left = layout.skeleton.parts.index("RKnee"), layout.skeleton.parts.index("LKnee")
     keypoints = np.zeros((1, 18, 3), np.float32)
     keypoints[0, [right, left]] = [[40, 60, 1], [110, 70, 1]]
-    targets = draw_targets(keypoints, skeleton, (160, 128))
+    targets = draw_targets(keypoints, layout, (160, 128))
     target = torch.from_numpy(np.concatenate([targets.heatmaps, targets.pafs]))[None]
     missed, false = target.clone(), target.clone()
     missed[:, left] = 0
     false[:, right] += target[:, left]
-    both = either_side(target, skeleton)
+    both = either_side(target, layout)
     torch.testing.assert_close(both[:, right], both[:, left])
     cost = [float(map_loss(guess, target, both)) for guess in (missed, false)]
     assert cost[0] == pytest.approx(cost[1], rel=1e-5)
@@ -266,5 +266,5 @@ def test_a_chunk_of_drawn_scenes_has_the_maps_of_its_people(tmp_path, monkeypatc
         assert images.shape == (2, size_wh[1], size_wh[0], 3)
         scene = draw_scene(drawings.TRAIN_SEEDS[size_wh] + 7, size_wh)
         np.testing.assert_array_equal(images[1], scene.image)
-        targets = draw_targets(scene.keypoints, load_skeleton("coco18"), size_wh, sigma=drawings.SIGMA)
+        targets = draw_targets(scene.keypoints, load_layout("coco18"), size_wh, sigma=drawings.SIGMA)
         assert np.abs(maps[1] / 120 - np.concatenate([targets.heatmaps, targets.pafs])).max() < 0.5 / 120 + 1e-3

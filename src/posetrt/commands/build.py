@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-batch", metavar="N", type=int, help="default: the network's own")
     group.add_argument("--version-compatible", action="store_true", help="let newer TensorRTs load it; they then need --trust")
     group.add_argument("--hardware-compatible", action="store_true", help="let newer GPUs load it (not on a Jetson)")
-    group.add_argument("--timing-cache", action=argparse.BooleanOptionalAction, default=True, help="keep and reuse FOLDER/timing.cache")
+    group.add_argument("--timing-cache", action=argparse.BooleanOptionalAction, default=True, help="keep and reuse FOLDER/timing_….cache")
     group.add_argument(
         "--trt-calibration", metavar="DIR|FILE", type=Path, help="int8 by TensorRT's own calibrator: photographs, or its cache (8 and 10)"
     )

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         ),
         None,
     )
-    if normalise is None or manifest.decodes or spec.layout != "NCHW":
+    if normalise is None or manifest.head.decoded_in_graph or spec.takes_bytes:
         raise UsageError(
             f"{origin.path} takes bytes, decodes in its graph or normalises in its own way; the demo wants a plain float network"
         )
@@ -69,10 +69,8 @@ def run(args: argparse.Namespace) -> int:
     if source is None:
         source, truth = _draw_video(out, args.frames)
     calibration = args.images or _draw_calibration(out)
-    names = manifest.outputs
-    export: list[str | Path] = ["export", "onnx", "--weights", origin.onnx, "--normalise", normalise, "--heatmaps", names.heatmaps or ""]
-    if names.pafs:
-        export += ["--pafs", names.pafs]
+    roles = [part for role, name in manifest.head.outputs.items() for part in ("--role", f"{role}={name}")]
+    export: list[str | Path] = ["export", "onnx", "--weights", origin.onnx, "--normalise", normalise, "--head", manifest.head.kind, *roles]
     if spec.dynamic:
         export += ["--input-size", f"{spec.size_wh[0]}x{spec.size_wh[1]}"]
     steps: list[list[str | Path]] = [

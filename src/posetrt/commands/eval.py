@@ -27,10 +27,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from posetrt.arguments import engine_options
 from posetrt.commands.run import add_engine_arguments
 
 if TYPE_CHECKING:
     from posetrt.calib.datasets.base import AnnotatedPhotos
+    from posetrt.runtime.heads.base import Preset
 
 SUMMARY = "accuracy per precision, on annotated photographs or against fp32"
 
@@ -64,13 +66,11 @@ def run(args: argparse.Namespace) -> int:
     """Find the people of each photograph in each precision, and print the table."""
     from posetrt.bench.benchmark import precisions_of
     from posetrt.calib.accuracy.agreement import agreement
-    from posetrt.calib.accuracy.coco import find_people, find_people_in_boxes
-    from posetrt.calib.accuracy.multiscale import MultiScale
+    from posetrt.calib.accuracy.people_of import people_of
     from posetrt.calib.accuracy.report import write_report
+    from posetrt.runtime.engines.choose import open_engine
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.find.top_down import TopDown
     from posetrt.runtime.people import People, nobody
-    from posetrt.runtime.pose import open_pose
     from posetrt.runtime.sources import photos_in
 
     if args.limit is not None and args.limit < 1:
@@ -81,15 +81,15 @@ def run(args: argparse.Namespace) -> int:
     found: dict[str, list[People]] = {}
     with ExitStack() as opened:
         # What cannot be opened or judged is known before the first photograph.
-        poses = [
-            opened.enter_context(open_pose(args.folder, one, args.backend, preset=args.preset, threads=args.threads, trust=args.trust))
+        engines = [
+            opened.enter_context(open_engine(args.folder, engine_options(args, one)))
             for one in precisions_of(args.folder, args.precision, args.backend)
         ]
-        manifest = poses[0].manifest
+        manifest = engines[0].manifest
         if annotated is not None:
             annotated.judge([nobody(len(manifest.skeleton.parts))] * len(paths), manifest.skeleton)
-        for pose in poses:
-            name: str = pose.engine.precision
+        for engine in engines:
+            name: str = engine.precision
             if annotated is None and "fp32" not in {*found, name}:
                 raise UsageError("without annotations, precisions are compared with fp32: build it as well, or give --annotations")
 
@@ -97,13 +97,10 @@ def run(args: argparse.Namespace) -> int:
                 if sys.stderr.isatty():
                     print(f"\r{name}: {count}/{len(paths)} photographs", end="" if count < len(paths) else "\n", file=sys.stderr)
 
-            if annotated is not None and not manifest.skeleton.paf_channels:
-                if not found:
-                    print(f"{manifest.network} looks at one person: judged in the boxes that {annotated.name} gives", file=sys.stderr)
-                network = TopDown(pose.engine, scales=scales or (1.0,))
-                found[name] = find_people_in_boxes(network, paths, annotated.boxes, progress)
-            else:
-                found[name] = find_people(MultiScale(pose, scales) if scales else pose, paths, progress)
+            if annotated is not None and manifest.head.scope == "crop" and not found:
+                print(f"{manifest.network} looks at one person: judged in the boxes that {annotated.name} gives", file=sys.stderr)
+            preset: Preset = "evaluate" if args.preset == "balanced" else args.preset
+            found[name] = people_of(engine, paths, annotated, scales=scales, preset=preset, progress=progress)
     reference = found.get("fp32")
     rows: dict[str, dict[str, float | None]] = {}
     for name, people in found.items():

@@ -30,8 +30,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_backend_argument, add_hands_and_face_arguments, scales
-from posetrt.runtime.heads.paf.parser import PRESETS
+from posetrt.arguments import add_backend_argument, add_hands_and_face_arguments, pose_options, scales
 
 if TYPE_CHECKING:
     from posetrt.runtime.pipeline.counts import RunStats
@@ -47,8 +46,16 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that choose an engine, common to all commands that run one."""
     add_backend_argument(parser)
     parser.add_argument("--trust", action="store_true", help="let a version-compatible TensorRT engine run the code that it carries")
+    parser.add_argument(
+        "--cuda-graph",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="launch TensorRT's network as one CUDA graph where its engine allows that (default: yes)",
+    )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of the network (default: all cores)")
-    parser.add_argument("--preset", choices=[*PRESETS], default="balanced", help="what counts as a person (default: balanced)")
+    parser.add_argument(
+        "--preset", choices=["balanced", "precise", "all"], default="balanced", help="what counts as a person (default: balanced)"
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--write-csv", metavar="FILE", type=Path, help="a row a key point")
     parser.add_argument("--write-images", metavar="DIR", type=Path, help="annotated pictures")
     parser.add_argument("--write-video", metavar="FILE", type=Path, help="annotated video, .mp4 or .avi; a file a source")
-    parser.add_argument("--draw", choices=["people", "heatmaps", "pafs"], default="people", help="what pictures and video show")
+    parser.add_argument(
+        "--draw",
+        metavar="WHAT",
+        default="people",
+        help="what pictures show: people, or a map of the network (heatmaps, pafs)",
+    )
     parser.add_argument(
         "--web", metavar="[HOST:]PORT", help="live picture and figures as a web page; this computer only, unless HOST is given"
     )
@@ -119,7 +131,8 @@ def run(args: argparse.Namespace) -> int:
 
     with contextlib.ExitStack() as held:
         pose = held.enter_context(_open(args))
-        for what, network in pose.closer.networks.items() if pose.closer is not None else ():
+        _check_drawing(args, pose)
+        for what, network in pose.networks.items():
             say(f"{what}: {network}")
         engine = pose.engine
         stopped = held.enter_context(_stop_signals())
@@ -161,7 +174,7 @@ def _check(args: argparse.Namespace) -> None:
             f"{' and '.join(alone)} say how people in boxes are looked at: give --boxes too (--boxes whole for the frame itself)"
         )
     if args.boxes and args.draw != "people":
-        raise UsageError("--draw heatmaps and pafs show the maps of a whole frame; people in boxes are drawn as people")
+        raise UsageError(f"--draw {args.draw} shows a map of a whole frame; people in boxes are drawn as people")
     if args.boxes and len(args.source) > 1 and args.boxes != "whole" and not Path(args.boxes).is_dir():
         raise UsageError(f"--boxes {args.boxes} names the boxes of one source; run each source with its own file")
     if args.smooth and args.no_track:
@@ -173,6 +186,17 @@ def _check(args: argparse.Namespace) -> None:
     for name in ("hands", "face"):
         if getattr(args, f"{name}_precision") and not getattr(args, name):
             raise UsageError(f"--{name}-precision says how the network of --{name} runs: give that too")
+
+
+def _check_drawing(args: argparse.Namespace, pose: Pose) -> None:
+    """Raises: UsageError: the network gives no such map."""
+    from posetrt.runtime.errors import UsageError
+
+    names = pose.whole.manifest.head.picture_names() if pose.whole is not None else ()
+    if args.draw != "people" and args.draw not in names:
+        raise UsageError(
+            f"--draw {args.draw}: this network ({pose.manifest.head.summary()}) can be drawn as: {', '.join(('people', *names))}"
+        )
 
 
 def _build(args: argparse.Namespace) -> None:
@@ -195,33 +219,9 @@ def _build(args: argparse.Namespace) -> None:
 
 def _open(args: argparse.Namespace) -> Pose:
     """The networks that were asked for."""
-    from posetrt.runtime.find.in_boxes import open_in_boxes
     from posetrt.runtime.pose import open_pose
 
-    if args.boxes:
-        return open_in_boxes(
-            args.folder,
-            args.boxes,
-            args.precision,
-            args.backend,
-            preset=args.preset,
-            grow=args.grow,
-            scales=args.scales or (1.0,),
-            threads=args.threads,
-            trust=args.trust,
-        )
-    return open_pose(
-        args.folder,
-        args.precision,
-        args.backend,
-        hands=args.hands,
-        face=args.face,
-        hands_precision=args.hands_precision,
-        face_precision=args.face_precision,
-        preset=args.preset,
-        threads=args.threads,
-        trust=args.trust,
-    )
+    return open_pose(args.folder, pose_options(args))
 
 
 def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None) -> list[Sink]:

@@ -10,12 +10,13 @@ import pytest
 
 from posetrt.calib.int8.calibrate import calibrate
 from posetrt.calib.int8.foreign import is_quantised, read_quantised
-from posetrt.calib.int8.photographs import network_input, read_photograph
+from posetrt.calib.int8.photographs import read_photograph
 from posetrt.calib.sensitivity.judge import Judge
 from posetrt.calib.sensitivity.price import measured
 from posetrt.export.graph.graph import load_graph
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.model.folder import ModelFolder
+from posetrt.runtime.picture import network_input
 
 
 def by_onnx_runtime(folder: ModelFolder, pictures: list[Path], target: Path, *, for_tensorrt: bool) -> Path:

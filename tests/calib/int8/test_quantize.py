@@ -16,7 +16,7 @@ from posetrt.calib.int8.calibrate import calibrate, folder_calibration
 from posetrt.calib.int8.elu import spread_elus
 from posetrt.calib.int8.equalise import divisors, equalised, not_equalised, watched
 from posetrt.calib.int8.kept import kept_by_default
-from posetrt.calib.int8.photographs import network_input, read_photograph
+from posetrt.calib.int8.photographs import read_photograph
 from posetrt.calib.int8.quantize import eight_bit_layers, eight_bit_share, quantize
 from posetrt.calib.int8.ranges import Range
 from posetrt.calib.int8.trained import trained_ranges
@@ -24,6 +24,7 @@ from posetrt.export.graph.graph import Graph, load_graph
 from posetrt.export.graph.half import half_around_int8
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.model.folder import ModelFolder
+from posetrt.runtime.picture import network_input
 
 
 @pytest.fixture

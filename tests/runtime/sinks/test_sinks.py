@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.letterbox import letterbox_for
 from posetrt.runtime.people import People, nobody
+from posetrt.runtime.placement import letterbox
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sinks.coco import CocoResults
 from posetrt.runtime.sinks.csv_rows import COLUMNS, CsvRows
@@ -36,7 +36,7 @@ def made(index: int, people: int = 2, name: str | None = None) -> Result:
     points[:, 3] = 0
     found = People(points, np.linspace(0.9, 0.5, people, dtype=np.float32), np.arange(people) + 7) if people else nobody(18)
     frame = Frame(np.zeros((64, 64, 3), np.uint8), name or f"clip_{index:012d}", index, index / 25, None, 0, "clip")
-    return Result(frame, found, MANIFEST, letterbox_for((64, 64), (64, 64)))
+    return Result(frame, found, MANIFEST, letterbox((64, 64), (64, 64)))
 
 
 def test_a_json_line_a_frame_with_ids_scores_and_key_points(tmp_path: Path) -> None:

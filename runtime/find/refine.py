@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.runtime.engines.choose import EngineOptions
 from posetrt.runtime.find.boxes import BoxFinder, inside
 from posetrt.runtime.find.top_down import TopDown, open_crop_network
 from posetrt.runtime.model.manifest import Manifest
@@ -27,7 +27,7 @@ LEAST_FACE_PX = 40.0
 """Least side of a face's box (OpenPose, faceExtractorCaffe.cpp)."""
 
 
-class HandsAndFace:
+class Refiner:
     """Looks at hands and faces, each in one pass for all people of a frame. Use from one thread at a time.
 
     Args:
@@ -59,11 +59,6 @@ class HandsAndFace:
             self._boxes.check_face()
         self.hands, self.face = hands, face
         self._least_hand_px, self._least_face_px = least_hand_px, least_face_px
-        self._nothing: dict[str, Any] = {}
-        if hands is not None:
-            self._nothing |= dict.fromkeys(("left_hands", "right_hands"), np.zeros((0, len(hands.skeleton.parts), 3), np.float32))
-        if face is not None:
-            self._nothing["faces"] = np.zeros((0, len(face.skeleton.parts), 3), np.float32)
         self.looks = {name: Looks() for name, network in (("hands", hands), ("face", face)) if network is not None}
 
     @property
@@ -78,28 +73,30 @@ class HandsAndFace:
 
     @property
     def skeletons(self) -> Mapping[str, Skeleton]:
-        """Of "hands" and "face"."""
-        return {name: network.skeleton for name, network in self.networks.items()}
+        """Of "left_hand", "right_hand" and "face"."""
+        names = {"hands": ("left_hand", "right_hand"), "face": ("face",)}
+        return {name: network.skeleton for what, network in self.networks.items() for name in names[what]}
 
     def __call__(self, frame: Frame, people: People) -> People:
-        """The same people with `left_hands`, `right_hands` and `faces`; nobody costs nothing.
+        """The same people with "left_hand", "right_hand" and "face" among their extras; with nobody in view the cost is zero.
 
         Raises:
             PosetrtError: a network failed.
         """
         count = len(people)
+        extras = dict(people.extras)
         if not count:
-            return replace(people, **self._nothing)
+            extras |= {name: np.zeros((0, len(skeleton.parts), 3), np.float32) for name, skeleton in self.skeletons.items()}
+            return replace(people, extras=extras)
         if self.hands is not None:
             boxes = self._boxes.hands(people.keypoints).transpose(1, 0, 2).reshape(-1, 4)
             left = np.arange(2 * count) < count
             found = self._look(self.hands, frame, boxes, left, "hands", self._least_hand_px)
-            people = replace(people, left_hands=found[:count], right_hands=found[count:])
+            extras |= {"left_hand": found[:count], "right_hand": found[count:]}
         if self.face is not None:
             boxes = self._boxes.faces(people.keypoints)
-            found = self._look(self.face, frame, boxes, np.zeros(count, np.bool_), "face", self._least_face_px)
-            people = replace(people, faces=found)
-        return people
+            extras["face"] = self._look(self.face, frame, boxes, np.zeros(count, np.bool_), "face", self._least_face_px)
+        return replace(people, extras=extras)
 
     def _look(
         self, network: TopDown, frame: Frame, boxes: NDArray[np.float32], mirrored: NDArray[np.bool_], kind: str, least_px: float
@@ -122,24 +119,20 @@ class HandsAndFace:
             network.close()
 
 
-def open_hands_and_face(
+def open_refiner(
     body: Skeleton,
     hands: str | Path | None = None,
     face: str | Path | None = None,
     *,
-    hands_precision: str | None = None,
-    face_precision: str | None = None,
-    backend: str = "auto",
-    threads: int = 0,
-    trust: bool = False,
-) -> HandsAndFace | None:
+    hands_options: EngineOptions | None = None,
+    face_options: EngineOptions | None = None,
+) -> Refiner | None:
     """Open the networks that are given; None where none is.
 
     Args:
         body: skeleton of the network that finds the people.
         hands, face: a model folder, a bare .onnx or an engine each.
-        hands_precision, face_precision: None takes each folder's default.
-        backend, threads, trust: as `engines.choose.open_engine`.
+        hands_options, face_options: which engine of each, and how it runs.
 
     Raises:
         UsageError: a network of something else than is asked for, or a body that does not show where hands or face are.
@@ -153,11 +146,11 @@ def open_hands_and_face(
         finder.check_face()
     opened: list[TopDown | None] = []
     try:
-        for path, what, parts, precision in ((hands, "hand", HAND_PARTS, hands_precision), (face, "face", FACE_PARTS, face_precision)):
-            opened.append(None if path is None else open_crop_network(path, what, parts, precision, backend, threads, trust))
+        for path, what, parts, options in ((hands, "hand", HAND_PARTS, hands_options), (face, "face", FACE_PARTS, face_options)):
+            opened.append(None if path is None else open_crop_network(path, what, parts, options))
     except BaseException:
         for network in opened:
             if network is not None:
                 network.close()
         raise
-    return HandsAndFace(body, *opened) if any(network is not None for network in opened) else None
+    return Refiner(body, *opened) if any(network is not None for network in opened) else None

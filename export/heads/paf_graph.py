@@ -1,4 +1,4 @@
-"""Peaks and line integrals as plain operators: what `runtime.peaks` and `runtime.pairs` do in NumPy, for a whole batch.
+"""Peaks and line integrals as plain operators: what `runtime.heads.paf` does in NumPy, for a whole batch.
 
 The numbers are kept in float32 throughout: float16 has no exact integers above 2048, and a map has more cells than that.
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 import numpy as np
 
 from posetrt.export.graph.graph_ops import GraphOps, Value, axes
-from posetrt.runtime.heads.paf.pairs import LONG, MARGIN, SHORT, SHORT_WEIGHT
+from posetrt.runtime.heads.paf.layout import MapLayout
+from posetrt.runtime.heads.paf.pairs import LONG, MARGIN, REACH, SHORT, SHORT_WEIGHT, TOUCHING
 from posetrt.runtime.heads.paf.parser import ParserSettings
 from posetrt.runtime.heads.paf.peaks import FLATTEST, FLOOR
-from posetrt.runtime.model.skeleton import Skeleton
 
 _INFINITE = 3.4e38  # a map's value at or above it is no value
 _SMALL = 1e-6  # keeps divisors off 0
-_FLOAT, _INT64 = 1, 7  # onnx.TensorProto
+_FLOAT, _INT32 = 1, 6  # onnx.TensorProto; cells are counted in int32, which is half of what int64 moves, and what 8.6 computes in
 _TO_THE_END = 2**31 - 1
 _BEFORE = ((-1, -1), (-1, 0), (-1, 1), (0, -1))  # neighbours that a peak must exceed, as row and column
 _AFTER = ((0, 1), (1, -1), (1, 0), (1, 1))  # those that it may equal
@@ -60,7 +60,7 @@ def find_peaks(ops: GraphOps, heatmaps: str, parts: int, size: tuple[Value, Valu
     centre = ops("Add", ops("Mul", ops("Add", row, 1.0), line), ops("Add", column, 1.0))
     steps = (*_BEFORE, *_AFTER)
     places = [ops("Add", centre, _offset(ops, line, *step)) for step in steps]
-    indices = ops("Cast", ops("Concat", *places, axis=2), to=_INT64)
+    indices = ops("Cast", ops("Concat", *places, axis=2), to=_INT32)
     around = ops("GatherElements", ops("Reshape", padded, axes(0, parts, -1)), indices, axis=2)
     patch = {step: ops("Slice", around, axes(i * slots), axes((i + 1) * slots), axes(2)) for i, step in enumerate(steps)}
     patch[0, 0] = score
@@ -96,19 +96,20 @@ def _offset(ops: GraphOps, line: Value, row: int, column: int) -> Value:
 
 
 def score_pairs(
-    ops: GraphOps, pafs: str, skeleton: Skeleton, peaks: Peaks, size: tuple[Value, Value], slots: int, settings: ParserSettings
+    ops: GraphOps, pafs: str, layout: MapLayout, peaks: Peaks, size: tuple[Value, Value], slots: int, settings: ParserSettings
 ) -> str:
     """Line-integral scores (N, C, K, K) float32 of every two peaks that a limb could join, 0 where they do not pass.
 
     Args:
         ops: to write with.
         pafs: tensor (N, 2C, h, w) float32.
-        skeleton: with PAF channels.
+        layout: with PAF channels.
         peaks: from `find_peaks`.
         size: h and w as float32.
         slots: K.
         settings: the parser's.
     """
+    skeleton = layout.skeleton
     limbs, samples = len(skeleton.limbs), settings.samples
     first, second = (axes(*(limb[end] for limb in skeleton.limbs)) for end in (0, 1))
 
@@ -137,11 +138,11 @@ def score_pairs(
 
     height, width = size
     places = ops("Add", ops("Mul", cells("y", height), width), cells("x", width))
-    places = ops("Cast", ops("Reshape", places, axes(0, limbs, -1)), to=_INT64)
+    places = ops("Cast", ops("Reshape", places, axes(0, limbs, -1)), to=_INT32)
 
     def along(component: int, step: str) -> str:
         """One component of the PAF along the way."""
-        channels = axes(*(pair[component] for pair in skeleton.paf_channels))
+        channels = axes(*(pair[component] for pair in layout.paf_channels))
         flat = ops("Reshape", ops("Gather", pafs, channels, axis=1), axes(0, limbs, -1))
         read = ops("Reshape", ops("GatherElements", flat, places, axis=2), axes(0, limbs, slots, slots, samples + 9))
         return ops("Mul", read, ops("Div", wide[step], wide["length"]))
@@ -157,8 +158,10 @@ def score_pairs(
     agrees = ops("And", enough, ops("And", ops("Greater", middle, settings.middle_threshold), ops("Less", middle, _INFINITE)))
     best = ops("Mul", _largest(ops, nine), float(SHORT_WEIGHT))
     short = ops("Less", length, float(SHORT))
-    score = ops("Where", short, best, mean)
-    agrees = ops("Or", ops("And", short, ops("Greater", best, settings.middle_threshold)), ops("And", ops("Not", short), agrees))
+    close = ops("Mul", ops("Sub", float(REACH), length), float(TOUCHING))
+    score = ops("Where", short, ops("Max", best, close), mean)
+    # Where the PAF is no number, closeness does not help.
+    agrees = ops("Or", ops("And", short, ops("Greater", best, -_INFINITE)), ops("And", ops("Not", short), agrees))
     good = ops("And", ops("And", usable, ops("Greater", length, 0.0)), agrees)
     good = ops("And", good, ops("And", ops("Greater", score, settings.pair_score), ops("Less", score, _INFINITE)))
     return ops("Where", good, score, 0.0)

@@ -1,4 +1,4 @@
-"""What a second look at a frame's people is, for the pipeline."""
+"""What is done about people in crops, once a frame's people or their boxes are known."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from posetrt.runtime.pipeline.counts import Looks
 from posetrt.runtime.sources.base import Frame
 
 
-class Closer(Protocol):
-    """Looks at people in crops, with networks of its own, once the first network and the tracker are done with a frame.
+class CropStage(Protocol):
+    """Looks at a frame's people in crops, with networks of its own.
 
     Attributes:
         looks: how often, by what is looked at.
@@ -32,7 +32,7 @@ class Closer(Protocol):
 
     @property
     def skeletons(self) -> Mapping[str, Skeleton]:
-        """Of what is added to the people: "hands", "face"."""
+        """Of each of the extras that it adds to people, by its name."""
 
     def __call__(self, frame: Frame, people: People) -> People:
         """The people as they look from near.
