@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,7 @@ def _engine(path: Path, engine: Path | None, precision: Precision | None) -> tup
         told = ", ".join(one.name for one in found) or "none"
         raise EngineMismatch(
             f"{path} has {told} as TensorRT engines in {precision}; name one with --engine, or build it on the GPU that will serve it with: "
-            f"posetrt build {path} --precision {precision or 'fp16'}"
+            f"posetrt build {shlex.quote(str(path))} --precision {precision or 'fp16'}"
         )
     one, sidecar = next(iter(found.items()))
     check_engine_file(one, sidecar)

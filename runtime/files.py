@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.errors import PosetrtError, UsageError
 
 
 @contextlib.contextmanager
@@ -40,12 +42,14 @@ def written_together(*targets: Path) -> Iterator[list[Path]]:
         PosetrtError: a folder is missing, full or read-only.
     """
     temporaries: list[Path] = []
+    held: list[int] = []
     try:
         for target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}-", suffix=target.suffix, dir=target.parent)
-            os.close(descriptor)
-            temporaries.append(Path(name))
+            remove_leftovers(target.parent)
+            temporary, descriptor = _temporary(target)
+            temporaries.append(temporary)
+            held.append(descriptor)
         yield list(temporaries)
         umask = os.umask(0)
         os.umask(umask)
@@ -63,6 +67,69 @@ def written_together(*targets: Path) -> Iterator[list[Path]]:
     finally:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
+        for descriptor in held:
+            os.close(descriptor)
+
+
+_MARK = ".unfinished"
+"""In the name of every temporary file, before the suffix: what a kill left is known by it."""
+_LEFT_OVER = re.compile(rf"\..*-[a-z0-9_]{{8}}{re.escape(_MARK)}(\.[^.]*)?")
+_tidied: set[Path] = set()
+
+
+def _temporary(target: Path) -> tuple[Path, int]:
+    """A new file beside the target, locked as long as its descriptor is open: also a kill lets go of the lock."""
+    while True:
+        # The stem is cut by its bytes: a name has room for 255, whatever letters it is written in.
+        stem = os.fsdecode(os.fsencode(target.stem)[:40])
+        descriptor, name = tempfile.mkstemp(prefix=f".{stem}-", suffix=f"{_MARK}{target.suffix}", dir=target.parent)
+        with contextlib.suppress(OSError):
+            # A file system without locks has no other writer either that could be told apart.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return Path(name), descriptor
+        # Another program's `remove_leftovers` was quicker than the lock.
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed programs left in a folder; each folder is looked at once. Those in use are locked, and stay."""
+    if folder in _tidied:
+        return
+    _tidied.add(folder)
+    # What cannot be looked at or removed, as in a folder that is read-only, harms nobody.
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if _LEFT_OVER.fullmatch(path.name) and not path.is_symlink():
+                _remove_unlocked(path)
+
+
+def _remove_unlocked(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file of that name is a temporary one, which nobody should copy."""
+    return _LEFT_OVER.fullmatch(name) is not None
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that is no UTF-8, for what is handed to the libraries of ONNX and TensorRT: they take nothing else.
+
+    Raises:
+        UsageError: says so, with the bytes shown as %XX.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = "".join(f"%{ord(each) - 0xDC00:02X}" if 0xDC80 <= ord(each) <= 0xDCFF else each for each in str(path))
+        raise UsageError(f"the name {shown} is not UTF-8, and the engine libraries take no other; rename it") from error
 
 
 def write_text(target: Path, text: str) -> None:

@@ -198,15 +198,24 @@ def _check_people(people: Sequence[Any], path: Path) -> None:
 
 
 def find_people(
-    pose: Callable[[NDArray[np.uint8]], People], paths: Iterable[Path], progress: Callable[[int], None] | None = None
+    pose: Callable[[NDArray[np.uint8]], People],
+    paths: Iterable[Path],
+    progress: Callable[[int], None] | None = None,
+    broken: Callable[[PosetrtError], People] | None = None,
 ) -> list[People]:
-    """People in pixels of each photograph, by a `Pose` or anything called like one; `progress` is told how many are done."""
-    found = []
-    for count, path in enumerate(paths, 1):
-        found.append(pose(read_photo(path)))
-        if progress is not None:
-            progress(count)
-    return found
+    """People in pixels of each photograph, by a `Pose` or anything called like one.
+
+    Args:
+        pose: finds them.
+        paths: of the photographs.
+        progress: is told how many are done.
+        broken: gives what stands for a photograph that cannot be read; without it that is an error.
+
+    Raises:
+        PosetrtError: the network failed, or a photograph cannot be read.
+    """
+    order = list(paths)
+    return _find(lambda frame, _: pose(frame), order, [None] * len(order), progress, broken)
 
 
 def find_people_in_boxes(
@@ -214,10 +223,32 @@ def find_people_in_boxes(
     paths: Sequence[Path],
     boxes: Sequence[NDArray[np.float64] | None],
     progress: Callable[[int], None] | None = None,
+    broken: Callable[[PosetrtError], People] | None = None,
 ) -> list[People]:
     """As `find_people`, by a `TopDown` or anything called like one, which looks at one person in each box."""
-    following = iter(boxes)
-    return find_people(lambda frame: network(frame, next(following)), paths, progress)
+    return _find(network, paths, boxes, progress, broken)
+
+
+def _find(
+    network: Callable[[NDArray[np.uint8], NDArray[np.float64] | None], People],
+    paths: Sequence[Path],
+    boxes: Sequence[NDArray[np.float64] | None],
+    progress: Callable[[int], None] | None,
+    broken: Callable[[PosetrtError], People] | None,
+) -> list[People]:
+    found = []
+    for count, (path, given) in enumerate(zip(paths, boxes, strict=True), 1):
+        try:
+            frame = read_photo(path)
+        except PosetrtError as error:
+            if broken is None:
+                raise
+            found.append(broken(error))
+        else:
+            found.append(network(frame, given))
+        if progress is not None:
+            progress(count)
+    return found
 
 
 def coco_rows(found: Iterable[People], photos: CocoPhotos, skeleton: Skeleton) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -106,7 +107,7 @@ def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration
         EngineMismatch: made for another model.
     """
     fields = read_json(path, "calibration")
-    remedy = f"calibrate again with: posetrt calibrate {path.parent} --images DIR"
+    remedy = f"calibrate again with: posetrt calibrate {shlex.quote(str(path.parent))} --images DIR"
     if not isinstance(fields, dict) or fields.get("format") not in READ_FORMATS:
         raise PosetrtError(f"{path} is no calibration of format {FORMAT}; {remedy}")
     try:

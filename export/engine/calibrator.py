@@ -15,6 +15,7 @@ from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.model.manifest import InputSpec
 from posetrt.runtime.picture import network_input
+from posetrt.runtime.sources import read_photo
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 
@@ -54,15 +55,13 @@ def batches(folder: Path, spec: InputSpec) -> Iterator[NDArray[np.float32] | NDA
     Raises:
         PosetrtError: no picture can be read.
     """
-    import cv2
-
     used = 0
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES):
-        picture = cv2.imread(str(path))
-        if picture is None:
+        try:
+            frame = read_photo(path)
+        except PosetrtError:
             continue
         used += 1
-        frame = np.asarray(picture, np.uint8)
         yield network_input(frame, spec)
     if not used:
         raise PosetrtError(f"{folder} holds no picture that can be read ({', '.join(_PICTURES)}); give a folder of photographs with people")

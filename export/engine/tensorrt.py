@@ -145,7 +145,7 @@ def read_ranges(folder: ModelFolder) -> Ranges:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PosetrtError(
-            f"{folder.calibration} lacks or misstates a field ({error}); make it again with: posetrt calibrate {folder.path} --images DIR"
+            f"{folder.calibration} lacks or misstates a field ({error}); make it again with: posetrt calibrate {folder.quoted} --images DIR"
         ) from error
 
 

@@ -54,6 +54,11 @@ def grids_of(facts: GraphFacts) -> list[Grid]:
     return found
 
 
+def named(name: str, *words: str) -> bool:
+    """Whether a tensor's name holds one of the words."""
+    return any(word in name.lower() for word in words)
+
+
 def _like(facts: GraphFacts, shape_hw: tuple[int, ...]) -> bool:
     """Whether cells of that shape can lie over the picture: about as many pixels to each in both directions."""
     (width, height), (rows, columns) = facts.size_wh, shape_hw

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from posetrt.export.graph.graph_ops import GraphOps, axes
+from dataclasses import replace
+
+import numpy as np
+
+from posetrt.export.graph.graph_ops import GraphOps, Value, axes
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
 from posetrt.export.heads.fuse import Fused
-from posetrt.export.heads.grids import grids_of, stride_of
-from posetrt.export.heads.paf import checked_slots, map_size
-from posetrt.export.heads.paf_graph import find_peaks
+from posetrt.export.heads.grids import Grid, grids_of, stride_of
+from posetrt.export.heads.paf import map_size
+from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.heatmap import HeatmapHead
 from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
-from posetrt.runtime.heads.paf.parser import ParserSettings
+from posetrt.runtime.heads.subpixel import FLATTEST, NOISE, PROFILES, SLOPES_AND_BENDS
+from posetrt.runtime.model.format1 import LEAST_PEAK
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.skeleton import built_in_skeletons
 
 HEATMAPS = HeatmapHead.roles[0]
+_FLOAT, _INT32 = 1, 6  # onnx.TensorProto
+_INFINITE = 3.4e38
+_LOGITS_BELOW = -2.0
+"""Maps that were trained as Gaussians undershoot 0 a little; logits of an empty cell lie far below."""
+
 LEAST_CELLS = 16
 """Least width and height of a heat map together, in cells: less is a classifier's last grid."""
 
@@ -54,7 +64,7 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
             parts = grid.channels - int(background)
             readings.append(
                 Reading(
-                    head=HeatmapHead(outputs={HEATMAPS: grid.name}, stride=stride_of(facts, grid), background=background),
+                    head=_head(grid, stride_of(facts, grid), background),
                     skeletons=tuple(layout.skeleton.name for layout in found),
                     parts=parts,
                     normalise="openpose" if background else "imagenet",
@@ -70,16 +80,66 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     return readings
 
 
+def _head(grid: Grid, stride: int, background: bool) -> HeatmapHead:
+    """Maps with a background are drawn as OpenPose draws them; those without as SimpleBaseline, HRNet and most since."""
+    outputs = {HEATMAPS: grid.name}
+    if background:
+        return HeatmapHead(outputs=outputs, stride=stride, background=True, least=LEAST_PEAK)
+    return HeatmapHead(
+        outputs=outputs, stride=stride, grid="origin", logits=not grid.output.probability and grid.output.low < _LOGITS_BELOW
+    )
+
+
 def fuse(ops: GraphOps, manifest: Manifest, slots: int | None) -> Fused:
-    """Peaks (N, J, K, 3) in place of the maps, best first.
+    """Peaks (N, J, 1, 3) in place of the maps: the best point of each part, as `best_points` finds it.
 
     Raises:
-        UsageError: K is more than TensorRT or the smallest map can hold.
+        UsageError: slots were asked for, or the head refines in a way that a graph of plain operators does not.
     """
-    head, parts, kept = manifest.head, len(manifest.skeleton.parts), checked_slots(manifest, slots)
+    if slots is not None:
+        raise UsageError("--slots says how many candidates are kept, and a network for crops keeps the best of each part; leave it out")
+    head, parts = manifest.head, len(manifest.skeleton.parts)
     assert isinstance(head, HeatmapHead)
+    if head.refinement not in ("none", "parabola") or "offsets" in head.outputs:
+        raise UsageError("heat maps with short offsets, or refined by DARK, are decoded on the CPU alone; leave --decode in-graph out")
     heatmaps = head.outputs[HEATMAPS]
-    found = find_peaks(ops, heatmaps, parts, map_size(ops, manifest, heatmaps), kept, ParserSettings())
-    peaks = ops("Concat", *(ops("Unsqueeze", each, axes(3)) for each in found), axis=3)
-    role = HeatmapHead.roles[1]
-    return Fused(HeatmapHead(outputs={role: role}, stride=head.stride, background=head.background), {peaks: role}, {role: [parts, kept, 3]})
+    height, width = map_size(ops, manifest, heatmaps)
+    flat = ops("Reshape", ops("Slice", heatmaps, axes(0), axes(parts), axes(1)), axes(0, parts, -1))
+    value, cell = ops.several("TopK", 2, flat, axes(1), axis=2, largest=1, sorted=1)
+    at = ops("Cast", cell, to=_FLOAT)
+    # Half a cell more keeps the quotient off whole numbers, where a device's division might round either way.
+    row = ops("Floor", ops("Div", ops("Add", at, 0.5), width))
+    column = ops("Sub", at, ops("Mul", row, width))
+    if head.logits:
+        value = ops("Sigmoid", value)
+    places = [column, row]
+    if head.refinement == "parabola":
+        patch = _patch(ops, flat, (row, column), (height, width))
+        if head.logits:
+            patch = ops("Sigmoid", patch)
+        sums = ops("MatMul", patch, np.ascontiguousarray(PROFILES.T))
+        fit = ops("MatMul", ops("Log", ops("Max", sums, float(NOISE))), np.ascontiguousarray(SLOPES_AND_BENDS.T))
+        for axis in (0, 1):
+            slope, bend = (ops("Slice", fit, axes(at_), axes(at_ + 1), axes(2)) for at_ in (axis, axis + 2))
+            offset = ops("Div", slope, ops("Max", bend, float(FLATTEST)))
+            places[axis] = ops("Add", places[axis], ops("Min", ops("Max", offset, -0.5), 0.5))
+    found = ops("And", ops("Greater", value, 0.0), ops("Less", value, _INFINITE))
+    kept = [ops("Where", found, each, 0.0) for each in (*places, ops("Min", value, 1.0))]
+    peaks = ops("Concat", *(ops("Unsqueeze", each, axes(3)) for each in kept), axis=3)
+    role = HeatmapHead.roles[2]
+    return Fused(replace(head, outputs={role: role}), {peaks: role}, {role: [parts, 1, 3]})
+
+
+def _patch(ops: GraphOps, flat: str, place: tuple[str, str], size: tuple[Value, Value]) -> str:
+    """(N, J, 9): the nine cells around each best one; at the border the cell nearest to the one outside."""
+    (row, column), (height, width) = place, size
+
+    def clipped(at: str, step: int, cells: Value) -> str:
+        last = cells - 1.0 if isinstance(cells, float) else ops("Sub", cells, 1.0)
+        return ops("Min", ops("Max", ops("Add", at, float(step)), 0.0), last)
+
+    near = []
+    for down in (-1, 0, 1):
+        start = ops("Mul", clipped(row, down, height), width)
+        near += [ops("Add", start, clipped(column, right, width)) for right in (-1, 0, 1)]
+    return ops("GatherElements", flat, ops("Cast", ops("Concat", *near, axis=2), to=_INT32), axis=2)

@@ -9,6 +9,7 @@ from posetrt.runtime.heads.base import Head
 from posetrt.runtime.heads.heatmap import HeatmapHead
 from posetrt.runtime.heads.paf.head import PafHead
 from posetrt.runtime.heads.paf.layout import MapLayout
+from posetrt.runtime.model.format1 import LEAST_PEAK
 
 
 @dataclass(frozen=True)
@@ -26,5 +27,5 @@ class Maps:
         """What these outputs mean."""
         names, stride = {name: name for name in self.outputs()}, self.heatmaps.stride
         if self.pafs is None:
-            return HeatmapHead(outputs=names, stride=stride, background=layout.background)
+            return HeatmapHead(outputs=names, stride=stride, background=layout.background, least=LEAST_PEAK)
         return PafHead(outputs=names, stride=stride, paf_channels=layout.paf_channels, background=layout.background)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ from typing import get_args
 from posetrt.runtime.engines import driver, library
 from posetrt.runtime.engines.base import PRECISIONS, Engine, Precision
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
+from posetrt.runtime.files import check_name
 from posetrt.runtime.model.folder import ModelFolder, open_folder
 from posetrt.runtime.model.manifest import manifest_of_onnx
 from posetrt.runtime.model.sidecar import Sidecar, check_engine_file, read_sidecar, sidecar_path
@@ -109,7 +111,7 @@ def why_not(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | 
 
 def build_command(folder: Path, precision: str, backend: str) -> str:
     """The command that builds the engine that was looked for; names the backend where one was asked for."""
-    return f"posetrt build {folder} --precision {precision}" + ("" if backend == "auto" else f" --backend {backend}")
+    return f"posetrt build {shlex.quote(str(folder))} --precision {precision}" + ("" if backend == "auto" else f" --backend {backend}")
 
 
 def find_engine(
@@ -192,6 +194,7 @@ def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engin
     precision, backend, threads, trust = options.precision, options.backend, options.threads, options.trust
     cuda_graph = options.cuda_graph
     path = Path(path)
+    check_name(path.absolute())
     wanted = as_precision(precision) if precision else None
     if path.is_dir():
         folder = open_folder(path)

@@ -168,7 +168,7 @@ class TopDown:
             self.calls += 1
             if merging:
                 # The engine's own buffers are filled again by its next call.
-                for role in head.maps:
+                for role in set(head.maps) & set(head.outputs):
                     kept.setdefault(role, []).extend(head.tensor(tensors, role).copy())
             else:
                 began = time.perf_counter()

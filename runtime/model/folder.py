@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
-from posetrt.runtime.files import read_json, sha256_of, write_json
+from posetrt.runtime.files import check_name, read_json, remove_leftovers, sha256_of, write_json
 from posetrt.runtime.model.manifest import Manifest, manifest_of_onnx
 from posetrt.runtime.model.onnx_metadata import metadata_of_onnx
 
@@ -35,6 +36,11 @@ class ModelFolder:
         return self.path / "calibration.json"
 
     @property
+    def quoted(self) -> str:
+        """The path as a shell takes it, for commands that errors recommend."""
+        return shlex.quote(str(self.path))
+
+    @property
     def engines(self) -> Path:
         """Engines, each with its sidecar."""
         return self.path / "engines"
@@ -56,7 +62,7 @@ class ModelFolder:
         """
         if not self.onnx.is_file():
             raise PosetrtError(
-                f"{self.path} holds no model.onnx; make a model folder with: posetrt export NETWORK --weights FILE -o {self.path}"
+                f"{self.path} holds no model.onnx; make a model folder with: posetrt export NETWORK --weights FILE -o {self.quoted}"
             )
         return manifest_of_onnx(self.onnx)
 
@@ -74,7 +80,11 @@ class ModelFolder:
             EngineMismatch: it is absent, or was made from another model.onnx or calibration.json.
         """
         path = self.variant(name)
-        remedy = f"posetrt calibrate {self.path} --images DIR" if name.startswith("int8") else f"posetrt export … -o {self.path}"
+        remedy = (
+            f"posetrt calibrate {self.quoted} --images DIR"
+            if name.startswith("int8")
+            else f"posetrt export NETWORK --weights FILE -o {self.quoted}"
+        )
         if not path.is_file():
             raise EngineMismatch(f"{self.path} has no {name} graph yet. Make it with: {remedy}")
         made_from = json.loads(metadata_of_onnx(path).get(MADE_FROM_KEY, "{}"))
@@ -110,7 +120,10 @@ def open_folder(path: str | Path) -> ModelFolder:
         PosetrtError: a folder without a model.onnx of ours.
     """
     folder = ModelFolder(Path(path))
+    check_name(folder.path.absolute())
     if not folder.path.is_dir():
-        raise UsageError(f"there is no model folder {folder.path}; make one with: posetrt export NETWORK --weights FILE -o {folder.path}")
+        raise UsageError(f"there is no model folder {folder.path}; make one with: posetrt export NETWORK --weights FILE -o {folder.quoted}")
+    for place in (folder.path, folder.path / "variants", folder.engines):
+        remove_leftovers(place)
     folder.manifest()
     return folder

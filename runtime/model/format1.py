@@ -12,6 +12,10 @@ CPM_GROW = 368 / (200 * 41 / 35)
 """CPM was trained on people 200 * 41/35 px high in crops of 368 (target_dist 1.171 of its training prototxt)."""
 
 
+LEAST_PEAK = 0.06
+"""A part whose heat map stays below this was not found: of CMU's networks for hands, faces and one person."""
+
+
 def as_format2(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The fields of a format 1 manifest as format 2 has them; `where` names the file in errors.
 
@@ -32,7 +36,7 @@ def as_format2(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
         spec["fit"] = {"how": fit.how, "pad": fit.pad, "grow": fit.grow}
         head: dict[str, Any] = {"outputs": outputs, "stride": fields["stride"]}
         if not whole:
-            head |= {"kind": "heatmap", "scope": "crop", "background": background}
+            head |= {"kind": "heatmap", "scope": "crop", "background": background, "least": LEAST_PEAK}
         elif "peaks" in outputs:
             head |= {"kind": "paf-decoded"}
         else:

@@ -24,6 +24,7 @@ from posetrt.runtime.pipeline.stages import Decoding, Letterboxing, Network, Wri
 from posetrt.runtime.pipeline.supervisor import Stage, Supervisor
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sources.base import Frame, Source
+from posetrt.runtime.sources.names import source_labels
 from posetrt.runtime.track.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class Pipeline:
         self.pose, self.sources, self.stats = pose, list(sources), stats or RunStats()
         self.stats.precision, self.stats.backend = pose.engine.precision, pose.engine.backend
         self.stats.readers = len(self.sources)
-        self.stats.sources = [SourceCounts(label, source.live) for label, source in zip(labels(self.sources), self.sources, strict=True)]
+        labels = source_labels([source.label for source in self.sources])
+        self.stats.sources = [SourceCounts(label, source.live) for label, source in zip(labels, self.sources, strict=True)]
         self.supervisor = Supervisor(self.stats, options, live=any(live))
         self._source_errors: list[Exception] = []
         self._captured: Mailbox[Frame] = Mailbox(live)
@@ -137,7 +139,8 @@ class Pipeline:
         """
         self.stop()
         hanging = self.supervisor.join()
-        error = self.supervisor.error or next(iter(self._source_errors), None)
+        refused = self._writing.failures if self._writing is not None else []
+        error = self.supervisor.error or next(iter([*self._source_errors, *refused]), None)
         if error is None and hanging:
             error = PosetrtError(f"{', '.join(hanging)} did not end within {self.supervisor.patience_s:g} s of the stop")
         if error is not None:

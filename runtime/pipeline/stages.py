@@ -15,7 +15,7 @@ from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.pipeline.batch import Batch, all_finite, copied
 from posetrt.runtime.pipeline.mailbox import Closed, Mailbox
-from posetrt.runtime.pipeline.supervisor import Stage, Supervisor
+from posetrt.runtime.pipeline.supervisor import FORGIVEN_AGAIN_S, Stage, Supervisor
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sources.base import Frame
 
@@ -219,12 +219,16 @@ class Decoding(Stage):
 
 
 class Writing(Stage):
-    """Writes each result to all sinks, in order.
+    """Writes each result to all sinks, in order. A sink that fails is left out from then on, and the others go on; the last one's error ends the run.
 
     Args:
         supervisor: of the run.
         sinks: to write to.
         inlet: a place a source.
+
+    Attributes:
+        writing: the sink that is written to now.
+        failures: what the sinks that were left out said; raised when the run is over.
     """
 
     name = "sinks"
@@ -232,8 +236,10 @@ class Writing(Stage):
     may_wait = True
 
     def __init__(self, supervisor: Supervisor, sinks: Sequence[Sink], inlet: Mailbox[Result]) -> None:
-        self._supervisor, self._sinks, self.inlet = supervisor, sinks, inlet
+        self._supervisor, self._sinks, self.inlet = supervisor, list(sinks), inlet
         self.writing: Sink | None = None
+        self.failures: list[Exception] = []
+        self._failed_s: dict[Sink, float] = {}
 
     @staticmethod
     def frames_in(item: Result) -> list[Frame]:
@@ -248,11 +254,27 @@ class Writing(Stage):
                 self._supervisor.delivered(result.frame, len(result.people))
 
     def _write(self, result: Result) -> bool:
-        for sink in self._sinks:
+        for sink in list(self._sinks):
             self.writing = sink
-            sink.write(result)
+            try:
+                sink.write(result)
+            except Exception as error:
+                if len(self._sinks) == 1:
+                    raise
+                self._failed(sink, error)
         self.writing = None
         return True
+
+    def _failed(self, sink: Sink, error: Exception) -> None:
+        """Leave a sink out: of a run of files at once, of a live one when it fails a second time within a minute."""
+        now, before = time.monotonic(), self._failed_s.get(sink, float("-inf"))
+        self._failed_s[sink] = now
+        if self._supervisor.live and now - before >= FORGIVEN_AGAIN_S:
+            self._supervisor.tell(f"{type(sink).__name__} failed on a frame ({error}); going on with the next")
+            return
+        self._sinks.remove(sink)
+        self.failures.append(error)
+        self._supervisor.tell(f"{type(sink).__name__} failed and is left out from now on ({error}); the others go on")
 
 
 def _pass_on(supervisor: Supervisor, outlet: Mailbox[Batch], batch: Batch) -> None:

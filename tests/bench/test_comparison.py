@@ -72,6 +72,22 @@ def test_a_difference_within_the_scatter_is_none() -> None:
     assert 1.15 < faster[0].low < 1.2 < faster[0].high < 1.25
 
 
+def test_a_ratio_is_that_of_the_two_figures_beside_it() -> None:
+    """A run's own figure may lie far from its rounds, as where one round was disturbed."""
+    second = replace(row(seed=1), rounds={"network_fps": (110.0, 60.0, 112.0)})
+    for one in compare(report(), report(second)):
+        assert one.ratio == pytest.approx(one.second / one.first, rel=1e-12)
+        if one.low is not None and one.high is not None:
+            assert one.low <= one.ratio <= one.high
+
+
+def test_two_rounds_are_too_few_for_an_interval_and_the_table_says_so() -> None:
+    few = report(replace(row(), rounds={"network_fps": (99.0, 101.0)}))
+    ratio = compare(few, few)[0]
+    assert (ratio.low, ratio.high) == (None, None)
+    assert "2 rounds: too few for an interval" in comparison_table(few, few, compare(few, few))
+
+
 @pytest.mark.parametrize(
     ("other", "said"),
     [

@@ -42,6 +42,10 @@ class Pairs(NamedTuple):
     score: NDArray[np.float32]
     rank: NDArray[np.float32]
 
+    def rows(self) -> list[tuple[int, int, int, float]]:
+        """Limb, first peak, second peak and score of each, best first, as the assembly takes them."""
+        return list(zip(*self.numbers.tolist(), self.score.tolist()))  # noqa: B905
+
     def take(self, order: NDArray[np.int64]) -> Pairs:
         """Those of the numbers given, in their order."""
         return Pairs(self.numbers.take(order, axis=1), self.score.take(order), self.rank.take(order))

@@ -215,7 +215,7 @@ class PafParser:
 
     def _people(self, peaks: Peaks, pairs: Pairs) -> People:
         """Match, assemble, score and filter."""
-        candidates = list(zip(*pairs.numbers.tolist(), pairs.score.tolist()))  # noqa: B905
+        candidates = pairs.rows()
         if self._exact:
             chosen = match_exactly(pairs, len(peaks.part))
             if len(chosen) < len(candidates):

@@ -256,6 +256,8 @@ def _average_precision(
         digits = re.search(r"(\d+)$", path.stem)
         if digits is None or scale is None:
             raise UsageError(f"{path}: AP needs scale_xy in the file and a name that ends in the number of the photograph")
+        if int(digits.group(1)) in numbers:
+            raise UsageError(f"{path}: another file is of photograph {int(digits.group(1))} too; AP needs one of each")
         numbers.append(int(digits.group(1)))
         keypoints = people.keypoints.copy()
         there = keypoints[..., 2] > 0

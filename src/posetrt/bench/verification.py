@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import resource
+import shlex
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -89,7 +90,9 @@ def read_bundle(bundle: Path) -> dict[str, Any]:
     """
     path = bundle / "bundle.json"
     if not path.is_file():
-        raise UsageError(f"{bundle} is no bundle: make one at the desk with: posetrt verify-gpu {bundle} --prepare --photographs DIR")
+        raise UsageError(
+            f"{bundle} is no bundle: make one at the desk with: posetrt verify-gpu {shlex.quote(str(bundle))} --prepare --photographs DIR"
+        )
     fields: dict[str, Any] = read_json(path, "bundle")
     return fields
 

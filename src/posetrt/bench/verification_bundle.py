@@ -104,14 +104,20 @@ def prepare(
     pictures = photos_in(photographs)[:compared]
     if not pictures or not models:
         raise UsageError("give --photographs with people and at least one --model folder")
+    names = [path.resolve().name for path in models]
+    if len(set(names)) < len(names):
+        raise UsageError(
+            f"two of the models have one name: {', '.join(names)}; the bundle keeps each in a folder of its name, so rename one"
+        )
     contents: dict[str, Any] = {"format": 1, "posetrt": posetrt.__version__, "models": {}, "video": ""}
     for path in models:
         say(f"reference outputs of {path.name}")
-        folder = _copied(open_folder(path), bundle / "models" / path.name)
-        write_reference(folder, pictures, bundle / "reference" / f"{path.name}.npz")
+        name = path.resolve().name
+        folder = _copied(open_folder(path), bundle / "models" / name)
+        write_reference(folder, pictures, bundle / "reference" / f"{name}.npz")
         if folder.variant("int8-trt").is_file():
             float_weight_variant(folder)  # for TensorRT 8.6 with --explicit-qdq: the machine has no onnx package to write it
-        contents["models"][path.name] = {"timing_only": False, "precisions": _precisions(folder)}
+        contents["models"][name] = {"timing_only": False, "precisions": _precisions(folder)}
     if timing_size_wh is not None:
         say(f"{TIMING_NETWORK} with random weights")
         folder = timing_folder(bundle / "models" / TIMING_MODEL, timing_size_wh, pictures[:2])
@@ -214,7 +220,7 @@ def _pip(*arguments: str) -> None:
 
 def _copied(folder: ModelFolder, target: Path) -> ModelFolder:
     """A model folder without the engines of this computer."""
-    shutil.copytree(folder.path, target, ignore=shutil.ignore_patterns("engines", "timing*.cache", "int8-trt-weak.onnx"))
+    shutil.copytree(folder.path, target, ignore=shutil.ignore_patterns("engines", "timing*.cache", "int8-trt-weak.onnx", ".*"))
     return ModelFolder(target)
 
 

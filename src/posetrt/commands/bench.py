@@ -22,6 +22,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from posetrt.calib.accuracy.coco import CocoPhotos
     from posetrt.jetson.board import Board
     from posetrt.runtime.engines.base import Precision
+    from posetrt.runtime.errors import PosetrtError
     from posetrt.runtime.people import People
 
 NOT_WITH_PEOPLE = ("source", "precision", "report", "chart", "coco", "power_mode", "clocks")
@@ -272,6 +274,14 @@ def _quantised(folder: Path, row: Result) -> float | None:
     return None
 
 
+def _nobody_in(parts: int, error: PosetrtError) -> People:
+    """What stands for a broken photograph, once it was told."""
+    from posetrt.runtime.people import nobody
+
+    _progress(f"skipped, and nobody is found in it: {error}")
+    return nobody(parts)
+
+
 def _with_accuracy(args: argparse.Namespace, report: Report, precisions: Sequence[Precision | None], photos: CocoPhotos) -> Report:
     """AP of each precision and, to the first, its difference with an interval; a power mode changes neither."""
     from posetrt.calib.accuracy.coco import find_people
@@ -284,8 +294,8 @@ def _with_accuracy(args: argparse.Namespace, report: Report, precisions: Sequenc
             args.folder, engine=engine_options(args, precision), preset="evaluate" if args.preset == "balanced" else args.preset
         ) as pose:
             _progress(f"accuracy on {len(photos)} photographs: {pose.engine.precision}")
-            found[pose.engine.precision] = find_people(pose, photos.paths.values())
             skeleton = pose.manifest.skeleton
+            found[pose.engine.precision] = find_people(pose, photos.paths.values(), None, partial(_nobody_in, len(skeleton.parts)))
     judged = {one.precision: one for one in compare_precisions(found, list(photos.paths.values()), skeleton, photos)}
     rows = []
     for row in report.results:

@@ -207,10 +207,10 @@ def _write_cache(folder: ModelFolder, text: str, version: str) -> None:
 
 @contextlib.contextmanager
 def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr; gives the function that moves it to (done, of all)."""
+    """A progress bar on stderr, where that is a terminal; gives the function that moves it to (done, of all)."""
     from tqdm import tqdm
 
-    with tqdm(total=0, desc=what, unit=unit, file=sys.stderr) as bar:
+    with tqdm(total=0, desc=what, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
 
         def move(done: int, total: int) -> None:
             bar.total = total

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.calib.accuracy.people_of import people_of
     from posetrt.calib.accuracy.report import write_report
     from posetrt.runtime.engines.choose import open_engine
-    from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.errors import PosetrtError, UsageError
     from posetrt.runtime.people import People, nobody
     from posetrt.runtime.sources import photos_in
 
@@ -79,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
     annotated = _annotated(args)
     paths = list(annotated.photographs) if annotated else photos_in(args.images)[: args.limit]
     found: dict[str, list[People]] = {}
+    broken: dict[str, None] = {}
     with ExitStack() as opened:
         # What cannot be opened or judged is known before the first photograph.
         engines = [
@@ -88,6 +89,15 @@ def run(args: argparse.Namespace) -> int:
         manifest = engines[0].manifest
         if annotated is not None:
             annotated.judge([nobody(len(manifest.skeleton.parts))] * len(paths), manifest.skeleton)
+
+        def skip(error: PosetrtError) -> People:
+            if str(error) not in broken:
+                print(f"skipped: {error}", file=sys.stderr)
+            broken[str(error)] = None
+            if len(broken) == len(paths):
+                raise PosetrtError(f"none of the {len(paths)} photographs could be read; the last: {error}") from error
+            return nobody(len(manifest.skeleton.parts))
+
         for engine in engines:
             name: str = engine.precision
             if annotated is None and "fp32" not in {*found, name}:
@@ -100,7 +110,10 @@ def run(args: argparse.Namespace) -> int:
             if annotated is not None and manifest.head.scope == "crop" and not found:
                 print(f"{manifest.network} looks at one person: judged in the boxes that {annotated.name} gives", file=sys.stderr)
             preset: Preset = "evaluate" if args.preset == "balanced" else args.preset
-            found[name] = people_of(engine, paths, annotated, scales=scales, preset=preset, progress=progress)
+            found[name] = people_of(engine, paths, annotated, scales=scales, preset=preset, progress=progress, broken=skip)
+    if broken:
+        counted = "; in the figures nobody was found in them" if annotated is not None else ""
+        print(f"{len(broken)} broken photographs were skipped{counted}", file=sys.stderr)
     reference = found.get("fp32")
     rows: dict[str, dict[str, float | None]] = {}
     for name, people in found.items():
@@ -119,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
         row["agreement"] = (
             agreement(reference, people, manifest.skeleton).oks if reference is not None and manifest.skeleton.coco17 else None
         )
-        rows[name] = row | {"images": len(paths), "people": sum(len(one) for one in people)}
+        rows[name] = row | {"images": len(paths) - len(broken), "broken": len(broken), "people": sum(len(one) for one in people)}
     print(json.dumps(rows, indent=1) if args.json else _table(rows, annotated.titles if annotated else {}))
     if args.report:
         write_report(args.report, found, paths, manifest, annotated, title=f"{args.folder.name}: accuracy per precision")

@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.export.graph.onnx_model import write_folder
     from posetrt.export.heads.fuse import with_decoding
     from posetrt.runtime.errors import PosetrtError, UsageError
+    from posetrt.runtime.files import check_name
 
     if args.list:
         _print_zoo(args.json)
@@ -87,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     missing = [name for name, value in (("NETWORK", args.network), ("--weights", args.weights), ("-o", args.output)) if value is None]
     if missing:
         raise UsageError(f"{' and '.join(missing)} missing: posetrt export NETWORK --weights FILE -o FOLDER, or posetrt export --list")
+    for path in (args.weights, args.output):
+        check_name(path.absolute())
     if args.batch < 1:
         raise UsageError(f"--batch is at least 1; got {args.batch}")
     if args.slots is not None and args.decode != "in-graph":
@@ -108,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{folder.onnx}: {manifest.skeleton.name}, input {size} {manifest.input.dtype}, head {manifest.head.summary()}{equal}")
     if manifest.licence:
         print(f"licence of the weights: {manifest.licence}", file=sys.stderr)
-    print(f"next: posetrt build {folder.path} --precision fp32", file=sys.stderr)
+    print(f"next: posetrt build {folder.quoted} --precision fp32", file=sys.stderr)
     return 0
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     if args.engine.is_dir():
         engines = built_engines(open_folder(args.engine))
         if not engines:
-            raise UsageError(f"{args.engine} has no engine yet; build one with: posetrt build {args.engine}")
+            raise UsageError(f"{args.engine} has no engine yet; build one with: posetrt build {shlex.quote(str(args.engine))}")
     elif args.engine.is_file():
         engines = {args.engine: read_sidecar(args.engine)}
         check_engine_file(args.engine, engines[args.engine])

@@ -172,6 +172,13 @@ def test_coco_s_detections_give_boxes_by_the_photograph_s_number(tmp_path: Path)
         ("a.json", '{"images": [], "annotations": []}', "where a list of boxes was expected"),
         ("a.json", '[{"image_id": 1, "keypoints": [1, 2, 3]}]', "entry 0 is no box.*bbox"),
         ("a.json", '[{"image_id": 1, "bbox": [1, 2, 3]}]', "entry 0 is no box.*3 values"),
+        ("a.json", '[{"image_id": 1, "bbox": [1, 2, NaN, 4]}]', "entry 0 is no box.*out of range"),
+        ("a.json", '[{"image_id": 1, "bbox": [1, 2, null, 4]}]', "entry 0 is no box"),
+        ("a.json", '[{"image_id": 1, "bbox": [1, 2, 1e30, 4]}]', "entry 0 is no box.*out of range"),
+        ("a.json", '[{"image_id": 1.5, "bbox": [1, 2, 3, 4]}]', "no whole number"),
+        ("a.json", '[{"image_id": 1e300, "bbox": [1, 2, 3, 4]}]', "out of range"),
+        ("a.txt", "1,1e300,60,40,90,20,1\n", "out of range"),
+        ("a.txt", "1.5,7,60,40,90,20,1\n", "no whole number"),
     ],
 )
 def test_a_file_that_holds_no_boxes_says_where_and_what_is_wanted(tmp_path: Path, name: str, text: str, said: str) -> None:
@@ -181,11 +188,20 @@ def test_a_file_that_holds_no_boxes_says_where_and_what_is_wanted(tmp_path: Path
         BoxFile(path)
 
 
-def test_a_box_outside_the_frame_names_file_and_frame(tmp_path: Path) -> None:
-    path = tmp_path / "tracks.txt"
-    path.write_text("1,7,700,40,90,230,1\n")
-    with pytest.raises(UsageError, match=r"tracks\.txt, frame clip_000000000000: box 0 .* lies outside the frame of 640x480"):
-        BoxFile(path)(frame(np.zeros((480, 640, 3), np.uint8)))
+@pytest.mark.parametrize("name", ["tracks.txt", "found.json"])
+def test_a_row_outside_the_frame_or_without_area_is_not_in_view_and_counted(tmp_path: Path, name: str) -> None:
+    """A tracker goes on predicting somebody who has left the picture."""
+    path = tmp_path / name
+    boxes = [BOXES[0].tolist(), [700, 40, 90, 230], [60, 40, 0, 230], [60, 40, 90, -3], [-90, 40, 90, 230], BOXES[1].tolist()]
+    if name.endswith(".txt"):
+        path.write_text("".join(f"1,{person},{','.join(map(str, box))},1\n" for person, box in enumerate(boxes)))
+    else:
+        path.write_text(json.dumps([{"image_id": 0, "bbox": box, "category_id": 1, "score": 0.9} for box in boxes]))
+    given = BoxFile(path)(frame(np.zeros((480, 640, 3), np.uint8)))
+    assert given.boxes == pytest.approx(BOXES)
+    assert given.unseen == 4
+    if given.ids is not None:
+        assert given.ids.tolist() == [0, 5]
 
 
 def test_boxes_of_a_file_run_through_the_pipeline_without_a_network_before_them() -> None:

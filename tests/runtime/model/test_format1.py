@@ -31,8 +31,10 @@ def test_an_old_folder_finds_the_people_that_its_own_version_found(folder: str, 
     ):
         expected = known[f"{folder}_{precision}"]
         assert len(expected) == 2
-        # int8 sums are rounded by each processor's own kernels.
-        np.testing.assert_allclose(pose(FRAME).keypoints, expected, atol=1e-3 if precision == "fp32" else 0.5)
+        found, there = pose(FRAME).keypoints, expected[..., 2] > 0
+        assert found.shape == expected.shape
+        # Today's parser may find a part more. int8 sums are rounded by each processor's own kernels.
+        np.testing.assert_allclose(found[there], expected[there], atol=1e-3 if precision == "fp32" else 0.5)
 
 
 def test_an_old_network_for_crops_finds_what_its_own_version_found() -> None:

@@ -391,6 +391,21 @@ print(run(stand_in(before=slow), [Listed(frames(3))], [], Options(patience_s=2.0
         child.communicate()
 
 
+def test_a_sink_that_fails_is_left_out_and_the_others_get_every_frame() -> None:
+    class Full(Kept):
+        def write(self, result: Result) -> None:
+            super().write(result)
+            if len(self.results) == 3:
+                raise PosetrtError("no space left")
+
+    before, full, after, said = Kept(), Full(), Kept(), list[str]()
+    with pytest.raises(PosetrtError, match="no space left"):
+        run(stand_in(), [Listed(frames(20))], [before, full, after], Options(say=said.append))
+    assert [len(sink.results) for sink in (before, full, after)] == [20, 3, 20]
+    assert (before.closed, full.closed, after.closed) == (1, 1, 1)
+    assert any("Full failed and is left out from now on" in line for line in said)
+
+
 @pytest.mark.parametrize("holds_its_lock", [False, True])
 def test_a_sink_that_hangs_ends_the_run_and_the_others_are_closed(holds_its_lock: bool) -> None:
     release, said = threading.Event(), list[str]()

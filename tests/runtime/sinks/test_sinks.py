@@ -22,7 +22,7 @@ from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sinks.coco import CocoResults
 from posetrt.runtime.sinks.csv_rows import COLUMNS, CsvRows
 from posetrt.runtime.sinks.json_lines import FileLines, SocketLines, open_json_lines
-from posetrt.runtime.sinks.pictures import VideoFile, VideoFiles
+from posetrt.runtime.sinks.video import VideoFile, VideoFiles
 from posetrt.runtime.sources import Frame
 from tests.stand_in import StandIn
 
@@ -237,10 +237,11 @@ def test_a_socket_left_by_a_killed_run_is_replaced_and_a_served_one_is_not(tmp_p
 
 
 def test_a_video_that_cannot_be_begun_leaves_nothing_and_says_so_once(tmp_path: Path) -> None:
-    sink = VideoFile(tmp_path / "out.avi", fps=-1.0)
-    with pytest.raises(PosetrtError, match="lacks the encoder"):
-        sink.write(made(0))
-    assert not list(tmp_path.iterdir())
+    for name, fps in (("out.avi", -1.0), ("out.mp4", float("nan")), ("out.mkv", 25.0)):
+        with pytest.raises(UsageError):
+            VideoFile(tmp_path / name, fps)
+    sink = VideoFile(tmp_path / "out.mp4", 25.0)
+    sink.close()
     sink.close()
     assert not list(tmp_path.iterdir())
 
@@ -260,4 +261,5 @@ def test_a_video_that_fails_at_its_end_costs_no_other_source_its_video(tmp_path:
         sink.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out-camera1.avi", "out-camera2.avi"]
     video = cv2.VideoCapture(str(tmp_path / "out-camera2.avi"))
-    assert [video.read()[0] for _ in range(3)] == [True, True, False]
+    # Two frames, three steps of 1/25 s apart: an .avi repeats the first meanwhile.
+    assert [video.read()[0] for _ in range(5)] == [True, True, True, True, False]
