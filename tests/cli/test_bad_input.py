@@ -202,7 +202,7 @@ def test_int8_without_calibration_names_the_command(posetrt: Posetrt, tiny: Path
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"area": None}, "annotation 1 lacks area"),
+        ({"area": -1}, "annotations[1].area is -1"),
         ({"keypoints": [1, 2, 2] * 14}, "has 42 numbers under keypoints where COCO's 17 parts are 51"),
         ({"category_id": 3}, "is of category 3; people are category 1"),
     ],

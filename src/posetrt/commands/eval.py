@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--limit must be at least 1; got {args.limit}")
     scales = _scales(args.scales) if args.scales else None
     annotated = _annotated(args)
+    for note in annotated.notes if annotated else ():
+        print(f"{annotated.name if annotated else ''}: {note}", file=sys.stderr)
     paths = list(annotated.photographs) if annotated else photos_in(args.images)[: args.limit]
     found: dict[str, list[People]] = {}
     broken: dict[str, None] = {}
@@ -122,7 +124,8 @@ def run(args: argparse.Namespace) -> int:
             judged = annotated.judge(people, manifest.skeleton)
             row |= judged.figures
             main = next(iter(judged.figures))
-            row[f"delta_{main}"] = (row[main] or 0.0) - (rows["fp32"][main] or 0.0) if "fp32" in rows else None
+            before = rows["fp32"][main] if "fp32" in rows else None
+            row[f"delta_{main}"] = None if before is None or (now := row[main]) is None else now - before
             if judged.left_out and not rows:
                 print(
                     f"{annotated.name}: skeleton {manifest.skeleton.name} has no {', '.join(judged.left_out)}; "
@@ -180,7 +183,7 @@ def _table(rows: dict[str, dict[str, float | None]], figures: Mapping[str, str])
         cells = []
         for column in columns:
             value, width = row[column], max(9, len(titles[column]))
-            shown = "-" if value is None else f"{value:+.3f}" if column.startswith("delta_") else f"{value:.3f}"
+            shown = "–" if value is None else f"{value:+.3f}" if column.startswith("delta_") else f"{value:.3f}"
             cells.append(f"{shown:>{width}}")
         lines.append(f"{name:<10} " + " ".join(cells) + f" {row['people']:7.0f}")
     return "\n".join(lines)
