@@ -11,7 +11,7 @@ from posetrt.export.engine.origin import check_origin, origin_of
 from posetrt.export.engine.progress import Report
 from posetrt.export.engine.request import BuildRequest
 from posetrt.export.engine.tensorrt import OwnCalibration, Show, build_engine
-from posetrt.export.graph.fp16 import write_fp16
+from posetrt.export.graph.float16 import write_fp16
 from posetrt.runtime.engines.base import Precision
 from posetrt.runtime.engines.choose import CPU_VARIANTS, best_backend, find_engine
 from posetrt.runtime.engines.library import as_library, installed
