@@ -32,10 +32,10 @@ def network_path(text: str) -> Path:
 
         if text in names():
             raise UsageError(
-                f"{text} is a network of the zoo, and its model folder is not here yet. Make it with:\n"
-                f"  posetrt fetch {text}\n"
-                f"  posetrt export {text} --weights weights/{find_network(text).file} -o {text}/\n"
-                f"  posetrt build {text}/"
+                f"{text} is a network of the zoo, and its model folder is not here yet. Make it with:",
+                f"  posetrt fetch {text}",
+                f"  posetrt export {text} --weights weights/{find_network(text).file} -o {text}/",
+                f"  posetrt build {text}/",
             )
     return path
 
