@@ -1,4 +1,4 @@
-"""`run --hands --face` and `run --boxes` as a user calls them, on a real body network and a real photograph."""
+"""`run --hands --face` and `run --boxes` as a user calls them, on the network that ships and a drawn scene."""
 
 from __future__ import annotations
 
@@ -10,15 +10,29 @@ import cv2
 import numpy as np
 import pytest
 
+from posetrt.calib.scenes.scenes import draw_scene
 from posetrt.cli import main
+from posetrt.runtime.model.shipped import shipped_model
 from tests.cli.conftest import Posetrt
 from tests.tiny import tiny_network
 
 
 @pytest.fixture(scope="module")
-def photo(shared_data: Path) -> Path:
-    """A person large in the picture."""
-    return shared_data / "images" / "000000000785.jpg"
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn scene with people large in the picture."""
+    path = tmp_path_factory.mktemp("scene") / "photo.png"
+    cv2.imwrite(str(path), draw_scene(7001, (456, 256)).image)
+    return path
+
+
+@pytest.fixture(scope="module")
+def person(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """nano, built in fp32 and int8."""
+    folder = tmp_path_factory.mktemp("models") / "person"
+    shutil.copytree(shipped_model(), folder)
+    for precision in ("fp32", "int8"):
+        assert main(["build", str(folder), "--precision", precision]) == 0
+    return folder
 
 
 @pytest.fixture(scope="module")

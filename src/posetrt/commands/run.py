@@ -305,7 +305,9 @@ def _open(args: argparse.Namespace) -> Pose:
     return open_pose(args.folder, pose_options(args))
 
 
-def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None, stop: Callable[[], None]) -> list[Sink]:
+def _sinks(
+    args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None, stop: Callable[[], None] = lambda: None
+) -> list[Sink]:
     """The sinks that were asked for; where one cannot be opened, those before it are closed."""
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.plugins import SINKS, load_plugin
