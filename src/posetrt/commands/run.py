@@ -85,6 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jsonl", metavar="FILE|-|unix:PATH", help="a line of JSON a frame; unix: serves any number of readers at a socket"
     )
+    parser.add_argument(
+        "--sink", metavar="NAME=ARGUMENT", action="append", default=[], help="a sink that another package adds; may be given again"
+    )
     parser.add_argument("--write-csv", metavar="FILE", type=Path, help="a row a key point")
     parser.add_argument("--write-images", metavar="DIR", type=Path, help="annotated pictures")
     parser.add_argument("--write-video", metavar="FILE", type=Path, help="annotated video, .mp4 or .avi; a file a source")
@@ -283,6 +286,7 @@ def _open(args: argparse.Namespace) -> Pose:
 def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None) -> list[Sink]:
     """The sinks that were asked for; where one cannot be opened, those before it are closed."""
     from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.plugins import SINKS, load_plugin
     from posetrt.runtime.sinks.coco import CocoResults
     from posetrt.runtime.sinks.csv_rows import CsvRows
     from posetrt.runtime.sinks.earlier import check_free
@@ -320,6 +324,9 @@ def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry
             add(open_json_lines(args.jsonl))
         if args.write_csv:
             add(CsvRows(args.write_csv))
+        for given in args.sink:
+            name, _, argument = given.partition("=")
+            add(load_plugin(SINKS, name)(argument))
         if args.write_images:
             add(Pictures(args.write_images, args.draw))
         if args.write_video:
