@@ -16,7 +16,9 @@ from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from posetrt.runtime.fields import LARGEST_FLOAT32, Fields, read_fields
 from posetrt.runtime.files import write_json
 
-FORMAT = 1
+FORMAT = 2
+# Format 1 has no bursts, no corrections of biases and no price.
+READ_FORMATS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class Calibration:
         ranges: by tensor, in the order of the nodes. They hold for the equalised graph (variants/int8-base.onnx).
         scales: divisors of equalised layers, by layer.
         not_equalised: depthwise inputs that could not be, and why.
+        bursts: tensors that reach much further on a few photographs than on the others, as `calibrate.find_bursts` gives them.
+        bias: by layout, what is taken from the biases of layers in INT8: (out,) by layer.
+        price: what INT8 costs in each layout on photographs held back, as `calib.sensitivity.price` gives it; None where it was not measured.
         kept_float: layers that TensorRT's outputs keep in float, by name: its layouts, and the builder that works with ranges.
         kept_float_ort: those that ONNX Runtime's layout keeps.
         sensitivity: what `--sensitivity` measured; None before.
@@ -43,6 +48,9 @@ class Calibration:
     ranges: Mapping[str, Range]
     scales: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     not_equalised: Mapping[str, str] = field(default_factory=dict)
+    bursts: Mapping[str, Any] = field(default_factory=dict)
+    bias: Mapping[str, Mapping[str, NDArray[np.float32]]] = field(default_factory=dict)
+    price: Mapping[str, Any] | None = None
     kept_float: tuple[str, ...] = ()
     kept_float_ort: tuple[str, ...] = ()
     sensitivity: Mapping[str, Any] | None = None
@@ -70,6 +78,9 @@ class Calibration:
             },
             "equalised": {name: scale.tolist() for name, scale in self.scales.items()},
             "not_equalised": dict(self.not_equalised),
+            "bursts": dict(self.bursts),
+            "bias": {layout: {name: one.tolist() for name, one in layers.items()} for layout, layers in self.bias.items()},
+            "price": None if self.price is None else dict(self.price),
             "sensitivity": None if self.sensitivity is None else dict(self.sensitivity),
         }
 
@@ -98,7 +109,7 @@ def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration
     """
     remedy = f"calibrate again with: posetrt calibrate {shlex.quote(str(path.parent))} --images DIR"
     given = read_fields(path, "calibration", remedy)
-    if given.values.get("format") != FORMAT:
+    if given.values.get("format") not in READ_FORMATS:
         raise PosetrtError(f"{path} is no calibration of format {FORMAT}; {remedy}")
     equalised = given.inner("equalised")
     # Files from before there was a list for each layout keep the same layers in both.
@@ -111,6 +122,9 @@ def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration
         ranges={name: _range(one) for name, one in given.by_name("tensors").items()},
         scales={name: np.array(equalised.numbers(name, 0, LARGEST_FLOAT32)) for name in equalised.values},
         not_equalised={name: given.inner("not_equalised").text(name) for name in given.inner("not_equalised").values},
+        bursts=dict(given.inner("bursts").values) if "bursts" in given else {},
+        bias=_biases(given),
+        price=given.inner("price").values if given.values.get("price") is not None else None,
         kept_float=kept_float,
         kept_float_ort=given.texts("kept_float_ort", kept_float),
         sensitivity=given.inner("sensitivity").values if "sensitivity" in given else None,
@@ -120,6 +134,16 @@ def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration
             f"{path} was made for another model (sha256 {calibration.model_sha256[:12]}, model.onnx here has {model_sha256[:12]}); {remedy}"
         )
     return calibration
+
+
+def _biases(given: Fields) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """What is added to the biases of each layout, by layer; nothing in files of format 1."""
+    if "bias" not in given:
+        return {}
+    return {
+        layout: {name: np.array(layers.numbers(name, -LARGEST_FLOAT32, LARGEST_FLOAT32), np.float32) for name in layers.values}
+        for layout, layers in given.by_name("bias").items()
+    }
 
 
 def _range(one: Fields) -> Range:

@@ -8,24 +8,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.export.graph.canonical import canonical
 from posetrt.export.graph.onnx_file import copied, read_model, reads
 from posetrt.runtime.errors import PosetrtError
 
+# Operators that multiply and add, and that have an 8-bit form in at least one engine.
+LAYER_KINDS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution with constant weights: the unit that is put into INT8 or kept in float.
+    """A convolution or matrix product with constant weights: the unit that is put into INT8 or kept in float.
 
     Attributes:
         name: of the node, or of its output where the node has none.
-        input, output: tensors; `activated` is the tensor behind its ReLU where that alone reads `output`, else `output`.
+        input, output: tensors; `activated` is the tensor behind its ReLU, or its clip from 0, where that alone reads `output`, else `output`.
         weight, bias: names of the constants; no bias is "".
         group: groups of channels; equal to the number of input channels for a depthwise convolution.
-        shape: of the weight: (out, in / group, kh, kw).
+        shape: of the weight: (out, in / group, kh, kw) for Conv, (in, out, kh, kw) for ConvTranspose, (in, out) or (out, in) for Gemm, (in, out) for MatMul.
+        kind: the operator: "Conv", "ConvTranspose", "Gemm" or "MatMul".
+        axis: of the weight that counts the output channels.
     """
 
     name: str
@@ -36,16 +40,13 @@ class Layer:
     bias: str
     group: int
     shape: tuple[int, ...]
+    kind: str = "Conv"
+    axis: int = 0
 
     @property
     def depthwise(self) -> bool:
         """Whether each input channel has filters of its own, so that its scale can be chosen freely."""
-        return self.group > 1 and self.shape[1] == 1
-
-    @property
-    def macs_per_pixel(self) -> int:
-        """Multiply-adds an output pixel."""
-        return int(np.prod(self.shape))
+        return self.kind == "Conv" and self.group > 1 and self.shape[1] == 1
 
 
 class Graph:
@@ -89,22 +90,40 @@ class Graph:
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """The convolutions that can be quantised, in the order in which they run."""
-        found = []
-        for node in self.nodes:
-            if node.op_type != "Conv" or node.input[1] not in self.constants:
-                continue
-            bias = node.input[2] if len(node.input) > 2 else ""
-            if bias and bias not in self.constants:
-                continue
-            output = node.output[0]
-            readers = self.consumers.get(output, [])
-            single = len(readers) == 1 and output not in self.outputs
-            activated = readers[0].output[0] if single and readers[0].op_type == "Relu" else output
-            weight = node.input[1]
-            group = next((a.i for a in node.attribute if a.name == "group"), 1)
-            found.append(Layer(node.name or output, node.input[0], output, activated, weight, bias, group, self.constants[weight].shape))
-        return tuple(found)
+        """The convolutions and matrix products that can be quantised, in the order in which they run."""
+        return tuple(layer for node in self.nodes if (layer := self._layer(node)) is not None)
+
+    def _layer(self, node: Any) -> Layer | None:
+        """The layer that a node is, or None where INT8 has no form for it: weights that are computed, a deconvolution in groups."""
+        if node.op_type not in LAYER_KINDS or len(node.input) < 2 or node.input[1] not in self.constants:
+            return None
+        bias = node.input[2] if len(node.input) > 2 else ""
+        shape = self.constants[node.input[1]].shape
+        number = {one.name: one.i if one.type == one.INT else one.f for one in node.attribute if one.type in (one.INT, one.FLOAT)}
+        group = int(number.get("group", 1))
+        axis = {"Conv": 0, "ConvTranspose": 1, "Gemm": 0 if number.get("transB") else 1, "MatMul": 1}[node.op_type]
+        scaled = number.get("alpha", 1.0) != 1 or number.get("beta", 1.0) != 1 or number.get("transA", 0) != 0
+        if (bias and bias not in self.constants) or (axis == 1 and group > 1) or scaled or (node.op_type == "MatMul" and len(shape) != 2):
+            return None
+        output = node.output[0]
+        return Layer(
+            node.name or output, node.input[0], output, self.activated(output), node.input[1], bias, group, shape, node.op_type, axis
+        )
+
+    def activated(self, name: str) -> str:
+        """The tensor behind the ReLU, or the clip from 0, that alone reads a tensor, which every engine computes as one with what makes it; else the tensor."""
+        readers = self.consumers.get(name, [])
+        if len(readers) != 1 or name in self.outputs:
+            return name
+        node = readers[0]
+        low = self.clip_bounds(node)[0] if node.op_type == "Clip" else None
+        return str(node.output[0]) if node.op_type == "Relu" or low == 0 else name
+
+    def clip_bounds(self, node: Any) -> tuple[float | None, float | None]:
+        """Lowest and highest value that a Clip lets pass; None where it has none, or it is no constant."""
+        ends = [self.constants.get(name) for name in [*node.input[1:], "", ""][:2]]
+        low, high = (None if one is None or one.size != 1 else float(one.reshape(())) for one in ends)
+        return low, high
 
     @cached_property
     def leading_to_layers(self) -> frozenset[str]:
