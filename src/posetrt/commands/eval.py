@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
     """Find the people of each photograph in each precision, and print the table."""
     from posetrt.bench.benchmark import precisions_of
     from posetrt.calib.accuracy.agreement import agreement
+    from posetrt.calib.accuracy.detections import titles_of
     from posetrt.calib.accuracy.people_of import people_of
     from posetrt.calib.accuracy.report import write_report
     from posetrt.runtime.engines.choose import open_engine
@@ -118,11 +119,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"{len(broken)} broken photographs were skipped{counted}", file=sys.stderr)
     reference = found.get("fp32")
     rows: dict[str, dict[str, float | None]] = {}
+    titles: Mapping[str, str] = {}
     for name, people in found.items():
         row: dict[str, float | None] = {}
         if annotated is not None:
             judged = annotated.judge(people, manifest.skeleton)
             row |= judged.figures
+            titles = titles_of(judged, annotated)
             main = next(iter(judged.figures))
             before = rows["fp32"][main] if "fp32" in rows else None
             row[f"delta_{main}"] = None if before is None or (now := row[main]) is None else now - before
@@ -133,10 +136,12 @@ def run(args: argparse.Namespace) -> int:
                     file=sys.stderr,
                 )
         row["agreement"] = (
-            agreement(reference, people, manifest.skeleton).oks if reference is not None and manifest.skeleton.coco17 else None
+            agreement(reference, people, manifest.skeleton).oks
+            if reference is not None and (manifest.skeleton.coco17 or not manifest.skeleton.parts)
+            else None
         )
         rows[name] = row | {"images": len(paths) - len(broken), "broken": len(broken), "people": sum(len(one) for one in people)}
-    print(json.dumps(rows, indent=1) if args.json else _table(rows, annotated.titles if annotated else {}))
+    print(json.dumps(rows, indent=1) if args.json else _table(rows, titles))
     if args.report:
         write_report(args.report, found, paths, manifest, annotated, title=f"{args.folder.name}: accuracy per precision")
         print(f"wrote {args.report / 'report.html'} and report.json", file=sys.stderr)
