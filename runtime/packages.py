@@ -24,7 +24,7 @@ JETPACK_TENSORRT = (
 )
 
 # Modules whose package has another name.
-_PACKAGES = {"cv2": "opencv-python", "google": "protobuf", "jtop": "jetson-stats"}
+_PACKAGES = {"PIL": "pillow", "cv2": "opencv-python", "google": "protobuf", "jtop": "jetson-stats", "onnx_ir": "onnx-ir"}
 
 
 def install_hint(module: str, on_jetson: bool | None = None) -> str:
