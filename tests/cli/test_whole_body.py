@@ -150,9 +150,9 @@ def test_boxes_come_from_the_frame_a_file_and_another_network(
 ) -> None:
     tracks = tmp_path / "tracks.txt"
     tracks.write_text("1,5,200,50,200,300,1,-1,-1,-1\n1,9,300,80,120,200,1,-1,-1,-1\n")
-    for number, (boxes, count) in enumerate((("whole", 1), (tracks, 2), (person, None))):
+    for number, (option, boxes, count) in enumerate((("--boxes", "whole", 1), ("--boxes", tracks, 2), ("--detector", person, None))):
         out = tmp_path / str(number)
-        said = posetrt("run", small["cpm"], "--boxes", boxes, "--scales", "0.8,1.2", "--source", photo, "--write-json", out)
+        said = posetrt("run", small["cpm"], option, boxes, "--scales", "0.8,1.2", "--source", photo, "--write-json", out)
         assert said.code == 0, said.err
         people = json.loads((out / f"{photo.stem}_keypoints.json").read_text())["people"]
         assert len(people) == (count or len(people))
