@@ -13,7 +13,11 @@ ENCODED = {
 }
 
 
-SOUND = "audiotestsrc is-live=true wave=ticks ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay0 pt=8"
+# A packet each 10 ms, so that sound nearly always comes before the first picture.
+SOUND = (
+    "audiotestsrc is-live=true wave=ticks samplesperbuffer=80 ! audio/x-raw,rate=8000,channels=1 ! alawenc ! "
+    "rtppcmapay max-ptime=10000000 name=pay0 pt=8"
+)
 
 
 def main(port: str, codec: str = "vp8", sound: str = "") -> None:
@@ -31,7 +35,7 @@ def main(port: str, codec: str = "vp8", sound: str = "") -> None:
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_shared(True)
     picture = f"videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=15/1 ! {ENCODED[codec]}"
-    factory.set_launch(f"( {SOUND} {picture.replace('name=pay0', 'name=pay1')} )" if sound else f"( {picture} )")
+    factory.set_launch(f"( {SOUND} {picture.replace('name=pay0', 'name=pay1').replace('15/1', '4/1')} )" if sound else f"( {picture} )")
     server.get_mount_points().add_factory("/camera", factory)
     server.attach(None)
     print("serving", flush=True)
