@@ -61,7 +61,8 @@ major=$(sed -n '1s/^# R\([0-9]*\) (release).*/\1/p' "$release")
 revision=$(sed -n '1s/.*REVISION: \([0-9.]*\).*/\1/p' "$release")
 [ -n "$major" ] || fail "the first line of /etc/nv_tegra_release is not as expected: $(head -n 1 "$release")"
 [ "$major" -ge 36 ] || fail "L4T $major.$revision is JetPack 5 or older, whose Python is 3.8; JetPack 6 is the oldest that posetrt runs on"
-model=$(tr -d '\0' <"$root/proc/device-tree/model" 2>/dev/null || printf 'unknown board')
+model="unknown board"
+if [ -r "$root/proc/device-tree/model" ]; then model=$(tr -d '\0' <"$root/proc/device-tree/model"); fi
 say "board: $model, L4T $major.$revision"
 if [ "$apply" = yes ]; then
     [ "$(id -u)" -eq 0 ] || fail "--apply needs root: sudo ${BASH_SOURCE[0]} --apply"
