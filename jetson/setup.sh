@@ -225,12 +225,16 @@ if [ "$service" = yes ]; then
     copy "$here/system/99-posetrt-camera.rules" "$root/etc/udev/rules.d/99-posetrt-camera.rules"
     # The user's own settings are never written over.
     if [ -e "$root/etc/posetrt.env" ]; then have "/etc/posetrt.env"; else copy "$here/system/posetrt.env" "$root/etc/posetrt.env"; fi
-    run "let systemd and udev see them" systemctl daemon-reload
-    run "rules for cameras" udevadm control --reload
+    if [ -d /run/systemd/system ]; then
+        run "let systemd and udev see them" systemctl daemon-reload
+        run "rules for cameras" udevadm control --reload
+    else
+        say "look: systemd does not run here, as in an image that is being made: the units and rules count from the next boot"
+    fi
     run "start at boot" systemctl enable posetrt.service
     say "next: put a model folder to /var/lib/posetrt/person, edit /etc/posetrt.env, then: sudo systemctl start posetrt"
 fi
-if [ "$upgrade" = yes ]; then
+if [ "$upgrade" = yes ] && [ -d /run/systemd/system ]; then
     run "the service with what was installed, where it runs" systemctl try-restart posetrt.service
 fi
 say "then: posetrt doctor"

@@ -182,7 +182,8 @@ def test_an_upgrade_installs_posetrt_again_and_restarts_the_service(nano: Fake) 
     assert nano.run("--apply", "--upgrade").returncode == 0
     log = nano.log.read_text()
     assert f"pip install --force-reinstall --no-deps {ROOT / 'jetson'}/.." in log
-    assert "systemctl try-restart posetrt.service" in log
+    # An image that is being made has no systemd to restart anything.
+    assert ("systemctl try-restart posetrt.service" in log) == Path("/run/systemd/system").is_dir()
 
 
 def test_every_unit_that_the_service_needs_is_installed(nano: Fake) -> None:
