@@ -131,6 +131,10 @@ journalctl --boot --no-pager >/check/journal 2>&1
 # The same with the settings that the unit must not have: what they would do here.
 systemd-run --wait --quiet -p User=posetrt -p StateDirectory=posetrt -p ProtectClock=yes /usr/bin/python3 /check/inside.py /var/lib/posetrt/clock
 systemd-run --wait --quiet -p User=posetrt -p StateDirectory=posetrt -p PrivateTmp=yes /usr/bin/python3 /check/inside.py /var/lib/posetrt/tmp
+# What systemd itself makes of the unit's devices, and of one with ProtectClock=, whether or not this kernel enforces it.
+systemctl show -p DevicePolicy -p DeviceAllow posetrt.service >/check/devices
+systemd-run --quiet --unit=with-clock -p ProtectClock=yes /bin/sleep 60
+systemctl show -p DevicePolicy -p DeviceAllow with-clock.service >/check/devices-with-clock
 systemd-analyze security --no-pager posetrt.service >/check/security 2>&1
 systemctl poweroff
 SHELL
@@ -144,7 +148,7 @@ SHELL
     printf '[Service]\nExecStart=\nExecStart=/bin/sleep 8\n' >"$root/etc/systemd/system/posetrt-build.service.d/stand-in.conf"
     printf '[Unit]\nAfter=multi-user.target\n[Service]\nType=exec\nExecStart=/check/check.sh\n[Install]\nWantedBy=multi-user.target\n' \
         >"$root/etc/systemd/system/userland-check.service"
-    rm -f "$root"/check/while-building "$root"/check/afterwards "$root"/var/lib/posetrt/{found,clock,tmp}
+    rm -f "$root"/check/{while-building,afterwards,devices,devices-with-clock} "$root"/var/lib/posetrt/{found,clock,tmp}
     in_root systemctl enable jtop.service userland-check.service nvargus-daemon.service >/dev/null 2>&1 || true
     in_root systemctl enable jtop.service userland-check.service >/dev/null 2>&1
 }
@@ -187,6 +191,8 @@ for suite in "${suites[@]}"; do
     found=$root/var/lib/posetrt/found
     check "csi: the socket of the camera daemon is reached from the service" grep -qx argus=yes "$found"
     check "the service writes its state and not the system" bash -c "grep -qx state=yes '$found' && grep -q 'system-stays-closed=no' '$found'"
+    check "systemd makes no list of devices for the unit" bash -c "diff <(grep -v '^DeviceAllow=$' '$root/check/devices') <(echo DevicePolicy=auto)"
+    check "(with ProtectClock=yes it makes one)" grep -q '^DeviceAllow=char-rtc' "$root/check/devices-with-clock"
     if grep -q 'device=no' "$root/var/lib/posetrt/clock"; then
         check "a device that ProtectClock= would deny is open" grep -qx device=yes "$found"
     else
