@@ -18,7 +18,8 @@ from pathlib import Path
 
 from posetrt.jetson.nvpmodel import PowerModes, read_power_modes
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.files import read_json, write_json
+from posetrt.runtime.fields import read_fields
+from posetrt.runtime.files import write_json
 
 _TIMEOUT_S = 60.0
 
@@ -75,10 +76,8 @@ def left_over(root: Path = Path("/")) -> Before | None:
         return None
     _check_roots_own(path.parent)
     _check_roots_own(path)
-    try:
-        before = Before(**read_json(path, "note of the power mode before"))
-    except TypeError as error:
-        raise PosetrtError(f"{path} is no note of this posetrt ({error}); set the mode by hand with nvpmodel -m, then delete it") from error
+    given = read_fields(path, "note of the power mode before", "Set the mode by hand with nvpmodel -m, then delete the note")
+    before = Before(given.whole("mode_id", 0, 99), given.text("mode"), given.text("clocks") if "clocks" in given else None)
     if before.clocks is not None:
         if Path(before.clocks) != clocks_path(root):
             raise PosetrtError(f"{path} names {before.clocks} for the clocks, where {clocks_path(root)} was expected; delete the note")

@@ -35,16 +35,19 @@ def written_together(*targets: Path) -> Iterator[list[Path]]:
     """As `written_whole`, for files that are worth nothing without each other: gives a temporary path for each.
 
     All are whole and on the disk before the first is renamed, and the renames follow one another at once: a full disk or
-    a kill while they are made leaves all the old files. Only a kill between two renames mixes them, so a reader still
-    has to check that they belong together.
+    a kill while they are made leaves all the old files, and a failure no folder that was made for them. Only a kill between
+    two renames mixes them, so a reader still has to check that they belong together.
 
     Raises:
         PosetrtError: a folder is missing, full or read-only.
     """
     temporaries: list[Path] = []
+    made: list[Path] = []
+    done = False
     held: list[int] = []
     try:
         for target in targets:
+            made += _missing(target.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             remove_leftovers(target.parent)
             temporary, descriptor = _temporary(target)
@@ -59,6 +62,7 @@ def written_together(*targets: Path) -> Iterator[list[Path]]:
             temporary.chmod(0o666 & ~umask)
         for temporary, target in zip(temporaries, targets, strict=True):
             temporary.replace(target)
+        done = True
     except OSError as error:
         raise PosetrtError(
             f"cannot write {' and '.join(map(str, targets))}: {error.strerror or error}. What stood there before is unchanged; "
@@ -69,6 +73,14 @@ def written_together(*targets: Path) -> Iterator[list[Path]]:
             temporary.unlink(missing_ok=True)
         for descriptor in held:
             os.close(descriptor)
+        for folder in reversed(made if not done else []):
+            with contextlib.suppress(OSError):  # somebody else has put a file there
+                folder.rmdir()
+
+
+def _missing(folder: Path) -> list[Path]:
+    """The folders that have to be made for `folder` to be there, the outermost first."""
+    return [one for one in reversed((folder, *folder.parents)) if not one.exists()]
 
 
 _MARK = ".unfinished"
@@ -150,11 +162,26 @@ def read_json(path: Path, what: str) -> Any:
         PosetrtError: missing, unreadable or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise PosetrtError(f"there is no {what} at {path}") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise PosetrtError(f"{path} cannot be read as the JSON of a {what}: {error}") from error
+    return parse_json(text, str(path), what)
+
+
+def parse_json(text: str | bytes, where: str, what: str) -> Any:
+    """The value of a JSON text; `where` and `what` name it in the error. NaN and Infinity, which JSON has not and Python writes, are read.
+
+    Raises:
+        PosetrtError: not JSON, nested too deeply, or with a number of thousands of digits.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise PosetrtError(f"{where} cannot be read as the JSON of a {what}: it is nested too deeply") from None
+    except ValueError as error:  # JSON's own, the text's encoding, or Python's limit on the digits of a number
+        raise PosetrtError(f"{where} cannot be read as the JSON of a {what}: {error}") from error
 
 
 def sha256_of(path: Path) -> str:

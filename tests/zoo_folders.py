@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from posetrt.calib.int8.calibrate import calibrate
-from posetrt.export.graph.fp16 import write_fp16
+from posetrt.export.graph.float16 import write_fp16
 from posetrt.export.graph.fused import with_uint8_input
 from posetrt.export.graph.onnx_model import write_folder
 from posetrt.export.heads.fuse import with_decoding

@@ -126,8 +126,10 @@ def _bootstrap(judged: Mapping[str, Judged], photographs: int, seed: int) -> dic
     intervals = {}
     for name in others:
         deltas = np.array([judged[name].main(draw) for draw in draws]) - reference
-        low, high = np.quantile(deltas, [0.025, 0.975]).tolist()
-        intervals[name] = Interval(judged[name].main(whole) - judged[first].main(whole), low, high)
+        deltas = deltas[np.isfinite(deltas)]  # not of draws on which nobody is annotated
+        if len(deltas):
+            low, high = np.quantile(deltas, [0.025, 0.975]).tolist()
+            intervals[name] = Interval(judged[name].main(whole) - judged[first].main(whole), low, high)
     return intervals
 
 
@@ -232,4 +234,4 @@ def _picture(frame: NDArray[np.uint8], people: People, manifest: Manifest, alt: 
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    return "–" if value is None else f"{value:.3f}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from posetrt.calib.accuracy.coco import CocoPhotos
+from posetrt.calib.accuracy.coco import CocoPhotos, coco_photos
 from posetrt.calib.scenes.scenes import Scene
 from posetrt.runtime.files import write_json, written_whole
 from posetrt.runtime.model.skeleton import load_skeleton
@@ -61,4 +61,4 @@ def write_scenes(scenes: Iterable[Scene], folder: Path) -> CocoPhotos:
     category = {"id": 1, "name": "person", "keypoints": COCO_NAMES, "skeleton": []}
     target = folder / "person_keypoints.json"
     write_json(target, {"images": images, "annotations": annotations, "categories": [category]})
-    return CocoPhotos(target, paths)
+    return coco_photos(target, folder / "images")

@@ -20,7 +20,8 @@ from posetrt.runtime.engines import driver, preflight
 from posetrt.runtime.engines.library import Library, installed
 from posetrt.runtime.engines.trt_log import Log, started
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.files import read_json, written_together
+from posetrt.runtime.fields import LARGEST_FLOAT32, read_fields
+from posetrt.runtime.files import written_together
 from posetrt.runtime.model.folder import ModelFolder
 from posetrt.runtime.model.manifest import manifest_of_onnx
 from posetrt.runtime.model.sidecar import Sidecar, sidecar_path, sidecar_text
@@ -136,17 +137,12 @@ def read_ranges(folder: ModelFolder) -> Ranges:
     Raises:
         PosetrtError: unreadable, or of another format.
     """
-    fields = read_json(folder.calibration, "calibration")
-    try:
-        return Ranges(
-            amax={str(name): float(one["amax"]) for name, one in fields["tensors"].items()},
-            kept_float=tuple(str(name) for name in fields["kept_float"]),
-            of_model=str(fields["model_sha256"]) if fields.get("equalised") == {} else "",
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PosetrtError(
-            f"{folder.calibration} lacks or misstates a field ({error}); make it again with: posetrt calibrate {folder.quoted} --images DIR"
-        ) from error
+    given = read_fields(folder.calibration, "calibration", f"Make it again with: posetrt calibrate {folder.quoted} --images DIR")
+    return Ranges(
+        amax={name: one.number("amax", 0, LARGEST_FLOAT32) for name, one in given.by_name("tensors").items()},
+        kept_float=given.texts("kept_float"),
+        of_model=given.sha256("model_sha256") if given.values.get("equalised") == {} else "",
+    )
 
 
 def _gpu(library: Library, wish: BuildRequest) -> driver.Gpu | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from posetrt.export.graph.onnx_file import check, copied, read_model, save_model
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.model.folder import MADE_FROM_KEY, ModelFolder
@@ -28,15 +29,14 @@ def float_weight_variant(folder: ModelFolder) -> Path:
     if target.is_file() and metadata_of_onnx(target).get(MADE_FROM_KEY) == made_from:
         return target
     try:
-        import onnx
+        model = with_float_weights(read_model(source))
     except ModuleNotFoundError as error:
         raise PosetrtError(
             f"--explicit-qdq on a TensorRT without strong typing takes {target.name}, and writing it needs the onnx package: "
             f"{install_hint('onnx')}. Or leave out --explicit-qdq: the same ranges are then set on the tensors"
         ) from error
-    model = with_float_weights(onnx.load(str(source)))
     with written_whole(target) as temporary:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
+        save_model(temporary, model)
     return target
 
 
@@ -48,8 +48,7 @@ def with_float_weights(quantized: Any) -> Any:
     import onnx
     from onnx import helper, numpy_helper
 
-    model = onnx.ModelProto()
-    model.CopyFrom(quantized)
+    model = copied(quantized)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes: list[Any] = []
     for node in model.graph.node:
@@ -69,5 +68,4 @@ def with_float_weights(quantized: Any) -> Any:
     copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del model.graph.node[:]
     model.graph.node.extend(copies)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return check(model, "the Q/DQ graph with float weights")

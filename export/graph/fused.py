@@ -7,15 +7,14 @@ Only plain operators that every TensorRT from 8.6 takes: no plugin, no NonZero, 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from posetrt.export.graph.graph_ops import GraphOps, axes
-from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.model.manifest import METADATA_KEY, Manifest
+from posetrt.export.graph.onnx_file import ModelProto, check, copied, describe, rename_reads
+from posetrt.runtime.errors import UsageError
+from posetrt.runtime.model.manifest import Manifest
 
-ModelProto = Any  # onnx.ModelProto
 INPUT_PREFIX, DECODE_PREFIX = "input/", "decode/"
 _ZERO, _ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
@@ -46,10 +45,7 @@ def with_uint8_input(model: ModelProto, manifest: Manifest) -> tuple[ModelProto,
         x = ops("Mul", ops("Sub", x, mean), scale)
     if spec.dtype == "int32":
         x = ops("Cast", x, to=TensorProto.INT32)
-    for node in fused.graph.node:
-        for index, name in enumerate(node.input):
-            if name == spec.name:
-                node.input[index] = x
+    rename_reads(fused.graph, spec.name, x)
     ops.put(front=True)
     tensor = next(value for value in fused.graph.input if value.name == spec.name).type.tensor_type
     tensor.elem_type = TensorProto.UINT8
@@ -61,21 +57,6 @@ def with_uint8_input(model: ModelProto, manifest: Manifest) -> tuple[ModelProto,
     return described(fused, taken), taken
 
 
-def copied(model: ModelProto) -> ModelProto:
-    copy = type(model)()
-    copy.CopyFrom(model)
-    return copy
-
-
 def described(model: ModelProto, manifest: Manifest) -> ModelProto:
     """Put the manifest inside, in place of the one before, and check the graph."""
-    import onnx
-
-    kept = {entry.key: entry.value for entry in model.metadata_props}
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, kept | {METADATA_KEY: manifest.to_json()})
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise PosetrtError(f"the graph is not valid ONNX: {error}") from error
-    return model
+    return check(describe(model, manifest.to_json()), "the graph with its fused nodes")

@@ -10,15 +10,14 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from posetrt.export.graph.fused import DECODE_PREFIX, copied, described
+from posetrt.export.graph.fused import DECODE_PREFIX, described
 from posetrt.export.graph.graph_ops import GraphOps
+from posetrt.export.graph.onnx_file import ModelProto, copied
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.base import Head
 from posetrt.runtime.model.manifest import Manifest
 
-ModelProto = Any  # onnx.ModelProto
 MOST_SLOTS = 3839
 """TensorRT's TopK takes K below 3840."""
 

@@ -60,7 +60,8 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
             fitting[True].append(layout)
     readings: list[Reading | NearMiss] = []
     for background, found in fitting.items():
-        if found:
+        # As many maps as parts need no background to explain them.
+        if found and not (background and fitting[False]):
             parts = grid.channels - int(background)
             readings.append(
                 Reading(

@@ -52,7 +52,12 @@ def recognise(facts: GraphFacts, asked: Asked, tell: Callable[[str], None] = lam
                 raise
             tell(f"warning: {error}")
             continue
-        for one in look(facts, asked) if look is not None else ():
+        try:
+            given = look(facts, asked) if look is not None else []
+        except UsageError as error:
+            # What one kind cannot read another may.
+            given = [NearMiss(kind, str(error))]
+        for one in given:
             (found if isinstance(one, Reading) else near).append(one)  # type: ignore[arg-type]
     if not found:
         raise UsageError(_nothing(facts, asked, near))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import posetrt
+from posetrt.export.graph.canonical import check_functions
 from posetrt.export.graph.normalisation import NORMALISATIONS, Normalisation
 from posetrt.export.graph.onnx_model import DEFAULT_OPSET, ModelProto, check_equal, finish, run_plainly
 from posetrt.export.heads.base import Asked, Reading
@@ -69,6 +70,7 @@ def load_onnx(path: Path) -> ModelProto:
         raise PosetrtError(f"{path} is not a valid ONNX file (truncated, or another format?): {reason}") from error
     if not model.graph.node:
         raise PosetrtError(f"{path} is an ONNX file without a graph; was it truncated?")
+    check_functions(model, path.name)
     return model
 
 

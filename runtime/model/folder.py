@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from posetrt.runtime.engines.base import PRECISIONS
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
-from posetrt.runtime.files import check_name, read_json, remove_leftovers, sha256_of, write_json
+from posetrt.runtime.fields import fields_of, read_fields
+from posetrt.runtime.files import check_name, parse_json, remove_leftovers, sha256_of, write_json
 from posetrt.runtime.model.manifest import Manifest, manifest_of_onnx
 from posetrt.runtime.model.onnx_metadata import metadata_of_onnx
 
@@ -87,7 +88,14 @@ class ModelFolder:
         )
         if not path.is_file():
             raise EngineMismatch(f"{self.path} has no {name} graph yet. Make it with: {remedy}")
-        made_from = json.loads(metadata_of_onnx(path).get(MADE_FROM_KEY, "{}"))
+        text = metadata_of_onnx(path).get(MADE_FROM_KEY, "{}")
+        origin = f"Make it again with: {remedy}"
+        try:
+            stated = parse_json(text, str(path), "note of what it was made from")
+        except PosetrtError as error:
+            raise EngineMismatch(f"{error}. {origin}") from error
+        note = fields_of(stated, str(path), "note of what it was made from", origin, EngineMismatch)
+        made_from = {what: note.sha256(what) for what in note.values}
         now = self.hashes()
         for what, digest in made_from.items():
             if now.get(what) != digest:
@@ -103,9 +111,10 @@ class ModelFolder:
         """The precision that this folder prefers, or None."""
         if not self.settings.is_file():
             return None
-        settings = read_json(self.settings, "settings file")
-        precision = settings.get("precision") if isinstance(settings, dict) else None
-        return str(precision) if precision else None
+        settings = read_fields(
+            self.settings, "settings file", f"Delete {self.settings.name}, or write it again with: posetrt build --default"
+        )
+        return settings.text("precision", one_of=PRECISIONS) if "precision" in settings else None
 
     def set_default_precision(self, precision: str) -> None:
         """Make `precision` what commands take when they are given none."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.files import parse_json
 from posetrt.runtime.heads.base import Head
 from posetrt.runtime.heads.registry import head_from_dict
 from posetrt.runtime.model.onnx_metadata import metadata_of_onnx
@@ -178,8 +179,4 @@ def manifest_of_onnx(path: Path) -> Manifest:
             f"{path.name} is an ONNX file without posetrt's manifest; make a model folder of it with: "
             f"posetrt export onnx --weights {path} -o FOLDER"
         )
-    try:
-        fields = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise PosetrtError(f"{path}: the manifest is not JSON ({error}); export the network again") from error
-    return manifest_from_dict(fields, str(path))
+    return manifest_from_dict(parse_json(text, str(path), "manifest"), str(path))

@@ -144,4 +144,4 @@ def _rainbow(count: int) -> list[tuple[int, int, int]]:
 
     hsv = np.full((1, max(1, count), 3), 255, np.uint8)
     hsv[0, :, 0] = np.arange(max(1, count)) * 180 // max(1, count)
-    return [(int(b), int(g), int(r)) for b, g, r in cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0]]
+    return [(int(b), int(g), int(r)) for b, g, r in cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, :count]]

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.plugins import SOURCES, plugin_names
 
 _PRIVATE = r"(?:pass(?:word|wd)?|pwd|user(?:name)?|user-(?:id|pw)|token|auth|key|secret|sig(?:nature)?|access_token|api_?key|login)"
 _USERINFO = re.compile(r"(?<=://)[^/\s?#'\"]*@")
@@ -26,7 +27,7 @@ class Address:
     """A source as the user names it.
 
     Attributes:
-        kind: "file", "paced", "v4l2", "csi", "rtsp", "http" or "gstreamer".
+        kind: "file", "paced", "v4l2", "csi", "rtsp", "http", "gstreamer", or "plugin" for a scheme that another package adds.
         target: path, device, sensor number, URL or pipeline; may hold credentials.
         options: what stood behind the question mark of paced:, /dev/ and csi:// sources.
     """
@@ -88,7 +89,13 @@ def parse_address(text: str) -> Address:
     if re.fullmatch(r"[0-9]+", text):
         return Address("v4l2", f"/dev/video{text}")
     if "://" in text:
-        raise UsageError(f"no source of this kind: {redacted(text)}; there are csi://, rtsp://, http://, /dev/videoN, paced:FILE and files")
+        added = plugin_names(SOURCES)
+        if text.partition("://")[0] in added:
+            return Address("plugin", text)
+        more = "".join(f"{name}://, " for name in added)
+        raise UsageError(
+            f"no source of this kind: {redacted(text)}; there are csi://, rtsp://, http://, {more}/dev/videoN, paced:FILE and files"
+        )
     return Address("file", text)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.plugins import SOURCES, load_plugin
 from posetrt.runtime.sources.address import Address, parse_address
 from posetrt.runtime.sources.base import Source
 from posetrt.runtime.sources.files import Photos, Video, is_photo, photos_in
@@ -34,6 +35,9 @@ def open_source(text: str | Path, say: Callable[[str], None] | None = None, most
         return Paced(
             _open_file(Path(address.target), most_megapixels), rate, int(float(options["frames"])) if "frames" in options else None
         )
+    if address.kind == "plugin":
+        opened: Source = load_plugin(SOURCES, address.target.partition("://")[0])(address.target, say)
+        return opened
     return _open_camera(address, say, most_megapixels)
 
 

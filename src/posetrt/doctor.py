@@ -75,6 +75,27 @@ def examine(root: Path = Path("/")) -> list[Finding]:
     ]
 
 
+def model_findings(path: Path) -> list[Finding]:
+    """What INT8 costs in a model folder, by layout, as `posetrt calibrate` measured it.
+
+    Raises:
+        UsageError: there is no such folder.
+        PosetrtError: its calibration.json cannot be read.
+    """
+    from posetrt.calib.sensitivity.price import folder_line
+    from posetrt.runtime.model.folder import open_folder
+
+    folder = open_folder(path)
+    command = f"posetrt calibrate {folder.path} --images DIR"
+    if not folder.calibration.is_file():
+        return [Finding("INT8", None, f"build {folder.path} --precision int8", command)]
+    lines = {layout: folder_line(folder, layout).removeprefix("int8: ") for layout in ("ort", "trt")}
+    return [
+        Finding(f"INT8, {layout}", told, "", f"{command} --sensitivity" if told.startswith(("costly", "unusable")) else "")
+        for layout, told in lines.items()
+    ]
+
+
 def can_run(findings: list[Finding]) -> bool:
     """Whether people can be found on this machine at all: OpenCV, and ONNX Runtime or TensorRT with pycuda and a driver."""
     has = {finding.what for finding in findings if finding.found is not None and not finding.remedy.startswith("install Python")}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posetrt.runtime.errors import UsageError
+from posetrt.runtime.errors import PosetrtError, UsageError
 
 if TYPE_CHECKING:
     from posetrt.calib.int8.calibrate import Calibrated
@@ -26,7 +27,7 @@ def export_onnx(weights: str | Path, folder: str | Path, *, force: bool = False,
         UsageError: no such option, or one that does not fit the graph.
         PosetrtError: the file is no network that is known.
     """
-    from posetrt.export.graph.fp16 import write_fp16
+    from posetrt.export.graph.float16 import to_fp16
     from posetrt.export.graph.onnx_model import write_folder
     from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
 
@@ -35,9 +36,10 @@ def export_onnx(weights: str | Path, folder: str | Path, *, force: bool = False,
     except TypeError as error:
         raise UsageError(f"export_onnx: {error}") from error
     model, manifest = model_from_onnx(Path(weights), wish)
-    written = write_folder(model, manifest, Path(folder), force=force)
-    write_fp16(written)
-    return written
+    fp16 = None
+    with contextlib.suppress(PosetrtError):  # weights that float16 cannot hold: fp32 and int8 are still there
+        fp16 = to_fp16(model)
+    return write_folder(model, manifest, Path(folder), fp16=fp16, force=force)
 
 
 def calibrate(folder: str | Path, images: str | Path | Sequence[Path], **options: Any) -> Calibrated:

@@ -135,7 +135,19 @@ def test_a_report_survives_its_json_and_an_older_one_is_read(tmp_path: Path) -> 
     (tmp_path / "old.json").write_text(json.dumps(old))
     assert read_report(tmp_path / "old.json").results[0].watts is None
     (tmp_path / "bad.json").write_text('{"format": 1, "results": [{}]}')
-    with pytest.raises(PosetrtError, match="lacks or misstates"):
+    with pytest.raises(PosetrtError, match=r"bad\.json: model is missing"):
+        read_report(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("network_fps", float("nan")), ("network_fps", -1), ("precision", "fp7"), ("rounds", {"watts": [1, "x"]}), ("ap", 2.0), ("watts", [])],
+)
+def test_a_figure_out_of_range_is_named_with_its_row(tmp_path: Path, name: str, value: object) -> None:
+    fields = report(row(watts=5.0)).to_dict()
+    fields["results"][0][name] = value
+    (tmp_path / "bad.json").write_text(json.dumps(fields))
+    with pytest.raises(PosetrtError, match=rf"bad\.json: results\[0\]\.{name}"):
         read_report(tmp_path / "bad.json")
 
 

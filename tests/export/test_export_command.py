@@ -118,3 +118,18 @@ def test_the_four_stage_network_reads_the_six_stage_networks_file(tmp_path: Path
     write_random_weights("openpose-mpi", six)
     model, _ = model_from_weights(find_network("openpose-mpi-4stage"), six, size_wh=(64, 64))
     assert sum(node.op_type == "Conv" for node in model.graph.node) == 12 + 10 + 3 * 14
+
+
+def test_an_export_that_fails_leaves_no_half_of_a_folder(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The float16 graph is written with its model or not at all."""
+
+    def full(self: Path, data: bytes) -> int:
+        if self.parent.name == "variants":
+            raise OSError(28, "No space left on device")
+        return write(self, data)
+
+    write = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", full)
+    before = sorted(tmp_path.iterdir())
+    assert main(["export", "lightweight-openpose", "--weights", str(weights), "--input-size", "96x64", "-o", str(tmp_path / "a")]) == 1
+    assert sorted(tmp_path.iterdir()) == before

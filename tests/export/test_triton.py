@@ -102,3 +102,13 @@ def test_a_damaged_or_missing_engine_is_refused(folder: Path, tmp_path: Path, ca
     assert main(["triton", str(folder), "-o", str(tmp_path / "m"), "--engine", str(plan)]) == 3
     assert "is not the file that was built" in capsys.readouterr().err
     assert not (tmp_path / "m" / "person" / "1" / "model.plan").exists()
+
+
+@pytest.mark.parametrize("name", ["../other", "/abs", "a/b", "", "..", "a\nb", 'a"b'])
+def test_a_name_that_would_lead_out_of_the_repository_is_refused(
+    name: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["triton", str(folder), "-o", str(tmp_path / "models"), "--name", name]) == 2
+    assert "Triton's models are named by" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before

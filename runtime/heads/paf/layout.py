@@ -75,7 +75,8 @@ def layout_from_dict(fields: Mapping[str, Any], skeleton: Skeleton, where: str) 
         channels = tuple((int(x), int(y)) for x, y in fields.get("paf_channels") or ())
     except (TypeError, ValueError) as error:
         raise UsageError(f"{where}: paf_channels is a list of two whole numbers for each limb ({error})") from error
-    background = fields.get("background", True)
+    # A file of before heads that gives PAFs alone means a background as well.
+    background = fields.get("background", bool(channels))
     if not isinstance(background, bool):
         raise UsageError(f"{where}: background is true or false, not {background!r}")
     return MapLayout(skeleton, channels, background)

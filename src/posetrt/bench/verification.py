@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from posetrt.bench.verification_row import WARM_UP, check, some_input
-from posetrt.runtime.engines.base import Engine, Precision
+from posetrt.runtime.engines.base import PRECISIONS, Engine, Precision
 from posetrt.runtime.engines.choose import EngineOptions, best_backend, find_engine, open_engine
 from posetrt.runtime.engines.tensorrt import TensorRTEngine, open_built
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
-from posetrt.runtime.files import read_json
+from posetrt.runtime.fields import is_plain_name, read_fields
 from posetrt.runtime.find.whole_frame import WholeFrame
 from posetrt.runtime.model.folder import open_folder
 from posetrt.runtime.pipeline import pipeline
@@ -93,8 +93,18 @@ def read_bundle(bundle: Path) -> dict[str, Any]:
         raise UsageError(
             f"{bundle} is no bundle: make one at the desk with: posetrt verify-gpu {shlex.quote(str(bundle))} --prepare --photographs DIR"
         )
-    fields: dict[str, Any] = read_json(path, "bundle")
-    return fields
+    given = read_fields(path, "bundle", "Make it again with: posetrt verify-gpu BUNDLE --prepare --photographs DIR")
+    for name, entry in given.by_name("models").items():
+        entry.flag("timing_only")
+        for precision in entry.texts("precisions"):
+            if precision not in PRECISIONS:
+                entry.refuse("precisions", precision, f"one of {', '.join(PRECISIONS)}")
+        if not is_plain_name(name):
+            given.refuse("models", name, "the name of a folder of the bundle")
+    if given.values.get("video") and not is_plain_name(given.text("video")):
+        given.refuse("video", given.text("video"), "the name of a file of the bundle")
+    given.text("video", "")
+    return dict(given.values)
 
 
 def video(bundle: Path, contents: dict[str, Any], backend: str) -> dict[str, Any]:

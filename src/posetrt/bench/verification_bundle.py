@@ -15,8 +15,8 @@ import posetrt
 from posetrt.calib.accuracy.agreement import agreement
 from posetrt.calib.int8.calibrate import calibrate
 from posetrt.calib.sensitivity.judge import Judge, runner
+from posetrt.export.graph.float16 import write_fp16
 from posetrt.export.graph.float_weights import float_weight_variant
-from posetrt.export.graph.fp16 import write_fp16
 from posetrt.export.graph.onnx_model import write_folder
 from posetrt.export.weights.from_weights import model_from_weights
 from posetrt.export.weights.random_weights import write_random_weights

@@ -97,6 +97,10 @@ def run(args: argparse.Namespace) -> int:
     if args.default:
         folder.set_default_precision(precision)
     size_mb = engine.stat().st_size / 1e6
+    if precision == "int8" and folder.calibration.is_file():
+        from posetrt.calib.sensitivity.price import folder_line
+
+        print(folder_line(folder, "ort" if sidecar.backend == "onnxruntime" else "trt"), file=sys.stderr)
     print(
         f"{engine}: {precision} by {sidecar.backend} {sidecar.library_version}, {size_mb:.1f} MB, built in {sidecar.build_s:.1f} s from {sidecar.graph}"
     )

@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 SUMMARY = "what this machine has, what is missing, and the command that fixes it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt doctor`."""
+    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="a model folder: also say what its INT8 costs")
     parser.add_argument("--json", action="store_true", help="for machines, on stdout")
     parser.add_argument(
         "--restore-power", action="store_true", help="put back the power mode that a killed benchmark left changed (needs root), then stop"
@@ -22,14 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Examine and print."""
-    from posetrt.doctor import Finding, can_run, examine, verdict
+    from posetrt.doctor import Finding, can_run, examine, model_findings, verdict
     from posetrt.jetson.power import restore
 
     if args.restore_power:
         before = restore()
         print(f"the power mode {before.mode} is back" if before else "no benchmark has left a power mode changed")
         return 0
-    findings = examine()
+    findings = [*examine(), *(model_findings(args.folder) if args.folder is not None else [])]
     if args.json:
         print(json.dumps([asdict(finding) for finding in [*findings, Finding("verdict", verdict(findings))]], indent=1))
         return 0 if can_run(findings) else 1

@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export and say what came of it."""
-    from posetrt.export.graph.fp16 import write_fp16
+    from posetrt.export.graph.float16 import to_fp16
     from posetrt.export.graph.fused import with_uint8_input
     from posetrt.export.graph.onnx_model import write_folder
     from posetrt.export.heads.fuse import with_decoding
@@ -99,11 +99,12 @@ def run(args: argparse.Namespace) -> int:
         model, manifest = with_uint8_input(model, manifest)
     if args.decode == "in-graph":
         model, manifest = with_decoding(model, manifest, args.slots)
-    folder = write_folder(model, manifest, args.output, force=args.force)
+    fp16 = None
     try:
-        write_fp16(folder)
+        fp16 = to_fp16(model)
     except PosetrtError as error:
         print(f"warning: there is no fp16 graph: {error}", file=sys.stderr)
+    folder = write_folder(model, manifest, args.output, fp16=fp16, force=args.force)
     width, height = manifest.input.size_wh
     size = f"{width}x{height}" + (" ({}x{} to {}x{})".format(*manifest.input.min_wh, *manifest.input.max_wh) if args.dynamic else "")
     size += f", batch up to {args.batch}" if args.batch > 1 else ""

@@ -114,7 +114,7 @@ def _text(one: dict[str, Any], *, every_layer: bool) -> str:
     ]
     if "profile" in options:
         lines.append("  shapes " + " / ".join("x".join(map(str, shape)) for shape in options["profile"]) + " (smallest / best / largest)")
-        lines.append(f"  {'types of the graph' if options['strongly_typed'] else 'flags'} {' '.join(options['flags'])}")
+        lines.append(f"  {'types of the graph' if options.get('strongly_typed') else 'flags'} {' '.join(options.get('flags', []))}")
     for key, words in (("without_range", "tensors without a range"), ("fell_back", "layers on the GPU instead of the DLA")):
         if options.get(key):
             lines.append(f"  {len(options[key])} {words}: {', '.join(options[key][:6])}")

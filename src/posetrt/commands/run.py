@@ -4,6 +4,7 @@
   posetrt run person/ --source clip.mp4 --precision int8 --write-json out/ --write-video out.mp4
   posetrt run person/ --source csi://0 --source rtsp://camera/stream --jsonl - --web 8080
   posetrt run person/ --hands hand/ --face face/ --source clip.mp4 --write-json out/
+  posetrt run pose/ --detector det/ --detect-every 5 --source clip.mp4 --write-video out.mp4
   posetrt run cpm/ --boxes tracks.txt --source clip.mp4 --write-video out.mp4
 
 A source is a photograph, a folder, a video, /dev/videoN, csi://N, rtsp://..., http://... (Motion JPEG), a GStreamer string,
@@ -11,8 +12,8 @@ or paced:VIDEO?fps=30 (a file played as if a camera gave it); give --source agai
 wins: a late one is dropped and counted. Files come in order and whole. SIGINT and SIGTERM end the run within a frame; after
 SIGTERM a run of live sources exits with 0, since that is how it is meant to end, and one of files with 143.
 
---hands and --face look at the hands and faces of the people found, with networks of their own, as --boxes lets a network for one person
-look at each person in a box.
+--hands and --face look at the hands and faces of the people found, with networks of their own, as --detector and --boxes let a
+network for one person look at each person in a box.
 
 Writes what you ask for; fps, the stage that limits them, drops and age go to stderr.
 """
@@ -30,7 +31,14 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_backend_argument, add_hands_and_face_arguments, pose_options, scales
+from posetrt.arguments import (
+    add_backend_argument,
+    add_detector_arguments,
+    add_hands_and_face_arguments,
+    check_detector,
+    pose_options,
+    scales,
+)
 from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
 
 if TYPE_CHECKING:
@@ -69,12 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
     add_hands_and_face_arguments(parser)
-    boxes = parser.add_argument_group("a network for one person (CPM, or any top-down network with heat maps)")
+    add_detector_arguments(parser, follow=True)
+    boxes = parser.add_argument_group("a network for one person (any top-down network)")
     boxes.add_argument(
         "--boxes",
-        metavar="whole|FILE|FOLDER",
-        help="where the people are: the whole frame; a tracker's or detector's file (MOTChallenge's .txt, COCO's .json); "
-        "or a model folder that finds them",
+        metavar="whole|FILE",
+        help="where the people are: the whole frame; or a tracker's or detector's file (MOTChallenge's .txt, COCO's .json)",
     )
     boxes.add_argument("--scales", metavar="S,S,...", type=scales, help="look at each box at these scales and take the mean: 0.7,1,1.3")
     boxes.add_argument("--grow", metavar="FACTOR", type=float, help="crop so much wider than the box (default 1.25; cpm-person 1.57)")
@@ -84,6 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--write-coco", metavar="FILE", type=Path, help="COCO's result format, for one source")
     parser.add_argument(
         "--jsonl", metavar="FILE|-|unix:PATH", help="a line of JSON a frame; unix: serves any number of readers at a socket"
+    )
+    parser.add_argument(
+        "--sink", metavar="NAME=ARGUMENT", action="append", default=[], help="a sink that another package adds; may be given again"
     )
     parser.add_argument("--write-csv", metavar="FILE", type=Path, help="a row a key point")
     parser.add_argument("--write-images", metavar="DIR", type=Path, help="annotated pictures")
@@ -130,6 +141,8 @@ def run(args: argparse.Namespace) -> int:
     moving = live or any(source.fps for source in sources)
     if args.smooth and not moving:
         raise UsageError("--smooth follows people from frame to frame, and photographs are not frames of one scene: leave it out")
+    if (args.detect_every or 1) > 1 and not moving:
+        raise UsageError("--detect-every follows people from frame to frame, and photographs are not frames of one scene: leave it out")
     options = pipeline.Options(track=moving and not args.no_track, smooth=args.smooth, say=say)
     stats = pipeline.RunStats()
     told = [0.0]
@@ -146,7 +159,10 @@ def run(args: argparse.Namespace) -> int:
         _check_drawing(args, pose)
         for what, network in pose.networks.items():
             say(f"{what}: {network}")
-        engine = pose.engine
+        if args.detector:
+            first = pose.engine.manifest
+            say(f"detector: {first.network} {'x'.join(map(str, first.input.size_wh))}, {pose.engine.precision}, {pose.engine.backend}")
+        engine = pose.people_engine
         stopped = held.enter_context(_stop_signals())
         held.enter_context(_status(args.status_port, stats, _token(args)))
         telemetry = None
@@ -184,13 +200,16 @@ def _check(args: argparse.Namespace) -> None:
     if args.boxes and second:
         raise UsageError(f"{' and '.join(second)} want a network that finds everybody, and --boxes is for one that looks at a person a box")
     alone = [f"--{name}" for name in ("scales", "grow") if getattr(args, name) is not None]
-    if alone and not args.boxes:
+    if alone and not (args.boxes or args.detector):
         raise UsageError(
-            f"{' and '.join(alone)} say how people in boxes are looked at: give --boxes too (--boxes whole for the frame itself)"
+            f"{' and '.join(alone)} say how people in boxes are looked at: give --boxes too (--boxes whole for the frame itself), or --detector"
         )
-    if args.boxes and args.draw != "people":
+    check_detector(args)
+    if args.boxes and args.detector:
+        raise UsageError("--boxes and --detector both say where the people are: leave one of them out")
+    if (args.boxes or args.detector) and args.draw != "people":
         raise UsageError(f"--draw {args.draw} shows a map of a whole frame; people in boxes are drawn as people")
-    if args.boxes and len(args.source) > 1 and args.boxes != "whole" and not Path(args.boxes).is_dir():
+    if args.boxes and len(args.source) > 1 and args.boxes != "whole":
         raise UsageError(f"--boxes {args.boxes} names the boxes of one source; run each source with its own file")
     if not 0 < args.max_megapixels <= 1000:
         raise UsageError(f"--max-megapixels lies between 0 and 1000, OpenCV's own limit; got {args.max_megapixels:g}")
@@ -265,8 +284,7 @@ def _build(args: argparse.Namespace) -> None:
     if args.folder.is_file():
         raise UsageError(f"--build builds from a model folder, and {args.folder} is a file, which runs as it is; leave --build out")
     wanted = [(args.folder, args.precision), (args.hands, args.hands_precision), (args.face, args.face_precision)]
-    if args.boxes and Path(args.boxes).is_dir():
-        wanted.append((Path(args.boxes), None))
+    wanted.append((args.detector, args.detector_precision))
     for path, precision in wanted:
         if path is not None and path.is_dir():
             folder = open_folder(path)
@@ -283,6 +301,7 @@ def _open(args: argparse.Namespace) -> Pose:
 def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None) -> list[Sink]:
     """The sinks that were asked for; where one cannot be opened, those before it are closed."""
     from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.plugins import SINKS, load_plugin
     from posetrt.runtime.sinks.coco import CocoResults
     from posetrt.runtime.sinks.csv_rows import CsvRows
     from posetrt.runtime.sinks.earlier import check_free
@@ -320,6 +339,9 @@ def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry
             add(open_json_lines(args.jsonl))
         if args.write_csv:
             add(CsvRows(args.write_csv))
+        for given in args.sink:
+            name, _, argument = given.partition("=")
+            add(load_plugin(SINKS, name)(argument))
         if args.write_images:
             add(Pictures(args.write_images, args.draw))
         if args.write_video:

@@ -150,7 +150,7 @@ def _cameras(path: Path) -> NDArray[np.float64]:
     fields = read_json(path, "list of camera matrices")
     try:
         cameras = np.array(fields, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{path} is a list of 3x4 matrices of numbers: [[[…], […], […]], …] ({error})") from error
     if cameras.ndim != 3 or cameras.shape[1:] != (3, 4):
         raise UsageError(f"{path} is a list of 3x4 matrices, one a view; this one has the shape {cameras.shape}")

@@ -55,6 +55,7 @@ def test_the_layer_with_the_outlier_costs_most(hard_folder: ModelFolder, shared_
     near = [BROKEN, BEFORE, "conv4_4_CPM/WithoutBiases", "conv2_1/sep"]
     costs = layer_costs(base, made.calibration.ranges, judge, only=near)
     assert costs[0].layer == BROKEN
+    assert costs[0].oks_cost is not None
     assert costs[0].oks_cost > 0.2
     assert costs[0].noise > 0.8
 

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from posetrt.export.graph.fp16 import LARGEST, to_fp16, write_fp16
+from posetrt.export.graph.float16 import LARGEST, to_fp16, write_fp16
 from posetrt.export.graph.fused import DECODE_PREFIX, INPUT_PREFIX, with_uint8_input
 from posetrt.export.graph.onnx_model import write_folder
 from posetrt.export.heads.fuse import with_decoding

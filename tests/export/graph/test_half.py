@@ -11,9 +11,9 @@ from onnx import TensorProto, numpy_helper
 
 from posetrt.calib.int8.quantize import quantize
 from posetrt.calib.int8.ranges import Range
+from posetrt.export.graph.float16 import half_around_int8
 from posetrt.export.graph.fused import with_uint8_input
 from posetrt.export.graph.graph import Graph
-from posetrt.export.graph.half import half_around_int8
 from posetrt.runtime.errors import PosetrtError
 from tests.rtx import build_with_rtx
 from tests.tiny_model import tiny_graph, tiny_manifest
@@ -24,7 +24,9 @@ SMALLEST = float(np.finfo(np.float16).tiny)
 
 def quantized(model: Any, scale_type: Any) -> Any:
     graph = Graph(model, "tiny")
-    return quantize(graph, {name: Range(-1.0, 1.0, 1.0, "minmax", -1.0, 1.0) for name in graph.float_tensors}, "trt", (), scale_type)
+    return quantize(
+        graph, {name: Range(-1.0, 1.0, 1.0, "minmax", -1.0, 1.0) for name in graph.float_tensors}, "trt", (), scale_type=scale_type
+    )
 
 
 def with_dead_filters() -> Any:
@@ -45,7 +47,7 @@ def test_a_filter_whose_scale_float16_raises_keeps_its_size() -> None:
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}["w1"]
     half = Graph(half_around_int8(quantized(model, np.float16), "tiny"), "tiny")
     whole = half.constants["c1/weight/int8"].astype(np.float32)
-    scale = half.constants["c1/weight/scale/half"].astype(np.float32)
+    scale = half.constants["c1/weight/scale"].astype(np.float32)
     assert scale.min() >= SMALLEST
     written = whole * scale[:, None, None, None]
     assert (np.abs(written - weights).max(axis=(1, 2, 3)) <= 0.5001 * scale).all(), "each weight is rounded to the nearest step"

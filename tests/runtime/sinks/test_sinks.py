@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.model.skeleton import load_skeleton
 from posetrt.runtime.people import People, nobody
 from posetrt.runtime.placement import letterbox
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sinks.coco import CocoResults
 from posetrt.runtime.sinks.csv_rows import COLUMNS, CsvRows
+from posetrt.runtime.sinks.draw import draw_people
 from posetrt.runtime.sinks.json_lines import FileLines, SocketLines, open_json_lines
 from posetrt.runtime.sinks.video import VideoFile, VideoFiles
 from posetrt.runtime.sources import Frame
@@ -263,3 +265,11 @@ def test_a_video_that_fails_at_its_end_costs_no_other_source_its_video(tmp_path:
     video = cv2.VideoCapture(str(tmp_path / "out-camera2.avi"))
     # Two frames, three steps of 1/25 s apart: an .avi repeats the first meanwhile.
     assert [video.read()[0] for _ in range(5)] == [True, True, True, True, False]
+
+
+def test_people_whom_a_detector_found_are_drawn_as_boxes() -> None:
+    manifest = replace(MANIFEST, skeleton=load_skeleton("boxes"))
+    people = People(np.zeros((1, 0, 3), np.float32), np.ones(1, np.float32), boxes=np.array([[10, 12, 30, 40]], np.float32))
+    drawn = draw_people(Result(Frame(np.zeros((64, 64, 3), np.uint8), "f", 0, 0.0), people, manifest))
+    assert drawn[12, 10:40].any(axis=-1).all()
+    assert not drawn[30, 20:30].any()
