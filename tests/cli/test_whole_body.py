@@ -1,4 +1,4 @@
-"""`run --hands --face` and `run --boxes` as a user calls them, on a real body network and a real photograph."""
+"""`run --hands --face` and `run --boxes` and `--detector` as a user calls them, on a real body network and a real photograph."""
 
 from __future__ import annotations
 
@@ -120,6 +120,10 @@ def test_build_builds_what_the_second_look_needs(
         (("--boxes", "whole", "--hands", "x"), "want a network that finds everybody"),
         (("--boxes", "whole", "--draw", "heatmaps"), "people in boxes are drawn as people"),
         (("--boxes", "nowhere.txt"), 'boxes come from "whole"'),
+        (("--boxes", "."), "give: --detector ."),
+        (("--detect-every", "5"), "--detect-every say how a detector works: give --detector too"),
+        (("--detector", "x", "--boxes", "whole"), "both say where the people are"),
+        (("--detector", "x", "--detect-every", "5"), "photographs are not frames of one scene"),
         (("--boxes", "whole", "--scales", "big"), "is no list of scales"),
     ],
 )
@@ -136,9 +140,9 @@ def test_boxes_come_from_the_frame_a_file_and_another_network(
 ) -> None:
     tracks = tmp_path / "tracks.txt"
     tracks.write_text("1,5,200,50,200,300,1,-1,-1,-1\n1,9,300,80,120,200,1,-1,-1,-1\n")
-    for number, (boxes, count) in enumerate((("whole", 1), (tracks, 2), (person, None))):
+    for number, (option, boxes, count) in enumerate((("--boxes", "whole", 1), ("--boxes", tracks, 2), ("--detector", person, None))):
         out = tmp_path / str(number)
-        said = posetrt("run", small["cpm"], "--boxes", boxes, "--scales", "0.8,1.2", "--source", photo, "--write-json", out)
+        said = posetrt("run", small["cpm"], option, boxes, "--scales", "0.8,1.2", "--source", photo, "--write-json", out)
         assert said.code == 0, said.err
         people = json.loads((out / f"{photo.stem}_keypoints.json").read_text())["people"]
         assert len(people) == (count or len(people))
@@ -146,6 +150,12 @@ def test_boxes_come_from_the_frame_a_file_and_another_network(
         assert len(people[0]["pose_keypoints_2d"]) == 42
         if boxes is tracks:
             assert [one["person_id"] for one in people] == [[5], [9]]
+
+
+def test_a_network_for_crops_is_no_detector(small: dict[str, Path], photo: Path, posetrt: Posetrt) -> None:
+    said = posetrt("run", small["cpm"], "--detector", small["cpm"], "--source", photo)
+    assert said.code == 2
+    assert "cannot say where people are" in said.err
 
 
 def test_a_box_outside_the_frame_is_counted_as_not_in_view(small: dict[str, Path], photo: Path, posetrt: Posetrt, tmp_path: Path) -> None:
