@@ -154,7 +154,9 @@ class Composer:
         if scale < 0.6:
             photo = np.asarray(cv2.GaussianBlur(photo, (0, 0), 0.35 / scale), np.uint8)
         inside = turn - np.float64([[0, 0, x0], [0, 0, y0]])
-        self.image[y0:y1, x0:x1] = cv2.warpAffine(photo, inside, (x1 - x0, y1 - y0), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+        self.image[y0:y1, x0:x1] = cv2.warpAffine(
+            photo, inside, (x1 - x0, y1 - y0), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+        )
         if one.labels is None:
             self.doubtful.append(np.float32([x0, y0, x1, y1]))
             return

@@ -65,7 +65,11 @@ class Large:
         }
         if kind == "Conv":
             return functional.conv2d(
-                *taken, stride=settings["strides"], padding=settings["pads"][:2], dilation=settings["dilations"], groups=settings["group"]  # type: ignore
+                *taken,
+                stride=settings["strides"],
+                padding=settings["pads"][:2],
+                dilation=settings["dilations"],
+                groups=settings["group"],  # type: ignore
             )
         return simple[kind]()
 

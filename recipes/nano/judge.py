@@ -104,7 +104,7 @@ def load_checkpoint(path: Path) -> tuple[int, Nano]:
         net.load_state_dict(state)
         return step, net.eval()
     stored = torch.load(path, weights_only=True, map_location="cpu")
-    net.load_state_dict(stored["smooth"] if "smooth" in stored else stored)
+    net.load_state_dict(stored.get("smooth", stored))
     return stored["step"] if "smooth" in stored else 0, net.eval()
 
 

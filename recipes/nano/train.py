@@ -65,8 +65,8 @@ class Stage:
 
 
 STAGES = (
-    Stage(steps=1_000, rate=(2e-3, 1e-3), photographs=6, scenes=6, batch=12, trains="head"),
-    Stage(steps=30_000, rate=(1e-3, 1e-3), photographs=8, scenes=8, features=0.15),
+    Stage(steps=600, rate=(2e-3, 5e-4), photographs=6, scenes=4, batch=12, drawn=0.3, features=0.1, trains="head"),
+    Stage(steps=30_000, rate=(5e-4, 1e-5), photographs=8, scenes=8, features=0.15),
 )
 
 
