@@ -33,6 +33,7 @@ EMA = 0.99
 DECAY = 0.01
 WARM_UP = 30
 SAVE_SECONDS = 120
+REPORT = 10
 # AdamW's rate beside Muon's.
 ADAM = 0.5
 
@@ -65,7 +66,7 @@ class Stage:
 
 
 STAGES = (
-    Stage(steps=600, rate=(2e-3, 5e-4), photographs=6, scenes=4, batch=12, drawn=0.3, features=0.1, trains="head"),
+    Stage(steps=600, rate=(2e-3, 5e-4), photographs=6, scenes=6, batch=12, drawn=0.3, features=0.1, trains="head"),
     Stage(steps=30_000, rate=(5e-4, 1e-5), photographs=8, scenes=8, features=0.15),
 )
 
@@ -246,7 +247,7 @@ def cooled_plan(stages: tuple[Stage, ...], step: int, steps: int) -> tuple[Stage
 def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoint: Path, loaders: int = 1) -> None:
     """Run the stages from where `run` is.
 
-    The losses of each 25 steps go to `store`/log.csv; `checkpoint` is written every two minutes, at SIGTERM and at the end.
+    The losses of each REPORT steps go to `store`/log.csv; `checkpoint` is written every two minutes, at SIGTERM and at the end.
     """
     skeleton = load_skeleton("coco18")
     stopping: list[int] = []
@@ -263,7 +264,7 @@ def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoi
             started, recent = time.perf_counter(), []
             for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, loaders, trunk):
                 recent.append(losses)
-                if step % 25 == 0:
+                if step % REPORT == 0:
                     report(step, np.mean(recent, axis=0).tolist(), len(recent) * stage.batch / (time.perf_counter() - started), store)
                     started, recent = time.perf_counter(), []
                 if stopping or time.monotonic() - saved > SAVE_SECONDS:
