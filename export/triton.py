@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +11,15 @@ from typing import Any
 
 from posetrt.runtime.engines.base import Precision
 from posetrt.runtime.engines.choose import built_engines
-from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
-from posetrt.runtime.files import write_text, written_whole
+from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError, printable
+from posetrt.runtime.files import written_together
 from posetrt.runtime.model.folder import open_folder
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.sidecar import Sidecar, check_engine_file
 from posetrt.runtime.packages import install_hint
 
 # onnx.TensorProto.DataType → Triton's model_config.proto.
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"  # of a model, and so of its folder
 _TYPES = {1: "TYPE_FP32", 2: "TYPE_UINT8", 3: "TYPE_INT8", 6: "TYPE_INT32", 7: "TYPE_INT64", 10: "TYPE_FP16"}
 
 
@@ -48,6 +51,9 @@ def write_repository(
         EngineMismatch: no TensorRT engine of that precision, or more than one.
         UsageError: an engine that is not of this folder.
     """
+    name = path.resolve().name if name is None else name
+    if not re.fullmatch(_NAME, name):
+        raise UsageError(f"--name {name!r}: Triton's models are named by letters, digits, '.', '_' and '-', a letter or digit first")
     folder = open_folder(path)
     manifest = folder.manifest()
     chosen = _engine(path, engine, precision) if engine is not None or precision is not None else None
@@ -57,19 +63,32 @@ def write_repository(
             f"{graph} is gone, from which {chosen[0].name if chosen else 'the model'} was built; its tensors are not known"
         )
     tensors = _tensors(graph, manifest, chosen[1] if chosen else None)
-    target = out / (name or path.resolve().name)
+    target = out / name
     source, file = (chosen[0], "model.plan") if chosen else (folder.onnx, "model.onnx")
-    with written_whole(target / "1" / file) as temporary:
-        shutil.copyfile(source, temporary)
     platform = "tensorrt_plan" if chosen else "onnxruntime_onnx"
-    write_text(target / "config.pbtxt", config(target.name, platform, *tensors, manifest=manifest))
-    # What a client needs to make people of the answers; Triton hands it on as a parameter and as a file.
-    write_text(target / "manifest.json", manifest.to_json() + "\n")
+    # What a client needs to make people of the answers: Triton hands it on as a parameter and as a file.
+    description = config(name, platform, *tensors, manifest=manifest, sidecar=chosen[1] if chosen else None)
+    texts = {"config.pbtxt": description, "manifest.json": manifest.to_json() + "\n"}
+    with written_together(target / "1" / file, *(target / each for each in texts)) as (model, *others):
+        shutil.copyfile(source, model)
+        for temporary, text in zip(others, texts.values(), strict=True):
+            temporary.write_text(text, encoding="utf-8")
     return target
 
 
-def config(name: str, platform: str, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], *, manifest: Manifest) -> str:
+def config(
+    name: str,
+    platform: str,
+    inputs: tuple[Tensor, ...],
+    outputs: tuple[Tensor, ...],
+    *,
+    manifest: Manifest,
+    sidecar: Sidecar | None = None,
+) -> str:
     """The text of config.pbtxt. Source: triton-inference-server/common, protobuf/model_config.proto.
+
+    An engine for a DLA names its core as the instance's secondary device. A version-compatible engine loads only in a server
+    that was started to take such engines, which no model's configuration can say: a comment names the option.
 
     The batch is written out as the first dimension (max_batch_size 0): a fixed one is what the engine takes, and Triton puts no
     requests together that a camera's frame rate makes wait for each other.
@@ -82,11 +101,18 @@ def config(name: str, platform: str, inputs: tuple[Tensor, ...], outputs: tuple[
         return f"{kind} [\n{rows}\n]\n"
 
     spec = manifest.input
+    dla = sidecar.device.get("dla") if sidecar else None
+    second = "" if dla is None else f" secondary_devices [ {{ kind: KIND_NVDLA device_id: {dla} }} ]"
+    if sidecar is not None and sidecar.options.get("version_compatible"):
+        needs = "# A version-compatible engine: start the server with --backend-config=tensorrt,version-compatible=true\n"
+    else:
+        needs = ""
     values = f"mean={list(spec.mean)} scale={list(spec.scale)}" if not spec.in_graph else "in the graph"
     return (
-        f"# {manifest.network}: {spec.colour} {spec.layout}, normalisation {values}; stride {manifest.stride}, skeleton {manifest.skeleton.name}\n"
+        f"{needs}# {printable(manifest.network)}: {spec.colour} {spec.layout}, normalisation {values}; "
+        f"head {manifest.head.summary()}, skeleton {printable(manifest.skeleton.name)}\n"
         f'name: "{name}"\nplatform: "{platform}"\nmax_batch_size: 0\n{block("input", inputs)}{block("output", outputs)}'
-        "instance_group [ { count: 1 } ]\n"
+        f"instance_group [ {{ count: 1{second} }} ]\n"
     )
 
 
@@ -102,7 +128,7 @@ def _engine(path: Path, engine: Path | None, precision: Precision | None) -> tup
         told = ", ".join(one.name for one in found) or "none"
         raise EngineMismatch(
             f"{path} has {told} as TensorRT engines in {precision}; name one with --engine, or build it on the GPU that will serve it with: "
-            f"posetrt build {path} --precision {precision or 'fp16'}"
+            f"posetrt build {shlex.quote(str(path))} --precision {precision or 'fp16'}"
         )
     one, sidecar = next(iter(found.items()))
     check_engine_file(one, sidecar)
@@ -115,6 +141,9 @@ def _tensors(graph: Path, manifest: Manifest, sidecar: Sidecar | None) -> tuple[
     except ImportError as error:
         raise PosetrtError(f"writing a Triton repository reads the graph's tensors: {install_hint('onnx')}") from error
     model = onnx.load(str(graph), load_external_data=False)
+    for value in (*model.graph.input, *model.graph.output):
+        if value.name != printable(value.name) or set(value.name) & set('"\\'):
+            raise PosetrtError(f"{graph.name} has a tensor called {value.name!r}, which Triton's configuration cannot name")
     weights = {initializer.name for initializer in model.graph.initializer}
     profile = sidecar.options.get("profile") if sidecar else None
     inputs = tuple(_input(value, manifest, profile) for value in model.graph.input if value.name not in weights)
@@ -153,9 +182,9 @@ def _output(value: Any, manifest: Manifest, given: tuple[int, ...]) -> Tensor:
     """Maps are the input's size by the stride; what the graph itself fixes stays."""
     dims = _shape(value)
     dims[0] = given[0]
-    if value.name in (manifest.outputs.heatmaps, manifest.outputs.pafs):
+    if value.name in [name for role, name in manifest.head.outputs.items() if role in manifest.head.maps]:
         sizes = given[2:] if manifest.input.layout == "NCHW" else given[1:3]
         for axis, size in zip((2, 3), sizes, strict=True):
             if dims[axis] == -1 and size != -1:
-                dims[axis] = size // manifest.stride
+                dims[axis] = size // manifest.head.map_stride()
     return Tensor(value.name, _kind(value), tuple(dims))

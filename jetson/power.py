@@ -17,7 +17,8 @@ from pathlib import Path
 
 from posetrt.jetson.nvpmodel import PowerModes, read_power_modes
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.files import read_json, write_json
+from posetrt.runtime.fields import read_fields
+from posetrt.runtime.files import write_json
 
 _TIMEOUT_S = 60.0
 
@@ -50,10 +51,8 @@ def left_over(root: Path = Path("/")) -> Before | None:
     path = note_path(root)
     if not path.is_file():
         return None
-    try:
-        return Before(**read_json(path, "note of the power mode before"))
-    except TypeError as error:
-        raise PosetrtError(f"{path} is no note of this posetrt ({error}); set the mode by hand with nvpmodel -m, then delete it") from error
+    given = read_fields(path, "note of the power mode before", "Set the mode by hand with nvpmodel -m, then delete the note")
+    return Before(given.whole("mode_id", 0, 99), given.text("mode"), given.text("clocks") if "clocks" in given else None)
 
 
 def restore(root: Path = Path("/")) -> Before | None:

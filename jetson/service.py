@@ -38,9 +38,11 @@ def notify(message: str) -> None:
 
 
 def healthy(url: str, timeout_s: float = 2.0) -> bool:
-    """Whether the address answers 200."""
+    """Whether the address answers 200; the run's token is sent along where the environment has one."""
+    token = os.environ.get("POSETRT_WEB_TOKEN")
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310 the unit's author wrote it
     try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 an address that the unit's author wrote
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 as above
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

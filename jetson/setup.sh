@@ -142,6 +142,13 @@ else
     run "matplotlib and pycocotools, for benchmark reports" "$venv/bin/python" -m pip install "$numpy" 'matplotlib>=3.7' 'pycocotools>=2.0.7'
 fi
 
+# The health port that the service asks, and the web page, are served by aiohttp; --write-video writes with PyAV.
+if knows aiohttp && knows av; then
+    have "aiohttp and PyAV"
+else
+    run "aiohttp and PyAV, for the health port and written video" "$venv/bin/python" -m pip install "$numpy" 'aiohttp>=3.9' 'av>=12'
+fi
+
 # --- jetson-stats
 if [ "$jtop" = yes ]; then
     if knows jtop; then

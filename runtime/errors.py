@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import unicodedata
+
+# Control characters, invisible formatting (which turns the direction of a text), lone surrogates, line and paragraph separators.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def printable(text: str) -> str:
+    """A text on one line, with what a terminal would obey written out (`\\x1b`, `\\n`): a name from a file can then forge nothing."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(one.encode("unicode_escape").decode("ascii") if unicodedata.category(one) in _UNSEEN else one for one in text)
+
 
 class PosetrtError(Exception):
-    """The work failed: a file, a network or a device is not what it must be. Says what was expected, what came, what to do."""
+    """The work failed: a file, a network or a device is not what it must be. Says what was expected, what came, what to do.
+
+    Args:
+        message: one line; control characters in it, as a name from a file may hold, are written out.
+        details: further lines.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: object = "", *details: object) -> None:
+        super().__init__("\n".join(printable(str(part)) for part in (message, *details)))
 
 
 class UsageError(PosetrtError):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.errors import PosetrtError, UsageError
 
 
 @contextlib.contextmanager
@@ -33,19 +35,24 @@ def written_together(*targets: Path) -> Iterator[list[Path]]:
     """As `written_whole`, for files that are worth nothing without each other: gives a temporary path for each.
 
     All are whole and on the disk before the first is renamed, and the renames follow one another at once: a full disk or
-    a kill while they are made leaves all the old files. Only a kill between two renames mixes them, so a reader still
-    has to check that they belong together.
+    a kill while they are made leaves all the old files, and a failure no folder that was made for them. Only a kill between
+    two renames mixes them, so a reader still has to check that they belong together.
 
     Raises:
         PosetrtError: a folder is missing, full or read-only.
     """
     temporaries: list[Path] = []
+    made: list[Path] = []
+    done = False
+    held: list[int] = []
     try:
         for target in targets:
+            made += _missing(target.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}-", suffix=target.suffix, dir=target.parent)
-            os.close(descriptor)
-            temporaries.append(Path(name))
+            remove_leftovers(target.parent)
+            temporary, descriptor = _temporary(target)
+            temporaries.append(temporary)
+            held.append(descriptor)
         yield list(temporaries)
         umask = os.umask(0)
         os.umask(umask)
@@ -55,6 +62,7 @@ def written_together(*targets: Path) -> Iterator[list[Path]]:
             temporary.chmod(0o666 & ~umask)
         for temporary, target in zip(temporaries, targets, strict=True):
             temporary.replace(target)
+        done = True
     except OSError as error:
         raise PosetrtError(
             f"cannot write {' and '.join(map(str, targets))}: {error.strerror or error}. What stood there before is unchanged; "
@@ -63,6 +71,77 @@ def written_together(*targets: Path) -> Iterator[list[Path]]:
     finally:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
+        for descriptor in held:
+            os.close(descriptor)
+        for folder in reversed(made if not done else []):
+            with contextlib.suppress(OSError):  # somebody else has put a file there
+                folder.rmdir()
+
+
+def _missing(folder: Path) -> list[Path]:
+    """The folders that have to be made for `folder` to be there, the outermost first."""
+    return [one for one in reversed((folder, *folder.parents)) if not one.exists()]
+
+
+_MARK = ".unfinished"
+"""In the name of every temporary file, before the suffix: what a kill left is known by it."""
+_LEFT_OVER = re.compile(rf"\..*-[a-z0-9_]{{8}}{re.escape(_MARK)}(\.[^.]*)?")
+_tidied: set[Path] = set()
+
+
+def _temporary(target: Path) -> tuple[Path, int]:
+    """A new file beside the target, locked as long as its descriptor is open: also a kill lets go of the lock."""
+    while True:
+        # The stem is cut by its bytes: a name has room for 255, whatever letters it is written in.
+        stem = os.fsdecode(os.fsencode(target.stem)[:40])
+        descriptor, name = tempfile.mkstemp(prefix=f".{stem}-", suffix=f"{_MARK}{target.suffix}", dir=target.parent)
+        with contextlib.suppress(OSError):
+            # A file system without locks has no other writer either that could be told apart.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return Path(name), descriptor
+        # Another program's `remove_leftovers` was quicker than the lock.
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed programs left in a folder; each folder is looked at once. Those in use are locked, and stay."""
+    if folder in _tidied:
+        return
+    _tidied.add(folder)
+    # What cannot be looked at or removed, as in a folder that is read-only, harms nobody.
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if _LEFT_OVER.fullmatch(path.name) and not path.is_symlink():
+                _remove_unlocked(path)
+
+
+def _remove_unlocked(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file of that name is a temporary one, which nobody should copy."""
+    return _LEFT_OVER.fullmatch(name) is not None
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that is no UTF-8, for what is handed to the libraries of ONNX and TensorRT: they take nothing else.
+
+    Raises:
+        UsageError: says so, with the bytes shown as %XX.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = "".join(f"%{ord(each) - 0xDC00:02X}" if 0xDC80 <= ord(each) <= 0xDCFF else each for each in str(path))
+        raise UsageError(f"the name {shown} is not UTF-8, and the engine libraries take no other; rename it") from error
 
 
 def write_text(target: Path, text: str) -> None:
@@ -83,11 +162,26 @@ def read_json(path: Path, what: str) -> Any:
         PosetrtError: missing, unreadable or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise PosetrtError(f"there is no {what} at {path}") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise PosetrtError(f"{path} cannot be read as the JSON of a {what}: {error}") from error
+    return parse_json(text, str(path), what)
+
+
+def parse_json(text: str | bytes, where: str, what: str) -> Any:
+    """The value of a JSON text; `where` and `what` name it in the error. NaN and Infinity, which JSON has not and Python writes, are read.
+
+    Raises:
+        PosetrtError: not JSON, nested too deeply, or with a number of thousands of digits.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise PosetrtError(f"{where} cannot be read as the JSON of a {what}: it is nested too deeply") from None
+    except ValueError as error:  # JSON's own, the text's encoding, or Python's limit on the digits of a number
+        raise PosetrtError(f"{where} cannot be read as the JSON of a {what}: {error}") from error
 
 
 def sha256_of(path: Path) -> str:

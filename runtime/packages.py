@@ -11,7 +11,7 @@ from posetrt.runtime.engines.driver import board_name
 JETPACK_OPENCV = "sudo apt install nvidia-opencv (where JetPack has none: sudo apt install python3-opencv)"
 
 # What the `desk` extra of pyproject.toml names.
-DESK = frozenset({"matplotlib", "onnx", "onnxruntime", "onnxsim", "opencv-python", "protobuf", "pycocotools", "scipy", "tqdm"})
+DESK = frozenset({"av", "matplotlib", "onnx", "onnxruntime", "onnxsim", "opencv-python", "protobuf", "pycocotools", "scipy", "tqdm"})
 
 # What no other extra has: the web page, a computer's GPU.
 _EXTRAS = {"aiohttp": "web", "pycuda": "gpu", "tensorrt": "gpu"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,15 @@ class People:
     """Everyone found in one frame, best first.
 
     Attributes:
-        keypoints: (N, K, 3) float32: x, y, score; score 0 (and x = y = 0) for a part not found. The frame of
-            reference is the maker's: heat-map cells from the parser, pixels of the frame from a `Pose`.
+        keypoints: (N, K, 3) float32: x, y, score; score 0 (and x = y = 0) for a part not found; K is 0 from a detector. The frame of
+            reference is the maker's: heat-map cells from the parser, pixels of the network's input from a decoder, pixels of the frame
+            from a finder.
         scores: (N,) float32: one score a person, comparable within a frame and between frames of one network.
         ids: (N,) int64 stable ids from a tracker, or None.
-        left_hands, right_hands: (N, 21, 3) float32 of each person's own left and right hand, like `keypoints` and in pixels of the
-            frame; None where nobody looked for hands. A hand that was not looked at, or not found, has scores of 0.
-        faces: (N, 70, 3) float32 likewise.
+        boxes: (N, 4) float32: x, y, width, height; pixel i spans i to i + 1; None where the network gives none.
+        classes: (N,) int64 class of each box, of detectors that tell; or None.
+        extras: what else was looked at, by name: "left_hand" and "right_hand" (N, 21, 3), "face" (N, 70, 3), like `keypoints` and in pixels of
+            the frame. One that was not looked at, or not found, has scores of 0.
         keypoints_3d: (N, K, 4): x, y, z in the units of the cameras' world, and score, 0 for a part not found; None where nobody
             triangulated (`runtime.triangulate`).
     """
@@ -31,13 +34,18 @@ class People:
     keypoints: NDArray[np.float32]
     scores: NDArray[np.float32]
     ids: NDArray[np.int64] | None = None
-    left_hands: NDArray[np.float32] | None = None
-    right_hands: NDArray[np.float32] | None = None
-    faces: NDArray[np.float32] | None = None
+    boxes: NDArray[np.float32] | None = None
+    classes: NDArray[np.int64] | None = None
+    extras: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     keypoints_3d: NDArray[np.floating] | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+    def chosen(self, rows: NDArray[Any]) -> People:
+        """Those that `rows` names, as NumPy indexes: numbers or a mask."""
+        one: dict[str, Any] = {name: None if value is None else value[rows] for name, value in vars(self).items() if name != "extras"}
+        return People(**one, extras={name: points[rows] for name, points in self.extras.items()})
 
 
 def nobody(parts: int) -> People:
@@ -75,9 +83,9 @@ def to_openpose(people: People) -> dict[str, Any]:
             {
                 "person_id": [int(people.ids[index]) if people.ids is not None else -1],
                 "pose_keypoints_2d": flat(people.keypoints, index),
-                "face_keypoints_2d": flat(people.faces, index),
-                "hand_left_keypoints_2d": flat(people.left_hands, index),
-                "hand_right_keypoints_2d": flat(people.right_hands, index),
+                "face_keypoints_2d": flat(people.extras.get("face"), index),
+                "hand_left_keypoints_2d": flat(people.extras.get("left_hand"), index),
+                "hand_right_keypoints_2d": flat(people.extras.get("right_hand"), index),
                 "pose_keypoints_3d": flat(people.keypoints_3d, index),
                 "face_keypoints_3d": [],
                 "hand_left_keypoints_3d": [],

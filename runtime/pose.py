@@ -1,23 +1,32 @@
-"""A pose network as one call: frame in, people out. The stages are methods, so that the pipeline can overlap them."""
+"""Pose networks as one call: frame in, people out. The steps are methods, so that the pipeline can overlap them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.engines.base import Engine, Outputs
-from posetrt.runtime.engines.choose import open_engine
-from posetrt.runtime.find.closer import Closer
-from posetrt.runtime.find.hands_and_face import open_hands_and_face
-from posetrt.runtime.heads.paf.parser import PafParser
-from posetrt.runtime.letterbox import Letterbox, cells_to_frame, check_frame, letterbox_for, place, to_input
-from posetrt.runtime.people import People
+from posetrt.runtime.engines.base import Engine
+from posetrt.runtime.engines.choose import EngineOptions, open_engine
+from posetrt.runtime.errors import UsageError
+from posetrt.runtime.find.boxes import grown, whole_frame
+from posetrt.runtime.find.cropped import Cropped, boxes_from
+from posetrt.runtime.find.refine import open_refiner
+from posetrt.runtime.find.stage import CropStage
+from posetrt.runtime.find.top_down import TopDown, open_top_down
+from posetrt.runtime.find.whole_frame import WholeFrame
+from posetrt.runtime.heads.base import DecodeOptions, Preset
+from posetrt.runtime.model.manifest import Manifest
+from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.people import People, nobody
+from posetrt.runtime.placement import check_frame, crop
 from posetrt.runtime.sources.base import Frame
 
 if TYPE_CHECKING:
@@ -28,27 +37,53 @@ if TYPE_CHECKING:
     from posetrt.runtime.sources import Source
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A frame ready for the network: `tensor` in the manifest's layout, `box` the way back."""
-
-    tensor: NDArray[np.float32] | NDArray[np.uint8]
-    box: Letterbox
-
-
 class Pose:
-    """An engine with its parser. Use it as a context manager, from one thread at a time.
+    """Networks that find people: one that looks at whole frames, then those that look at crops. Use it as a context manager.
+
+    It may be called from several threads: calls of one network wait for each other, and each thread decodes for itself.
 
     Args:
-        engine: closed with this object.
-        preset: of the parser: "balanced", "precise" or "all".
-        closer: a second look at the people, such as hands and face; closed with this object.
+        whole: looks at the whole frame; None where boxes come from elsewhere, and the first stage gives the people.
+        stages: look at people in crops, one after the other. All are closed with this object.
+
+    Raises:
+        UsageError: there is neither.
     """
 
-    def __init__(self, engine: Engine, *, preset: str = "balanced", closer: Closer | None = None) -> None:
-        self.engine, self.closer = engine, closer
-        self.manifest = engine.manifest
-        self.parser = PafParser(engine.manifest.skeleton, preset=preset)
+    def __init__(self, whole: WholeFrame | None, stages: Sequence[CropStage] = ()) -> None:
+        if whole is None and not stages:
+            raise UsageError("a Pose needs a network: one for whole frames, or one for crops with their boxes")
+        self.whole, self.stages = whole, tuple(stages)
+        self._lock = threading.Lock()
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the network whose key points people have in the end."""
+        own = [stage.manifest for stage in self.stages if stage.manifest is not None]
+        if own:
+            return own[-1]
+        assert self.whole is not None
+        return self.whole.manifest
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Of the key points that people have in the end."""
+        return self.manifest.skeleton
+
+    @property
+    def skeletons(self) -> dict[str, Skeleton]:
+        """Of each of the people's extras, by its name."""
+        return {name: skeleton for stage in self.stages for name, skeleton in stage.skeletons.items()}
+
+    @property
+    def networks(self) -> dict[str, TopDown]:
+        """Those that look at crops, by what they look at."""
+        return {what: network for stage in self.stages for what, network in stage.networks.items()}
+
+    @property
+    def engine(self) -> Engine:
+        """Of the network that looks at each frame first."""
+        return self.whole.engine if self.whole is not None else next(iter(self.networks.values())).engine
 
     def __call__(self, frame: NDArray[np.uint8]) -> People:
         """Find the people in a frame.
@@ -60,25 +95,38 @@ class Pose:
             People in pixels of the frame (centres at integers), best first; with hands and faces where their networks were opened too.
 
         Raises:
-            PosetrtError: the frame is no such array, or the network failed.
+            PosetrtError: the frame is no such array, or a network failed.
         """
-        prepared = self.prepare(frame)
-        return self.look_closer(Frame(frame, "frame", 0, 0.0), self.finish(self.engine.infer(prepared.tensor), prepared.box))
-
-    def prepare(self, frame: NDArray[np.uint8]) -> Prepared:
-        """Letterbox and normalise a frame; may run in another thread than `finish`."""
         check_frame(frame)
-        box = letterbox_for((frame.shape[1], frame.shape[0]), self.manifest.input.size_wh)
-        return Prepared(to_input(place(frame, box), self.manifest.input), box)
+        people = self.nobody() if self.whole is None else self.whole.find(frame)
+        return self.look_closer(Frame(frame, "frame", 0, 0.0), people)
 
-    def finish(self, outputs: Outputs, box: Letterbox) -> People:
-        """Parse the network's outputs for one frame into people in pixels of that frame."""
-        people = self.parser.parse_outputs(outputs)[0]
-        return replace(people, keypoints=cells_to_frame(people.keypoints, self.manifest.stride, box))
+    def nobody(self) -> People:
+        """No person, before any network has looked."""
+        return nobody(len((self.whole.skeleton if self.whole is not None else self.skeleton).parts))
 
     def look_closer(self, frame: Frame, people: People) -> People:
-        """The second look; the people themselves where there is none."""
-        return people if self.closer is None else self.closer(frame, people)
+        """What the networks for crops make of a frame's people; the people themselves where there are none."""
+        with self._lock:
+            for stage in self.stages:
+                people = stage(frame, people)
+        return people
+
+    def network_input(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+        """What the first network is fed with for a frame, alone, as to time it: of one for crops, the whole frame as one crop."""
+        if self.whole is not None:
+            return self.whole.prepare(image).tensor
+        network = next(iter(self.networks.values()))
+        size = network.manifest.input.size_wh
+        return network.tensor_of(image, [crop(grown(whole_frame(image.shape), size)[0], size)])
+
+    def warm_up(self) -> None:
+        """Call each network once, so that the first real frame does not wait for what they set up."""
+        if self.whole is not None:
+            width, height = self.whole.manifest.input.size_wh
+            self.whole.find(np.full((height, width, 3), 128, np.uint8))
+        for network in self.networks.values():
+            network.warm_up()
 
     def stream(
         self,
@@ -92,7 +140,7 @@ class Pose:
         """People of every frame of a source: `for result in pose.stream("csi://0"): print(result.people.ids)`.
 
         Of a live source that outruns the network or the loop the newest frame wins; files come in order and whole. Reading, the
-        network and the parser work in threads of their own while the loop's body runs; leaving the loop ends them.
+        networks and decoding work in threads of their own while the loop's body runs; leaving the loop ends them.
 
         Args:
             source: what `posetrt run --source` takes, or an open source.
@@ -103,7 +151,7 @@ class Pose:
 
         Raises:
             UsageError: there is no such source.
-            PosetrtError: the source or the network failed.
+            PosetrtError: the source or a network failed.
         """
         from posetrt.runtime.pipeline import pipeline
         from posetrt.runtime.sources import open_source
@@ -114,9 +162,10 @@ class Pose:
 
     def close(self) -> None:
         """Free the engines."""
-        if self.closer is not None:
-            self.closer.close()
-        self.engine.close()
+        for stage in self.stages:
+            stage.close()
+        if self.whole is not None:
+            self.whole.close()
 
     def __enter__(self) -> Self:
         return self
@@ -125,37 +174,92 @@ class Pose:
         self.close()
 
 
-def open_pose(
-    path: str | Path,
-    precision: str | None = None,
-    backend: str = "auto",
-    *,
-    hands: str | Path | None = None,
-    face: str | Path | None = None,
-    hands_precision: str | None = None,
-    face_precision: str | None = None,
-    preset: str = "balanced",
-    threads: int = 0,
-    trust: bool = False,
-) -> Pose:
+@dataclass(frozen=True)
+class PoseOptions:
+    """What `posetrt.open` opens, and how.
+
+    Attributes:
+        engine: which engine of the network, and how it runs; the networks beside it run on the same backend and threads.
+        preset: how sure a person must be: "balanced", "precise", "all".
+        boxes: of a network for crops: "whole" for the frame itself, a box file, or the model folder (.onnx, engine) of a network that finds
+            everybody.
+        grow: how much wider than its box a person is cut out; None takes what the network's manifest says.
+        scales: at which a person in a box is looked at; the maps of all are averaged.
+        hands, face: networks that look at the hands and faces of the people found.
+        hands_precision, face_precision: of those; None takes each folder's default.
+    """
+
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    preset: Preset = "balanced"
+    boxes: str | Path | None = None
+    grow: float | None = None
+    scales: Sequence[float] = (1.0,)
+    hands: str | Path | None = None
+    face: str | Path | None = None
+    hands_precision: str | None = None
+    face_precision: str | None = None
+
+
+def open_pose(path: str | Path, options: PoseOptions | None = None, **changes: Any) -> Pose:
     """Open a model folder (or a bare .onnx, or an engine) for use: `with posetrt.open("person/") as pose: people = pose(frame)`.
 
-    Args and errors as `engines.choose.open_engine`; `preset` as `parser.PafParser`; `hands`, `face` and their precisions as
-    `whole_body.hands_and_face.open_hands_and_face`: networks that look at the hands and faces of the people found.
+    Args:
+        path: of the network.
+        options: what else is opened, and how.
+        changes: any field of `PoseOptions` or `EngineOptions` by its name: `posetrt.open("person/", precision="int8", hands="hand/")`.
+
+    Raises:
+        UsageError: no such network or option, or networks that do not go together: one for crops wants `boxes`.
+        EngineMismatch: no engine fits this device.
     """
-    engine = open_engine(path, precision, backend, threads=threads, trust=trust)
-    try:
-        closer = open_hands_and_face(
-            engine.manifest.skeleton,
-            hands,
-            face,
-            hands_precision=hands_precision,
-            face_precision=face_precision,
-            backend=backend,
-            threads=threads,
-            trust=trust,
+    wish = with_changes(options or PoseOptions(), changes)
+    with ExitStack() as opened:
+        stages: list[CropStage] = []
+        whole: WholeFrame | None = None
+        if wish.boxes is not None:
+            boxes = boxes_from(wish.boxes)
+            network = open_top_down(path, wish.engine, grow=wish.grow, scales=wish.scales)
+            opened.callback(network.close)
+            stages.append(Cropped(network, boxes))
+            if boxes is None:
+                whole = _whole(wish.boxes, replace(wish.engine, precision=None), wish.preset, opened)
+        else:
+            whole = _whole(path, wish.engine, wish.preset, opened)
+        body = (stages[-1].manifest if stages else None) or (whole.manifest if whole is not None else None)
+        assert body is not None
+        refiner = open_refiner(
+            body.skeleton,
+            wish.hands,
+            wish.face,
+            hands_options=replace(wish.engine, precision=wish.hands_precision),
+            face_options=replace(wish.engine, precision=wish.face_precision),
         )
-        return Pose(engine, preset=preset, closer=closer)
-    except BaseException:
-        engine.close()
-        raise
+        if refiner is not None:
+            stages.append(refiner)
+        pose = Pose(whole, stages)
+        opened.pop_all()
+    return pose
+
+
+def _whole(path: str | Path, options: EngineOptions, preset: Preset, opened: ExitStack) -> WholeFrame:
+    engine = open_engine(path, options)
+    opened.callback(engine.close)
+    return WholeFrame(engine, DecodeOptions(preset))
+
+
+def with_changes(options: PoseOptions, changes: dict[str, Any]) -> PoseOptions:
+    """The options with some fields changed, those of the engine among them, by name.
+
+    Raises:
+        UsageError: there is no such field.
+    """
+    own, engine = ({each.name for each in fields(kind)} for kind in (PoseOptions, EngineOptions))
+    unknown = sorted(changes.keys() - own - engine)
+    if unknown:
+        raise UsageError(
+            f"there is no option {', '.join(unknown)}; a network is opened with {', '.join(sorted((own | engine) - {'engine'}))}"
+        )
+    of_engine = {name: value for name, value in changes.items() if name in engine}
+    rest = {name: value for name, value in changes.items() if name in own}
+    changed = replace(options, **rest)
+    return replace(changed, engine=replace(changed.engine, **of_engine)) if of_engine else changed

@@ -27,9 +27,9 @@ def maps_and_people(folder: Path, precision: str, frame: NDArray[np.uint8]) -> d
     """What `posetrt build` and the library give."""
     build(open_folder(folder), precision, backend="onnxruntime")  # type: ignore[arg-type]
     with open_pose(folder, precision=precision) as pose:
-        outputs = pose.engine.infer(pose.prepare(frame).tensor)
+        outputs = pose.engine.infer(pose.network_input(frame))
         people = pose(frame).keypoints
-    return {f"{precision} heat maps": outputs.heatmaps, f"{precision} PAFs": outputs.pafs, f"{precision} people": people}
+    return {f"{precision} heat maps": outputs["heatmaps"], f"{precision} PAFs": outputs["pafs"], f"{precision} people": people}
 
 
 def main(folder: Path, other: Path | None) -> int:

@@ -33,7 +33,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_spec() -> Path:
-    """Layer tables, skeletons and TensorRT's name lists; skips where absent, fails in CI."""
+    """Layer tables and skeletons; skips where absent, fails in CI."""
     return _shared("spec")
 
 

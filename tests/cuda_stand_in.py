@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+# CUevent_flags of cuda.h.
+BLOCKING_SYNC, DISABLE_TIMING = 1, 2
+
 
 class Error(Exception):
     """As pycuda.driver.Error: begins with the call that failed."""
@@ -23,6 +26,7 @@ class Cuda:
 
     def __init__(self, *, integrated: bool = False, memory: int = 1 << 30) -> None:
         self.calls: list[str] = []
+        self.waited: list[int] = []  # flags of the events that the computer waited for
         self.memory: dict[int, np.ndarray[Any, Any]] = {}
         self.fail_at: dict[str, str] = {}
         self.current = 0
@@ -82,13 +86,21 @@ def module(cuda: Cuda) -> Any:
     class Stream:
         def __init__(self) -> None:
             cuda.call("cuStreamCreate")
-            self.queue: list[Callable[[], None]] = []
+            self._queue: list[Callable[[], None]] = []
+            self.captured: list[Callable[[], None]] | None = None
             self.handle = len(cuda.streams) + 1
             cuda.streams[self.handle] = self
 
+        @property
+        def queue(self) -> list[Callable[[], None]]:
+            """Where work goes: while the stream captures, into the graph."""
+            return self._queue if self.captured is None else self.captured
+
         def run(self, until: int | None = None) -> None:
-            count = len(self.queue) if until is None else until
-            work, self.queue[:count] = self.queue[:count], [_nothing] * count
+            if self.captured is not None:
+                raise Error("cuStreamSynchronize failed: operation not permitted when stream is capturing")
+            count = len(self._queue) if until is None else until
+            work, self._queue[:count] = self._queue[:count], [_nothing] * count
             for one in work:
                 one()
 
@@ -105,7 +117,7 @@ def module(cuda: Cuda) -> Any:
         def __init__(self, flags: int = 0) -> None:
             cuda.call("cuEventCreate")
             self.stream: Stream | None = None
-            self.mark = 0
+            self.mark, self.flags = 0, flags
 
         def record(self, stream: Stream) -> None:
             cuda.call("cuEventRecord")
@@ -113,6 +125,7 @@ def module(cuda: Cuda) -> Any:
 
         def synchronize(self) -> None:
             cuda.call("cuEventSynchronize")
+            cuda.waited.append(self.flags)
             if self.stream is not None:
                 self.stream.run(self.mark)
 
@@ -176,13 +189,59 @@ def module(cuda: Cuda) -> Any:
 
     driver.Error = Error
     driver.Device, driver.Stream, driver.Event = Device, Stream, Event
-    driver.event_flags = types.SimpleNamespace(DEFAULT=0, DISABLE_TIMING=2)
+    driver.event_flags = types.SimpleNamespace(DEFAULT=0, BLOCKING_SYNC=BLOCKING_SYNC, DISABLE_TIMING=DISABLE_TIMING)
     driver.host_alloc_flags = types.SimpleNamespace(DEVICEMAP=2)
     driver.init = lambda: cuda.call("cuInit", inside=False)
     driver.pagelocked_empty, driver.mem_alloc = pagelocked_empty, mem_alloc
     driver.memcpy_htod_async, driver.memcpy_dtoh_async = memcpy_htod_async, memcpy_dtoh_async
     driver.mem_get_info = lambda: (cuda.free, cuda.free)
     return driver
+
+
+class Libcuda:
+    """What ctypes finds in libcuda for CUDA graphs, on the same state; `fails` gives the code of a call that fails."""
+
+    def __init__(self, cuda: Cuda, **fails: int) -> None:
+        self.cuda, self.fails = cuda, fails
+        self.graphs: dict[int, list[Callable[[], None]]] = {}
+
+    def _call(self, name: str) -> int:
+        self.cuda.call(name)
+        return self.fails.get(name, 0)
+
+    def cuStreamBeginCapture_v2(self, stream: Any, mode: Any) -> int:  # noqa: N802
+        code = self._call("cuStreamBeginCapture_v2")
+        if not code:
+            self.cuda.streams[stream.value].captured = []
+        return code
+
+    def cuStreamEndCapture(self, stream: Any, graph: Any) -> int:  # noqa: N802
+        work, self.cuda.streams[stream.value].captured = self.cuda.streams[stream.value].captured, None
+        code = self._call("cuStreamEndCapture")
+        if not code:
+            graph._obj.value = 0x7F0000000000 + len(self.graphs)
+            self.graphs[graph._obj.value] = work
+        return code
+
+    def cuGraphInstantiateWithFlags(self, launchable: Any, graph: Any, flags: Any) -> int:  # noqa: N802
+        launchable._obj.value = graph.value + 0x1000
+        self.graphs[launchable._obj.value] = self.graphs[graph.value]
+        return self._call("cuGraphInstantiateWithFlags")
+
+    def cuGraphLaunch(self, launchable: Any, stream: Any) -> int:  # noqa: N802
+        self.cuda.streams[stream.value].queue.extend(self.graphs[launchable.value])
+        return self._call("cuGraphLaunch")
+
+    def cuGraphDestroy(self, graph: Any) -> int:  # noqa: N802
+        return self._call("cuGraphDestroy")
+
+    def cuGraphExecDestroy(self, launchable: Any) -> int:  # noqa: N802
+        del self.graphs[launchable.value]
+        return self._call("cuGraphExecDestroy")
+
+    def cuGetErrorName(self, code: Any, text: Any) -> int:  # noqa: N802
+        text._obj.value = b"CUDA_ERROR_STREAM_CAPTURE_INVALIDATED" if code.value == 901 else b"CUDA_ERROR_UNKNOWN"
+        return 0
 
 
 def _nothing() -> None:

@@ -13,9 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.engines.base import Engine, Outputs
-from posetrt.runtime.model.manifest import InputSpec, Manifest, OutputNames
+from posetrt.runtime.engines.base import Engine
+from posetrt.runtime.heads.base import Tensors
+from posetrt.runtime.heads.paf.layout import MapLayout
+from posetrt.runtime.model.manifest import InputSpec, Manifest
 from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
+from tests.heads import maps_head
 
 # A right hand seen from behind, thumb to the left, in shares of its box: the wrist, then each finger from its root.
 _FINGERS = (
@@ -71,18 +74,18 @@ class Sees(Engine):
     ) -> None:
         given = load_skeleton(skeleton) if isinstance(skeleton, str) else skeleton
         spec = InputSpec("image", "NCHW", size_wh, size_wh, size_wh, in_graph=True, max_batch=max_batch)
-        self.manifest = Manifest(f"sees-{given.name}", given, spec, OutputNames("heatmaps"), 8)
+        self.manifest = Manifest(f"sees-{given.name}", given, spec, maps_head(MapLayout(given)))
         self.batches: list[int] = []
         self.closed = False
         self._right_hands_alone = right_hands_alone
 
-    def infer(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+    def infer(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> Tensors:
         spec = self.manifest.input
         assert inputs.dtype == np.float32
         assert inputs.shape[1:] == (3, spec.size_wh[1], spec.size_wh[0])
         assert len(inputs) <= spec.max_batch
         self.batches.append(len(inputs))
-        return Outputs(heatmaps=np.stack([self._maps(crop) for crop in inputs]))
+        return {"heatmaps": np.stack([self._maps(crop) for crop in inputs])}
 
     def _maps(self, crop: NDArray[np.floating]) -> NDArray[np.float32]:
         parts, (width, height) = len(self.manifest.skeleton.parts), self.manifest.input.size_wh

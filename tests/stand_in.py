@@ -8,11 +8,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.engines.base import Engine, Outputs
-from posetrt.runtime.model.manifest import InputSpec, Manifest, OutputNames
+from posetrt.runtime.engines.base import Engine
+from posetrt.runtime.find.whole_frame import WholeFrame
+from posetrt.runtime.heads.base import Tensors
+from posetrt.runtime.model.manifest import InputSpec, Manifest
 from posetrt.runtime.model.skeleton import load_skeleton
 from posetrt.runtime.pose import Pose
 from posetrt.runtime.sources import Frame
+from tests.heads import DECODED
 
 SIZE_WH = (64, 64)
 
@@ -41,8 +44,8 @@ class StandIn(Engine):
         value: float = 1.0,
     ) -> None:
         skeleton = load_skeleton("coco18")
-        spec = InputSpec("image", "NHWC", SIZE_WH, SIZE_WH, SIZE_WH, max_batch=max_batch)
-        self.manifest = Manifest("stand-in", skeleton, spec, OutputNames(peaks="peaks", pairs="pairs"), 8)
+        spec = InputSpec("image", "NHWC", SIZE_WH, SIZE_WH, SIZE_WH, max_batch=max_batch, dtype="uint8")
+        self.manifest = Manifest("stand-in", skeleton, spec, DECODED)
         self.frames_in_flight = frames_in_flight
         self.batches: list[int] = []
         self.took_s: list[float] = []
@@ -55,7 +58,7 @@ class StandIn(Engine):
         self._peaks, self._pairs = peaks * np.float32(value), pairs * np.float32(value)
         self._waiting: list[int] = []
 
-    def infer(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+    def infer(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> Tensors:
         self.submit(inputs)
         return self.collect()
 
@@ -66,12 +69,12 @@ class StandIn(Engine):
         self.batches.append(len(inputs))
         self._waiting.append(len(inputs))
 
-    def collect(self) -> Outputs:
+    def collect(self) -> Tensors:
         began = time.perf_counter()
         time.sleep(self._latency_s)
         self.took_s.append(time.perf_counter() - began)
         count = self._waiting.pop(0)
-        return Outputs(peaks=np.repeat(self._peaks, count, 0), pairs=np.repeat(self._pairs, count, 0))
+        return {"peaks": np.repeat(self._peaks, count, 0), "pairs": np.repeat(self._pairs, count, 0)}
 
     def close(self) -> None:
         pass
@@ -79,7 +82,7 @@ class StandIn(Engine):
 
 def stand_in(latency_s: float = 0.0, **given: object) -> Pose:
     """A `Pose` over such an engine."""
-    return Pose(StandIn(latency_s, **given))  # type: ignore[arg-type]
+    return Pose(WholeFrame(StandIn(latency_s, **given)))  # type: ignore[arg-type]
 
 
 def frames(count: int, size_wh: tuple[int, int] = SIZE_WH) -> list[Frame]:

@@ -43,7 +43,7 @@ def _environment() -> dict[str, str]:
     return {"PYTHONPATH": f"{ROOT / 'src'}:{Path(numpy.__file__).parents[1]}", "PATH": "/usr/bin:/bin"}
 
 
-FLOORS = {"runtime": 0, "export": 1, "jetson": 1, "calib": 2, "bench": 3, "doctor": 3, "arguments": 3, "commands": 4, "cli": 5}
+FLOORS = {"runtime": 0, "export": 1, "jetson": 1, "calib": 2, "bench": 3, "doctor": 3, "arguments": 3, "doors": 3, "commands": 4, "cli": 5}
 """Who may import whom: a module imports from its own folder and from lower floors."""
 
 
@@ -109,3 +109,24 @@ def test_an_installed_wheel_carries_its_data_files(tmp_path: Path) -> None:
     said = subprocess.run([str(python), "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert said.startswith("70 ")
     assert str(tmp_path) in said
+
+
+KNOWN_IN = ("runtime/heads/", "export/heads/", "calib/heads/", "export/networks/", "calib/scenes/", "runtime/model/format1.py")
+"""Where kinds and roles are known: the heads, the networks that the project writes, the maps that it draws, the reader of old manifests."""
+PARSERS_OWN = ("src/posetrt/bench/parser_benchmark.py", "src/posetrt/bench/reference_parser.py", "src/posetrt/commands/bench_parser.py")
+WORDS = {"paf", "pafs", "paf-decoded", "heatmap", "heatmaps", "simcc", "simcc_x", "simcc_y", "peaks", "displacements"}
+"""Kinds and roles that mean nothing else. (Rows, boxes, offsets, pairs and points are words of the rest of the project too.)"""
+
+
+def test_no_module_outside_the_heads_names_a_kind_or_a_role() -> None:
+    named = []
+    for folder in ("runtime", "export", "calib", "jetson", "src/posetrt/bench", "src/posetrt/commands"):
+        for path in (ROOT / folder).rglob("*.py"):
+            where = path.relative_to(ROOT).as_posix()
+            if where.startswith((*KNOWN_IN, *PARSERS_OWN)):
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                word = node.value if isinstance(node, ast.Constant) else getattr(node, "attr", getattr(node, "id", None))
+                if isinstance(word, str) and word in WORDS:
+                    named.append(f"{where}:{node.lineno} {word}")
+    assert not named

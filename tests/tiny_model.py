@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from posetrt.runtime.heads.paf.layout import load_layout
 from posetrt.runtime.model.folder import MADE_FROM_KEY, ModelFolder
-from posetrt.runtime.model.manifest import METADATA_KEY, InputSpec, Manifest, OutputNames
-from posetrt.runtime.model.skeleton import load_skeleton
+from posetrt.runtime.model.manifest import METADATA_KEY, InputSpec, Manifest
+from tests.heads import DECODED, maps_head
 
 SIZE = 64
 
@@ -20,8 +21,8 @@ SIZE = 64
 def tiny_manifest(*, dynamic: bool = False, decodes: bool = False) -> Manifest:
     low, high = ((32, 32), (96, 96)) if dynamic else ((SIZE, SIZE), (SIZE, SIZE))
     spec = InputSpec("image", "NCHW", (SIZE, SIZE), low, high, max_batch=2 if dynamic else 1)
-    outputs = OutputNames(peaks="peaks", pairs=None) if decodes else OutputNames("heatmaps", "pafs")
-    return Manifest("tiny", load_skeleton("coco18"), spec, outputs, 8)
+    layout = load_layout("coco18")
+    return Manifest("tiny", layout.skeleton, spec, DECODED if decodes else maps_head(layout))
 
 
 def tiny_graph(*, dynamic: bool = False, seed: int = 0) -> Any:

@@ -19,6 +19,7 @@ CLASSES = {
     "network": "INetworkDefinition",
     "parser": "OnnxParser",
     "layer": "ILayer",
+    "constant": "IConstantLayer",
     "tensor": "ITensor",
     "profile": "IOptimizationProfile",
     "runtime": "Runtime",
@@ -27,6 +28,8 @@ CLASSES = {
     "context": "IExecutionContext",
     "_context": "IExecutionContext",
     "inspector": "EngineInspector",
+    "runtime_config": "IRuntimeConfig",
+    "runtime_cache": "IRuntimeCache",
 }
 
 
@@ -48,7 +51,7 @@ class Names:
         """Whether a class, an enumeration or the module has a name."""
         if owner == "module":
             return name in self.names or name == "__version__"
-        entry = self.names[owner]
+        entry = self.names.get(owner, {})
         # Enumerations nested in a class (ILogger.ERROR) are members of it; every enumeration has `name` and `value`.
         return name in entry.get("enum", ()) or name in entry.get("members", ()) or ("enum" in entry and name in ("name", "value"))
 

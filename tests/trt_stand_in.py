@@ -7,32 +7,49 @@ there. Behaviour is only what a build or a run needs; each call is recorded in `
 from __future__ import annotations
 
 import enum
+import functools
 import json
 import types
 from pathlib import Path
 from typing import Any
 
-VERSIONS = ("8.6.1", "10.3.0", "10.13.3", "10.16.1", "11.4.0")
+import numpy as np
+
+_LISTS: dict[str, Any] = json.loads((Path(__file__).parent / "export" / "engine" / "tensorrt_names.json").read_text(encoding="utf-8"))
+VERSIONS: tuple[str, ...] = tuple(_LISTS["versions"])
 
 
-def names_of(spec: Path, version: str) -> dict[str, Any]:
-    """The name list of a version: `{"BuilderFlag": {"enum": {...}}, "ITensor": {"members": [...]}}`."""
-    names: dict[str, Any] = json.loads((spec / "tensorrt_api" / f"{version}.json").read_text(encoding="utf-8"))["names"]
-    return names
+@functools.cache
+def names_of(version: str) -> dict[str, Any]:
+    """The names of a version: `{"BuilderFlag": {"enum": {...}}, "ITensor": {"members": [...]}}`."""
+    at = VERSIONS.index(version)
+    return {name: _entry(lists, at) for name, lists in _LISTS["names"].items() if lists["in"][at] == "1"}
+
+
+def _entry(lists: dict[str, Any], at: int) -> dict[str, Any]:
+    """One name's entry, of the lists whose string says that the version has them."""
+    if "kind" in lists:
+        return {"kind": lists["kind"]}
+    entry: dict[str, Any] = {}
+    if "enum" in lists:
+        entry["enum"] = {name: value for mask, values in lists["enum"].items() if mask[at] == "1" for name, value in values.items()}
+    if "members" in lists:
+        entry["members"] = [name for mask, names in lists["members"].items() if mask[at] == "1" for name in names]
+    return entry
 
 
 class TensorData:
-    """A tensor of the stand-in's graph: `(name, dtype, shape)`."""
+    """A tensor of the stand-in's graph: `(name, dtype, shape)`, and whether it holds a shape."""
 
-    def __init__(self, name: str, dtype: str = "FLOAT", shape: tuple[int, ...] = (1, 8, 4, 4)) -> None:
-        self.name, self.dtype, self.shape = name, dtype, shape
+    def __init__(self, name: str, dtype: str = "FLOAT", shape: tuple[int, ...] = (1, 8, 4, 4), *, shape_tensor: bool = False) -> None:
+        self.name, self.dtype, self.shape, self.shape_tensor = name, dtype, shape, shape_tensor
 
 
 class LayerData:
-    """A layer of the stand-in's graph."""
+    """A layer of the stand-in's graph; `weights` of a constant."""
 
-    def __init__(self, name: str, kind: str, inputs: list[str], outputs: list[TensorData]) -> None:
-        self.name, self.kind, self.inputs, self.outputs = name, kind, inputs, outputs
+    def __init__(self, name: str, kind: str, inputs: list[str], outputs: list[TensorData], weights: Any = 1.0) -> None:
+        self.name, self.kind, self.inputs, self.outputs, self.weights = name, kind, inputs, outputs, weights
 
 
 class GraphData:
@@ -42,14 +59,15 @@ class GraphData:
         self.inputs, self.layers, self.errors = inputs, layers, errors or []
 
 
-def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> Any:
+def stand_in(version: str, graph: GraphData, **behaviour: Any) -> Any:
     """A module with the names of one version and nothing more.
 
     Args:
-        behaviour: "dla_cores", "engine" (bytes that a build gives, or None), "log" (lines that a build says),
-            "steps" (steps of the one phase of a build), "not_on_dla" (names of layers).
+        behaviour: "more_names" (entries beside the version's own), "dla_cores", "engine" (bytes that a build gives, or None, or a
+            function of the calls so far), "log" (lines that a build says), "steps" (steps of the one phase of a build), "not_on_dla"
+            (names of layers), "compiled" and "takes_cache" (of RTX's runtime cache).
     """
-    names = names_of(spec, version)
+    names = names_of(version) | behaviour.get("more_names", {})
     trt: Any = types.ModuleType("stand_in")
     trt.__version__ = version
     trt.calls = []
@@ -63,6 +81,13 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
     def record(call: str, *args: Any) -> None:
         trt.calls.append((call, *args))
 
+    loggers: list[Any] = []
+
+    def take_logger(logger: Any) -> None:
+        """TensorRT keeps the first logger that it is given, and writes to no other."""
+        loggers.append(logger)
+        assert all(one is loggers[0] for one in loggers), "TensorRT was given a second logger, which it would not use"
+
     class ILogger:
         ERROR, WARNING, INFO, INTERNAL_ERROR, VERBOSE = 1, 2, 3, 0, 4
 
@@ -70,6 +95,7 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
         def __init__(self, data: TensorData) -> None:
             self.__dict__["name"], self.__dict__["shape"] = data.name, data.shape
             self.__dict__["dtype"] = getattr(trt.DataType, data.dtype)
+            self.__dict__["is_shape_tensor"] = data.shape_tensor
 
         def set_dynamic_range(self, low: float, high: float) -> bool:
             trt.ranges[self.name] = (low, high)
@@ -80,6 +106,7 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
             self.__dict__["name"], self.__dict__["type"] = data.name, getattr(trt.LayerType, data.kind)
             self.__dict__["_in"] = [tensors.get(name) for name in data.inputs]
             self.__dict__["_out"] = [tensors[tensor.name] for tensor in data.outputs]
+            self.__dict__["_weights"] = np.asarray(data.weights, np.float32)
 
         num_inputs = property(lambda self: len(self._in))
         num_outputs = property(lambda self: len(self._out))
@@ -93,6 +120,14 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
 
         def set_output_type(self, index: int, dtype: Any) -> None:
             trt.output_types[self._out[index].name] = dtype
+
+    class IConstantLayer:
+        """What a layer becomes when its `__class__` is set, as the bindings want it."""
+
+        weights = property(lambda self: self._weights)
+        get_output = ILayer.get_output
+        num_outputs = property(lambda self: len(self._out))
+        num_inputs = 0
 
     class INetworkDefinition:
         def _fill(self) -> None:
@@ -129,6 +164,7 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
 
     class OnnxParser:
         def __init__(self, network: Any, logger: Any) -> None:
+            take_logger(logger)
             self.__dict__["_network"] = network
 
         num_errors = property(lambda self: len(graph.errors))
@@ -191,6 +227,7 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
 
     class Builder:
         def __init__(self, logger: Any) -> None:
+            take_logger(logger)
             self.__dict__["_logger"] = logger
             if behaviour.get("old_driver"):
                 logger.log(trt.ILogger.ERROR, "6: CUDA initialization failure with error: 35")
@@ -223,8 +260,8 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
             calibrator = config.__dict__.get("_int8_calibrator")
             if calibrator is not None:
                 record("calibration_cache", calibrator.read_calibration_cache())
-            engine: bytes | None = behaviour.get("engine", b"an engine")
-            return engine
+            engine: Any = behaviour.get("engine", b"an engine")
+            return engine(trt.calls) if callable(engine) else engine  # type: ignore[no-any-return]
 
     class IProgressMonitor:
         pass
@@ -232,11 +269,21 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
     class IInt8EntropyCalibrator2:
         pass
 
+    def freed(what: str) -> None:
+        """Note among the CUDA calls when an object goes: it must while its context stands."""
+        if "cuda" in behaviour:
+            behaviour["cuda"].calls.append(f"free {what}")
+
     class Runtime:
+        def __del__(self) -> None:
+            if not behaviour.get("old_driver"):
+                freed("runtime")
+
         num_DLA_cores = behaviour.get("dla_cores", 0)  # noqa: N815
         engine_host_code_allowed = False
 
         def __init__(self, logger: Any) -> None:
+            take_logger(logger)
             self.__dict__["_logger"] = logger
             if behaviour.get("old_driver"):
                 logger.log(trt.ILogger.ERROR, "6: CUDA initialization failure with error: 35")
@@ -250,6 +297,9 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
 
     class ICudaEngine:
         """`behaviour["io"]`: name → (mode, dtype, shape); `behaviour["profile"]`: three shapes of the input."""
+
+        def __del__(self) -> None:
+            freed("engine")
 
         num_io_tensors = property(lambda self: len(behaviour["io"]))
         device_memory_size = device_memory_size_v2 = 123_000_000
@@ -269,11 +319,34 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
         def get_tensor_profile_shape(self, name: str, profile: int) -> Any:
             return behaviour["profile"]
 
-        def create_execution_context(self) -> Any:
+        def create_execution_context(self, runtime_config: Any = None) -> Any:
+            record("create_execution_context", runtime_config)
             return trt.IExecutionContext() if behaviour.get("context", True) else None
+
+        def create_runtime_config(self) -> Any:
+            return trt.IRuntimeConfig()
 
         def create_engine_inspector(self) -> Any:
             return trt.EngineInspector()
+
+    class IRuntimeConfig:
+        """Of TensorRT for RTX; `behaviour["compiled"]`: what its cache holds in the end."""
+
+        def create_runtime_cache(self) -> Any:
+            return trt.IRuntimeCache()
+
+        def set_runtime_cache(self, runtime_cache: Any) -> bool:
+            record("set_runtime_cache", runtime_cache)
+            return True
+
+    class IRuntimeCache:
+        def deserialize(self, data: bytes) -> bool:
+            record("deserialize_cache", data)
+            return bool(behaviour.get("takes_cache", True))
+
+        def serialize(self) -> bytes:
+            compiled: bytes = behaviour.get("compiled", b"")
+            return compiled
 
     class EngineInspector:
         def get_engine_information(self, form: Any) -> Any:
@@ -281,6 +354,9 @@ def stand_in(spec: Path, version: str, graph: GraphData, **behaviour: Any) -> An
 
     class IExecutionContext:
         """Runs `behaviour["network"](address by tensor, input shape)` on the stream when its turn comes."""
+
+        def __del__(self) -> None:
+            freed("context")
 
         def __init__(self) -> None:
             self.__dict__["_addresses"] = {}
@@ -321,8 +397,11 @@ def _limited(name: str, behaviour: type | None, members: list[str]) -> type:
     body.update({member: given.get(member) for member in members})
 
     def strict(self: Any, attribute: str, value: Any) -> None:
-        if attribute not in members and type(self).__module__ == __name__ and type(self).__name__ == name:
+        if attribute not in (*members, "__class__") and type(self).__module__ == __name__ and type(self).__name__ == name:
             raise AttributeError(f"{name} has no attribute {attribute}")
+        if attribute == "__class__":
+            object.__setattr__(self, attribute, value)
+            return
         descriptor = getattr(type(self), attribute, None)
         if isinstance(descriptor, property):
             descriptor.__set__(self, value)
@@ -335,13 +414,18 @@ def _limited(name: str, behaviour: type | None, members: list[str]) -> type:
 
 
 def pose_graph(*, decodes: bool = False, dtype: str = "FLOAT") -> GraphData:
-    """image → scaling → conv1 → relu1 → maps (a convolution) → and, where it decodes, max-pooling, comparison and TopK."""
+    """image → scaling → conv1 → PReLU → maps (a convolution) → and, where it decodes, max-pooling, comparison, concat and TopK.
+
+    The slopes come as TensorRT's parser gives them: a constant, broadcast by a SHUFFLE.
+    """
     image = TensorData("image", dtype, (1, 3, 64, 64))
     layers = [
         LayerData("input/Mul_0", "ELEMENTWISE", ["image"], [TensorData("scaled")]),
         LayerData("weights", "CONSTANT", [], [TensorData("w")]),
         LayerData("conv1", "CONVOLUTION", ["scaled", "w"], [TensorData("conv1_out")]),
-        LayerData("relu1", "ACTIVATION", ["conv1_out"], [TensorData("relu1_out")]),
+        LayerData("slopes", "CONSTANT", [], [TensorData("slope")], [0.1, -0.25]),
+        LayerData("slopes_broadcast", "SHUFFLE", ["slope"], [TensorData("slope_out")]),
+        LayerData("relu1", "PARAMETRIC_RELU", ["conv1_out", "slope_out"], [TensorData("relu1_out")]),
         LayerData("maps", "CONVOLUTION", ["relu1_out"], [TensorData("heatmaps")]),
     ]
     if decodes:
@@ -349,6 +433,8 @@ def pose_graph(*, decodes: bool = False, dtype: str = "FLOAT") -> GraphData:
             LayerData("peak_max", "POOLING", ["heatmaps"], [TensorData("highest")]),
             LayerData("is_peak", "ELEMENTWISE", ["heatmaps", "highest"], [TensorData("flag", "BOOL")]),
             LayerData("choose", "SELECT", ["flag", "heatmaps"], [TensorData("chosen")]),
-            LayerData("best", "TOPK", ["chosen"], [TensorData("peaks"), TensorData("where", "INT32")]),
+            LayerData("joined", "CONCATENATION", ["chosen", "highest"], [TensorData("joined_out")]),
+            LayerData("size", "SHAPE", ["joined_out"], [TensorData("size_out", "FLOAT", (4,), shape_tensor=True)]),
+            LayerData("best", "TOPK", ["joined_out"], [TensorData("peaks"), TensorData("where", "INT32")]),
         ]
     return GraphData([image], layers)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from posetrt.calib.int8.calibrate import calibrate
-from posetrt.export.graph.fp16 import write_fp16
-from posetrt.export.graph.fused import with_decoding, with_uint8_input
+from posetrt.export.graph.float16 import write_fp16
+from posetrt.export.graph.fused import with_uint8_input
 from posetrt.export.graph.onnx_model import write_folder
+from posetrt.export.heads.fuse import with_decoding
 from posetrt.export.weights.from_weights import model_from_weights
 from posetrt.export.weights.random_weights import write_random_weights
 from posetrt.export.weights.zoo import find_network

@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 
-# Source: cocodataset.org, key-point evaluation (and pycocotools, Params.kpt_oks_sigmas): nose, eyes, ears, shoulders, ... ankles.
-COCO_SIGMAS = np.array([0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89]) / 10
-OTHER_SIGMA = 0.079
 # Share of a person's box that COCO's segments fill; OKS measures distance against the square root of that area.
 SEGMENT_SHARE = 0.53
 SMALLEST_AREA = 64.0
@@ -35,14 +32,6 @@ class Agreement:
     parts: NDArray[np.float64]
     reference_people: int
     people: int
-
-
-def sigmas_of(skeleton: Skeleton) -> NDArray[np.float64]:
-    """(K,) float64: COCO's tolerance of each part where it corresponds to one of COCO's, else 0.079."""
-    sigmas = np.full(len(skeleton.parts), OTHER_SIGMA)
-    if skeleton.coco17:
-        sigmas[list(skeleton.coco17)] = COCO_SIGMAS
-    return sigmas
 
 
 def part_similarities(reference: NDArray[np.float32], other: NDArray[np.float32], sigmas: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -84,7 +73,7 @@ def agreement(reference: Sequence[People], other: Sequence[People], skeleton: Sk
         reference, other: people of the same images, in pixels of the frame.
         skeleton: of both.
     """
-    sigmas = sigmas_of(skeleton)
+    sigmas = skeleton.tolerances()
     sums, counts = np.zeros(len(reference)), np.zeros(len(reference))
     part_sums, part_counts = np.zeros(len(sigmas)), np.zeros(len(sigmas))
     for index, (ours, theirs) in enumerate(zip(reference, other, strict=True)):

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.datasets.base import require
-from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.calib.datasets.coco_truth import read_truth
+from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.files import read_json
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People, to_coco_results
@@ -24,7 +24,10 @@ from posetrt.runtime.sources import read_photo
 
 @dataclass(frozen=True)
 class Accuracy:
-    """COCO's figures, 0 to 1: AP and AR over OKS .50 to .95, AP at .50 and .75; `images` judged, `people` annotated in them."""
+    """COCO's figures, 0 to 1: AP and AR over OKS .50 to .95, AP at .50 and .75; `images` judged, `people` annotated in them.
+
+    NaN where nobody has a labelled key point: there is nothing to be found.
+    """
 
     ap: float
     ap50: float
@@ -41,10 +44,14 @@ class CocoPhotos:
     Attributes:
         annotations: the JSON file.
         paths: image id → photograph.
+        truth: the file's fields, checked and mended by `read_truth`.
+        notes: what was mended, a sentence each.
     """
 
     annotations: Path
     paths: Mapping[int, Path]
+    truth: Mapping[str, Any]
+    notes: Sequence[str] = ()
     name: ClassVar[str] = "COCO"
     titles: ClassVar[Mapping[str, str]] = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ar": "AR"}
 
@@ -59,12 +66,11 @@ class CocoPhotos:
     @property
     def boxes(self) -> Sequence[NDArray[np.float64]]:
         """COCO's own boxes of the people with key points."""
-        return person_boxes(read_json(self.annotations, "COCO annotation file"), list(self.paths))
+        return person_boxes(self.truth, list(self.paths))
 
     def judge(self, found: Sequence[People], skeleton: Skeleton) -> CocoJudged:
         """COCO's figures; see `calib.datasets.base.AnnotatedPhotos.judge`."""
-        truth = read_json(self.annotations, "COCO annotation file")
-        return CocoJudged(coco_rows(found, self, skeleton), truth, list(self.paths))
+        return CocoJudged(coco_rows(found, self, skeleton), self.truth, list(self.paths))
 
 
 class CocoJudged:
@@ -91,7 +97,9 @@ class CocoJudged:
 
     @cached_property
     def figures(self) -> Mapping[str, float | None]:
-        """AP and AR over OKS .50 to .95, AP at .50 and .75."""
+        """AP and AR over OKS .50 to .95, AP at .50 and .75; None where nobody has a labelled key point."""
+        if not self._labelled.any():
+            return dict.fromkeys(CocoPhotos.titles)
         if not self._rows:
             return {"ap": 0.0, "ap50": 0.0, "ap75": 0.0, "ar": 0.0}
         with contextlib.redirect_stdout(io.StringIO()):
@@ -103,7 +111,10 @@ class CocoJudged:
         return {"ap": ap, "ap50": ap50, "ap75": ap75, "ar": ar}
 
     def main(self, draw: NDArray[np.integer[Any]]) -> float:
-        """AP of the photographs numbered in `draw`, each as often as it stands there: accumulated from pycocotools' matches of each image."""
+        """AP of the photographs numbered in `draw`, each as often as it stands there: accumulated from pycocotools' matches of each image.
+        NaN where nobody has a labelled key point on them."""
+        if not self._labelled[draw].any():
+            return float("nan")
         if not self._rows:
             return 0.0
         evaluation, images = self._matches
@@ -115,6 +126,12 @@ class CocoJudged:
         precision = evaluation.eval["precision"]
         valid = precision[precision > -1]
         return float(valid.mean()) if valid.size else 0.0
+
+    @cached_property
+    def _labelled(self) -> NDArray[np.bool_]:
+        """Of each photograph, in the order of `ids`, whether anybody on it has a labelled key point."""
+        with_people = {one["image_id"] for one in self._truth["annotations"] if one["num_keypoints"] and not one["iscrowd"]}
+        return np.array([image_id in with_people for image_id in self._ids], bool)
 
     @cached_property
     def _matches(self) -> tuple[Any, list[Any]]:
@@ -165,48 +182,53 @@ def coco_photos(annotations: Path, images: Path, limit: int | None = None) -> Co
     """
     fields = read_json(annotations, "COCO annotation file")
     if not isinstance(fields, dict) or not {"images", "annotations", "categories"} <= fields.keys():
-        found = ", ".join(list(fields)[:6]) if isinstance(fields, dict) else type(fields).__name__
+        found = ", ".join(map(str, list(fields)[:6])) if isinstance(fields, dict) else type(fields).__name__
         raise PosetrtError(f"{annotations} is not COCO's key-point format (images, annotations, categories); it holds {found}")
-    if not any("keypoints" in annotation for annotation in fields["annotations"]):
-        raise PosetrtError(f"{annotations} has no annotation with keypoints; give a person_keypoints file, not instances or captions")
     _check_people(fields["annotations"], annotations)
-    if not images.is_dir():
-        raise UsageError(f"there is no folder {images}")
-    paths = {int(image["id"]): images / Path(image["file_name"]).name for image in fields["images"][:limit]}
-    missing = [path.name for path in paths.values() if not path.is_file()]
-    if missing:
-        raise PosetrtError(
-            f"{images} lacks {len(missing)} of the {len(paths)} photographs that {annotations.name} names, as {', '.join(missing[:3])}"
-        )
-    return CocoPhotos(annotations, paths)
+    truth = read_truth(annotations, fields, images, parts=17, limit=limit, kind="COCO's key-point format")
+    return CocoPhotos(annotations, truth.paths, truth.fields, truth.notes)
 
 
-def _check_people(people: Sequence[Any], path: Path) -> None:
-    """Raises: PosetrtError: an annotation that pycocotools could not judge, before anything is run."""
-    wanted = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "num_keypoints", "keypoints")
+def _check_people(people: Any, path: Path) -> None:
+    """Raises: PosetrtError: annotations of another kind of file, before anything is run."""
+    if not isinstance(people, list) or not any(isinstance(one, Mapping) and "keypoints" in one for one in people):
+        raise PosetrtError(f"{path} has no annotation with keypoints; give a person_keypoints file, not instances or captions")
+    categories = [one["category_id"] for one in people if isinstance(one, Mapping) and isinstance(one.get("category_id"), int)]
     for place, one in enumerate(people):
-        require(one, wanted, f"{path}: annotation {place}", "COCO's key-point format")
-        if len(one["keypoints"]) != 51:
+        if not isinstance(one, Mapping):
+            raise PosetrtError(f"{path}: annotation {place} is {type(one).__name__}; an object was expected")
+        points = one.get("keypoints")
+        if isinstance(points, list) and len(points) != 51:
             raise PosetrtError(
-                f"{path}: annotation {place} has {len(one['keypoints'])} numbers under keypoints where COCO's 17 parts are 51 (x, y, visibility); "
+                f"{path}: annotation {place} has {len(points)} numbers under keypoints where COCO's 17 parts are 51 (x, y, visibility); "
                 "other skeletons have their own data sets: see docs/evaluation.md"
             )
-        if one["category_id"] != 1:
+        if len(set(categories)) > 1 and one.get("category_id") != 1:
             raise PosetrtError(
-                f"{path}: annotation {place} is of category {one['category_id']}; people are category 1, as in COCO: number them so, and leave others out"
+                f"{path}: annotation {place} is of category {one.get('category_id')}; people are category 1, as in COCO: number them so, "
+                "and leave others out"
             )
 
 
 def find_people(
-    pose: Callable[[NDArray[np.uint8]], People], paths: Iterable[Path], progress: Callable[[int], None] | None = None
+    pose: Callable[[NDArray[np.uint8]], People],
+    paths: Iterable[Path],
+    progress: Callable[[int], None] | None = None,
+    broken: Callable[[PosetrtError], People] | None = None,
 ) -> list[People]:
-    """People in pixels of each photograph, by a `Pose` or anything called like one; `progress` is told how many are done."""
-    found = []
-    for count, path in enumerate(paths, 1):
-        found.append(pose(read_photo(path)))
-        if progress is not None:
-            progress(count)
-    return found
+    """People in pixels of each photograph, by a `Pose` or anything called like one.
+
+    Args:
+        pose: finds them.
+        paths: of the photographs.
+        progress: is told how many are done.
+        broken: gives what stands for a photograph that cannot be read; without it that is an error.
+
+    Raises:
+        PosetrtError: the network failed, or a photograph cannot be read.
+    """
+    order = list(paths)
+    return _find(lambda frame, _: pose(frame), order, [None] * len(order), progress, broken)
 
 
 def find_people_in_boxes(
@@ -214,10 +236,32 @@ def find_people_in_boxes(
     paths: Sequence[Path],
     boxes: Sequence[NDArray[np.float64] | None],
     progress: Callable[[int], None] | None = None,
+    broken: Callable[[PosetrtError], People] | None = None,
 ) -> list[People]:
     """As `find_people`, by a `TopDown` or anything called like one, which looks at one person in each box."""
-    following = iter(boxes)
-    return find_people(lambda frame: network(frame, next(following)), paths, progress)
+    return _find(network, paths, boxes, progress, broken)
+
+
+def _find(
+    network: Callable[[NDArray[np.uint8], NDArray[np.float64] | None], People],
+    paths: Sequence[Path],
+    boxes: Sequence[NDArray[np.float64] | None],
+    progress: Callable[[int], None] | None,
+    broken: Callable[[PosetrtError], People] | None,
+) -> list[People]:
+    found = []
+    for count, (path, given) in enumerate(zip(paths, boxes, strict=True), 1):
+        try:
+            frame = read_photo(path)
+        except PosetrtError as error:
+            if broken is None:
+                raise
+            found.append(broken(error))
+        else:
+            found.append(network(frame, given))
+        if progress is not None:
+            progress(count)
+    return found
 
 
 def coco_rows(found: Iterable[People], photos: CocoPhotos, skeleton: Skeleton) -> list[dict[str, Any]]:
@@ -227,9 +271,8 @@ def coco_rows(found: Iterable[People], photos: CocoPhotos, skeleton: Skeleton) -
 
 def coco_accuracy(results: Sequence[dict[str, Any]], photos: CocoPhotos) -> Accuracy:
     """Judge results with pycocotools' COCOeval, "keypoints"."""
-    truth = read_json(photos.annotations, "COCO annotation file")
     ids = set(photos.paths)
-    annotated = sum(1 for one in truth["annotations"] if one["image_id"] in ids and one.get("num_keypoints", 0) and not one["iscrowd"])
-    figures = CocoJudged(results, truth, list(photos.paths)).figures
-    ap, ap50, ap75, ar = (figures[key] or 0.0 for key in ("ap", "ap50", "ap75", "ar"))
+    annotated = sum(1 for one in photos.truth["annotations"] if one["image_id"] in ids and one["num_keypoints"] and not one["iscrowd"])
+    figures = CocoJudged(results, photos.truth, list(photos.paths)).figures
+    ap, ap50, ap75, ar = (float("nan") if (value := figures[key]) is None else value for key in ("ap", "ap50", "ap75", "ar"))
     return Accuracy(ap, ap50, ap75, ar, len(ids), annotated)

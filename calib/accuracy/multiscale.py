@@ -6,16 +6,14 @@ Source: OpenPose (Cao et al., arXiv 1812.08008), whose figures on COCO are of sc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.find.scales import cubic_weights
-from posetrt.runtime.letterbox import Letterbox, cells_to_frame, check_frame, letterbox_for, place, to_input
 from posetrt.runtime.people import People
+from posetrt.runtime.placement import Placement, check_frame, letterbox
 from posetrt.runtime.pose import Pose
 
 _MULTIPLE = 32
@@ -34,21 +32,24 @@ class MultiScale:
     """
 
     def __init__(self, pose: Pose, scales: Sequence[float]) -> None:
-        spec = pose.manifest.input
+        whole = pose.whole
+        if whole is None:
+            raise UsageError("several scales of a whole frame need a network that looks at whole frames")
+        spec, head = whole.manifest.input, whole.manifest.head
         if not scales or not all(0.05 <= scale <= 20 for scale in scales):
             raise UsageError(
                 f"scales are one or more numbers between 0.05 and 20, as 0.5,1,1.5; got {','.join(map(str, scales)) or 'none'}"
             )
-        if pose.manifest.decodes:
+        if set(head.outputs) - set(head.maps):
             raise UsageError(
-                "the graph finds the people's parts itself and gives no maps to average; export the network without --decode in-graph"
+                f"the network gives no maps to average (head {head.summary()}); export it without --decode in-graph, or leave --scales out"
             )
         if not spec.dynamic:
             raise UsageError(
                 f"the graph takes {spec.size_wh[0]}x{spec.size_wh[1]} alone, and scales need other sizes; export the network again with: "
                 f"posetrt export … --input-size {spec.size_wh[0]}x{spec.size_wh[1]} --dynamic -o FOLDER"
             )
-        self._pose = pose
+        self._whole = whole
         self._sizes = [_scaled(spec.size_wh, scale) for scale in scales]
         for scale, size in zip(scales, self._sizes, strict=True):
             if any(not low <= side <= high for low, side, high in zip(spec.min_wh, size, spec.max_wh, strict=True)):
@@ -61,43 +62,43 @@ class MultiScale:
     def __call__(self, frame: NDArray[np.uint8]) -> People:
         """Find the people in a frame; see `Pose.__call__`."""
         check_frame(frame)
-        manifest = self._pose.manifest
-        frame_wh = (frame.shape[1], frame.shape[0])
-        common = letterbox_for(frame_wh, self._largest)
-        heatmaps: list[NDArray[np.float32]] = []
-        pafs: list[NDArray[np.float32]] = []
+        head, fit = self._whole.manifest.head, self._whole.manifest.input.fit
+        common = letterbox((frame.shape[1], frame.shape[0]), self._largest, fit.how)
+        seen: dict[str, list[NDArray[np.float32]]] = {}
         for size in self._sizes:
-            box = letterbox_for(frame_wh, size)
-            outputs = self._pose.engine.infer(to_input(place(frame, box), manifest.input))
-            for maps, kept in ((outputs.heatmaps, heatmaps), (outputs.pafs, pafs)):
-                if maps is not None:
-                    kept.append(resample(np.asarray(maps[0], np.float32), box, common, manifest.stride))
-        averaged = Outputs(np.mean(heatmaps, axis=0)[None], np.mean(pafs, axis=0)[None] if pafs else None)
-        people = self._pose.parser.parse_outputs(averaged)[0]
-        return replace(people, keypoints=cells_to_frame(people.keypoints, manifest.stride, common))
+            prepared = self._whole.prepare(frame, size)
+            tensors = self._whole.engine.infer(prepared.tensor)
+            for name in head.outputs.values():
+                maps = np.asarray(tensors[name][0], np.float32)
+                seen.setdefault(name, []).append(resample(maps, prepared.placement, common, head.map_stride()))
+        return self._whole.decode({name: np.mean(maps, axis=0)[None] for name, maps in seen.items()}, [common])[0]
 
 
-def resample(maps: NDArray[np.float32], box: Letterbox, common: Letterbox, stride: int) -> NDArray[np.float32]:
+def resample(maps: NDArray[np.float32], placement: Placement, common: Placement, stride: int) -> NDArray[np.float32]:
     """Maps of one placement of a frame as those of another: cell for cell the same place of the frame, cubic between cells.
 
     Args:
-        maps: (C, h, w) of the network at `box`.
+        maps: (C, h, w) of the network at `placement`.
         common: the placement wanted.
         stride: network px a cell.
 
     Returns:
         (C, H, W) float32 for `common`.
     """
-    if box == common:
+    if placement == common:
         return maps
-    # Cell centres sit at integers: (cell + 0.5) * stride / scale - 0.5 is the same pixel of the frame in both.
+    # From cells of the one through the frame to cells of the other; both are upright.
     across, down = (
-        cubic_weights(
-            (np.arange(common.size_wh[axis] // stride) + 0.5) * (box.scale_xy[axis] / common.scale_xy[axis]) - 0.5, maps.shape[2 - axis]
-        )
+        cubic_weights(_cells(placement, common, axis, np.arange(common.size_wh[axis] // stride), stride), maps.shape[2 - axis])
         for axis in (0, 1)
     )
     return np.asarray(down @ maps @ across.T, np.float32)
+
+
+def _cells(placement: Placement, common: Placement, axis: int, cells: NDArray[np.int64], stride: int) -> NDArray[np.float64]:
+    """Where cells of `common` lie along an axis among those of `placement`, centres at integers."""
+    frame = ((cells + 0.5) * stride - common.matrix[axis][2]) / common.matrix[axis][axis]
+    return np.asarray((frame * placement.matrix[axis][axis] + placement.matrix[axis][2]) / stride - 0.5, np.float64)
 
 
 def _scaled(size_wh: tuple[int, int], scale: float) -> tuple[int, int]:

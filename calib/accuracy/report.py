@@ -20,7 +20,6 @@ from posetrt.calib.datasets.base import AnnotatedPhotos, Judged
 from posetrt.calib.int8.photographs import read_photograph
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.files import write_json, write_text
-from posetrt.runtime.letterbox import letterbox_for
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
@@ -127,8 +126,10 @@ def _bootstrap(judged: Mapping[str, Judged], photographs: int, seed: int) -> dic
     intervals = {}
     for name in others:
         deltas = np.array([judged[name].main(draw) for draw in draws]) - reference
-        low, high = np.quantile(deltas, [0.025, 0.975]).tolist()
-        intervals[name] = Interval(judged[name].main(whole) - judged[first].main(whole), low, high)
+        deltas = deltas[np.isfinite(deltas)]  # not of draws on which nobody is annotated
+        if len(deltas):
+            low, high = np.quantile(deltas, [0.025, 0.975]).tolist()
+            intervals[name] = Interval(judged[name].main(whole) - judged[first].main(whole), low, high)
     return intervals
 
 
@@ -224,8 +225,7 @@ def _picture(frame: NDArray[np.uint8], people: People, manifest: Manifest, alt: 
 
     from posetrt.runtime.sinks.draw import draw_people
 
-    box = letterbox_for((frame.shape[1], frame.shape[0]), manifest.input.size_wh)
-    drawn = draw_people(Result(Frame(frame, alt, 0, 0.0), people, manifest, box))
+    drawn = draw_people(Result(Frame(frame, alt, 0, 0.0), people, manifest))
     height = max(1, round(drawn.shape[0] * _PICTURE_WIDTH / drawn.shape[1]))
     _, data = cv2.imencode(
         ".jpg", cv2.resize(drawn, (_PICTURE_WIDTH, height), interpolation=cv2.INTER_AREA), [cv2.IMWRITE_JPEG_QUALITY, 80]
@@ -234,4 +234,4 @@ def _picture(frame: NDArray[np.uint8], people: People, manifest: Manifest, alt: 
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    return "–" if value is None else f"{value:.3f}"

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.datasets.base import locate, require
+from posetrt.calib.datasets.base import locate, numbers, require
 from posetrt.calib.datasets.parts import Correspondence, correspondence
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.model.skeleton import Skeleton
@@ -77,7 +77,9 @@ class ChallengeJudged:
 
     @property
     def figures(self) -> Mapping[str, float | None]:
-        """The challenge's score, and the shares at .50 and .75."""
+        """The challenge's score, and the shares at .50 and .75; None where nobody is annotated."""
+        if not any(len(one) for one in self.best):
+            return {"ap": None, "ap50": None, "ap75": None}
         shares = self._shares(np.arange(len(self.counts)))
         return {"ap": float(shares.mean()), "ap50": float(shares[0]), "ap75": float(shares[5])}
 
@@ -92,6 +94,7 @@ class ChallengePhotos:
 
     photographs: Sequence[Path]
     annotated: Sequence[_Image]
+    notes: ClassVar[Sequence[str]] = ()
     name: ClassVar[str] = "AI Challenger"
     titles: ClassVar[Mapping[str, str]] = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
 
@@ -129,13 +132,14 @@ def challenge_photos(path: Path, entries: Sequence[Any], images: Path, limit: in
         where = f"{path}: entry {number}"
         require(entry, ("image_id", "keypoint_annotations", "human_annotations"), where, _KIND)
         people, boxes = entry["keypoint_annotations"], entry["human_annotations"]
-        if people.keys() != boxes.keys():
+        if not isinstance(people, Mapping) or not isinstance(boxes, Mapping) or people.keys() != boxes.keys():
             raise PosetrtError(f"{where}: keypoint_annotations and human_annotations name different people")
-        try:
-            points = np.array([people[key] for key in people], np.float64).reshape(-1, 14, 3)
-            corners = np.array([boxes[key] for key in people], np.float64).reshape(-1, 4)
-        except ValueError as error:
-            raise PosetrtError(f"{where}: a person has 14 parts of x, y, flag, and a box of 4 numbers ({error})") from error
+        points = numbers([people[key] for key in people], (-1, 14, 3), where, "keypoint_annotations (14 parts of x, y, flag)")
+        corners = numbers([boxes[key] for key in people], (-1, 4), where, "human_annotations (boxes)")
+        if not np.isin(points[..., 2], (1, 2, 3)).all():
+            raise PosetrtError(f"{where}: a flag of keypoint_annotations is none of 1 (visible), 2 (hidden), 3 (not labelled)")
+        if (corners[:, 2:] < corners[:, :2]).any():
+            raise PosetrtError(f"{where}: a box of human_annotations ends before it begins; it is left, top, right, bottom")
         annotated.append(_Image(points, np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)))
         name = str(entry["image_id"])
         names.append(name if Path(name).suffix else f"{name}.jpg")

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.accuracy.coco import CocoJudged, person_boxes
-from posetrt.calib.datasets.base import locate, require
+from posetrt.calib.datasets.base import require
+from posetrt.calib.datasets.coco_truth import read_truth
 from posetrt.calib.datasets.parts import correspondence
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.model.skeleton import Skeleton
@@ -34,11 +35,13 @@ class FootPhotos:
     Attributes:
         truth: COCO's fields, with the feet alone as key points.
         ids: of the photographs, in their order.
+        notes: what was mended, a sentence each.
     """
 
     photographs: Sequence[Path]
     truth: Mapping[str, Any]
     ids: Sequence[int]
+    notes: Sequence[str] = ()
     name: ClassVar[str] = "feet"
     titles: ClassVar[Mapping[str, str]] = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ar": "AR"}
 
@@ -69,19 +72,12 @@ def foot_photos(path: Path, fields: Mapping[str, Any], images: Path, limit: int 
         PosetrtError: keys are missing, other numbers of key points, or photographs are missing.
     """
     require(fields, ("images", "annotations", "categories"), str(path), _KIND)
-    annotations = []
     for number, annotation in enumerate(fields["annotations"]):
         where = f"{path}: annotation {number}"
         require(annotation, ("id", "image_id", "keypoints", "bbox", "area"), where, _KIND)
-        if len(annotation["keypoints"]) not in (_NUMBERS, 51 + _NUMBERS):
-            raise PosetrtError(f"{where} has {len(annotation['keypoints'])} numbers of key points; {_KIND} has 18, or 69 with the body's")
-        feet = annotation["keypoints"][-_NUMBERS:]
-        # The file keeps the number of the body's key points.
-        known = sum(1 for flag in feet[2::3] if flag > 0)
-        annotations.append({"iscrowd": 0, **annotation, "category_id": 1, "keypoints": list(feet), "num_keypoints": known})
-    taken = fields["images"][:limit]
-    for number, image in enumerate(taken):
-        require(image, ("id", "file_name"), f"{path}: image {number}", _KIND)
-    photographs = locate([str(image["file_name"]) for image in taken], images, path)
-    truth = {"images": list(fields["images"]), "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
-    return FootPhotos(photographs, truth, [int(image["id"]) for image in taken])
+        points = annotation["keypoints"]
+        if not isinstance(points, list) or len(points) not in (_NUMBERS, 51 + _NUMBERS):
+            count = len(points) if isinstance(points, list) else "no"
+            raise PosetrtError(f"{where} has {count} numbers of key points; {_KIND} has 18, or 69 with the body's")
+    truth = read_truth(path, fields, images, parts=6, take=slice(-_NUMBERS, None), limit=limit, kind=_KIND)
+    return FootPhotos(list(truth.paths.values()), truth.fields, list(truth.paths), truth.notes)

@@ -38,6 +38,7 @@ class LspPhotos:
 
     photographs: Sequence[Path]
     annotated: Sequence[AnnotatedPerson]
+    notes: ClassVar[Sequence[str]] = ()
     name: ClassVar[str] = "LSP"
     titles: ClassVar[Mapping[str, str]] = {"pck": "PCK@0.2", **PART_TITLES}
 
@@ -59,7 +60,10 @@ def lsp_photos(path: Path, variables: Mapping[str, Any], images: Path, limit: in
     Raises:
         PosetrtError: another shape, no torso anywhere, or photographs are missing.
     """
-    joints = np.asarray(variables["joints"], np.float64)
+    try:
+        joints = np.asarray(variables["joints"], np.float64)
+    except (TypeError, ValueError) as error:
+        raise PosetrtError(f"{path}: joints are not numbers ({error}); those of LSP are 3x14xN") from error
     if joints.ndim == 2:  # of one photograph
         joints = joints[..., None]
     extended = joints.ndim == 3 and joints.shape[:2] == (14, 3)
@@ -71,9 +75,9 @@ def lsp_photos(path: Path, variables: Mapping[str, Any], images: Path, limit: in
     names: list[str] = []
     people = []
     for number, person in enumerate(by_image[first:], first + 1):
-        labelled = person[:, 2] == 1 if extended else np.ones(14, bool)
+        labelled = (person[:, 2] == 1 if extended else np.ones(14, bool)) & np.isfinite(person[:, :2]).all(axis=1)
         torso = float(np.linalg.norm(person[_LEFT_SHOULDER, :2] - person[_RIGHT_HIP, :2]))
-        if not labelled[[_LEFT_SHOULDER, _RIGHT_HIP]].all() or torso <= 0:
+        if not labelled[[_LEFT_SHOULDER, _RIGHT_HIP]].all() or not torso > 0:
             continue
         # MATLAB counts pixels from 1.
         people.append(AnnotatedPerson(len(names), person[:, :2] - 1, _as_bool(labelled), torso))

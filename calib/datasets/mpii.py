@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.datasets.base import locate, read_mat, require
+from posetrt.calib.datasets.base import locate, numbers, read_mat, require
 from posetrt.calib.datasets.parts import correspondence
 from posetrt.calib.datasets.pck import PART_TITLES, AnnotatedPerson, PckJudged, judge_pck, place_boxes
 from posetrt.runtime.errors import PosetrtError
@@ -35,6 +35,7 @@ class MpiiPhotos:
 
     photographs: Sequence[Path]
     annotated: Sequence[AnnotatedPerson]
+    notes: ClassVar[Sequence[str]] = ()
     name: ClassVar[str] = "MPII"
     titles: ClassVar[Mapping[str, str]] = {"pckh": "PCKh@0.5", **PART_TITLES}
 
@@ -89,7 +90,29 @@ def mpii_photos(path: Path, variables: Mapping[str, Any], images: Path, limit: i
 
 
 def _person(rect: Any, image: int, where: str) -> AnnotatedPerson | None:
-    """One annorect; None where parts or place are not annotated, as in the test set."""
+    """One annorect; None where parts or place are not annotated, as in the test set.
+
+    Raises:
+        PosetrtError: a value that is no number, or a head without size.
+    """
+    try:
+        return _checked(_read_person(rect, image, where), where)
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise PosetrtError(f"{where}: a value is no number ({error})") from error
+
+
+def _checked(person: AnnotatedPerson | None, where: str) -> AnnotatedPerson | None:
+    """Refuse what no distance can be measured by."""
+    if person is not None:
+        place = [*(person.place or ()), person.reach, *person.points[person.labelled].ravel()]
+        if not np.isfinite(place).all() or not 0 < person.reference < np.inf or person.reach <= 0:
+            raise PosetrtError(
+                f"{where}: the head's rectangle, objpos, scale or a part is 0, NaN or infinite; PCKh is measured by the head's size"
+            )
+    return person
+
+
+def _read_person(rect: Any, image: int, where: str) -> AnnotatedPerson | None:
     points = list(_each(getattr(getattr(rect, "annopoints", None), "point", None)))
     place = getattr(rect, "objpos", None)
     x, y, scale = getattr(place, "x", None), getattr(place, "y", None), getattr(rect, "scale", None)
@@ -138,10 +161,14 @@ def mpii_json_photos(path: Path, entries: Sequence[Any], images: Path, limit: in
             if limit is not None and len(order) == limit:
                 continue
             order[name] = len(order)
+        where = f"{path}: entry {number}"
         reference = _HEAD * float(np.linalg.norm(heads[1, :, number] - heads[0, :, number]))
-        x, y = (float(value) - 1 for value in entry["center"])
+        x, y = (numbers(entry["center"], (2,), where, "center") - 1).tolist()
+        reach = 100 * float(numbers(entry["scale"], (), where, "scale"))
         labelled: NDArray[np.bool_] = missing[:, number] == 0
-        people.append(AnnotatedPerson(order[name], positions[..., number] - 1, labelled, reference, (x, y), 100 * float(entry["scale"])))
+        person = AnnotatedPerson(order[name], positions[..., number] - 1, labelled, reference, (x, y), reach)
+        _checked(person, where)
+        people.append(person)
     return MpiiPhotos(locate(list(order), images, path), people)
 
 

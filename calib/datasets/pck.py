@@ -65,7 +65,7 @@ class PckJudged:
         columns = {"head": mean_of([share.get(part) for part in self.head])}
         for side in SIDES:
             columns[side] = mean_of([share.get(f"right_{side}"), share.get(f"left_{side}")])
-        return {self.key: self.main(np.arange(len(self.hits))), **columns}
+        return {self.key: self.main(np.arange(len(self.hits))) if labelled.any() else None, **columns}
 
     def main(self, draw: NDArray[np.integer[Any]]) -> float:
         """Parts found of all annotated ones, over the photographs drawn."""

@@ -16,11 +16,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.datasets.base import locate, require
+from posetrt.calib.datasets.base import locate, numbers, require, whole_number
 from posetrt.calib.datasets.part_ap import PartsJudged, SeenImage, judge_parts
 from posetrt.calib.datasets.parts import correspondence, parts_of
 from posetrt.calib.datasets.pck import PART_TITLES
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.fields import Fields
 from posetrt.runtime.files import read_json
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
@@ -67,6 +68,7 @@ class PoseTrackPhotos:
 
     photographs: Sequence[Path]
     sequences: Sequence[Sequence[_Frame]]
+    notes: ClassVar[Sequence[str]] = ()
     name: ClassVar[str] = "PoseTrack"
     titles: ClassVar[Mapping[str, str]] = {"map": "mAP", **PART_TITLES, "mota": "MOTA", "motp": "MOTP"}
 
@@ -151,29 +153,41 @@ def _sequences(path: Path) -> dict[str, list[tuple[str, _Frame]]]:
     """Name and frame of each image, a list a video."""
     fields = read_json(path, "PoseTrack annotation file")
     require(fields, ("images", "annotations", "categories"), str(path), _KIND)
-    names = fields["categories"][0].get("keypoints", []) if fields["categories"] else []
+    whole = Fields(fields, str(path))
+    names = list(whole.inners("categories")[0].texts("keypoints", ())) if fields["categories"] else []
     wanted = parts_of("posetrack")
     absent = [part for part in wanted if part not in names]
     if absent:
         raise PosetrtError(f"{path}: the key points of its category lack {', '.join(absent)}, so this is not PoseTrack 2018")
     order = [names.index(part) for part in wanted]
-    people: dict[int, list[Any]] = {}
-    for number, annotation in enumerate(fields["annotations"]):
+    people: dict[str, list[Any]] = {}
+    for number, annotation in enumerate(one.values for one in whole.inners("annotations")):
         where = f"{path}: annotation {number}"
         require(annotation, ("image_id", "keypoints"), where, _KIND)
-        if len(annotation["keypoints"]) != 3 * len(names):
-            raise PosetrtError(f"{where} has {len(annotation['keypoints'])} numbers of key points; {3 * len(names)} were expected")
+        points = annotation["keypoints"]
+        if not isinstance(points, list) or len(points) != 3 * len(names):
+            count = len(points) if isinstance(points, list) else "no"
+            raise PosetrtError(f"{where} has {count} numbers of key points; {3 * len(names)} were expected")
+        numbers(points, (-1, 3), where, "keypoints")
         # Somebody with no key point at all is a box alone, and counts for nothing.
         if any(annotation["keypoints"]):
             require(annotation, ("bbox_head", "track_id"), where, _KIND)
-            people.setdefault(int(annotation["image_id"]), []).append(annotation)
+            if not min(numbers(annotation["bbox_head"], (4,), where, "bbox_head")[2:]) > 0:
+                raise PosetrtError(f"{where}: bbox_head has no size, and PCKh is measured by the head's")
+            box = numbers(annotation.get("bbox") or [0] * 4, (4,), where, "bbox").tolist()
+            checked = {**annotation, "bbox": box, "track_id": whole_number(annotation["track_id"], where, "track_id")}
+            people.setdefault(str(annotation["image_id"]), []).append(checked)
     videos: dict[str, list[tuple[str, _Frame]]] = {}
-    for number, image in enumerate(fields["images"]):
+    seen: set[str] = set()
+    for number, image in enumerate(one.values for one in whole.inners("images")):
         require(image, ("id", "file_name"), f"{path}: image {number}", _KIND)
-        name = str(image["file_name"])
+        name, image_id = str(image["file_name"]), str(image["id"])
+        if image_id in seen:
+            raise PosetrtError(f"{path}: two images have the id {image_id}; each needs its own, or annotations cannot be told apart")
+        seen.add(image_id)
         video = videos.setdefault(str(image.get("vid_id", Path(name).parent)), [])
-        place = int(Path(name).stem) if Path(name).stem.isdigit() else len(video)
-        video.append((name, _frame(image, people.get(int(image["id"]), []), order, place / _FPS)))
+        place = int(Path(name).stem) if Path(name).stem.isdigit() and len(Path(name).stem) < 16 else len(video)
+        video.append((name, _frame(image, people.get(image_id, []), order, place / _FPS)))
     return videos
 
 
@@ -181,9 +195,15 @@ def _frame(image: Mapping[str, Any], people: Sequence[Mapping[str, Any]], order:
     keypoints = np.array([np.reshape(person["keypoints"], (-1, 3))[order] for person in people], np.float64).reshape(-1, len(order), 3)
     heads = np.array([person["bbox_head"] for person in people], np.float64).reshape(-1, 4)
     xs, ys = image.get("ignore_regions_x") or [], image.get("ignore_regions_y") or []
+    if not all(isinstance(one, list) for one in (xs, ys, *xs, *ys)):
+        raise PosetrtError(f"image {image['id']}: ignore_regions_x and ignore_regions_y are lists of polygons, each a list of numbers")
     if [len(one) for one in xs] != [len(one) for one in ys]:
         raise PosetrtError(f"image {image['id']}: ignore_regions_x and ignore_regions_y have different numbers of corners")
-    polygons = [np.array(corners, np.float64).T for corners in zip(xs, ys, strict=True) if len(corners[0]) >= 3]
+    polygons = [
+        numbers(corners, (2, -1), f"image {image['id']}", "ignore_regions").T
+        for corners in zip(xs, ys, strict=True)
+        if len(corners[0]) >= 3
+    ]
     return _Frame(
         time_s,
         keypoints[..., :2],

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.calib.heads.hooks import shows_anybody
+from posetrt.calib.int8.bias import PHOTOGRAPHS, bias_corrections
 from posetrt.calib.int8.calibration import Calibration, read_calibration, write_calibration
-from posetrt.calib.int8.equalise import divisors, equalised, families
+from posetrt.calib.int8.equalise import divisors, equalised, not_equalised, watched
+from posetrt.calib.int8.foreign import is_quantised
 from posetrt.calib.int8.kept import kept_by_default
-from posetrt.calib.int8.observe import Observation, observe
-from posetrt.calib.int8.photographs import network_input, read_photograph, set_hash
-from posetrt.calib.int8.quantize import quantize
+from posetrt.calib.int8.observe import Observation, channel_peaks, observe
+from posetrt.calib.int8.photographs import read_photograph, set_hash
+from posetrt.calib.int8.quantize import Layout, fused_activations, quantize
 from posetrt.calib.int8.ranges import Range, check_method, find_range
 from posetrt.calib.int8.trained import trained_ranges
-from posetrt.export.graph.graph import Graph, load_graph, save_variant
-from posetrt.export.graph.half import half_around_int8
+from posetrt.export.graph.float16 import half_around_int8
+from posetrt.export.graph.graph import Graph, load_graph
+from posetrt.export.graph.onnx_file import describe, save_model
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import sha256_of, written_together
 from posetrt.runtime.model.folder import ModelFolder
 from posetrt.runtime.model.manifest import Manifest
+from posetrt.runtime.picture import network_input
 
 DEFAULT_METHOD = "mse"
 FEW_IMAGES = 50
-PERSON_PEAK = 0.2
 
 
 @dataclass(frozen=True)
@@ -83,13 +88,20 @@ def calibrate(
         raise UsageError("no images to calibrate with: give photographs of people, 50 or more")
     manifest = folder.manifest()
     graph = load_graph(folder.onnx)
+    if is_quantised(graph):
+        raise UsageError(
+            f"{folder.onnx} is quantised already (it has QuantizeLinear nodes), so no ranges can be found for it: "
+            "export the float network, and give ranges trained elsewhere by --ranges-from"
+        )
     own = trained_ranges(trained, graph) if trained is not None else {}
     equalise = equalise and not own
     skipped: list[Path] = []
-    seen, plan = _observe(graph, manifest, paths, skipped, progress, equalise)
+    scales = _scales(graph, manifest, paths) if equalise else {}
+    base = equalised(graph, scales)
+    seen = _observe(base, manifest, paths, skipped, progress)
     if seen.count == 0:
         raise PosetrtError(f"none of the {len(paths)} images can be read as an image (the first is {paths[0]}); nothing was changed")
-    scales = {family.producer.name: divisors(family, seen) for family in plan} if equalise else {}
+    ranges = {**find_ranges(base, seen, method), **own}
     used = [path for path in paths if path not in set(skipped)]
     shapes = {name: one.shape for name, one in seen.tensors.items()}
     calibration = Calibration(
@@ -103,9 +115,11 @@ def calibrate(
             "skipped": len(skipped),
             "without_people": seen.empty,
         },
-        ranges={**find_ranges(graph, seen, method, scales), **own},
+        ranges=ranges,
         scales=scales,
-        not_equalised=families(graph)[1] if equalise else {},
+        not_equalised=not_equalised(graph) if equalise else {},
+        bursts=find_bursts(base, seen),
+        bias=_bias(base, ranges, manifest, used),
         kept_float=() if all_int8 else kept_by_default(graph, shapes, "trt"),
         kept_float_ort=() if all_int8 else kept_by_default(graph, shapes, "ort"),
     )
@@ -114,22 +128,44 @@ def calibrate(
     return Calibrated(calibration, seen, _warnings(seen, skipped), tuple(skipped))
 
 
-def find_ranges(graph: Graph, seen: Observation, method: str, scales: dict[str, NDArray[np.float64]]) -> dict[str, Range]:
+def find_ranges(graph: Graph, seen: Observation, method: str) -> dict[str, Range]:
     """A range for each observed tensor of the equalised graph, in the order of the nodes.
 
-    Args:
-        scales: divisors by producing layer, as `calib.equalise.divisors` gives them.
+    Photographs on which a tensor bursts take no part in its range: two of a hundred would make the grid too wide for all others.
     """
-    divided = {
-        name: scales[family.producer.name] for family in families(graph)[0] if family.producer.name in scales for name in family.tensors
-    }
     maps = keep_peaks(graph)
-    found = {
-        name: find_range(one.distribution(divided.get(name)), "minmax" if name in maps else method) for name, one in seen.tensors.items()
-    }
+    found = {}
+    for name, one in seen.tensors.items():
+        whole = one.distribution()
+        usual = whole if name in maps else one.distribution(bursts=False)
+        ends = min(whole.low, 0.0), max(whole.high, 0.0)
+        found[name] = replace(find_range(usual, "minmax" if name in maps else method), seen_low=ends[0], seen_high=ends[1])
     # A ReLU's input is never rounded: every engine computes both as one. Where an engine asks for its range, it is the ReLU's.
-    fused = {layer.output: layer.activated for layer in graph.layers}
+    fused = fused_activations(graph)
     return {name: found[fused.get(name, name)] for name in graph.float_tensors if fused.get(name, name) in found}
+
+
+def find_bursts(graph: Graph, seen: Observation) -> dict[str, dict[str, Any]]:
+    """Tensors that reach much further on a few photographs than on the others, with those photographs, in the order of the nodes.
+
+    Returns:
+        by tensor: "usual" and "furthest" magnitude, how many "photographs" burst, and the "names" of those that reach furthest.
+    """
+    found = {}
+    for name in graph.float_tensors:
+        one = seen.tensors.get(name)
+        bursts = one.bursts() if one is not None else {}
+        if one is None or not bursts or name in keep_peaks(graph):
+            continue
+        usual = one.distribution(bursts=False)
+        count = sum(part.count for part in bursts.values())
+        found[name] = {
+            "usual": float(np.float32(max(-usual.low, usual.high))),
+            "furthest": float(np.float32(one.furthest[0][0])),
+            "photographs": count,
+            "names": [photograph for _, photograph in one.furthest[:count]],
+        }
+    return found
 
 
 def keep_peaks(graph: Graph) -> set[str]:
@@ -152,14 +188,17 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
     manifest = folder.manifest().to_json()
     base = equalised(graph, calibration.scales)
     models: dict[str, Any] = {"int8-base": base.copy().model}
-    models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float_ort)
-    models["int8-trt"] = quantize(base, calibration.ranges, "trt", calibration.kept_float)
-    models["int8-trt-fp16"] = half_around_int8(models["int8-trt"], folder.onnx.name)
+    models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float_ort, calibration.bias.get("ort"))
+    models["int8-trt"] = quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.bias.get("trt"))
+    models["int8-trt-fp16"] = half_around_int8(
+        quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.bias.get("trt"), scale_type=np.float16),
+        folder.onnx.name,
+    )
     with written_together(folder.calibration, *map(folder.variant, models)) as temporaries:
         write_calibration(temporaries[0], calibration)
         made_from = {"model": calibration.model_sha256, "calibration": sha256_of(temporaries[0])}
         for temporary, model in zip(temporaries[1:], models.values(), strict=True):
-            save_variant(temporary, model, manifest, made_from)
+            save_model(temporary, describe(model, manifest, made_from))
 
 
 def folder_calibration(folder: ModelFolder) -> Calibration:
@@ -172,17 +211,30 @@ def folder_calibration(folder: ModelFolder) -> Calibration:
     return read_calibration(folder.calibration, sha256_of(folder.onnx))
 
 
+def _scales(graph: Graph, manifest: Manifest, paths: Sequence[Path]) -> dict[str, NDArray[np.float64]]:
+    """Divisors of the channels that may be scaled, from how far they reach on some of the images, in whatever order they come."""
+    names = watched(graph)
+    inputs = _inputs(_mixed(paths), manifest, [])
+    return divisors(graph, channel_peaks(graph, names, inputs, people_in=partial(_people_in, manifest)) if names else {})
+
+
+def _bias(base: Graph, ranges: Mapping[str, Range], manifest: Manifest, paths: Sequence[Path]) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """By layout, what is taken from the biases, measured on some of the images."""
+    layouts: tuple[Layout, ...] = ("ort", "trt")
+    few = list(_inputs(_mixed(paths)[:PHOTOGRAPHS], manifest, []))
+    return {layout: bias_corrections(base, ranges, layout, few) for layout in layouts}
+
+
+def _mixed(paths: Sequence[Path]) -> list[Path]:
+    """The paths in an order that does not hang on theirs, nor on their names."""
+    ordered = sorted(paths, key=lambda path: (path.name, str(path)))
+    return [ordered[place] for place in np.random.default_rng(0).permutation(len(ordered))]
+
+
 def _observe(
-    graph: Graph,
-    manifest: Manifest,
-    paths: Sequence[Path],
-    skipped: list[Path],
-    progress: Callable[[int, int], None],
-    equalise: bool,
-) -> tuple[Observation, tuple[Any, ...]]:
+    graph: Graph, manifest: Manifest, paths: Sequence[Path], skipped: list[Path], progress: Callable[[int, int], None]
+) -> Observation:
     """Run the images through the graph; unreadable ones are put into `skipped`."""
-    plan = families(graph)[0] if equalise else ()
-    unseen = {layer.output for layer in graph.layers if layer.activated != layer.output}
     done = 0
 
     def step() -> None:
@@ -190,24 +242,24 @@ def _observe(
         done += 1
         progress(done + len(skipped), len(paths))
 
-    def inputs() -> Iterator[tuple[Path, NDArray[Any]]]:
-        for path in paths:
-            try:
-                frame = read_photograph(path)
-            except (OSError, PosetrtError):
-                skipped.append(path)
-                continue
-            yield path, network_input(frame, manifest.input)
+    people_in = partial(_people_in, manifest)
+    return observe(graph, _inputs(paths, manifest, skipped), unseen=set(fused_activations(graph)), people_in=people_in, progress=step)
 
-    def people_in(outputs: dict[str, NDArray[np.float32]]) -> bool:
-        if manifest.outputs.peaks is not None:
-            return bool(outputs[manifest.outputs.peaks][..., 2].max() >= PERSON_PEAK)
-        maps = outputs[manifest.outputs.heatmaps or ""]
-        return bool(maps[:, : len(manifest.skeleton.parts)].max() >= PERSON_PEAK)
 
-    by_channel = {name for family in plan for name in family.tensors} - unseen
-    seen = observe(graph, inputs(), by_channel=by_channel, unseen=unseen, people_in=people_in, progress=step)
-    return seen, plan
+def _inputs(paths: Sequence[Path], manifest: Manifest, skipped: list[Path]) -> Iterator[tuple[Path, NDArray[Any]]]:
+    """Each image as the network's input; unreadable ones are put into `skipped`."""
+    for path in paths:
+        try:
+            frame = read_photograph(path)
+        except (OSError, PosetrtError):
+            skipped.append(path)
+            continue
+        yield path, network_input(frame, manifest.input)
+
+
+def _people_in(manifest: Manifest, outputs: dict[str, NDArray[np.float32]]) -> bool:
+    """Whether a network's outputs, by name, show anybody."""
+    return shows_anybody(manifest.head, manifest.skeleton, outputs, manifest.input.size_wh)
 
 
 def _warnings(seen: Observation, skipped: Sequence[Path]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,9 +13,12 @@ from numpy.typing import NDArray
 
 from posetrt.calib.int8.ranges import Range
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
-from posetrt.runtime.files import read_json, write_json
+from posetrt.runtime.fields import LARGEST_FLOAT32, Fields, read_fields
+from posetrt.runtime.files import write_json
 
-FORMAT = 1
+FORMAT = 2
+# Format 1 has no bursts, no corrections of biases and no price.
+READ_FORMATS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,9 @@ class Calibration:
         ranges: by tensor, in the order of the nodes. They hold for the equalised graph (variants/int8-base.onnx).
         scales: divisors of equalised layers, by layer.
         not_equalised: depthwise inputs that could not be, and why.
+        bursts: tensors that reach much further on a few photographs than on the others, as `calibrate.find_bursts` gives them.
+        bias: by layout, what is taken from the biases of layers in INT8: (out,) by layer.
+        price: what INT8 costs in each layout on photographs held back, as `calib.sensitivity.price` gives it; None where it was not measured.
         kept_float: layers that TensorRT's outputs keep in float, by name: its layouts, and the builder that works with ranges.
         kept_float_ort: those that ONNX Runtime's layout keeps.
         sensitivity: what `--sensitivity` measured; None before.
@@ -41,6 +48,9 @@ class Calibration:
     ranges: Mapping[str, Range]
     scales: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     not_equalised: Mapping[str, str] = field(default_factory=dict)
+    bursts: Mapping[str, Any] = field(default_factory=dict)
+    bias: Mapping[str, Mapping[str, NDArray[np.float32]]] = field(default_factory=dict)
+    price: Mapping[str, Any] | None = None
     kept_float: tuple[str, ...] = ()
     kept_float_ort: tuple[str, ...] = ()
     sensitivity: Mapping[str, Any] | None = None
@@ -68,6 +78,9 @@ class Calibration:
             },
             "equalised": {name: scale.tolist() for name, scale in self.scales.items()},
             "not_equalised": dict(self.not_equalised),
+            "bursts": dict(self.bursts),
+            "bias": {layout: {name: one.tolist() for name, one in layers.items()} for layout, layers in self.bias.items()},
+            "price": None if self.price is None else dict(self.price),
             "sensitivity": None if self.sensitivity is None else dict(self.sensitivity),
         }
 
@@ -94,29 +107,52 @@ def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration
         PosetrtError: missing, unreadable or of another format.
         EngineMismatch: made for another model.
     """
-    fields = read_json(path, "calibration")
-    remedy = f"calibrate again with: posetrt calibrate {path.parent} --images DIR"
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+    remedy = f"calibrate again with: posetrt calibrate {shlex.quote(str(path.parent))} --images DIR"
+    given = read_fields(path, "calibration", remedy)
+    if given.values.get("format") not in READ_FORMATS:
         raise PosetrtError(f"{path} is no calibration of format {FORMAT}; {remedy}")
-    try:
-        # Files from before there was a list for each layout keep the same layers in both.
-        kept_float_ort = fields["kept_float_ort"] if "kept_float_ort" in fields else fields["kept_float"]
-        calibration = Calibration(
-            model_sha256=str(fields["model_sha256"]),
-            method=str(fields["method"]),
-            size_wh=(int(fields["size_wh"][0]), int(fields["size_wh"][1])),
-            images=dict(fields["images"]),
-            ranges={name: Range(**one) for name, one in fields["tensors"].items()},
-            scales={name: np.asarray(scale, np.float64) for name, scale in fields["equalised"].items()},
-            not_equalised=dict(fields["not_equalised"]),
-            kept_float=tuple(fields["kept_float"]),
-            kept_float_ort=tuple(kept_float_ort),
-            sensitivity=fields["sensitivity"],
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise PosetrtError(f"{path} lacks or misstates a field ({error}); {remedy}") from error
+    equalised = given.inner("equalised")
+    # Files from before there was a list for each layout keep the same layers in both.
+    kept_float = given.texts("kept_float")
+    calibration = Calibration(
+        model_sha256=given.sha256("model_sha256"),
+        method=given.text("method"),
+        size_wh=given.size_wh("size_wh"),
+        images=dict(given.inner("images").values),
+        ranges={name: _range(one) for name, one in given.by_name("tensors").items()},
+        scales={name: np.array(equalised.numbers(name, 0, LARGEST_FLOAT32)) for name in equalised.values},
+        not_equalised={name: given.inner("not_equalised").text(name) for name in given.inner("not_equalised").values},
+        bursts=dict(given.inner("bursts").values) if "bursts" in given else {},
+        bias=_biases(given),
+        price=given.inner("price").values if given.values.get("price") is not None else None,
+        kept_float=kept_float,
+        kept_float_ort=given.texts("kept_float_ort", kept_float),
+        sensitivity=given.inner("sensitivity").values if "sensitivity" in given else None,
+    )
     if model_sha256 is not None and calibration.model_sha256 != model_sha256:
         raise EngineMismatch(
             f"{path} was made for another model (sha256 {calibration.model_sha256[:12]}, model.onnx here has {model_sha256[:12]}); {remedy}"
         )
     return calibration
+
+
+def _biases(given: Fields) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """What is added to the biases of each layout, by layer; nothing in files of format 1."""
+    if "bias" not in given:
+        return {}
+    return {
+        layout: {name: np.array(layers.numbers(name, -LARGEST_FLOAT32, LARGEST_FLOAT32), np.float32) for name in layers.values}
+        for layout, layers in given.by_name("bias").items()
+    }
+
+
+def _range(one: Fields) -> Range:
+    """A range that has 0 inside, as both layouts need it."""
+    return Range(
+        low=one.number("low", -LARGEST_FLOAT32, 0),
+        high=one.number("high", 0, LARGEST_FLOAT32),
+        amax=one.number("amax", 0, LARGEST_FLOAT32),
+        method=one.text("method"),
+        seen_low=one.number("seen_low", -LARGEST_FLOAT32, LARGEST_FLOAT32),
+        seen_high=one.number("seen_high", -LARGEST_FLOAT32, LARGEST_FLOAT32),
+    )

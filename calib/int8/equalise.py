@@ -1,4 +1,4 @@
-"""Equalisation: channels scaled across Conv-ReLU-Conv in the weights, so that one INT8 range serves them all.
+"""Equalisation: channels scaled from convolution to depthwise convolution in the weights, so that one INT8 range serves them all.
 
 Source: M. Nagel, M. van Baalen, T. Blankevoort, M. Welling, "Data-Free Quantization Through Weight Equalization and Bias
 Correction", ICCV 2019, section 4.1. Here the scales come from the activations, and only inputs of depthwise convolutions are
@@ -8,103 +8,112 @@ scaled: their filters have a weight scale of their own a channel, so nothing is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.int8.observe import Observation
-from posetrt.export.graph.graph import Graph, Layer
+from posetrt.calib.int8.links import Links, depthwise_layers, links
+from posetrt.export.graph.graph import Graph
 
-# f(s·x) = s·f(x) for every s > 0, channel by channel: a scale passes through them unchanged.
-_HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "PRelu", "MaxPool", "AveragePool", "Identity", "Dropout"})
-SHARE = 0.9999
+# A channel that reaches less than this share of the median counts as if it reached so far: a dead one would get any scale.
 FLOOR = 0.02
+# How far a channel reaches is what it reaches on nine photographs of ten.
+USUAL = 0.9
+
+# The largest magnitude of each channel on each photograph: (photographs, C) float32, by tensor.
+Peaks = Mapping[str, NDArray[np.float32]]
 
 
-@dataclass(frozen=True)
-class Family:
-    """Tensors whose channels are scaled together: from one convolution, through ReLU, to depthwise convolutions.
-
-    Attributes:
-        producer: the convolution that is divided.
-        tensors: that carry the scale, from the convolution's output to the last consumer's input.
-        consumers: the depthwise convolutions that are multiplied.
-    """
-
-    producer: Layer
-    tensors: tuple[str, ...]
-    consumers: tuple[Layer, ...]
+def watched(graph: Graph) -> list[str]:
+    """Tensors whose channels must be looked at for `divisors`: inputs of depthwise convolutions, and what clips write."""
+    known = links(graph)
+    free = [layer.input for layer in depthwise_layers(graph) if _free(known, layer.input)]
+    return list(dict.fromkeys([*free, *(known.clipped if free else ())]))
 
 
-def families(graph: Graph) -> tuple[tuple[Family, ...], dict[str, str]]:
-    """Where channels can be scaled, and, for each depthwise input where they cannot, why."""
-    by_output = {layer.output: layer for layer in graph.layers}
-    by_node = {layer.name: layer for layer in graph.layers}
-    found: dict[str, Family] = {}
-    refused: dict[str, str] = {}
-    for layer in graph.layers:
-        if not layer.depthwise:
+def not_equalised(graph: Graph) -> dict[str, str]:
+    """For each depthwise input of which no channel can be scaled, why."""
+    known = links(graph)
+    told = {}
+    for layer in depthwise_layers(graph):
+        if _free(known, layer.input):
             continue
-        source = layer.input
-        while source not in by_output:
-            node = graph.producers.get(source)
-            if node is None or node.op_type not in _HOMOGENEOUS:
-                refused[layer.input] = "it is the network's input" if node is None else f"{node.op_type} does not let a scale through"
-                break
-            source = node.input[0]
-        else:
-            family = _family(graph, by_output[source], by_node)
-            if isinstance(family, str):
-                refused[layer.input] = family
-            else:
-                found[source] = family
-    return tuple(found.values()), refused
+        numbers = known.numbers.get(layer.input)
+        node = graph.producers.get(layer.input)
+        unknown = "it is the network's input" if node is None else f"{node.op_type} does not let a scale through"
+        told[layer.input] = unknown if numbers is None else known.refused[int(numbers[0])]
+    return told
 
 
-def _family(graph: Graph, producer: Layer, by_node: Mapping[str, Layer]) -> Family | str:
-    """The family of a convolution, or why it has none."""
-    tensors, consumers = [producer.output], []
-    if _shared(graph, producer):
-        return f"another layer has the weights of {producer.name} too"
-    for tensor in tensors:
-        if tensor in graph.outputs:
-            return f"{tensor} is an output of the network"
-        for node in graph.consumers.get(tensor, []):
-            if node.op_type in _HOMOGENEOUS:
-                tensors.append(node.output[0])
-                continue
-            layer = by_node.get(node.name or node.output[0])
-            if layer is None or not layer.depthwise or layer.input != tensor:
-                return f"{node.op_type} {node.name} reads it too"
-            if _shared(graph, layer):
-                return f"another layer has the weights of {layer.name} too"
-            consumers.append(layer)
-    return Family(producer, tuple(tensors), tuple(consumers))
+def _free(known: Links, tensor: str) -> bool:
+    numbers = known.numbers.get(tensor)
+    return numbers is not None and any(number not in known.refused for number in numbers.tolist())
 
 
-def _shared(graph: Graph, layer: Layer) -> bool:
-    """Whether weights or bias are read elsewhere too, so that scaling them here would change that place."""
-    return any(len(graph.consumers.get(name, ())) > 1 for name in (layer.weight, layer.bias) if name)
+def divisors(graph: Graph, peaks: Peaks) -> dict[str, NDArray[np.float64]]:
+    """What the channels of each layer are divided by, so that all channels that a depthwise convolution reads reach equally far.
 
+    The median channel keeps its scale, so that nothing leaves float16's range. Where a clip stands on the way, channels are only scaled up, and
+    no further than their highest value on any photograph allows, so that the clip cuts what it cut before.
 
-def divisors(family: Family, seen: Observation) -> NDArray[np.float64]:
-    """What each channel is divided by, so that all of them reach equally far.
-
-    A channel's reach is its 99.99th percentile in the depthwise convolution's input; a dead channel counts as 2 % of the median. The
-    median channel keeps its scale, so that nothing leaves float16's range.
+    Args:
+        peaks: of the tensors that `watched` names.
 
     Returns:
-        (C,) float64, positive.
+        (C,) float64, positive, by the name of the layer that is divided; layers that keep all their channels are left out.
     """
-    reach = np.array([part.peak_quantile(SHARE) for part in seen.tensors[family.consumers[0].input].channels()])
-    alive = reach[reach > 0]
-    if not len(alive):
-        return np.ones(len(reach))
+    known = links(graph)
+    reach: dict[int, float] = {}
+    highest: dict[int, float] = {}
+    for name, seen in peaks.items():
+        numbers = known.numbers[name].tolist()
+        usual, most = np.quantile(seen, USUAL, axis=0), seen.max(axis=0)
+        for number, one, top in zip(numbers, usual.tolist(), most.tolist(), strict=True):
+            highest[number] = max(top, highest.get(number, 0.0))
+            if name not in known.clipped or any(layer.input == name for layer in depthwise_layers(graph)):
+                reach[number] = max(one, reach.get(number, 0.0))
+    scale: dict[int, float] = {}
+    for together in _together(graph, known, peaks):
+        scale.update(_scales(together, known, reach, highest))
+    found = {}
+    for layer in graph.layers:
+        numbers = known.numbers.get(layer.output)
+        if numbers is not None and any(number in scale for number in numbers.tolist()):
+            factor = np.array([scale.get(number, 1.0) for number in numbers.tolist()])
+            # float32 as the weights are, so that a reader of calibration.json makes the same graph.
+            found[layer.name] = factor.astype(np.float32).astype(np.float64)
+    return found
+
+
+def _together(graph: Graph, known: Links, peaks: Peaks) -> list[list[int]]:
+    """Numbers of channels, in groups that share a tensor which a depthwise convolution reads."""
+    groups: list[set[int]] = []
+    for layer in depthwise_layers(graph):
+        if layer.input not in peaks:
+            continue
+        joined = set(known.numbers[layer.input].tolist())
+        apart = [group for group in groups if not group & joined]
+        groups = [*apart, joined.union(*(group for group in groups if group & joined))]
+    return [sorted(group) for group in groups]
+
+
+def _scales(numbers: list[int], known: Links, reach: Mapping[int, float], highest: Mapping[int, float]) -> dict[int, float]:
+    """The divisor of each channel of a group that may be scaled."""
+    alive = [reach[number] for number in numbers if reach[number] > 0]
+    if not alive:
+        return {}
     median = float(np.median(alive))
-    scaled: NDArray[np.float64] = np.maximum(reach, FLOOR * median) / median
-    # float32 as the weights are, so that a reader of calibration.json makes the same graph.
-    return scaled.astype(np.float32).astype(np.float64)
+    fixed = [reach[number] for number in numbers if number in known.refused]
+    ceiling = min((known.ceilings[number] for number in numbers if number in known.ceilings), default=None)
+    level = ceiling if ceiling is not None else max([median, *fixed])
+    found = {}
+    for number in numbers:
+        if number in known.refused:
+            continue
+        wanted = max(reach[number], FLOOR * median) / level
+        high = known.ceilings.get(number)
+        found[number] = wanted if high is None else min(1.0, max(wanted, highest[number] / high))
+    return found
 
 
 def equalised(graph: Graph, scales: Mapping[str, NDArray[np.float64]]) -> Graph:
@@ -114,23 +123,47 @@ def equalised(graph: Graph, scales: Mapping[str, NDArray[np.float64]]) -> Graph:
         scales: (C,) divisors by the name of the producing layer, as `divisors` gives them.
 
     Raises:
-        ValueError: a layer that has no family in this graph.
+        ValueError: a layer whose channels cannot be scaled in this graph.
     """
-    known = {family.producer.name: family for family in families(graph)[0]}
-    missing = sorted(set(scales) - set(known))
-    if missing:
-        raise ValueError(f"layers {missing[:3]} cannot be equalised in {graph.where}")
-    changed: dict[str, NDArray[np.float64]] = {}
-
-    def value(name: str) -> NDArray[np.float64]:
-        return changed.get(name, graph.constants[name].astype(np.float64))
-
+    if not scales:
+        return graph.copy()
+    known = links(graph)
+    layers = {layer.name: layer for layer in graph.layers}
+    factor: dict[int, float] = {}
     for name, divisor in scales.items():
-        family = known[name]
-        changed[family.producer.weight] = value(family.producer.weight) / divisor[:, None, None, None]
-        if family.producer.bias:
-            changed[family.producer.bias] = value(family.producer.bias) / divisor
-        for consumer in family.consumers:
-            multiplier = np.repeat(divisor, consumer.shape[0] // len(divisor))
-            changed[consumer.weight] = value(consumer.weight) * multiplier[:, None, None, None]
-    return graph.with_constants({name: array.astype(np.float32) for name, array in changed.items()})
+        numbers = known.numbers.get(layers[name].output) if name in layers else None
+        if numbers is None or len(numbers) != len(divisor):
+            raise ValueError(f"layer {name!r} cannot be equalised in {graph.where}")
+        for number, one in zip(numbers.tolist(), divisor.tolist(), strict=True):
+            if one != 1 and number in known.refused:
+                raise ValueError(f"layer {name!r} cannot be equalised in {graph.where}: {known.refused[number]}")
+            factor[number] = one
+    graph = _with_own_weights(graph)
+    changed: dict[str, NDArray[np.float32]] = {}
+    for layer in graph.layers:
+        weight = graph.constants[layer.weight].astype(np.float64)
+        made, read = known.numbers.get(layer.output), known.numbers.get(layer.input) if layer.depthwise else None
+        divisor = np.ones(1) if made is None else np.array([factor.get(number, 1.0) for number in made.tolist()])
+        multiplier = np.ones(1) if read is None else np.array([factor.get(number, 1.0) for number in read.tolist()])
+        if np.any(divisor != 1) or np.any(multiplier != 1):
+            each = np.repeat(multiplier, layer.shape[0] // len(multiplier)) / divisor
+            changed[layer.weight] = (weight * each.reshape(-1, 1, 1, 1)).astype(np.float32)
+            if layer.bias and np.any(divisor != 1):
+                changed[layer.bias] = (graph.constants[layer.bias].astype(np.float64) / divisor).astype(np.float32)
+    return graph.with_constants(changed)
+
+
+def _with_own_weights(graph: Graph) -> Graph:
+    """A copy in which each layer has weights and a bias that nothing else reads: simplifiers merge those that are equal, as biases of zeros."""
+    from onnx import numpy_helper
+
+    copied = graph.copy()
+    by_output = {node.output[0]: node for node in copied.model.graph.node}
+    for layer in copied.layers:
+        node = by_output[layer.output]
+        for place, name in enumerate((layer.weight, layer.bias), start=1):
+            if name and len(copied.consumers.get(name, ())) > 1:
+                own = f"{layer.output}/{name}"
+                copied.model.graph.initializer.append(numpy_helper.from_array(copied.constants[name], own))
+                node.input[place] = own
+    return Graph(copied.model, graph.where)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 2048
-_SMALLEST = -100
+# Values below 2 ** SMALLEST count as 0.
+SMALLEST = -100
 _BLOCK = 1 << 16
 
 
@@ -69,7 +70,7 @@ class Histogram:
         self.rows = rows
         self._above = np.zeros((rows, BINS), np.int64)
         self._below: NDArray[np.int64] | None = None
-        self._exponent = np.full(rows, _SMALLEST, np.int64)
+        self._exponent = np.full(rows, SMALLEST, np.int64)
 
     def add(self, values: NDArray[np.float32], low: NDArray[np.float32], high: NDArray[np.float32]) -> None:
         """Count more values.
@@ -79,7 +80,7 @@ class Histogram:
             low, high: (rows,) smallest and largest of each row.
         """
         magnitude = np.maximum(np.abs(low), np.abs(high))
-        needed = np.maximum(np.frexp(magnitude)[1].astype(np.int64), _SMALLEST)
+        needed = np.maximum(np.frexp(magnitude)[1].astype(np.int64), SMALLEST)
         grown = np.nonzero(needed > self._exponent)[0]
         for row in grown:
             self._widen(int(row), int(needed[row] - self._exponent[row]))
@@ -138,7 +139,7 @@ def merged(parts: list[Distribution], factors: NDArray[np.float64]) -> Distribut
     """
     low = min(part.low * factor for part, factor in zip(parts, factors, strict=True))
     high = max(part.high * factor for part, factor in zip(parts, factors, strict=True))
-    exponent = max(int(np.frexp(max(-low, high))[1]), _SMALLEST)
+    exponent = max(int(np.frexp(max(-low, high))[1]), SMALLEST)
     width = float(np.ldexp(1.0, exponent - 11))
     counts = np.zeros(2 * BINS)
     for part, factor in zip(parts, factors, strict=True):

@@ -12,7 +12,7 @@ from posetrt.calib.int8.quantize import Layout, eight_bit_layers, layer_shares
 from posetrt.export.graph.graph import Graph, Layer
 
 # A layer that takes more of the multiply-adds out of INT8 than this stays there, and all kept ones together take no more than that.
-LARGEST_SHARE, LARGEST_SUM = 0.01, 0.05
+LARGEST_SHARE, LARGEST_SUM = 0.02, 0.1
 
 
 def kept_by_default(graph: Graph, shapes: Mapping[str, tuple[int, ...]], layout: Layout) -> tuple[str, ...]:
@@ -52,7 +52,9 @@ def _reads_maps(graph: Graph, layer: Layer, _shapes: Mapping[str, tuple[int, ...
 
 
 def _reads_early(graph: Graph, layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    widest = max(shapes[one.input][-1] for one in graph.layers)
+    if len(shapes[layer.input]) != 4:
+        return False
+    widest = max(shapes[one.input][-1] for one in graph.layers if len(shapes[one.input]) == 4)
     return 2 * shapes[layer.input][-1] >= widest
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,44 +12,87 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.int8.histogram import Distribution, Histogram, merged
+from posetrt.calib.int8.histogram import SMALLEST, Distribution, Histogram, merged
 from posetrt.export.graph.graph import Graph
 from posetrt.runtime.errors import PosetrtError
+
+# A photograph on which a tensor reaches more than 2 ** BURST times what it usually reaches is a burst of that tensor.
+BURST = 3
+# So many of the photographs on which a tensor bursts are remembered by name.
+NAMED = 5
+# How far the network's channels reach is read from so many photographs.
+PEAK_IMAGES = 64
+
+Inputs = Iterable[tuple[Path, NDArray[np.float32] | NDArray[np.uint8]]]
 
 
 @dataclass
 class Seen:
-    """What one tensor held.
+    """What one tensor held, sorted by how far it reached on each photograph, so that the few on which it reaches much further can be told apart.
 
     Attributes:
-        low, high: (C,) float32: smallest and largest value of each channel.
         shape: of the tensor, batch included, as first seen.
-        histogram: of the whole tensor (1 row) or of each channel (C rows).
+        by_reach: the values of all photographs on which the tensor's largest magnitude lies between 2 ** (exponent - 1) and 2 ** exponent, by exponent.
+        with_people: how many of them show people, by exponent.
+        furthest: the photographs on which it reached furthest, with the magnitude; the furthest first.
     """
 
-    low: NDArray[np.float32]
-    high: NDArray[np.float32]
     shape: tuple[int, ...]
-    histogram: Histogram
+    by_reach: dict[int, Reached] = field(default_factory=dict)
+    with_people: Counter[int] = field(default_factory=Counter)
+    furthest: list[tuple[float, str]] = field(default_factory=list)
 
-    def distribution(self, divisors: NDArray[np.float64] | None = None) -> Distribution:
-        """The tensor as a whole.
+    @property
+    def count(self) -> int:
+        """Photographs that were looked at."""
+        return sum(one.count for one in self.by_reach.values())
 
-        Args:
-            divisors: (C,) what equalisation divides each channel by; needs a histogram a channel.
-        """
-        if self.histogram.rows == 1:
-            if divisors is not None and np.any(divisors != 1):
-                raise ValueError("rescaling channels needs a histogram for each of them")
-            return self.histogram.row(0, float(self.low.min()), float(self.high.max()))
-        factors = np.ones(len(self.low)) if divisors is None else 1.0 / divisors
-        return merged(self.channels(), factors)
+    @property
+    def usual(self) -> int | None:
+        """The exponent of what the tensor usually reaches: the median over photographs that show people; None where it is nearly always 0."""
+        counts = self.with_people if self.with_people else Counter({exponent: one.count for exponent, one in self.by_reach.items()})
+        total, below = sum(counts.values()), 0
+        for exponent in sorted(counts):
+            below += counts[exponent]
+            if 2 * below >= total:
+                return exponent if exponent > SMALLEST else None
+        return None
 
-    def channels(self) -> list[Distribution]:
-        """Each channel by itself; needs a histogram a channel."""
-        if self.histogram.rows != len(self.low):
-            raise ValueError("this tensor was not observed channel by channel")
-        return [self.histogram.row(index, float(self.low[index]), float(self.high[index])) for index in range(len(self.low))]
+    def bursts(self) -> dict[int, Reached]:
+        """The photographs on which the tensor reaches more than eight times as far as usual, by exponent."""
+        usual = self.usual
+        return {} if usual is None else {exponent: one for exponent, one in self.by_reach.items() if exponent > usual + BURST}
+
+    def distribution(self, *, bursts: bool = True) -> Distribution:
+        """The values of all photographs, or of those on which the tensor does not burst."""
+        left_out = {} if bursts else self.bursts()
+        parts = [one.distribution() for exponent, one in self.by_reach.items() if exponent not in left_out]
+        return parts[0] if len(parts) == 1 else merged(parts, np.ones(len(parts)))
+
+
+@dataclass
+class Reached:
+    """The values of a tensor on photographs on which it reaches about equally far.
+
+    Attributes:
+        count: photographs.
+        low, high: smallest and largest value.
+    """
+
+    count: int = 0
+    low: float = np.inf
+    high: float = -np.inf
+    histogram: Histogram = field(default_factory=lambda: Histogram(1))
+
+    def add(self, values: NDArray[np.float32], low: np.float32, high: np.float32) -> None:
+        """Count the values of one more photograph."""
+        self.count += 1
+        self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
+        self.histogram.add(values.reshape(1, -1), np.array([low]), np.array([high]))
+
+    def distribution(self) -> Distribution:
+        """What they held."""
+        return self.histogram.row(0, self.low, self.high)
 
 
 @dataclass
@@ -68,9 +112,8 @@ class Observation:
 
 def observe(
     graph: Graph,
-    inputs: Iterable[tuple[Path, NDArray[np.float32] | NDArray[np.uint8]]],
+    inputs: Inputs,
     *,
-    by_channel: Collection[str] = (),
     unseen: Collection[str] = (),
     people_in: Callable[[dict[str, NDArray[np.float32]]], bool] | None = None,
     progress: Callable[[], None] = lambda: None,
@@ -79,7 +122,6 @@ def observe(
 
     Args:
         inputs: path (for errors) and input tensor of each image, batch 1.
-        by_channel: tensors that need a histogram for each channel.
         unseen: tensors that nobody needs, such as the inputs of ReLUs.
         people_in: tells from the outputs, by name, whether anybody was seen.
         progress: called after each image.
@@ -87,66 +129,112 @@ def observe(
     Raises:
         PosetrtError: an activation is NaN or infinite (the tensor and the image are named), or the graph does not run.
     """
-    for name, constant in graph.constants.items():
-        if constant.dtype.kind == "f" and not np.isfinite(constant).all():
-            raise PosetrtError(f"weight {name!r} of {graph.where} holds NaN or infinity; export the network again from sound weights")
     names = [name for name in graph.float_tensors if name not in graph.inputs and (name not in unseen or name in graph.outputs)]
-    session = open_session(graph, names)
-    feed = graph.inputs[0]
     outputs = set(graph.outputs)
     seen = Observation()
-
-    def infer(path: Path, tensor: NDArray[np.float32] | NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        try:
-            return list(session.run(names, {feed: tensor}))
-        except Exception as error:
-            raise PosetrtError(f"ONNX Runtime cannot run {graph.where} on {path.name}: {error}") from error
-
-    def take(path: Path, tensor: NDArray[np.float32] | NDArray[np.uint8], values: list[NDArray[np.float32]]) -> None:
-        everything = dict(zip(names, values, strict=True))
-        if tensor.dtype == np.float32:
-            everything[feed] = np.asarray(tensor, np.float32)
+    for path, everything in _run(graph, names, inputs):
+        people = people_in is None or people_in({name: everything[name] for name in outputs if name in everything})
         for name, value in everything.items():
-            _count(seen, name, value, name in by_channel, path)
-        if people_in is not None and not people_in({name: everything[name] for name in outputs if name in everything}):
-            seen.empty += 1
+            _count(seen, name, value, people, path)
+        seen.empty += not people
         seen.count += 1
         progress()
-
-    # The network looks at the next image while the values of this one are counted.
-    with ThreadPoolExecutor(1) as ahead:
-        waiting: tuple[Path, NDArray[Any], Future[list[NDArray[np.float32]]]] | None = None
-        for path, tensor in inputs:
-            started = (path, tensor, ahead.submit(infer, path, tensor))
-            if waiting is not None:
-                take(waiting[0], waiting[1], waiting[2].result())
-            waiting = started
-        if waiting is not None:
-            take(waiting[0], waiting[1], waiting[2].result())
     return seen
 
 
-def _count(seen: Observation, name: str, value: NDArray[np.float32], by_channel: bool, path: Path) -> None:
-    """Add one tensor of one image."""
-    channels = value.shape[1] if value.ndim == 4 else 1
-    flat = value.reshape(channels, -1)
-    low, high = flat.min(axis=1), flat.max(axis=1)
-    if not (np.isfinite(low).all() and np.isfinite(high).all()):
-        what = "NaN" if np.isnan(low).any() else "infinity"
+def channel_peaks(
+    graph: Graph,
+    names: Sequence[str],
+    inputs: Inputs,
+    *,
+    people_in: Callable[[dict[str, NDArray[np.float32]]], bool] | None = None,
+    enough: int = PEAK_IMAGES,
+) -> dict[str, NDArray[np.float32]]:
+    """The largest magnitude of each channel on each of the first `enough` images that show people; on the first images, where none does.
+
+    Args:
+        names: tensors with channels in their second axis.
+        inputs, people_in: as for `observe`.
+
+    Returns:
+        (images, C) float32 by tensor, without the images on which the tensor bursts.
+
+    Raises:
+        PosetrtError: as for `observe`.
+    """
+    shown: list[list[NDArray[np.float32]]] = []
+    empty: list[list[NDArray[np.float32]]] = []
+    wanted = list(dict.fromkeys([*names, *graph.outputs]))
+    for path, everything in _run(graph, wanted, inputs):
+        people = people_in is None or people_in({name: everything[name] for name in graph.outputs})
+        if not people and len(empty) >= enough:
+            continue
+        for name in names:
+            _extremes(name, everything[name], path)
+        (shown if people else empty).append([np.abs(everything[name]).max(axis=(0, *range(2, everything[name].ndim))) for name in names])
+        if len(shown) >= enough:
+            break
+    peaks = shown or empty
+    return {name: _without_bursts(np.array([one[place] for one in peaks])) for place, name in enumerate(names) if peaks}
+
+
+def _without_bursts(peaks: NDArray[np.float32]) -> NDArray[np.float32]:
+    exponents = np.frexp(peaks.max(axis=1))[1]
+    usual = int(np.sort(exponents)[(len(exponents) - 1) // 2])
+    kept: NDArray[np.float32] = peaks[exponents <= usual + BURST]
+    return kept
+
+
+def _run(graph: Graph, names: list[str], inputs: Inputs) -> Iterator[tuple[Path, dict[str, NDArray[np.float32]]]]:
+    """Each image with the tensors named and the graph's float input; the network looks at the next image while this one is used."""
+    for name, constant in graph.constants.items():
+        if constant.dtype.kind == "f" and not np.isfinite(constant).all():
+            raise PosetrtError(f"weight {name!r} of {graph.where} holds NaN or infinity; export the network again from sound weights")
+    session = open_session(graph, names)
+    feed = graph.inputs[0]
+
+    def infer(path: Path, tensor: NDArray[np.float32] | NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        try:
+            values = dict(zip(names, session.run(names, {feed: tensor}), strict=True))
+        except Exception as error:
+            raise PosetrtError(f"ONNX Runtime cannot run {graph.where} on {path.name}: {error}") from error
+        if tensor.dtype == np.float32:
+            values[feed] = np.asarray(tensor, np.float32)
+        return values
+
+    with ThreadPoolExecutor(1) as ahead:
+        waiting: tuple[Path, Future[dict[str, NDArray[np.float32]]]] | None = None
+        for path, tensor in inputs:
+            started = (path, ahead.submit(infer, path, tensor))
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            waiting = started
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()
+
+
+def _extremes(name: str, value: NDArray[np.float32], path: Path) -> tuple[np.float32, np.float32]:
+    """Smallest and largest value of a tensor."""
+    low, high = value.min(), value.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        what = "NaN" if np.isnan(low) or np.isnan(high) else "infinity"
         raise PosetrtError(
             f"tensor {name!r} holds {what} on {path.name}: no range can be found for it. "
             "The network itself overflows there; check its weights, and that --normalise fits what it was trained with"
         )
-    known = seen.tensors.get(name)
-    if known is None:
-        known = seen.tensors[name] = Seen(low.copy(), high.copy(), tuple(value.shape), Histogram(channels if by_channel else 1))
-    else:
-        np.minimum(known.low, low, out=known.low)
-        np.maximum(known.high, high, out=known.high)
-    if by_channel:
-        known.histogram.add(flat, low, high)
-    else:
-        known.histogram.add(value.reshape(1, -1), low.min(keepdims=True), high.max(keepdims=True))
+    return np.float32(low), np.float32(high)
+
+
+def _count(seen: Observation, name: str, value: NDArray[np.float32], people: bool, path: Path) -> None:
+    """Add one tensor of one image."""
+    low, high = _extremes(name, value, path)
+    known = seen.tensors.setdefault(name, Seen(tuple(value.shape)))
+    magnitude = max(-float(low), float(high))
+    exponent = max(int(np.frexp(magnitude)[1]), SMALLEST)
+    known.by_reach.setdefault(exponent, Reached()).add(value, low, high)
+    if people:
+        known.with_people[exponent] += 1
+    known.furthest = sorted([*known.furthest, (magnitude, path.name)], key=lambda one: (-one[0], one[1]))[:NAMED]
 
 
 def open_session(graph: Graph, names: list[str]) -> Any:

@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import sha256_of
-from posetrt.runtime.letterbox import letterbox_for, place, to_input
-from posetrt.runtime.model.manifest import InputSpec
-
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+from posetrt.runtime.sources import photos_in, read_photo
 
 
 def photographs_in(folder: Path) -> list[Path]:
@@ -25,10 +22,10 @@ def photographs_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}; --images takes a folder with photographs of people")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not found:
-        raise UsageError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}); calibration needs photographs of people, 50 or more")
-    return found
+    try:
+        return photos_in(folder)
+    except PosetrtError as error:
+        raise UsageError(f"{error}; calibration needs photographs of people, 50 or more") from error
 
 
 def sample(paths: Sequence[Path], count: int, seed: int) -> list[Path]:
@@ -45,19 +42,7 @@ def read_photograph(path: Path) -> NDArray[np.uint8]:
     Raises:
         PosetrtError: broken, or no image.
     """
-    import cv2
-
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if image is None:
-        raise PosetrtError(f"{path} cannot be read as an image: broken, or of a kind that OpenCV does not know")
-    return image.astype(np.uint8, copy=False)
-
-
-def network_input(frame: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32] | NDArray[np.uint8]:
-    """The network's input for a frame, by the same three steps that the runtime takes."""
-    size_wh = (frame.shape[1], frame.shape[0])
-    return to_input(place(frame, letterbox_for(size_wh, spec.size_wh)), spec)
+    return read_photo(path)
 
 
 def set_hash(paths: Sequence[Path]) -> str:

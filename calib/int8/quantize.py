@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from posetrt.calib.int8.elu import spread_elus
 from posetrt.calib.int8.ranges import Range
-from posetrt.export.graph.graph import Graph, Layer, run_order
+from posetrt.calib.int8.shares import multiply_adds
+from posetrt.export.graph.canonical import in_run_order
+from posetrt.export.graph.graph import Graph, Layer
+from posetrt.export.graph.onnx_file import check, reads
 from posetrt.runtime.errors import PosetrtError
 
 Layout = Literal["ort", "trt"]
+ScaleType = type[np.float32] | type[np.float16]
 
 # Operators that ONNX Runtime runs on 8-bit tensors besides Conv, and that a scale can be given to.
 _EIGHT_BIT = frozenset({"Add", "Concat", "MaxPool"})
@@ -22,14 +26,23 @@ _EIGHT_BIT = frozenset({"Add", "Concat", "MaxPool"})
 # A layer that makes an output map and has no more than this share of the weights computes it in float from 8-bit inputs in ONNX Runtime's layout.
 _SMALL_MAP = 0.02
 
+# Layers whose 8-bit form writes float as readily as 8 bits: ONNX Runtime has MatMulIntegerToFloat and QGemm.
+_WRITES_FLOAT = frozenset({"Gemm", "MatMul"})
+
 
 def makes_small_map(graph: Graph, layer: Layer) -> bool:
     """Whether a layer's output is looked at as it is, for people, and costs little to make in float.
 
     Rounded to 8 bits a map has steps of half a per cent of its range, about what it changes from a peak to the cell beside it.
     """
-    weights = sum(one.macs_per_pixel for one in graph.layers)
-    return layer.output not in graph.leading_to_layers and layer.macs_per_pixel <= _SMALL_MAP * weights
+    weights = sum(int(np.prod(one.shape)) for one in graph.layers)
+    return layer.output not in graph.leading_to_layers and int(np.prod(layer.shape)) <= _SMALL_MAP * weights
+
+
+def fused_activations(graph: Graph) -> dict[str, str]:
+    """What layers and sums write, where an activation alone reads it that every engine computes in the same step: by tensor the activation's."""
+    made = [layer.output for layer in graph.layers] + [node.output[0] for node in graph.nodes if node.op_type == "Add"]
+    return {name: behind for name in made if (behind := graph.activated(name)) != name}
 
 
 class _Plan:
@@ -37,39 +50,64 @@ class _Plan:
 
     def __init__(self, graph: Graph, layers: Collection[str], layout: Layout, ranges: Mapping[str, Range]) -> None:
         self.graph, self.layout = graph, layout
-        chosen = [layer for layer in graph.layers if layer.name in layers]
-        left = [layer for layer in graph.layers if layer.name not in layers]
-        self.float_read = {layer.input for layer in left}
+        # ONNX Runtime has no 8-bit deconvolution.
+        chosen = [layer for layer in graph.layers if layer.name in layers and (layout == "trt" or layer.kind != "ConvTranspose")]
+        names = {layer.name for layer in chosen}
+        self.float_read = {layer.input for layer in graph.layers if layer.name not in names}
         self.tensors = {layer.input for layer in chosen}
+        self.activated = fused_activations(graph)
         if layout == "ort":
             # A convolution whose float output someone reads cannot be one 8-bit operator there.
             float_read = {*self.float_read, *(layer.output for layer in chosen if makes_small_map(graph, layer))}
-            self.eight_bit = [layer for layer in chosen if layer.activated not in float_read and layer.output not in float_read]
-            self.tensors |= {layer.activated for layer in self.eight_bit}
+            inside = [layer for layer in chosen if layer.activated not in float_read and layer.output not in float_read]
+            self.tensors |= {layer.activated for layer in inside if layer.kind not in _WRITES_FLOAT}
+            self.eight_bit = [layer for layer in chosen if layer in inside or layer.kind in _WRITES_FLOAT]
         else:
             self.eight_bit = chosen
         self.operators: list[Any] = []
-        self._reach_operators()
+        self.together: list[list[str]] = []
+        if layout == "ort":
+            self._reach_operators()
+        else:
+            self._reach_joints()
         self.ranges = {name: self._range(name, ranges) for name in sorted(self.tensors)}
-        if layout == "trt":
-            self._share_scales()
+        self._share_scales()
 
     def _reach_operators(self) -> None:
-        """Take in the adds, concats and pools that stand between quantised tensors."""
-        # What stands behind the last convolution (peaks, line integrals) computes in float32 in every precision.
-        leading = self.graph.leading_to_layers
-        candidates = [node for node in self.graph.nodes if node.op_type in _EIGHT_BIT and node.output[0] in leading]
-        if self.layout == "trt":
-            # MaxPool lets a Q pass by itself in TensorRT.
-            candidates = [node for node in candidates if node.op_type != "MaxPool"]
-        for node in candidates:
-            ends = [*node.input, node.output[0]]
-            if any(name in self.graph.constants or name in self.float_read for name in ends):
+        """Take in the adds, concats and pools that stand between quantised tensors in ONNX Runtime's layout."""
+        for node in self._candidates(_EIGHT_BIT):
+            ends = [*node.input, self.activated.get(node.output[0], node.output[0])]
+            if node.op_type != "MaxPool" and any(name in self.graph.constants for name in ends):
                 continue
-            wanted = ends if self.layout == "ort" else [node.output[0]]
-            if any(name in self.tensors for name in wanted):
+            if any(name in self.float_read for name in ends):
+                continue
+            if any(name in self.tensors for name in ends):
                 self.operators.append(node)
-                self.tensors.update(ends if self.layout == "ort" or node.op_type == "Concat" else node.input)
+                self.tensors.update(ends)
+
+    def _reach_joints(self) -> None:
+        """Take in the adds and concats in front of quantised tensors in TensorRT's layout. MaxPool lets a Q pass by itself there.
+
+        TensorRT computes a convolution, the sum with a shortcut and the activation in one step, if the shortcut comes in 8 bits and
+        the convolution's own output is not rounded: so a bare convolution's output is never quantised but for the second of two.
+        """
+        bare = {layer.output for layer in self.eight_bit if len(self.graph.consumers.get(layer.output, ())) == 1}
+        for node in self._candidates(frozenset({"Add", "Concat"})):
+            output = self.activated.get(node.output[0], node.output[0])
+            ends = [*node.input, output]
+            if output not in self.tensors or any(name in self.graph.constants or name in self.float_read for name in ends):
+                continue
+            inside = list(node.input)
+            if node.op_type == "Add":
+                fused = next((name for name in inside if name in bare), None)
+                inside = [name for name in inside if name != fused]
+            self.operators.append(node)
+            self.tensors.update(inside)
+            self.together.append(inside if node.op_type == "Add" else [*inside, output])
+
+    def _candidates(self, kinds: frozenset[str]) -> list[Any]:
+        # What stands behind the last layer (peaks, line integrals) computes in float32 in every precision.
+        return [node for node in self.graph.nodes if node.op_type in kinds and node.output[0] in self.graph.leading_to_layers]
 
     def _range(self, name: str, ranges: Mapping[str, Range]) -> Range:
         if name not in ranges:
@@ -80,12 +118,11 @@ class _Plan:
         return ranges[name]
 
     def _share_scales(self) -> None:
-        """One scale for both operands of a residual add, and for all that a concat joins: TensorRT then moves 8-bit values as they are."""
-        groups = [[*node.input] if node.op_type == "Add" else [*node.input, node.output[0]] for node in self.operators]
+        """One scale for the quantised operands of a residual add, and for all that a concat joins: TensorRT then moves 8-bit values as they are."""
         changed = True
         while changed:
             changed = False
-            for group in groups:
+            for group in self.together:
                 widest = self.ranges[group[0]]
                 for name in group[1:]:
                     widest = widest.widened(self.ranges[name])
@@ -95,7 +132,14 @@ class _Plan:
                         changed = True
 
 
-def quantize(graph: Graph, ranges: Mapping[str, Range], layout: Layout, kept_float: Collection[str] = ()) -> Any:
+def quantize(
+    graph: Graph,
+    ranges: Mapping[str, Range],
+    layout: Layout,
+    kept_float: Collection[str] = (),
+    corrections: Mapping[str, NDArray[np.float32]] | None = None,
+    scale_type: ScaleType = np.float32,
+) -> Any:
     """A Q/DQ ModelProto of a float graph.
 
     Args:
@@ -103,29 +147,39 @@ def quantize(graph: Graph, ranges: Mapping[str, Range], layout: Layout, kept_flo
         ranges: of at least every tensor that a quantised operator reads or writes.
         layout: "ort" puts Q/DQ around each operator, unsigned activations, int32 bias, ReLU folded into the range where 0 is its lower
             end; small layers that make the output maps compute in float from 8-bit inputs. "trt" puts Q/DQ on the inputs of
-            convolutions, residual adds and concats alone, signed, zero point 0, float bias.
+            layers and concats and on the shortcuts of residual adds alone, signed, zero point 0, float bias.
         kept_float: names of layers that stay in float.
+        corrections: what is taken from the biases of layers in INT8, as `bias.bias_corrections` gives it for this layout.
+        scale_type: what the scales must be exact in. Weights are rounded with the scale as that type holds it, so that one which
+            float16 must raise (below 6.1e-5) makes its weights smaller, not the filter larger.
 
     Raises:
         PosetrtError: a range is missing.
     """
     layers = [layer.name for layer in graph.layers if layer.name not in set(kept_float)]
-    return quantize_only(graph, ranges, layout, layers)
+    return quantize_only(graph, ranges, layout, layers, corrections, scale_type)
 
 
-def quantize_only(graph: Graph, ranges: Mapping[str, Range], layout: Layout, layers: Collection[str]) -> Any:
+def quantize_only(
+    graph: Graph,
+    ranges: Mapping[str, Range],
+    layout: Layout,
+    layers: Collection[str],
+    corrections: Mapping[str, NDArray[np.float32]] | None = None,
+    scale_type: ScaleType = np.float32,
+) -> Any:
     """As `quantize`, with the layers named that are put into INT8 rather than those that are not."""
-    model = _Writer(graph, _Plan(graph, layers, layout, ranges)).model()
+    model = _Writer(graph, _Plan(graph, layers, layout, ranges), corrections or {}, scale_type).model()
     if layout == "ort":
         spread_elus(model)
     return model
 
 
 def eight_bit_share(graph: Graph, layout: Layout, kept_float: Collection[str], shapes: Mapping[str, tuple[int, ...]]) -> float:
-    """Share of the convolutions' multiply-adds that the graph of this layout does in INT8.
+    """Share of all multiply-adds of the network that the graph of this layout does in INT8.
 
     Args:
-        shapes: of each layer's activated tensor, as observed.
+        shapes: as for `multiply_adds`.
     """
     shares = layer_shares(graph, shapes)
     return sum(shares[name] for name in eight_bit_layers(graph, layout, kept_float))
@@ -139,14 +193,15 @@ def eight_bit_layers(graph: Graph, layout: Layout, kept_float: Collection[str]) 
 
 
 def layer_shares(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, float]:
-    """Each layer's share of all layers' multiply-adds, by name; `shapes` as for `eight_bit_share`."""
-    cost = {layer.name: layer.macs_per_pixel * int(np.prod(shapes[layer.activated][2:])) for layer in graph.layers}
+    """Each layer's share of all multiply-adds of the network, by name; what is no layer (products of two activations, computed weights) counts
+    in the whole. `shapes` as for `multiply_adds`."""
+    cost = multiply_adds(graph, shapes)
     total = max(sum(cost.values()), 1)
-    return {name: macs / total for name, macs in cost.items()}
+    return {layer.name: cost[layer.output] / total for layer in graph.layers}
 
 
 def weight_scales(weight: NDArray[np.floating[Any]], bias: NDArray[np.floating[Any]] | None, input_scale: float) -> NDArray[np.float32]:
-    """(out,) float32: the scale of each output channel's int8 weights, symmetric.
+    """(out,) float32: the scale of each output channel's int8 weights, symmetric; `weight` has the output channels first.
 
     A dead channel gets the scale 1; and where a bias would leave int32 at this scale, the scale is raised until it fits.
     """
@@ -158,11 +213,37 @@ def weight_scales(weight: NDArray[np.floating[Any]], bias: NDArray[np.floating[A
     return fitted
 
 
+def exact_in(scale_type: ScaleType, scales: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Scales as a type holds them, at least its smallest normal number, in float32."""
+    with np.errstate(over="ignore"):  # too large a scale becomes infinite, which `half_around_int8` names
+        held: NDArray[np.float32] = np.maximum(scales, np.finfo(scale_type).tiny).astype(scale_type).astype(np.float32)
+    return held
+
+
+def activation_scale(one: Range, layout: Layout, scale_type: ScaleType = np.float32) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Scale and zero point of the 8-bit form of a tensor with this range: uint8 for ONNX Runtime, int8 around 0 for TensorRT."""
+    if layout == "trt":
+        return exact_in(scale_type, np.asarray(max(one.amax, 1e-8) / 127)), np.asarray(0, np.int8)
+    scale = np.asarray(max(one.high - one.low, 1e-8) / 255, np.float32)
+    return scale, np.asarray(np.clip(np.rint(-one.low / scale), 0, 255), np.uint8)
+
+
+def rounded_weights(
+    graph: Graph, layer: Layer, layout: Layout, input_scale: float, scale_type: ScaleType = np.float32
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """A layer's weights as int8, in their own shape, and the scale of each output channel."""
+    weight = graph.constants[layer.weight]
+    bias = graph.constants[layer.bias] if layer.bias and layout == "ort" else None
+    scales = exact_in(scale_type, weight_scales(np.moveaxis(weight, layer.axis, 0), bias, input_scale))
+    each = scales.reshape([-1 if axis == layer.axis else 1 for axis in range(weight.ndim)])
+    return np.clip(np.rint(weight / each), -127, 127).astype(np.int8), scales
+
+
 class _Writer:
     """Writes the nodes of a quantised graph."""
 
-    def __init__(self, graph: Graph, plan: _Plan) -> None:
-        self.graph, self.plan = graph, plan
+    def __init__(self, graph: Graph, plan: _Plan, corrections: Mapping[str, NDArray[np.float32]], scale_type: ScaleType) -> None:
+        self.graph, self.plan, self.corrections, self.scale_type = graph, plan, corrections, scale_type
         self.unsigned = plan.layout == "ort"
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
@@ -172,8 +253,6 @@ class _Writer:
 
     def model(self) -> Any:
         """The whole model."""
-        import onnx
-
         for name in sorted(self.plan.tensors):
             self._quantise_tensor(name)
         skipped = self._drop_relu()
@@ -181,15 +260,13 @@ class _Writer:
             if node.output[0] not in skipped:
                 self.nodes.append(self._rewritten(node))
         model = self.graph.copy().model
-        used = {name for node in self.nodes for name in node.input}
+        used = {name for node in self.nodes for name in reads(node)} | set(self.graph.outputs)
         kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-        known = [*self.graph.inputs, *(tensor.name for tensor in (*kept, *self.initializers))]
-        ordered = run_order([node for node in self.nodes if any(name in used or name in self.graph.outputs for name in node.output)], known)
+        needed = [node for node in self.nodes if any(name in used for name in node.output)]
         del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
-        model.graph.node.extend(ordered)
+        model.graph.node.extend(needed)
         model.graph.initializer.extend([*kept, *self.initializers])
-        onnx.checker.check_model(model)
-        return model
+        return check(in_run_order(model, self.graph.where), f"the INT8 graph of {self.graph.where}")
 
     def _constant(self, name: str, value: NDArray[Any]) -> str:
         from onnx import numpy_helper
@@ -199,11 +276,7 @@ class _Writer:
 
     def scale_of(self, name: str) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Scale and zero point of a tensor's 8-bit form."""
-        one = self.plan.ranges[name]
-        if not self.unsigned:
-            return np.asarray(max(one.amax, 1e-8) / 127, np.float32), np.asarray(0, np.int8)
-        scale = np.asarray(max(one.high - one.low, 1e-8) / 255, np.float32)
-        return scale, np.asarray(np.clip(np.rint(-one.low / scale), 0, 255), np.uint8)
+        return activation_scale(self.plan.ranges[name], self.plan.layout, self.scale_type)
 
     def _quantise_tensor(self, name: str) -> None:
         from onnx import helper
@@ -220,14 +293,19 @@ class _Writer:
         self.nodes.append(helper.make_node("DequantizeLinear", [f"{name}/quantized", scale_name, zero_name], [target], f"{name}/DQ"))
 
     def _drop_relu(self) -> set[str]:
-        """Outputs of ReLUs that an unsigned range from 0 does anyhow; their convolutions then write in their place."""
+        """Outputs of ReLUs, and of clips from 0, that an unsigned range does anyhow; what makes their input then writes in their place."""
         if not self.unsigned:
             return set()
         dropped = set()
-        for layer in self.plan.eight_bit:
-            if layer.activated != layer.output and layer.activated in self.plan.tensors and self.plan.ranges[layer.activated].low == 0:
-                self.made_as[layer.output] = self.made_as.get(layer.activated, layer.activated)
-                dropped.add(layer.activated)
+        for name in (*self.by_output, *(node.output[0] for node in self.plan.operators)):
+            behind = self.plan.activated.get(name)
+            if behind is None or behind not in self.plan.tensors or self.plan.ranges[behind].low != 0:
+                continue
+            node = self.graph.producers[behind]
+            high = self.graph.clip_bounds(node)[1] if node.op_type == "Clip" else None
+            if high is None or self.plan.ranges[behind].high <= high:
+                self.made_as[name] = self.made_as.get(behind, behind)
+                dropped.add(behind)
         return dropped
 
     def _rewritten(self, node: Any) -> Any:
@@ -248,19 +326,22 @@ class _Writer:
         return copied
 
     def _quantise_weights(self, node: Any, layer: Layer) -> None:
-        weight = self.graph.constants[layer.weight]
         bias = self.graph.constants[layer.bias] if layer.bias else None
+        correction = self.corrections.get(layer.name)
+        if bias is not None and correction is not None:
+            bias = (bias - correction).astype(np.float32)
         input_scale = float(self.scale_of(layer.input)[0])
-        scales = weight_scales(weight, bias if self.unsigned else None, input_scale)
-        rounded = np.clip(np.rint(weight / scales[:, None, None, None]), -127, 127).astype(np.int8)
-        node.input[1] = self._dequantised(f"{layer.output}/weight", "int8", rounded, scales)
+        rounded, scales = rounded_weights(self.graph, layer, self.plan.layout, input_scale, self.scale_type)
+        node.input[1] = self._dequantised(f"{layer.output}/weight", "int8", rounded, scales, layer.axis)
         if bias is None or not self.unsigned:
+            if bias is not None and correction is not None:
+                node.input[2] = self._constant(f"{layer.output}/bias/corrected", bias)
             return
         bias_scales = (np.float32(input_scale) * scales).astype(np.float32)
         whole = np.clip(np.rint(bias / bias_scales.astype(np.float64)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
         node.input[2] = self._dequantised(f"{layer.output}/bias", "int32", whole, bias_scales)
 
-    def _dequantised(self, prefix: str, kind: str, whole: NDArray[Any], scales: NDArray[np.float32]) -> str:
+    def _dequantised(self, prefix: str, kind: str, whole: NDArray[Any], scales: NDArray[np.float32], axis: int = 0) -> str:
         """The float form of a constant of whole numbers with a scale an output channel."""
         from onnx import helper
 
@@ -269,5 +350,5 @@ class _Writer:
             self._constant(f"{prefix}/scale", scales),
             self._constant(f"{prefix}/zero_point", np.zeros(len(scales), whole.dtype)),
         ]
-        self.nodes.append(helper.make_node("DequantizeLinear", names, [f"{prefix}/float"], f"{prefix}/DQ", axis=0))
+        self.nodes.append(helper.make_node("DequantizeLinear", names, [f"{prefix}/float"], f"{prefix}/DQ", axis=axis))
         return f"{prefix}/float"

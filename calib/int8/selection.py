@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.int8.observe import open_session
-from posetrt.calib.int8.photographs import network_input, read_photograph, sample
+from posetrt.calib.int8.photographs import read_photograph, sample
 from posetrt.export.graph.graph import load_graph
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.model.folder import ModelFolder
+from posetrt.runtime.picture import network_input
 
 CANDIDATES = 8
 

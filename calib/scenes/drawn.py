@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from posetrt.calib.scenes.targets import draw_targets
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.heads.paf.layout import MapLayout
 from posetrt.runtime.model.skeleton import Skeleton
 
 # A figure of height 1, standing, seen from the front: x to the right of the image, y down, origin at the neck. The person's right is left.
@@ -46,7 +47,7 @@ class Scene:
     Attributes:
         keypoints: (N, K, 3) float64: x, y in heat-map cells, score 1 or, for a hidden joint, 0.
         areas: (N,) float64, cells²: of the box of each whole figure, as COCO's segment areas go (0.53 of the box).
-        heatmaps, pafs: float32, in the skeleton's layout, with noise.
+        heatmaps, pafs: float32, in the layout asked for, with noise.
     """
 
     keypoints: NDArray[np.float64]
@@ -111,7 +112,7 @@ def draw_figures(
 
 def draw_scene(
     people: int,
-    skeleton: Skeleton,
+    layout: MapLayout,
     shape_hw: tuple[int, int],
     seed: int,
     *,
@@ -127,8 +128,8 @@ def draw_scene(
     """
     rng = np.random.default_rng([seed, people])
     size_wh = (shape_hw[1] * stride, shape_hw[0] * stride)
-    figures = draw_figures(people, skeleton, size_wh, rng, hidden=hidden, hide_hubs=hide_hubs, tries=tries)
-    targets = draw_targets(figures, skeleton, size_wh, stride)
+    figures = draw_figures(people, layout.skeleton, size_wh, rng, hidden=hidden, hide_hubs=hide_hubs, tries=tries)
+    targets = draw_targets(figures, layout, size_wh, stride)
     boxes = np.ptp(figures[..., :2], axis=1) / stride
     cells = figures.copy()
     cells[..., :2] = (figures[..., :2] + 0.5) / stride - 0.5

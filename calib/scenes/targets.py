@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import UsageError
-from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The maps of one image, in the layout of a skeleton.
+    """The maps of one image.
 
     Attributes:
-        heatmaps: (J+1, h, w) float32, the background last; (J, h, w) for a skeleton without one.
-        pafs: (2C, h, w) float32, by the skeleton's PAF channels; (0, h, w) for one without.
+        heatmaps: (J+1, h, w) float32, the background last; (J, h, w) for a layout without one.
+        pafs: (2C, h, w) float32, by the layout's PAF channels; (0, h, w) for one without.
         heatmap_mask, paf_mask: same shapes, float32: W of the training loss, 0 where the annotation says nothing, else 1. Read-only.
     """
 
@@ -29,7 +29,7 @@ class Targets:
 
 def draw_targets(
     keypoints: NDArray[np.floating],
-    skeleton: Skeleton,
+    layout: MapLayout,
     size_wh: tuple[int, int],
     stride: int = 8,
     *,
@@ -46,7 +46,7 @@ def draw_targets(
     Args:
         keypoints: (N, K, 3): x, y in network pixels (centres at integers), score. Score above 0: labelled; 0: known not to be in
             the image; below 0: nobody has said, so that the part's maps and its limbs' are masked inside the person's box.
-        skeleton: gives the order of parts and PAF channels.
+        layout: which map is what.
         size_wh: of the network's input, in pixels; multiples of `stride`.
         stride: network pixels a cell.
         sigma: of the confidence maps, in network pixels: the map falls to 1/e at this distance.
@@ -56,6 +56,7 @@ def draw_targets(
     Raises:
         UsageError: a shape or size does not fit.
     """
+    skeleton = layout.skeleton
     width, height = size_wh
     if width % stride or height % stride or width <= 0 or height <= 0:
         raise UsageError(f"size_wh must be multiples of the stride {stride}, not {width}x{height}")
@@ -63,10 +64,10 @@ def draw_targets(
         raise UsageError(f"key points of skeleton {skeleton.name!r} have shape (N, {len(skeleton.parts)}, 3), not {tuple(keypoints.shape)}")
     points = keypoints.astype(np.float64)
     columns, rows = _centres(width, stride), _centres(height, stride)
-    heatmap_mask, paf_mask = _masks(points, skeleton, columns, rows, limb_width, ignore)
+    heatmap_mask, paf_mask = _masks(points, layout, columns, rows, limb_width, ignore)
     return Targets(
-        heatmaps=_confidence_maps(points, skeleton, columns, rows, sigma),
-        pafs=_pafs(points, skeleton, columns, rows, limb_width),
+        heatmaps=_confidence_maps(points, layout, columns, rows, sigma),
+        pafs=_pafs(points, layout, columns, rows, limb_width),
         heatmap_mask=heatmap_mask,
         paf_mask=paf_mask,
     )
@@ -78,24 +79,24 @@ def _centres(pixels: int, stride: int) -> NDArray[np.float64]:
 
 
 def _confidence_maps(
-    points: NDArray[np.float64], skeleton: Skeleton, columns: NDArray[np.float64], rows: NDArray[np.float64], sigma: float
+    points: NDArray[np.float64], layout: MapLayout, columns: NDArray[np.float64], rows: NDArray[np.float64], sigma: float
 ) -> NDArray[np.float32]:
-    parts = len(skeleton.parts)
-    heatmaps = np.zeros((skeleton.heatmap_channels, len(rows), len(columns)), np.float32)
+    parts = len(layout.skeleton.parts)
+    heatmaps = np.zeros((layout.heatmap_channels, len(rows), len(columns)), np.float32)
     for person in points:
         across = np.exp(-(((columns - person[:, :1]) / sigma) ** 2)) * (person[:, 2:] > 0)
         down = np.exp(-(((rows - person[:, 1:2]) / sigma) ** 2))
         np.maximum(heatmaps[:parts], down[:, :, None] * across[:, None, :], out=heatmaps[:parts], casting="same_kind")
-    if skeleton.background:
+    if layout.background:
         heatmaps[parts] = 1 - heatmaps[:parts].max(axis=0)
     return heatmaps
 
 
 def _pafs(
-    points: NDArray[np.float64], skeleton: Skeleton, columns: NDArray[np.float64], rows: NDArray[np.float64], limb_width: float
+    points: NDArray[np.float64], layout: MapLayout, columns: NDArray[np.float64], rows: NDArray[np.float64], limb_width: float
 ) -> NDArray[np.float32]:
-    pafs = np.zeros((skeleton.paf_channel_count, len(rows), len(columns)), np.float32)
-    for (first, second), (x_channel, y_channel) in zip(skeleton.limbs, skeleton.paf_channels, strict=False):
+    pafs = np.zeros((layout.paf_channel_count, len(rows), len(columns)), np.float32)
+    for (first, second), (x_channel, y_channel) in zip(layout.skeleton.limbs, layout.paf_channels, strict=False):
         covering = np.zeros((len(rows), len(columns)), np.int32)
         for start, end in points[:, [first, second]]:
             way = end[:2] - start[:2]
@@ -117,7 +118,7 @@ def _pafs(
 
 def _masks(
     points: NDArray[np.float64],
-    skeleton: Skeleton,
+    layout: MapLayout,
     columns: NDArray[np.float64],
     rows: NDArray[np.float64],
     margin: float,
@@ -125,13 +126,13 @@ def _masks(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """W of the loss: whole boxes of `ignore`; of a person with unlabelled parts the box of the others, grown by a fifth each way."""
     grid = (len(rows), len(columns))
-    shapes = (skeleton.heatmap_channels, *grid), (skeleton.paf_channel_count, *grid)
+    shapes = (layout.heatmap_channels, *grid), (layout.paf_channel_count, *grid)
     unlabelled = points[..., 2] < 0
     if not unlabelled.any() and (ignore is None or len(ignore) == 0):
         one = np.ones((), np.float32)
         return np.broadcast_to(one, shapes[0]), np.broadcast_to(one, shapes[1])
     heatmaps, pafs = np.ones(shapes[0], np.float32), np.ones(shapes[1], np.float32)
-    background = [len(skeleton.parts)] * skeleton.background
+    background = [len(layout.skeleton.parts)] * layout.background
 
     def inside(x0: float, y0: float, x1: float, y1: float) -> NDArray[np.bool_]:
         covered: NDArray[np.bool_] = ((rows >= y0) & (rows <= y1))[:, None] & (columns >= x0) & (columns <= x1)
@@ -150,7 +151,7 @@ def _masks(
         covered = inside(*(low - grow), *(high + grow))
         for part in [*np.flatnonzero(missing).tolist(), *background]:
             heatmaps[part, covered] = 0
-        for limb, channels in zip(skeleton.limbs, skeleton.paf_channels, strict=False):
+        for limb, channels in zip(layout.skeleton.limbs, layout.paf_channels, strict=False):
             if missing[list(limb)].any():
                 pafs[list(channels)] *= ~covered
     heatmaps.flags.writeable = pafs.flags.writeable = False

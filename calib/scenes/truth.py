@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from posetrt.calib.accuracy.coco import CocoPhotos
+from posetrt.calib.accuracy.coco import CocoPhotos, coco_photos
 from posetrt.calib.scenes.scenes import Scene
 from posetrt.runtime.files import write_json, written_whole
 from posetrt.runtime.model.skeleton import load_skeleton
@@ -37,7 +37,7 @@ def write_scenes(scenes: Iterable[Scene], folder: Path) -> CocoPhotos:
     for image_id, scene in enumerate(scenes, 1):
         paths[image_id] = folder / "images" / f"{image_id:05d}.png"
         with written_whole(paths[image_id]) as temporary:
-            cv2.imwrite(str(temporary), scene.image)
+            temporary.write_bytes(cv2.imencode(".png", scene.image)[1].tobytes())
         height, width = scene.image.shape[:2]
         images.append({"id": image_id, "file_name": paths[image_id].name, "width": width, "height": height})
         for points, area in zip(scene.keypoints[:, order].astype(np.float64), scene.areas, strict=True):
@@ -61,4 +61,4 @@ def write_scenes(scenes: Iterable[Scene], folder: Path) -> CocoPhotos:
     category = {"id": 1, "name": "person", "keypoints": COCO_NAMES, "skeleton": []}
     target = folder / "person_keypoints.json"
     write_json(target, {"images": images, "annotations": annotations, "categories": [category]})
-    return CocoPhotos(target, paths)
+    return coco_photos(target, folder / "images")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from posetrt.calib.accuracy.coco import CocoPhotos
-from posetrt.calib.int8.calibrate import Calibrated, write_variants
+from posetrt.calib.int8.calibrate import Calibrated
 from posetrt.calib.int8.calibration import Calibration
 from posetrt.calib.int8.equalise import equalised
+from posetrt.calib.int8.quantize import layer_shares
 from posetrt.calib.sensitivity.judge import SHIFTS, Judge, runner
 from posetrt.calib.sensitivity.measure import Choice, LayerCost, choose_float, layer_costs
 from posetrt.export.graph.graph import load_graph
@@ -20,10 +22,10 @@ from posetrt.runtime.people import People
 
 DEFAULT_OKS_BUDGET = 5.0
 DEFAULT_AP_BUDGET = 0.5
-# Photographs that weigh single layers: their noise in the maps is the same on 12 as on 100, and there are as many layers as photographs.
-WEIGHING = 16
-# Photographs on which whole graphs are compared, three times as many as there are layers.
-RANKING = 8
+# Photographs on which every layer's noise in the maps is read, and those on which the people of the short list are looked at.
+GLANCE, WEIGHING = 3, 16
+# Photographs on which whole graphs are compared.
+RANKING = 4
 # Few annotated photographs are looked at in several positions: AP of 38 moves by .007 either way with another rounding, whatever the method.
 ENOUGH_VIEWS = 200
 
@@ -38,18 +40,18 @@ def fit_budget(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Calibration:
-    """Measure each layer's cost, keep the fewest layers in float that meet the budget, and write the folder's INT8 graphs again.
+    """Measure each layer's cost, and keep the fewest layers in float that meet the budget. Nothing is written: `write_variants` does, and `chart`.
 
     Args:
         made: as `calibrate` gave it for this folder.
-        judge_by: photographs that calibrated nothing; the first 16 weigh each layer, all of them the sets. Not looked at where
+        judge_by: photographs that calibrated nothing; the first 16 weigh single layers, all of them the sets. Not looked at where
             `annotated` is given, of which the same holds.
         budget: in points: of AP below FP32's where photographs are annotated (default 0.5), else of OKS agreement
             below 100 (default 5).
         annotated: photographs with COCO key points, to judge by their AP; up to 100 of them in several positions each, by the mean.
 
     Returns:
-        The calibration as it was written: kept_float, kept_float_ort, and under sensitivity the layers with their costs, and what was measured.
+        The calibration with kept_float, kept_float_ort, and under sensitivity the layers with their costs, and what was measured.
     """
     graph, manifest = load_graph(folder.onnx), folder.manifest()
     base = equalised(graph, made.calibration.scales)
@@ -59,7 +61,11 @@ def fit_budget(
     score = _score_by(annotated, judge) if annotated is not None else None
     weighing = Judge(manifest, judge.paths[:WEIGHING])
     weighed_score = _score_by(annotated, weighing) if annotated is not None else None
-    costs = layer_costs(base, made.calibration.ranges, weighing, score=weighed_score, progress=progress)
+    shapes = {name: seen.shape for name, seen in made.observation.tensors.items()}
+    glance = Judge(manifest, weighing.paths[:GLANCE])
+    shares = layer_shares(base, shapes)
+    ranges = made.calibration.ranges
+    costs = layer_costs(base, ranges, weighing, glance=glance, shares=shares, score=weighed_score, progress=progress)
     reference = judge.people(runner(base.model, manifest))
     points = budget if budget is not None else DEFAULT_OKS_BUDGET if annotated is None else DEFAULT_AP_BUDGET
     choice = choose_float(
@@ -69,18 +75,16 @@ def fit_budget(
         judge,
         reference,
         points / 100,
-        {name: seen.shape for name, seen in made.observation.tensors.items()},
+        shapes,
         score=score,
         weighing=Judge(manifest, weighing.paths[:RANKING]),
         begin_with=made.calibration.kept_float_ort,
+        corrections=made.calibration.bias,
         say=say,
         progress=progress,
     )
     record = _record(costs, choice, points, judge, len(weighing), annotated is not None)
-    calibration = made.calibration.keeping(choice.kept_float["trt"], choice.kept_float["ort"], record)
-    write_variants(folder, calibration, graph)
-    chart(calibration, folder.path / "sensitivity.png")
-    return calibration
+    return made.calibration.keeping(choice.kept_float["trt"], choice.kept_float["ort"], record)
 
 
 def chart(calibration: Calibration, target: Path, most: int = 30) -> None:
@@ -89,7 +93,7 @@ def chart(calibration: Calibration, target: Path, most: int = 30) -> None:
 
     if calibration.sensitivity is None:
         raise ValueError("this calibration holds no sensitivity")
-    layers = list(calibration.sensitivity["layers"])[:most]
+    layers = [layer for layer in calibration.sensitivity["layers"] if layer["oks_cost"] is not None][:most]
     kept = {*calibration.kept_float, *calibration.kept_float_ort}
     figure = Figure(figsize=(9, 1.5 + 0.22 * len(layers)), layout="constrained")
     axes = figure.subplots()
@@ -104,7 +108,7 @@ def chart(calibration: Calibration, target: Path, most: int = 30) -> None:
 def _score_by(annotated: CocoPhotos, judge: Judge) -> Callable[[Sequence[People]], float]:
     """AP of the judge's photographs, mean over the positions in which it looks at them."""
     ids = {path: image_id for image_id, path in annotated.paths.items()}
-    judged = CocoPhotos(annotated.annotations, {ids[path]: path for path in judge.paths})
+    judged = replace(annotated, paths={ids[path]: path for path in judge.paths})
 
     def score(people: Sequence[People]) -> float:
         count = len(judge)
@@ -132,7 +136,7 @@ def _record(costs: Sequence[LayerCost], choice: Choice, points: float, judge: Ju
         "layers": [
             {
                 "name": cost.layer,
-                "oks_cost": round(cost.oks_cost, 5),
+                "oks_cost": None if cost.oks_cost is None else round(cost.oks_cost, 5),
                 "ap_cost": None if cost.ap_cost is None else round(cost.ap_cost, 5),
                 "noise": round(cost.noise, 5),
             }

@@ -11,21 +11,25 @@ from numpy.typing import NDArray
 
 from posetrt.calib.accuracy.agreement import Agreement, agreement
 from posetrt.calib.int8.photographs import read_photograph
-from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.heads.paf.parser import PafParser
-from posetrt.runtime.letterbox import PAD_VALUE, Letterbox, cells_to_frame, letterbox_for, place, to_input
+from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.people import People
+from posetrt.runtime.picture import cut, place, to_input
+from posetrt.runtime.placement import Placement, whole_in
 
-Runner = Callable[[NDArray[Any]], Outputs]
-# Letterboxed photograph, how it was placed, and pixels of grey border to its left and above it.
-_Placed = tuple[NDArray[np.uint8], Letterbox, tuple[int, int]]
+Runner = Callable[[NDArray[Any]], Tensors]
+# A photograph in the network's input, and how it was placed.
+_Placed = tuple[NDArray[np.uint8], Placement]
 
 
 # How far a photograph is moved right and down for each position in which it is looked at, in cells of the maps: no two fall on the same
 # fraction of a cell, so that another rounding decides about each doubtful person.
 SHIFTS = ((0.0, 0.0), (0.4, 0.7), (0.8, 0.3), (0.2, 1.1))
+
+
+_LEAST_STEP_PX = 8
+"""By parts of so many pixels photographs are moved at least: networks that give rows have cells of 8 and more inside."""
 
 
 class Judge:
@@ -44,7 +48,7 @@ class Judge:
     def __init__(self, manifest: Manifest, paths: Sequence[Path], positions: int = 1) -> None:
         self.manifest = manifest
         self.positions = positions
-        self.parser = PafParser(manifest.skeleton)
+        self._decoder = manifest.head.decoder(manifest.skeleton)
         self.paths: list[Path] = []
         placed: list[list[_Placed]] = [[] for _ in range(positions)]
         for path in paths:
@@ -62,20 +66,17 @@ class Judge:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def people(self, run: Runner, look: Callable[[Outputs], None] = lambda _outputs: None) -> list[People]:
+    def people(self, run: Runner, look: Callable[[Tensors], None] = lambda _tensors: None) -> list[People]:
         """The people of each photograph in the first position, then of each in the second, and so on; in pixels of the photograph.
 
         Args:
             look: shown the network's outputs for each photograph.
         """
         found = []
-        for canvas, box, border in self._placed:
-            outputs = run(to_input(canvas, self.manifest.input))
-            look(outputs)
-            people = self.parser.parse_outputs(outputs)[0]
-            keypoints = cells_to_frame(people.keypoints, self.manifest.stride, box)
-            keypoints[..., :2] -= np.where(keypoints[..., 2:] > 0, np.asarray(border, np.float32), np.float32(0))
-            found.append(People(keypoints, people.scores))
+        for canvas, placement in self._placed:
+            tensors = run(to_input(canvas, self.manifest.input))
+            look(tensors)
+            found.append(placement.people_to_frame(self._decoder.decode(tensors, placement.size_wh)[0]))
         return found
 
     def compare(self, reference: Sequence[People], run: Runner) -> Agreement:
@@ -87,13 +88,18 @@ def _placed(frame: NDArray[np.uint8], manifest: Manifest, shift: tuple[float, fl
     """A photograph in the network's input, moved by parts of a cell."""
     import cv2
 
-    size_wh = manifest.input.size_wh
-    scale = letterbox_for((frame.shape[1], frame.shape[0]), size_wh).scale_xy
-    left, top = (round(cells * manifest.stride / per_pixel) for cells, per_pixel in zip(shift, scale, strict=True))
+    spec, frame_wh = manifest.input, (frame.shape[1], frame.shape[0])
+    scale = whole_in(frame_wh, spec.size_wh, spec.fit.how).scale_xy
+    stride = max(manifest.head.map_stride(), _LEAST_STEP_PX)
+    left, top = (round(cells * stride / per_pixel) for cells, per_pixel in zip(shift, scale, strict=True))
     if left or top:
-        frame = np.asarray(cv2.copyMakeBorder(frame, top, 0, left, 0, cv2.BORDER_CONSTANT, value=(PAD_VALUE,) * 3), np.uint8)
-    box = letterbox_for((frame.shape[1], frame.shape[0]), size_wh)
-    return place(frame, box), box, (left, top)
+        frame = np.asarray(cv2.copyMakeBorder(frame, top, 0, left, 0, cv2.BORDER_CONSTANT, value=(spec.fit.pad,) * 3), np.uint8)
+    placement = whole_in((frame.shape[1], frame.shape[0]), spec.size_wh, spec.fit.how)
+    canvas = (cut if spec.fit.how == "crop" else place)(frame, placement, spec.fit.pad)
+    # What lies at x, y of the photograph lies at x + left, y + top of what was placed.
+    (a, b, c), (d, e, f) = placement.matrix
+    moved = (a, b, c + a * left + b * top), (d, e, f + d * left + e * top)
+    return canvas, Placement(placement.size_wh, moved)
 
 
 def runner(model: Any, manifest: Manifest, *, fused: bool = True) -> Runner:
@@ -116,10 +122,10 @@ def runner(model: Any, manifest: Manifest, *, fused: bool = True) -> Runner:
         # It would put layers that were left in float back into INT8, and every figure about them would lie.
         disabled_optimizers=["WeightBiasQuantization"],
     )
-    roles = manifest.outputs.present()
+    names = list(dict.fromkeys(manifest.head.outputs.values()))
 
-    def run(tensor: NDArray[Any]) -> Outputs:
-        values = session.run(list(roles.values()), {manifest.input.name: tensor})
-        return Outputs(**{role: np.asarray(value) for role, value in zip(roles, values, strict=True)})
+    def run(tensor: NDArray[Any]) -> Tensors:
+        values = session.run(names, {manifest.input.name: tensor})
+        return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
 
     return run

@@ -10,16 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.accuracy.agreement import agreement
+from posetrt.calib.int8.bias import Corrections
 from posetrt.calib.int8.quantize import Layout, eight_bit_share, layer_shares, quantize, quantize_only
 from posetrt.calib.int8.ranges import Range
 from posetrt.calib.sensitivity.judge import Judge, Runner, runner
-from posetrt.calib.sensitivity.ranking import MapErrors, ranked_by_measuring, ranked_by_shares
+from posetrt.calib.sensitivity.ranking import BOUNDARY, MapErrors, ranked_by_measuring, ranked_by_shares
 from posetrt.export.graph.graph import Graph
-from posetrt.runtime.engines.base import Outputs
+from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.people import People
 
 Score = Callable[[Sequence[People]], float]
 LAYOUTS: tuple[Layout, ...] = ("ort", "trt")
+# Layers whose people are looked at, and around which sets are tried.
+SHORT_LIST = 16
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,15 @@ class LayerCost:
 
     Attributes:
         layer: name.
-        oks_cost: 1 minus the OKS agreement between the people of FP32 and those with this layer alone in INT8 (TensorRT's rounding).
+        oks_cost: 1 minus the OKS agreement between the people of FP32 and those with this layer alone in INT8 (TensorRT's rounding); None where
+            the layer is not on the short list, and its people were not looked at.
         ap_cost: the AP that FP32 loses so, where photographs are annotated; else None.
         noise: this layer's share of the squared error that all layers one by one make in the maps, mean over the photographs; without maps
             (a graph that decodes), of the OKS costs.
     """
 
     layer: str
-    oks_cost: float
+    oks_cost: float | None
     ap_cost: float | None = None
     noise: float = 0.0
 
@@ -65,59 +69,83 @@ def layer_costs(
     ranges: Mapping[str, Range],
     judge: Judge,
     *,
+    glance: Judge | None = None,
+    shares: Mapping[str, float] | None = None,
     score: Score | None = None,
     only: Collection[str] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[LayerCost]:
     """The cost of each layer by itself, the costliest first.
 
+    Each layer's noise in the maps is read from a few photographs, on which it is much the same as on many; the people, which need many, are
+    looked at only for the short list: the layers with the most noise for their multiply-adds.
+
     Args:
         base: the equalised float graph.
+        judge: photographs on which people are looked at.
+        glance: the few; None takes the judge's. A graph that decodes has no maps, and its noise is what it costs in people there.
+        shares: each layer's share of the multiply-adds; None takes the noise as it is.
         score: AP of people, where the photographs are annotated.
         only: names of the layers to measure; None for all.
     """
-    wanted: list[Outputs] = []
-    reference = judge.people(runner(base.model, judge.manifest), wanted.append)
-    best = score(reference) if score is not None else 0.0
+    glance = glance or judge
+    seen: list[Tensors] = []
+    people = glance.people(runner(base.model, judge.manifest), seen.append)
     layers = [layer for layer in base.layers if only is None or layer.name in only]
-    oks: list[float] = []
-    aps: list[float | None] = []
+    steps = len(layers) + min(SHORT_LIST, len(layers))
     errors: list[list[float]] = []
     for index, layer in enumerate(layers):
-        people, found = _compared(judge, runner(quantize_only(base, ranges, "trt", [layer.name]), judge.manifest), wanted)
-        oks.append(1 - agreement(reference, people, judge.manifest.skeleton).oks)
-        aps.append(None if score is None else best - score(people))
-        errors.append(found)
-        progress(index + 1, len(layers))
-    noise = _shares(np.array([[cost] for cost in oks]) if judge.manifest.decodes else np.array(errors))
-    costs = [LayerCost(layer.name, *one) for layer, *one in zip(layers, oks, aps, noise.tolist(), strict=True)]
-    return sorted(costs, key=lambda cost: (-cost.oks_cost, -cost.noise))
+        found, squared = _compared(glance, _alone(base, ranges, layer.name, judge), seen)
+        errors.append([1 - agreement(people, found, judge.manifest.skeleton).oks] if judge.manifest.head.decoded_in_graph else squared)
+        progress(index + 1, steps)
+    noise = dict(zip((layer.name for layer in layers), _shares(np.array(errors)).tolist(), strict=True))
+    reference = judge.people(runner(base.model, judge.manifest))
+    best = score(reference) if score is not None else 0.0
+    costs: dict[str, tuple[float | None, float | None]] = {}
+    for index, name in enumerate(short_list(noise, shares)):
+        people = judge.people(_alone(base, ranges, name, judge))
+        oks = 1 - agreement(reference, people, judge.manifest.skeleton).oks
+        costs[name] = (oks, None if score is None else best - score(people))
+        progress(len(layers) + index + 1, steps)
+    found_costs = []
+    for name, share in noise.items():
+        oks_cost, ap_cost = costs.get(name, (None, None))
+        found_costs.append(LayerCost(name, oks_cost, ap_cost, share))
+    return sorted(found_costs, key=lambda cost: (-1.0 if cost.oks_cost is None else cost.oks_cost, cost.noise), reverse=True)
 
 
-def _compared(judge: Judge, run: Runner, wanted: Sequence[Outputs]) -> tuple[list[People], list[float]]:
+def short_list(noise: Mapping[str, float], shares: Mapping[str, float] | None = None) -> list[str]:
+    """The layers that promise most when they leave INT8: the most noise for the multiply-adds that leave with them, the best first."""
+    return sorted(noise, key=lambda name: noise[name] / (1.0 if shares is None else shares[name] + BOUNDARY), reverse=True)[:SHORT_LIST]
+
+
+def _alone(base: Graph, ranges: Mapping[str, Range], name: str, judge: Judge) -> Runner:
+    """The graph with one layer in INT8, by TensorRT's rounding."""
+    return runner(quantize_only(base, ranges, "trt", [name]), judge.manifest, fused=False)
+
+
+def _compared(judge: Judge, run: Runner, wanted: Sequence[Tensors]) -> tuple[list[People], list[float]]:
     """The people of a graph, and the squared error of its maps on each photograph."""
     errors: list[float] = []
     people = judge.people(run, lambda outputs: errors.append(_map_error(wanted[len(errors)], outputs)))
     return people, errors
 
 
-def _map_error(wanted: Outputs, outputs: Outputs) -> float:
+def _map_error(wanted: Tensors, outputs: Tensors) -> float:
     """Squared error of the maps, each against the squares of what it should hold."""
     total = 0.0
-    for role in ("heatmaps", "pafs"):
-        one, other = getattr(wanted, role), getattr(outputs, role)
-        if one is not None and other is not None:
-            total += float(np.square(one - other).sum() / max(float(np.square(one).sum()), 1e-12))
+    for name, one in wanted.items():
+        total += float(np.square(one - outputs[name]).sum() / max(float(np.square(one).sum()), 1e-12))
     return total
 
 
-def map_errors(base: Graph, ranges: Mapping[str, Range], layout: Layout, judge: Judge) -> MapErrors:
+def map_errors(base: Graph, ranges: Mapping[str, Range], layout: Layout, judge: Judge, corrections: Corrections | None = None) -> MapErrors:
     """The function that tells the squared error of the maps on each of the judge's photographs, by the layers kept in float."""
-    wanted: list[Outputs] = []
+    wanted: list[Tensors] = []
     judge.people(runner(base.model, judge.manifest), wanted.append)
 
     def errors(kept: Sequence[str]) -> NDArray[np.float64]:
-        run = runner(quantize(base, ranges, layout, kept), judge.manifest, fused=layout == "ort")
+        run = runner(quantize(base, ranges, layout, kept, corrections), judge.manifest, fused=layout == "ort")
         return np.array(_compared(judge, run, wanted)[1])
 
     return errors
@@ -145,6 +173,7 @@ def choose_float(
     score: Score | None = None,
     weighing: Judge | None = None,
     begin_with: Sequence[str] = (),
+    corrections: Mapping[str, Corrections] | None = None,
     least_eight_bit: float = 0.9,
     say: Callable[[str], None] = lambda _what: None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -162,6 +191,7 @@ def choose_float(
         weighing: photographs on which ONNX Runtime's graphs are ranked; None takes the judge's.
         begin_with: layers that are the first to be kept in float in ONNX Runtime's layout, but for a graph that decodes: its people are no
             maps to measure, and the ranking is that of TensorRT's layout.
+        corrections: by layout, what is taken from the biases.
         least_eight_bit: share of the multiply-adds that must stay in INT8; a set that leaves less is not tried.
     """
     skeleton = judge.manifest.skeleton
@@ -174,16 +204,17 @@ def choose_float(
     chosen: dict[str, float] = {}
     eight_bit: dict[str, float] = {}
     for layout in LAYOUTS:
-        if layout == "ort" and not judge.manifest.decodes:
-            errors = map_errors(base, ranges, layout, weighing or judge)
-            order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit, begin_with, progress)
+        if layout == "ort" and not judge.manifest.head.decoded_in_graph:
+            errors = map_errors(base, ranges, layout, weighing or judge, (corrections or {}).get(layout))
+            near = short_list({cost.layer: cost.noise for cost in costs}, shares)
+            order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit, begin_with, progress, near=near)
         else:
             order = ranked_by_shares(base, {cost.layer: cost.noise for cost in costs}, shares, layout, least_eight_bit)
         known: dict[int, float] = {}
 
         def scored(count: int, layout: Layout = layout, order: list[str] = order, known: dict[int, float] = known) -> float:
             if count not in known:
-                model: Any = quantize(base, ranges, layout, order[:count])
+                model: Any = quantize(base, ranges, layout, order[:count], (corrections or {}).get(layout))
                 known[count] = measure(judge.people(runner(model, judge.manifest, fused=layout == "ort")))
                 say(f"{count} layer{'s' * (count != 1)} in float, {layout} layout: {known[count]:.4f} (target {target:.4f})")
             return known[count]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from posetrt.export.graph.graph import Graph, Layer
 
 # What a boundary between INT8 and float costs beside the layer itself, as a share of all multiply-adds; without it the smallest layers
 # would come first however little they cost.
-_BOUNDARY = 0.005
+BOUNDARY = 0.005
 LONGEST_RUN = 3
 
 # Squared error of the maps on each photograph, (photographs,) float64, with these layers in float and all others in INT8.
@@ -47,6 +47,7 @@ def ranked_by_measuring(
     least: float,
     begin_with: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    near: Collection[str] | None = None,
 ) -> list[str]:
     """Layers in the order in which they are put into float, each time those with which the whole graph's error falls most.
 
@@ -60,6 +61,7 @@ def ranked_by_measuring(
         begin_with: layers that come first in any case.
         shares, least: as in `ranked_by_shares`.
         progress: called with graphs tried and about how many will be.
+        near: only runs with one of these layers are tried; None tries all.
     """
     order = list(begin_with)
     tried, expected = 0, 1
@@ -71,7 +73,8 @@ def ranked_by_measuring(
         return float(np.log(np.maximum(errors(kept), 1e-30)).mean())
 
     now = log_error(order)
-    moves = _moves(base, _runs(base), order, shares, layout, least)
+    runs = [run for run in _runs(base) if near is None or set(run) & set(near)]
+    moves = _moves(base, runs, order, shares, layout, least)
     expected += len(moves) + len(moves) // 4
     # Of each run: its worth, the log error with it, the size of the set with which it was tried.
     promises: dict[tuple[str, ...], tuple[float, float, int]] = dict.fromkeys(moves, (np.inf, 0.0, -1))
@@ -125,4 +128,4 @@ def _moves(
 
 
 def _cost(gone: Iterable[str], shares: Mapping[str, float]) -> float:
-    return sum(shares[name] for name in gone) + _BOUNDARY
+    return sum(shares[name] for name in gone) + BOUNDARY

@@ -56,7 +56,7 @@ def build(
             return find_engine(folder, precision, backend, None if wish is None else lambda found: wish.dla == found.device.get("dla"))
     if precision == "int8" and not folder.calibration.is_file() and own_calibration is None:
         raise PosetrtError(
-            f"int8 needs ranges, and {folder.path} has no calibration.json. Find them with: posetrt calibrate {folder.path} --images DIR"
+            f"int8 needs ranges, and {folder.path} has no calibration.json. Find them with: posetrt calibrate {folder.quoted} --images DIR"
         )
     chosen = best_backend() if backend == "auto" else backend
     if chosen == "onnxruntime":
@@ -95,6 +95,8 @@ def build_onnxruntime(folder: ModelFolder, precision: Precision) -> tuple[Path, 
         try:
             onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a dozen types without a common base
+            # It tells a full disk as it tells a broken graph: where as many bytes do not fit, writing them says why.
+            engine_file.write_bytes(bytes(graph.stat().st_size))
             raise PosetrtError(f"ONNX Runtime refuses {graph}: {str(error).splitlines()[0]}") from error
         check_origin(folder, graph, made_from)
         sidecar = Sidecar(

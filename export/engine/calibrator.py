@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from posetrt.runtime.engines.cuda import Cuda
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import written_whole
-from posetrt.runtime.letterbox import letterbox_for, place, to_input
 from posetrt.runtime.model.manifest import InputSpec
+from posetrt.runtime.picture import network_input
+from posetrt.runtime.sources import read_photo
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 
@@ -54,16 +55,14 @@ def batches(folder: Path, spec: InputSpec) -> Iterator[NDArray[np.float32] | NDA
     Raises:
         PosetrtError: no picture can be read.
     """
-    import cv2
-
     used = 0
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES):
-        picture = cv2.imread(str(path))
-        if picture is None:
+        try:
+            frame = read_photo(path)
+        except PosetrtError:
             continue
         used += 1
-        frame = np.asarray(picture, np.uint8)
-        yield to_input(place(frame, letterbox_for((frame.shape[1], frame.shape[0]), spec.size_wh)), spec)
+        yield network_input(frame, spec)
     if not used:
         raise PosetrtError(f"{folder} holds no picture that can be read ({', '.join(_PICTURES)}); give a folder of photographs with people")
 
@@ -97,7 +96,8 @@ def calibrator_for(trt: Any, following: Callable[[], int | None] | None, cache: 
         cache: a cache to use instead of images.
         keep: where to write the cache that TensorRT finds.
 
-    `failure` holds the exception that ended it: one that left the callback would end the process.
+    `failure` holds whatever exception ended it: TensorRT takes one that leaves a callback for "no more images" and builds from
+    what it has, or ends the process.
 
     Raises:
         UsageError: this TensorRT has no calibrator.
@@ -108,7 +108,7 @@ def calibrator_for(trt: Any, following: Callable[[], int | None] | None, cache: 
     class Calibrator(trt.IInt8EntropyCalibrator2):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IInt8EntropyCalibrator2.__init__(self)
-            self.failure: PosetrtError | None = None
+            self.failure: BaseException | None = None
 
         def get_batch_size(self) -> int:
             return 1
@@ -116,8 +116,8 @@ def calibrator_for(trt: Any, following: Callable[[], int | None] | None, cache: 
         def get_batch(self, _names: list[str]) -> list[int] | None:
             try:
                 address = following() if following is not None else None
-            except PosetrtError as error:
-                self.failure = error
+            except BaseException as error:  # noqa: BLE001 - raised again once the build has ended
+                self.failure = self.failure or error
                 return None
             return None if address is None else [address]
 
@@ -130,7 +130,7 @@ def calibrator_for(trt: Any, following: Callable[[], int | None] | None, cache: 
             try:
                 with written_whole(keep) as temporary:
                     temporary.write_bytes(bytes(data))
-            except PosetrtError as error:
-                self.failure = error
+            except BaseException as error:  # noqa: BLE001 - raised again once the build has ended
+                self.failure = self.failure or error
 
     return Calibrator()

@@ -40,5 +40,5 @@ def check_origin(folder: ModelFolder, graph: Path, made_from: Mapping[str, str])
     if changed:
         raise PosetrtError(
             f"{' and '.join(changed.values())} changed while the engine was built from it, so the engine is thrown away; "
-            f"what stood in {folder.engines} is unchanged. Let export and calibrate end, then build again: posetrt build {folder.path}"
+            f"what stood in {folder.engines} is unchanged. Let export and calibrate end, then build again: posetrt build {folder.quoted}"
         )

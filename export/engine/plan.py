@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from posetrt.export.engine.capabilities import Capabilities
@@ -27,7 +27,7 @@ class BuildPlan:
     """What to do, in TensorRT's own names.
 
     Attributes:
-        graph: the variant to parse: "model", "fp16", "int8-base", "int8-trt" or "int8-trt-fp16".
+        graph: the variant to parse: "model", "fp16", "int8-base", "int8-trt", "int8-trt-fp16" or "int8-trt-weak".
         strongly_typed: the network is held to the graph's types.
         network_flags, builder_flags, cleared_flags: by name; `cleared_flags` are on by default and must go off.
         ranges: dynamic range by tensor; empty where the graph carries Q/DQ or TensorRT calibrates.
@@ -44,6 +44,7 @@ class BuildPlan:
         progress: the library can tell how far it is.
         runs_on: range of TensorRT versions that load the engine; None for this one alone.
         notes: what the user should know, a sentence each.
+        instead_of: why this is not the first plan; "" where it is.
     """
 
     graph: str
@@ -65,6 +66,7 @@ class BuildPlan:
     progress: bool
     runs_on: Mapping[str, str] | None
     notes: tuple[str, ...] = ()
+    instead_of: str = ""
 
     def options(self) -> dict[str, Any]:
         """What the sidecar keeps of the plan."""
@@ -76,6 +78,7 @@ class BuildPlan:
             "hardware_compatible": self.hardware_level is not None,
             **({"runs_on": dict(self.runs_on)} if self.runs_on else {}),
             **({"kept_float": list(self.kept_float)} if self.kept_float else {}),
+            **({"instead_of": self.instead_of} if self.instead_of else {}),
         }
 
 
@@ -111,14 +114,15 @@ def plan_build(
     elif wish.precision == "int8":
         # FP16 too: a layer that stays out of INT8 should not fall back to float32.
         flags += ["INT8", "FP16"]
-        graph = "int8-trt" if wish.explicit_qdq else "int8-base"
+        # Its parser refuses, as far as is known, int8 weights behind a DequantizeLinear alone.
+        graph = "int8-trt-weak" if wish.explicit_qdq else "int8-base"
         if not wish.explicit_qdq and wish.own_calibration is None:
             if ranges is None or not ranges.amax:
                 raise PosetrtError("int8 needs a range for each tensor; find them with: posetrt calibrate FOLDER --images DIR")
             used = ranges
         elif ranges is not None and not wish.explicit_qdq:
             used = Ranges(kept_float=ranges.kept_float)
-    ends = (manifest.decodes or manifest.input.layout == "NHWC") and wish.precision != "fp32" and not strong
+    ends = (manifest.head.decoded_in_graph or manifest.input.takes_bytes) and wish.precision != "fp32" and not strong
     if ends:
         flags.append("OBEY_PRECISION_CONSTRAINTS")
     elif used.kept_float:
@@ -160,8 +164,31 @@ def plan_build(
     )
 
 
+def next_plan(plan: BuildPlan, variants: Collection[str]) -> BuildPlan | None:
+    """What to try where TensorRT refuses a plan for another reason than memory; None where nothing else is known to help.
+
+    Args:
+        plan: that was refused.
+        variants: graphs that the folder has.
+    """
+    if "OBEY_PRECISION_CONSTRAINTS" in plan.builder_flags:
+        # Some version may have no way to compute a layer in the type that it is held to.
+        flags = tuple(name.replace("OBEY", "PREFER") for name in plan.builder_flags)
+        line = "it refuses OBEY_PRECISION_CONSTRAINTS; built with PREFER, so compare this engine's people with fp32's: posetrt eval"
+        return replace(plan, builder_flags=flags, instead_of=line)
+    if plan.graph == "int8-trt-fp16" and "int8-trt" in variants:
+        # TensorRT issue 4832: 10.16 refuses float16 scales on SM 8.7 and takes them on SM 11.0.
+        line = "it refuses float16 around int8 (int8-trt-fp16); built from int8-trt, so what stays out of int8 runs in float32"
+        return replace(plan, graph="int8-trt", instead_of=line)
+    return None
+
+
 def _notes(offers: Capabilities, wish: BuildRequest, strong: bool) -> list[str]:
     notes = []
+    if wish.explicit_qdq and wish.precision == "int8" and not strong:
+        notes.append(
+            f"{offers.title} with --explicit-qdq has not been tried by anyone here; without it the same ranges are set on the tensors"
+        )
     if wish.version_compatible:
         notes.append("a version-compatible engine carries code that runs on the computer's CPU: loading it needs --trust")
     if wish.precision == "int8" and strong and offers.library == "tensorrt-rtx":

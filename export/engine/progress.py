@@ -20,50 +20,68 @@ class Progress:
     """Phases of a build, each a share of one step of its parent.
 
     TensorRT builds a tree of phases with a number of steps each; a phase that runs inside another counts as the step
-    that its parent is at.
+    that its parent is at. It calls from several threads (NvInfer.h, IProgressMonitor), so one lock holds the phases and the
+    report. The bindings turn an exception into "stop the build", so none leaves these methods.
+
+    Attributes:
+        report: told the share and the phase, one call at a time; not told again once it raised.
+        stopped: set it to end the build at its next step.
+        failure: what the report raised.
     """
 
     report: Report | None = None
     stopped: bool = False
+    failure: BaseException | None = None
     _phases: dict[str, tuple[str | None, int, int]] = field(default_factory=dict)
     _best: float = 0.0
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
         """A phase begins inside `parent`."""
-        self._phases[name] = (parent, max(steps, 1), 0)
-        self._tell(name)
+        with self._lock:
+            self._phases[name] = (parent, max(steps, 1), 0)
+            self._tell(name)
 
     def step(self, name: str, step: int) -> bool:
         """A phase ended its step number `step` (from 0); False asks TensorRT to stop."""
-        if name in self._phases:
-            parent, steps, _ = self._phases[name]
-            self._phases[name] = (parent, steps, min(step + 1, steps))
-            self._tell(name)
-        return not self.stopped
+        with self._lock:
+            if name in self._phases:
+                parent, steps, _ = self._phases[name]
+                self._phases[name] = (parent, steps, min(step + 1, steps))
+                self._tell(name)
+            return not self.stopped
 
     def finish(self, name: str) -> None:
         """A phase is over."""
-        self._phases.pop(name, None)
+        with self._lock:
+            self._phases.pop(name, None)
 
     def share(self) -> float:
         """What is done of the whole, 0 to 1; never falls."""
-        done = 0.0
-        weight = 1.0
-        seen: set[str] = set()
-        current = next((name for name, (parent, _, _) in self._phases.items() if parent not in self._phases), None)
-        while current is not None and current not in seen:
-            seen.add(current)
-            _, steps, at = self._phases[current]
-            done += weight * at / steps
-            weight /= steps
-            parent = current
-            current = next((name for name, (of, _, _) in self._phases.items() if of == parent), None)
-        self._best = min(1.0, max(self._best, done))
-        return self._best
+        with self._lock:
+            done = 0.0
+            weight = 1.0
+            seen: set[str] = set()
+            current = next((name for name, (parent, _, _) in self._phases.items() if parent not in self._phases), None)
+            while current is not None and current not in seen:
+                seen.add(current)
+                _, steps, at = self._phases[current]
+                done += weight * at / steps
+                weight /= steps
+                parent = current
+                current = next((name for name, (of, _, _) in self._phases.items() if of == parent), None)
+            self._best = min(1.0, max(self._best, done))
+            return self._best
 
     def _tell(self, name: str) -> None:
-        if self.report is not None:
+        if self.report is None or self.failure is not None:
+            return
+        try:
             self.report(self.share(), name)
+        except KeyboardInterrupt:
+            self.stopped = True
+        except BaseException as error:  # noqa: BLE001 - kept: leaving TensorRT's callback it would stop the build
+            self.failure = error
 
 
 def monitor_for(trt: Any, progress: Progress) -> Any:
@@ -96,6 +114,8 @@ def stoppable(progress: Progress) -> Iterator[None]:
     """
     if threading.current_thread() is not threading.main_thread():
         yield
+        if progress.stopped:
+            raise KeyboardInterrupt
         return
 
     def stop(_number: int, _frame: Any) -> None:

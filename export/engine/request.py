@@ -64,10 +64,12 @@ class Ranges:
     Attributes:
         amax: largest magnitude by tensor of the int8-base graph.
         kept_float: layers that stay out of INT8, by name.
+        of_model: SHA-256 of the model.onnx that they hold for as it is, since nothing was equalised; "" where they do not.
     """
 
     amax: Mapping[str, float] = field(default_factory=dict)
     kept_float: tuple[str, ...] = ()
+    of_model: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,11 @@ def check(offers: Capabilities, wish: BuildRequest, manifest: Manifest, strong: 
         )
     if wish.own_calibration and wish.explicit_qdq:
         raise UsageError("the Q/DQ graph carries its ranges: give either --explicit-qdq or TensorRT's own calibration")
+    if wish.own_calibration == "images" and manifest.input.takes_bytes:
+        raise UsageError(
+            "TensorRT's own calibrator feeds float32 images, and this network takes bytes: take the ranges of `posetrt calibrate`, "
+            "or export without --input uint8, calibrate that, and give its cache"
+        )
     if wish.hardware_compatible:
         if offers.library != "tensorrt" or "AMPERE_PLUS" not in offers.hardware_levels:
             raise UsageError(f"{offers.title} builds no hardware-compatible engines")
@@ -135,7 +142,7 @@ def _check_dla(offers: Capabilities, wish: BuildRequest, manifest: Manifest, str
         raise UsageError(
             f"a DLA takes int8 by ranges, and {offers.title} takes it by Q/DQ here: build with --precision fp16, or without --dla"
         )
-    if manifest.decodes:
+    if manifest.head.decoded_in_graph:
         raise UsageError("a DLA cannot decode (no TopK): export the network without --decode, and the CPU decodes its maps")
     if profile_of(wish, manifest).dynamic:
         raise UsageError("a DLA takes one size and one batch: export with a fixed size, or build without --dla")

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from posetrt.export.engine import calibrator, trt_network
-from posetrt.export.engine.capabilities import Capabilities, capabilities_of
+from posetrt.export.engine.attempt import Attempt, OwnCalibration, Show, tell
+from posetrt.export.engine.capabilities import capabilities_of
 from posetrt.export.engine.origin import check_origin, origin_of
-from posetrt.export.engine.plan import BuildPlan, plan_build
-from posetrt.export.engine.progress import Progress, Report, monitor_for, stoppable
+from posetrt.export.engine.plan import BuildPlan, next_plan, plan_build
+from posetrt.export.engine.progress import Report
 from posetrt.export.engine.request import BuildRequest, Ranges
+from posetrt.export.engine.trt_network import BuildRefused
+from posetrt.export.graph.float_weights import VARIANT, float_weight_variant
 from posetrt.runtime.engines import driver, preflight
-from posetrt.runtime.engines.cuda import Cuda
 from posetrt.runtime.engines.library import Library, installed
-from posetrt.runtime.engines.trt_log import Level, Log, logger_for, started
+from posetrt.runtime.engines.trt_log import Log, started
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.files import read_json, written_together, written_whole
+from posetrt.runtime.fields import LARGEST_FLOAT32, read_fields
+from posetrt.runtime.files import written_together
 from posetrt.runtime.model.folder import ModelFolder
-from posetrt.runtime.model.manifest import Manifest, manifest_of_onnx
+from posetrt.runtime.model.manifest import manifest_of_onnx
 from posetrt.runtime.model.sidecar import Sidecar, sidecar_path, sidecar_text
 
-Show = Callable[[Level, str], None]
+__all__ = ["Built", "OwnCalibration", "Show", "build_engine", "read_ranges"]
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,6 @@ class Built:
     plan: BuildPlan
     without_range: tuple[str, ...] = ()
     fell_back: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class OwnCalibration:
-    """What TensorRT's own calibration reads: a folder of photographs or a cache file."""
-
-    path: Path
 
 
 def build_engine(
@@ -82,25 +75,31 @@ def build_engine(
     library = library or installed()
     gpu = _gpu(library, wish)
     device = {"sm": wish.sm, "name": "any", "dla": None} if gpu is None else preflight.device_entry(gpu, wish.dla)
-    log = Log(show)
-    logger = logger_for(library.module, log)
-    builder = started(library.module.Builder, logger, log, library.title)
-    offers = capabilities_of(library.module, library.name, library.text, gpu, int(builder.num_DLA_cores))
-    hashes = folder.hashes()
-    ranges = read_ranges(folder) if wish.precision == "int8" and folder.calibration.is_file() else None
-    variants = [path.stem for path in (folder.path / "variants").glob("*.onnx")]
-    plan = plan_build(offers, wish, folder.manifest(), ranges, variants)
-    if plan.graph == "int8-base" and wish.own_calibration and "int8-base" not in variants:
-        graph = folder.onnx
-    else:
-        graph = folder.onnx if plan.graph == "model" else folder.checked_variant(plan.graph)
-    made_from = origin_of(graph, hashes, calibrated=wish.precision == "int8" and not wish.own_calibration)
-    manifest = manifest_of_onnx(graph)
-    for note in plan.notes:
-        _tell(show, "warning", note)
     began = time.perf_counter()
-    work = _Build(library, offers, plan, manifest, log, logger, builder, folder, own_calibration)
-    data = work.run(graph, report, show)
+    with Log(show).listening() as log:
+        builder = started(library.module.Builder, library.module, log, library.title)
+        offers = capabilities_of(library.module, library.name, library.text, gpu, int(builder.num_DLA_cores))
+        hashes = folder.hashes()
+        ranges = read_ranges(folder) if wish.precision == "int8" and folder.calibration.is_file() else None
+        variants = [path.stem for path in (folder.path / "variants").glob("*.onnx")]
+        plan = plan_build(offers, wish, folder.manifest(), ranges, variants)
+        for note in plan.notes:
+            tell(show, "warning", note)
+        refused: BuildRefused | None = None
+        while True:
+            graph = _graph_of(folder, plan, variants, ranges is not None and ranges.of_model == hashes["model"])
+            made_from = origin_of(graph, hashes, calibrated=wish.precision == "int8" and not wish.own_calibration)
+            work = Attempt(library, offers, plan, manifest_of_onnx(graph), log, builder, folder, own_calibration, show)
+            try:
+                data = work.run(graph, report)
+                break
+            except BuildRefused as error:
+                refused = refused or error
+                other = None if error.memory else next_plan(plan, variants)
+                if other is None:
+                    raise refused from None
+                tell(show, "warning", f"{error}. Trying otherwise: {other.instead_of}")
+                plan = other
     engine = folder.engines / preflight.engine_name(device, library.name, library.text, wish.precision)
     check_origin(folder, graph, made_from)
     sidecar = Sidecar(
@@ -111,7 +110,7 @@ def build_engine(
         engine_sha256=hashlib.sha256(data).hexdigest(),
         graph=str(graph.relative_to(folder.path)),
         made_from=made_from,
-        manifest=manifest,
+        manifest=work.manifest,
         options={**plan.options(), "without_range": work.without_range, "fell_back": work.fell_back},
         build_s=round(time.perf_counter() - began, 3),
     )
@@ -121,22 +120,29 @@ def build_engine(
     return Built(engine, sidecar, plan, tuple(work.without_range), tuple(work.fell_back))
 
 
+def _graph_of(folder: ModelFolder, plan: BuildPlan, variants: Collection[str], not_equalised: bool) -> Path:
+    """The file that a plan parses, once it is known to belong to the folder's model and calibration.
+
+    int8-base, where the folder leaves it out, is model.onnx itself if nothing was equalised, or if TensorRT finds ranges of its own.
+    """
+    base_is_model = "int8-base" not in variants and (not_equalised or plan.own_calibration is not None)
+    if plan.graph == "model" or (plan.graph == "int8-base" and base_is_model):
+        return folder.onnx
+    return float_weight_variant(folder) if plan.graph == VARIANT else folder.checked_variant(plan.graph)
+
+
 def read_ranges(folder: ModelFolder) -> Ranges:
     """Ranges and kept layers of calibration.json; needs neither calib nor the onnx package.
 
     Raises:
         PosetrtError: unreadable, or of another format.
     """
-    fields = read_json(folder.calibration, "calibration")
-    try:
-        return Ranges(
-            amax={str(name): float(one["amax"]) for name, one in fields["tensors"].items()},
-            kept_float=tuple(str(name) for name in fields["kept_float"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PosetrtError(
-            f"{folder.calibration} lacks or misstates a field ({error}); make it again with: posetrt calibrate {folder.path} --images DIR"
-        ) from error
+    given = read_fields(folder.calibration, "calibration", f"Make it again with: posetrt calibrate {folder.quoted} --images DIR")
+    return Ranges(
+        amax={name: one.number("amax", 0, LARGEST_FLOAT32) for name, one in given.by_name("tensors").items()},
+        kept_float=given.texts("kept_float"),
+        of_model=given.sha256("model_sha256") if given.values.get("equalised") == {} else "",
+    )
 
 
 def _gpu(library: Library, wish: BuildRequest) -> driver.Gpu | None:
@@ -149,148 +155,3 @@ def _gpu(library: Library, wish: BuildRequest) -> driver.Gpu | None:
         if library.name == "tensorrt-rtx":
             raise UsageError(f"{error}. {library.title} builds without a GPU when told what for: --sm 86") from error
         raise
-
-
-def _tell(show: Show | None, level: Level, line: str) -> None:
-    if show is not None:
-        show(level, line)
-
-
-@dataclass
-class _Build:
-    """One build: what it needs, and what it found on its way."""
-
-    library: Library
-    offers: Capabilities
-    plan: BuildPlan
-    manifest: Manifest
-    log: Log
-    logger: Any
-    builder: Any
-    folder: ModelFolder
-    own_calibration: OwnCalibration | None
-
-    def __post_init__(self) -> None:
-        self.without_range: list[str] = []
-        self.fell_back: list[str] = []
-
-    def run(self, graph: Path, report: Report | None, show: Show | None) -> bytes:
-        """Parse, set what the plan says, build."""
-        trt, plan, builder = self.library.module, self.plan, self.builder
-        flags = 0
-        for name in plan.network_flags:
-            flags |= 1 << int(getattr(trt.NetworkDefinitionCreationFlag, name))
-        network = builder.create_network(flags)
-        parser = trt_network.parse(trt, network, self.logger, self.log, graph, self.library.title)
-        config = builder.create_builder_config()
-        self._configure(config)
-        if trt_network.check_shapes(network, self.manifest.input.name, plan.profile):
-            profile = builder.create_optimization_profile()
-            profile.set_shape(self.manifest.input.name, plan.profile.smallest, plan.profile.best, plan.profile.largest)
-            config.add_optimization_profile(profile)
-            if plan.own_calibration and hasattr(trt.IBuilderConfig, "set_calibration_profile"):
-                config.set_calibration_profile(self._one_image(builder))
-        self._precisions(network, show)
-        if plan.dla is not None:
-            self.fell_back = trt_network.not_on_dla(config, network)
-            _tell(show, "warning" if self.fell_back else "info", f"{len(self.fell_back)} of {network.num_layers} layers run on the GPU")
-        cache = self._timing_cache(config)
-        progress = Progress(report)
-        with Cuda() if plan.own_calibration == "images" else contextlib.nullcontext() as cuda:
-            own = self._calibrator(config, cuda)
-            if plan.progress and hasattr(trt.IBuilderConfig, "progress_monitor"):
-                monitor = monitor_for(trt, progress)
-                config.progress_monitor = monitor
-            with stoppable(progress):
-                data = builder.build_serialized_network(network, config)
-        del parser
-        if own is not None and own.failure is not None:
-            raise own.failure
-        if data is None:
-            raise PosetrtError(self._refused(graph))
-        if cache is not None:
-            self._keep_timing_cache(config, cache)
-        return bytes(data)
-
-    def _configure(self, config: Any) -> None:
-        trt, plan = self.library.module, self.plan
-        for name in plan.builder_flags:
-            config.set_flag(getattr(trt.BuilderFlag, name))
-        for name in plan.cleared_flags:
-            config.clear_flag(getattr(trt.BuilderFlag, name))
-        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-        if plan.workspace_bytes is not None:
-            config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, plan.workspace_bytes)
-        if plan.opt_level is not None:
-            config.builder_optimization_level = plan.opt_level
-        if plan.hardware_level is not None:
-            config.hardware_compatibility_level = getattr(trt.HardwareCompatibilityLevel, plan.hardware_level)
-        if plan.compute_capability is not None and hasattr(trt.IBuilderConfig, "num_compute_capabilities"):
-            config.num_compute_capabilities = 1
-            config.set_compute_capability(getattr(trt.ComputeCapability, plan.compute_capability), 0)
-        if plan.dla is not None:
-            config.default_device_type = trt.DeviceType.DLA
-            config.DLA_core = plan.dla
-
-    def _precisions(self, network: Any, show: Show | None) -> None:
-        trt, plan = self.library.module, self.plan
-        if plan.ranges:
-            self.without_range = trt_network.set_ranges(trt, network, plan.ranges)
-            if self.without_range:
-                listed = ", ".join(self.without_range[:8])
-                _tell(show, "info", f"{len(self.without_range)} tensors have no range and stay out of int8: {listed}")
-        if plan.kept_float:
-            unknown = trt_network.hold_named(trt, network, plan.kept_float, trt.DataType.HALF)
-            if unknown:
-                _tell(show, "warning", f"calibration.json keeps {', '.join(unknown[:5])} in float, which the graph has not")
-        if plan.float32_ends:
-            trt_network.hold(trt, trt_network.ends_of(trt, network, decodes=self.manifest.decodes), trt.DataType.FLOAT)
-
-    def _calibrator(self, config: Any, cuda: Cuda | None) -> Any:
-        trt, plan = self.library.module, self.plan
-        if plan.own_calibration is None or self.own_calibration is None:
-            return None
-        path = self.own_calibration.path
-        cache = keep = following = None
-        if plan.own_calibration == "cache":
-            cache = calibrator.read_cache(path, self.library.version)
-        elif cuda is not None:
-            following = calibrator.on_gpu(cuda, calibrator.batches(path, self.manifest.input))
-            keep = self.folder.path / f"calibration_trt{self.library.text}.cache"
-        own = calibrator.calibrator_for(trt, following, cache, keep)
-        if hasattr(trt.IBuilderConfig, "int8_calibrator"):
-            config.int8_calibrator = own
-        return own
-
-    def _one_image(self, builder: Any) -> Any:
-        """The profile of calibration, which takes one image at the size that the model is meant for, whatever the engine is best at."""
-        spec = self.manifest.input
-        width, height = spec.size_wh
-        shape = (1, 3, height, width) if spec.layout == "NCHW" else (1, height, width, 3)
-        profile = builder.create_optimization_profile()
-        profile.set_shape(spec.name, shape, shape, shape)
-        return profile
-
-    def _timing_cache(self, config: Any) -> Any:
-        if not self.plan.timing_cache:
-            return None
-        path = self.folder.path / "timing.cache"
-        cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
-        if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
-            cache = config.create_timing_cache(b"")
-            config.set_timing_cache(cache, ignore_mismatch=False)
-        return cache
-
-    def _keep_timing_cache(self, config: Any, cache: Any) -> None:
-        del cache  # the configuration holds it
-        with written_whole(self.folder.path / "timing.cache") as temporary:
-            temporary.write_bytes(bytes(config.get_timing_cache().serialize()))
-
-    def _refused(self, graph: Path) -> str:
-        reason = self.log.reason("it gives no reason")
-        advice = ""
-        if "workspace" in reason or "memory" in reason:
-            gpu = self.offers.gpu
-            half = (self.plan.workspace_bytes or (gpu.memory_bytes if gpu else 0)) >> 21
-            advice = f". Try --workspace {max(half, 64)}, a smaller size or batch, and close other programs"
-        return f"{self.library.title} could not build {graph.name}: {reason}{advice}"

@@ -1,4 +1,4 @@
-"""What runs on the device inside the graph, beside the network: the camera's bytes in front of it, decoding behind it.
+"""What runs on the device inside the graph, in front of the network: a camera's bytes. Decoding behind it is in `export.heads.fuse`.
 
 Only plain operators that every TensorRT from 8.6 takes: no plugin, no NonZero, no NonMaxSuppression. Nodes in front are named
 `input/…` and nodes behind `decode/…`; both stay float32 in every precision.
@@ -7,20 +7,16 @@ Only plain operators that every TensorRT from 8.6 takes: no plugin, no NonZero, 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from posetrt.export.graph.graph_ops import GraphOps, Value, axes
-from posetrt.export.heads.decode import find_peaks, score_pairs
-from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.heads.paf.parser import ParserSettings
-from posetrt.runtime.model.manifest import METADATA_KEY, Manifest, OutputNames
+from posetrt.export.graph.graph_ops import GraphOps, axes
+from posetrt.export.graph.onnx_file import ModelProto, check, copied, describe, rename_reads
+from posetrt.runtime.errors import UsageError
+from posetrt.runtime.model.manifest import Manifest
 
-ModelProto = Any  # onnx.ModelProto
-DEFAULT_SLOTS = 32
-MOST_SLOTS = 3840  # TensorRT's limit for TopK
 INPUT_PREFIX, DECODE_PREFIX = "input/", "decode/"
+_ZERO, _ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
 def with_uint8_input(model: ModelProto, manifest: Manifest) -> tuple[ModelProto, Manifest]:
@@ -32,96 +28,35 @@ def with_uint8_input(model: ModelProto, manifest: Manifest) -> tuple[ModelProto,
     from onnx import TensorProto
 
     spec = manifest.input
-    if spec.layout != "NCHW":
+    if spec.takes_bytes:
         raise UsageError("the graph takes uint8 already; leave --input uint8 out")
-    fused = _copy(model)
+    fused = copied(model)
     ops = GraphOps(fused.graph, INPUT_PREFIX)
+    first = spec.layout == "NCHW"
     # TensorRT wants the Cast first: it has no Transpose of uint8.
-    x = ops("Transpose", ops("Cast", spec.name, to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    x = ops("Cast", spec.name, to=TensorProto.FLOAT)
+    if first:
+        x = ops("Transpose", x, perm=[0, 3, 1, 2])
     if spec.colour == "RGB":
-        x = ops("Gather", x, axes(2, 1, 0), axis=1)
+        x = ops("Gather", x, axes(2, 1, 0), axis=1 if first else 3)
     if not spec.in_graph:
-        mean, scale = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (spec.mean, spec.scale))
+        shape = (1, 3, 1, 1) if first else (1, 1, 1, 3)
+        mean, scale = (np.array(values, np.float32).reshape(shape) for values in (spec.mean, spec.scale))
         x = ops("Mul", ops("Sub", x, mean), scale)
-    for node in fused.graph.node:
-        for index, name in enumerate(node.input):
-            if name == spec.name:
-                node.input[index] = x
+    if spec.dtype == "int32":
+        x = ops("Cast", x, to=TensorProto.INT32)
+    rename_reads(fused.graph, spec.name, x)
     ops.put(front=True)
     tensor = next(value for value in fused.graph.input if value.name == spec.name).type.tensor_type
     tensor.elem_type = TensorProto.UINT8
-    batch, channels, height, width = (type(dim).FromString(dim.SerializeToString()) for dim in tensor.shape.dim)
-    for place, dim in zip(tensor.shape.dim, (batch, height, width, channels), strict=True):
-        place.CopyFrom(dim)
-    taken = replace(manifest, input=replace(spec, layout="NHWC"))
-    return _described(fused, taken), taken
+    if first:
+        batch, channels, height, width = (type(dim).FromString(dim.SerializeToString()) for dim in tensor.shape.dim)
+        for place, dim in zip(tensor.shape.dim, (batch, height, width, channels), strict=True):
+            place.CopyFrom(dim)
+    taken = replace(manifest, input=replace(spec, layout="NHWC", dtype="uint8", colour="BGR", mean=_ZERO, scale=_ONE, in_graph=True))
+    return described(fused, taken), taken
 
 
-def with_decoding(model: ModelProto, manifest: Manifest, slots: int = DEFAULT_SLOTS) -> tuple[ModelProto, Manifest]:
-    """Let a graph find peaks and score pairs itself, as `runtime.parser` does with its default settings.
-
-    Args:
-        model: with heat maps and, where the skeleton has limbs, PAFs.
-        manifest: of it.
-        slots: K, peaks kept a part, best first.
-
-    Returns:
-        The model with outputs `peaks (N, J, K, 3)` and `pairs (N, C, K, K)` (see `Outputs`) in place of the maps.
-
-    Raises:
-        UsageError: it decodes already, or K is more than TensorRT or the smallest map can hold.
-    """
-    from onnx import TensorProto, helper
-
-    heatmaps, pafs, skeleton = manifest.outputs.heatmaps, manifest.outputs.pafs, manifest.skeleton
-    if heatmaps is None:
-        raise UsageError("the graph decodes already; leave --decode in-graph out")
-    cells = manifest.input.min_wh[0] * manifest.input.min_wh[1] // manifest.stride**2
-    if not 1 <= slots <= min(cells, MOST_SLOTS):
-        raise UsageError(f"the graph can keep 1 to {min(cells, MOST_SLOTS)} peaks a part at this input size; got {slots}")
-    fused, settings = _copy(model), ParserSettings()
-    ops = GraphOps(fused.graph, DECODE_PREFIX)
-    size = _map_size(ops, manifest, heatmaps)
-    found = find_peaks(ops, heatmaps, len(skeleton.parts), size, slots, settings)
-    names = {ops("Concat", *(ops("Unsqueeze", each, axes(3)) for each in found), axis=3): "peaks"}
-    shapes = {"peaks": [len(skeleton.parts), slots, 3]}
-    if pafs is not None:
-        names[score_pairs(ops, pafs, skeleton, found, size, slots, settings)] = "pairs"
-        shapes["pairs"] = [len(skeleton.limbs), slots, slots]
-    ops.put(renamed=names)
-    batch = fused.graph.input[0].type.tensor_type.shape.dim[0]
-    del fused.graph.output[:]
-    for name, shape in shapes.items():
-        first = batch.dim_param or batch.dim_value or None
-        fused.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [first, *shape]))
-    decoded = replace(manifest, outputs=OutputNames(peaks="peaks", pairs="pairs" if pafs is not None else None))
-    return _described(fused, decoded), decoded
-
-
-def _map_size(ops: GraphOps, manifest: Manifest, heatmaps: str) -> tuple[Value, Value]:
-    """Height and width of the maps: constants, or taken from the maps where the size may change."""
-    if not manifest.input.dynamic:
-        width, height = manifest.input.size_wh
-        return float(height // manifest.stride), float(width // manifest.stride)
-    shape = ops("Cast", ops("Shape", heatmaps), to=1)
-    return ops("Gather", shape, np.array(2, np.int64)), ops("Gather", shape, np.array(3, np.int64))
-
-
-def _copy(model: ModelProto) -> ModelProto:
-    copy = type(model)()
-    copy.CopyFrom(model)
-    return copy
-
-
-def _described(model: ModelProto, manifest: Manifest) -> ModelProto:
+def described(model: ModelProto, manifest: Manifest) -> ModelProto:
     """Put the manifest inside, in place of the one before, and check the graph."""
-    import onnx
-
-    kept = {entry.key: entry.value for entry in model.metadata_props}
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, kept | {METADATA_KEY: manifest.to_json()})
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise PosetrtError(f"the graph is not valid ONNX: {error}") from error
-    return model
+    return check(describe(model, manifest.to_json()), "the graph with its fused nodes")

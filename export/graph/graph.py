@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.export.graph.canonical import canonical
+from posetrt.export.graph.onnx_file import copied, read_model, reads
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.model.folder import MADE_FROM_KEY
-from posetrt.runtime.model.manifest import METADATA_KEY
+
+# Operators that multiply and add, and that have an 8-bit form in at least one engine.
+LAYER_KINDS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution with constant weights: the unit that is put into INT8 or kept in float.
+    """A convolution or matrix product with constant weights: the unit that is put into INT8 or kept in float.
 
     Attributes:
         name: of the node, or of its output where the node has none.
-        input, output: tensors; `activated` is the tensor behind its ReLU where that alone reads `output`, else `output`.
+        input, output: tensors; `activated` is the tensor behind its ReLU, or its clip from 0, where that alone reads `output`, else `output`.
         weight, bias: names of the constants; no bias is "".
         group: groups of channels; equal to the number of input channels for a depthwise convolution.
-        shape: of the weight: (out, in / group, kh, kw).
+        shape: of the weight: (out, in / group, kh, kw) for Conv, (in, out, kh, kw) for ConvTranspose, (in, out) or (out, in) for Gemm, (in, out) for MatMul.
+        kind: the operator: "Conv", "ConvTranspose", "Gemm" or "MatMul".
+        axis: of the weight that counts the output channels.
     """
 
     name: str
@@ -36,20 +40,17 @@ class Layer:
     bias: str
     group: int
     shape: tuple[int, ...]
+    kind: str = "Conv"
+    axis: int = 0
 
     @property
     def depthwise(self) -> bool:
         """Whether each input channel has filters of its own, so that its scale can be chosen freely."""
-        return self.group > 1 and self.shape[1] == 1
-
-    @property
-    def macs_per_pixel(self) -> int:
-        """Multiply-adds an output pixel."""
-        return int(np.prod(self.shape))
+        return self.kind == "Conv" and self.group > 1 and self.shape[1] == 1
 
 
 class Graph:
-    """A float32 ONNX graph, held as a ModelProto with its constants as arrays. `model` must not be changed from outside.
+    """A float32 ONNX graph, held as a ModelProto with its constants (initialisers) as arrays. `model` must not be changed from outside.
 
     Raises:
         PosetrtError: the nodes are not in an order in which they can run, or a tensor is made twice.
@@ -61,19 +62,16 @@ class Graph:
         self.model = model
         self.where = where
         self.constants: dict[str, NDArray[Any]] = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-        for node in model.graph.node:
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
-                self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
         self.producers: dict[str, Any] = {}
         self.consumers: dict[str, list[Any]] = {}
         for node in model.graph.node:
             for name in node.output:
                 if name in self.producers:
                     raise PosetrtError(f"{where}: two nodes make the tensor {name!r}, so this is no valid ONNX graph; export it again")
-                self.producers[name] = node
-            for name in dict.fromkeys(node.input):
-                if name:
-                    self.consumers.setdefault(name, []).append(node)
+                if name:  # an output that nobody wants has none
+                    self.producers[name] = node
+            for name in reads(node):
+                self.consumers.setdefault(name, []).append(node)
 
     @property
     def nodes(self) -> list[Any]:
@@ -92,22 +90,40 @@ class Graph:
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """The convolutions that can be quantised, in the order in which they run."""
-        found = []
-        for node in self.nodes:
-            if node.op_type != "Conv" or node.input[1] not in self.constants:
-                continue
-            bias = node.input[2] if len(node.input) > 2 else ""
-            if bias and bias not in self.constants:
-                continue
-            output = node.output[0]
-            readers = self.consumers.get(output, [])
-            single = len(readers) == 1 and output not in self.outputs
-            activated = readers[0].output[0] if single and readers[0].op_type == "Relu" else output
-            weight = node.input[1]
-            group = next((a.i for a in node.attribute if a.name == "group"), 1)
-            found.append(Layer(node.name or output, node.input[0], output, activated, weight, bias, group, self.constants[weight].shape))
-        return tuple(found)
+        """The convolutions and matrix products that can be quantised, in the order in which they run."""
+        return tuple(layer for node in self.nodes if (layer := self._layer(node)) is not None)
+
+    def _layer(self, node: Any) -> Layer | None:
+        """The layer that a node is, or None where INT8 has no form for it: weights that are computed, a deconvolution in groups."""
+        if node.op_type not in LAYER_KINDS or len(node.input) < 2 or node.input[1] not in self.constants:
+            return None
+        bias = node.input[2] if len(node.input) > 2 else ""
+        shape = self.constants[node.input[1]].shape
+        number = {one.name: one.i if one.type == one.INT else one.f for one in node.attribute if one.type in (one.INT, one.FLOAT)}
+        group = int(number.get("group", 1))
+        axis = {"Conv": 0, "ConvTranspose": 1, "Gemm": 0 if number.get("transB") else 1, "MatMul": 1}[node.op_type]
+        scaled = number.get("alpha", 1.0) != 1 or number.get("beta", 1.0) != 1 or number.get("transA", 0) != 0
+        if (bias and bias not in self.constants) or (axis == 1 and group > 1) or scaled or (node.op_type == "MatMul" and len(shape) != 2):
+            return None
+        output = node.output[0]
+        return Layer(
+            node.name or output, node.input[0], output, self.activated(output), node.input[1], bias, group, shape, node.op_type, axis
+        )
+
+    def activated(self, name: str) -> str:
+        """The tensor behind the ReLU, or the clip from 0, that alone reads a tensor, which every engine computes as one with what makes it; else the tensor."""
+        readers = self.consumers.get(name, [])
+        if len(readers) != 1 or name in self.outputs:
+            return name
+        node = readers[0]
+        low = self.clip_bounds(node)[0] if node.op_type == "Clip" else None
+        return str(node.output[0]) if node.op_type == "Relu" or low == 0 else name
+
+    def clip_bounds(self, node: Any) -> tuple[float | None, float | None]:
+        """Lowest and highest value that a Clip lets pass; None where it has none, or it is no constant."""
+        ends = [self.constants.get(name) for name in [*node.input[1:], "", ""][:2]]
+        low, high = (None if one is None or one.size != 1 else float(one.reshape(())) for one in ends)
+        return low, high
 
     @cached_property
     def leading_to_layers(self) -> frozenset[str]:
@@ -115,7 +131,7 @@ class Graph:
         leading = {layer.input for layer in self.layers}
         for node in reversed(self.nodes):
             if any(name in leading for name in node.output):
-                leading.update(node.input)
+                leading.update(reads(node))
         return frozenset(leading)
 
     @cached_property
@@ -128,90 +144,30 @@ class Graph:
         live = set(self.inputs)
         ordered = [name for name in self.inputs if kinds.get(name) == onnx.TensorProto.FLOAT]
         for node in self.nodes:
-            if any(name in live for name in node.input):
+            if any(name in live for name in reads(node)):
                 live.update(name for name in node.output if name)
                 ordered += [name for name in node.output if name and kinds.get(name) == onnx.TensorProto.FLOAT]
         return tuple(ordered)
 
     def copy(self) -> Graph:
         """An independent copy."""
-        import onnx
-
-        model = onnx.ModelProto()
-        model.CopyFrom(self.model)
-        return Graph(model, self.where)
+        return Graph(copied(self.model), self.where)
 
     def with_constants(self, changed: Mapping[str, NDArray[Any]]) -> Graph:
         """A copy in which some constants have other values of the same shape."""
         from onnx import numpy_helper
 
-        copied = self.copy()
-        for tensor in copied.model.graph.initializer:
+        other = self.copy()
+        for tensor in other.model.graph.initializer:
             if tensor.name in changed:
                 tensor.CopyFrom(numpy_helper.from_array(changed[tensor.name], tensor.name))
-        for node in copied.model.graph.node:
-            if node.op_type == "Constant" and node.output[0] in changed:
-                node.attribute[0].t.CopyFrom(numpy_helper.from_array(changed[node.output[0]], node.output[0]))
-        return Graph(copied.model, self.where)
+        return Graph(other.model, self.where)
 
 
 def load_graph(path: Path) -> Graph:
-    """Read an ONNX file.
+    """Read an ONNX file, in the one form that `canonical` gives every graph.
 
     Raises:
         PosetrtError: missing, truncated or no ONNX file.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        return Graph(onnx.load(str(path)), path.name)
-    except (OSError, DecodeError) as error:
-        raise PosetrtError(f"{path} cannot be read as an ONNX file: {error}; export the network again") from error
-
-
-def save_variant(path: Path, model: Any, manifest: str, made_from: Mapping[str, str]) -> None:
-    """Write a graph made from model.onnx, with the manifest and the hashes of what it was made from.
-
-    Args:
-        path: a temporary one, of `written_together`.
-        manifest: the manifest's JSON text.
-        made_from: SHA-256 by what: "model", and "calibration" where one was used.
-    """
-    import json
-
-    import onnx
-
-    del model.metadata_props[:]
-    for key, value in ((METADATA_KEY, manifest), (MADE_FROM_KEY, json.dumps(dict(made_from)))):
-        entry = model.metadata_props.add()
-        entry.key, entry.value = key, value
-    onnx.save(model, str(path))
-
-
-def run_order(nodes: Iterable[Any], known: Iterable[str]) -> list[Any]:
-    """The nodes in an order in which they can run.
-
-    Args:
-        nodes: in any order.
-        known: names of the inputs and constants.
-
-    Raises:
-        PosetrtError: a tensor that nothing makes.
-    """
-    ready = {"", *known}
-    waiting = list(nodes)
-    ordered = []
-    while waiting:
-        later = []
-        for node in waiting:
-            if all(name in ready for name in node.input):
-                ordered.append(node)
-                ready.update(node.output)
-            else:
-                later.append(node)
-        if len(later) == len(waiting):
-            missing = sorted({name for node in later for name in node.input} - ready)
-            raise PosetrtError(f"nothing makes the tensors {missing[:3]}; export the network again")
-        waiting = later
-    return ordered
+    return Graph(canonical(read_model(path), path.name), path.name)

@@ -9,28 +9,56 @@ from posetrt.runtime.model.manifest import Colour
 
 @dataclass(frozen=True)
 class Normalisation:
-    """normalised = (value - mean) * scale, value 0 to 255, channels in `colour` order; `in_graph`: the graph does it."""
+    """How a family wants its pixels: normalised = (value - mean) * scale, value 0 to 255.
+
+    Attributes:
+        colour: order of the channels.
+        mean, scale: of each channel.
+        in_graph: the graph does it, and takes 0 to 255.
+        pad: value beside a picture that is letterboxed.
+    """
 
     colour: Colour
     mean: tuple[float, float, float]
     scale: tuple[float, float, float]
     in_graph: bool = False
+    pad: int = 128
 
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
+_IMAGENET = Normalisation(
+    "RGB",
+    (255 * _IMAGENET_MEAN[0], 255 * _IMAGENET_MEAN[1], 255 * _IMAGENET_MEAN[2]),
+    (1 / (255 * _IMAGENET_STD[0]), 1 / (255 * _IMAGENET_STD[1]), 1 / (255 * _IMAGENET_STD[2])),
+)
+_NONE, _ONE, _BYTE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1 / 255, 1 / 255, 1 / 255)
+
 NORMALISATIONS = {
     # The graph takes 0 to 255 in BGR and normalises itself, as human-pose-estimation-0001 does.
-    "in-graph": Normalisation("BGR", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), in_graph=True),
+    "in-graph": Normalisation("BGR", _NONE, _ONE, in_graph=True),
     # OpenPose's Caffe networks, x/256 - 0.5; Lightweight OpenPose's (x - 128)/256 is the same.
     "openpose": Normalisation("BGR", (128.0, 128.0, 128.0), (1 / 256, 1 / 256, 1 / 256)),
     # trt_pose and most PyTorch backbones: RGB, (x/255 - mean)/std.
-    "imagenet": Normalisation(
-        "RGB",
-        (255 * _IMAGENET_MEAN[0], 255 * _IMAGENET_MEAN[1], 255 * _IMAGENET_MEAN[2]),
-        (1 / (255 * _IMAGENET_STD[0]), 1 / (255 * _IMAGENET_STD[1]), 1 / (255 * _IMAGENET_STD[2])),
-    ),
+    "imagenet": _IMAGENET,
     # RGB, x/255.
-    "unit": Normalisation("RGB", (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
+    "unit": Normalisation("RGB", _NONE, _BYTE),
+    # YOLO v5 to 26 and YOLO-NAS: RGB, x/255, letterbox grey 114.
+    "yolo": Normalisation("RGB", _NONE, _BYTE, pad=114),
+    # YOLOX and YOLOX-pose: BGR, 0 to 255 as they are.
+    "yolox": Normalisation("BGR", _NONE, _ONE, pad=114),
+    # RTMPose, RTMW, DWPose: as ImageNet, rounded by mmpose.
+    "rtmpose": Normalisation("RGB", (123.675, 116.28, 103.53), (1 / 58.395, 1 / 57.12, 1 / 57.375), pad=0),
+    # RTMDet: the same numbers, on BGR.
+    "rtmdet": Normalisation("BGR", (103.53, 116.28, 123.675), (1 / 57.375, 1 / 57.12, 1 / 58.395), pad=114),
+    # PP-TinyPose.
+    "tinypose": _IMAGENET,
+    # MoveNet: RGB, 0 to 255.
+    "movenet": Normalisation("RGB", _NONE, _ONE, pad=0),
+    # PoseNet: RGB, x/127.5 - 1.
+    "posenet": Normalisation("RGB", (127.5, 127.5, 127.5), (1 / 127.5, 1 / 127.5, 1 / 127.5)),
+    # BlazePose, MediaPipe's hands and faces: RGB, x/255.
+    "mediapipe": Normalisation("RGB", _NONE, _BYTE, pad=0),
 }
+"""The presets of `--normalise`, by name."""

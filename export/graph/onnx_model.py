@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,53 +11,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 import posetrt
+from posetrt.export.graph.canonical import canonical
+from posetrt.export.graph.onnx_file import ModelProto as ModelProto
+from posetrt.export.graph.onnx_file import check, describe, first_line, in_opset, serialised
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.files import written_whole
+from posetrt.runtime.files import written_together
 from posetrt.runtime.model.folder import ModelFolder
-from posetrt.runtime.model.manifest import METADATA_KEY, Manifest
+from posetrt.runtime.model.manifest import Manifest
 
 DEFAULT_OPSET = 17
 IR_FOR_OPSET = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10}
 # Simplifying and converting reorder float32 sums; more than this share of an output's range is a different network.
 TOLERANCE = 1e-4
-
-ModelProto = Any  # onnx.ModelProto; the onnx package is imported only where a graph is touched
+RUN_LIMIT_S = 120.0  # for one input; the largest pose networks take some ten seconds on a slow computer
 
 
 def finish(model: ModelProto, manifest: Manifest, opset: int = DEFAULT_OPSET) -> ModelProto:
-    """Bring a graph to its final form: opset and IR version, simplified, checked, with the manifest inside.
+    """Bring a graph to its final form: canonical, in an opset and its IR version, simplified, checked, with the manifest inside.
 
     Raises:
         UsageError: the graph uses an operator that the opset lacks.
         PosetrtError: the result is not a valid graph.
     """
-    import onnx
     import onnxsim
-    from onnx import version_converter
 
     if opset not in IR_FOR_OPSET:
         raise UsageError(f"--opset must be one of {', '.join(map(str, IR_FOR_OPSET))}; got {opset}")
-    present = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    if present != opset:
-        try:
-            model = version_converter.convert_version(model, opset)
-        except Exception as error:  # the converter raises RuntimeError and its own errors alike
-            raise UsageError(
-                f"the graph of opset {present} cannot be written in opset {opset}: {error}. Try another with --opset"
-            ) from error
+    where = f"the graph of {manifest.network}"
+    model = canonical(model, where)
+    try:
+        model = in_opset(model, opset, IR_FOR_OPSET[opset])
+    except PosetrtError as error:
+        raise UsageError(f"{error}. Try another with --opset") from error
     try:
         model, _ = onnxsim.simplify(model, check_n=0)
     except Exception as error:  # onnxsim raises whatever its C++ side threw
-        raise PosetrtError(f"the graph cannot be simplified: {error}") from error
+        raise PosetrtError(f"the graph cannot be simplified: {first_line(error)}") from error
+    model = canonical(model, where)
     model.ir_version = IR_FOR_OPSET[opset]
     model.producer_name, model.producer_version = "posetrt", posetrt.__version__
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, {METADATA_KEY: manifest.to_json()})
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise PosetrtError(f"the exported graph is not valid ONNX: {error}") from error
-    return model
+    return check(describe(model, manifest.to_json()), "the exported graph")
 
 
 def check_equal(
@@ -80,13 +75,16 @@ def check_equal(
     return differences
 
 
-def write_folder(model: ModelProto, manifest: Manifest, folder: Path, *, force: bool = False) -> ModelFolder:
-    """Write model.onnx into a model folder, whole or not at all.
+def write_folder(
+    model: ModelProto, manifest: Manifest, folder: Path, *, fp16: ModelProto | None = None, force: bool = False
+) -> ModelFolder:
+    """Write a model folder's graphs, all of them or none.
 
     Args:
         model: as `finish` gave it, with the manifest inside.
         manifest: the same, for the path of errors.
         folder: made where absent.
+        fp16: the same network in float16, as `to_fp16` gives it, for `variants/fp16.onnx`.
         force: replace another model; its calibration and engines stay, and are refused by their hashes from then on.
 
     Raises:
@@ -94,30 +92,49 @@ def write_folder(model: ModelProto, manifest: Manifest, folder: Path, *, force: 
         PosetrtError: the disk refuses.
     """
     target = ModelFolder(folder)
-    data = model.SerializeToString(deterministic=True)
+    data = serialised(model)
     if target.onnx.is_file() and not force and target.onnx.read_bytes() != data:
         raise UsageError(
             f"{target.onnx} holds another model ({target.manifest().network}), and model.onnx never changes after export; "
             f"choose another folder for {manifest.network}, or replace it with --force"
         )
-    with written_whole(target.onnx) as temporary:
-        temporary.write_bytes(data)
+    contents = {target.onnx: data}
+    if fp16 is not None:
+        made_from = {"model": hashlib.sha256(data).hexdigest()}
+        contents[target.variant("fp16")] = serialised(describe(fp16, manifest.to_json(), made_from))
+    with written_together(*contents) as temporaries:
+        for temporary, content in zip(temporaries, contents.values(), strict=True):
+            temporary.write_bytes(content)
     return target
 
 
-def run_plainly(serialised: bytes, inputs: NDArray[Any], path: Path) -> dict[str, NDArray[np.float32]]:
-    """All outputs of a graph on ONNX Runtime, without its optimisations: the reference."""
+def run_plainly(data: bytes, inputs: NDArray[Any], path: Path, limit_s: float = RUN_LIMIT_S) -> dict[str, NDArray[np.float32]]:
+    """All outputs of a graph on ONNX Runtime, without its optimisations: the reference.
+
+    Raises:
+        PosetrtError: it does not run, or not to its end within `limit_s`: a graph may hold a loop.
+    """
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
+    options, running = onnxruntime.SessionOptions(), onnxruntime.RunOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
+    options.log_severity_level = running.log_severity_level = 4
+    watch = threading.Timer(limit_s, setattr, (running, "terminate", True))
+    watch.daemon = True
     try:
-        session = onnxruntime.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]
-        return dict(zip(names, session.run(names, {session.get_inputs()[0].name: inputs}), strict=True))
+        watch.start()
+        return dict(zip(names, session.run(names, {session.get_inputs()[0].name: inputs}, running), strict=True))
     except Exception as error:  # ONNX Runtime raises many types, all of them RuntimeError's cousins in C++
+        if running.terminate:
+            raise PosetrtError(
+                f"{path.name} was stopped after {limit_s:g} s on one input of {tuple(inputs.shape)}: it holds a loop that does not end, "
+                "or is too large for this computer. A network for a camera answers in milliseconds; export it without the loop"
+            ) from error
         raise PosetrtError(
-            f"{path.name} does not run at input {tuple(inputs.shape)} on ONNX Runtime: {str(error).splitlines()[0]}. "
+            f"{path.name} does not run at input {tuple(inputs.shape)} on ONNX Runtime: {first_line(error)}. "
             "Networks that join maps of several strides want sizes that are multiples of 32"
         ) from error
+    finally:
+        watch.cancel()

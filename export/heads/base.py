@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.heads.base import Head
+from posetrt.runtime.heads.paf.layout import MapLayout
 from posetrt.runtime.model.manifest import Layout
 from posetrt.runtime.model.skeleton import Skeleton
 
@@ -93,12 +94,14 @@ class Asked:
     Attributes:
         head: the kind.
         skeleton: of the network.
+        layout: the same with the channels of its maps, where its file gives them.
         outputs: role → output name.
         person_class: number of the class that is a person, of networks with several.
     """
 
     head: str | None = None
     skeleton: Skeleton | None = None
+    layout: MapLayout | None = None
     outputs: Mapping[str, str] = field(default_factory=dict)
     person_class: int | None = None
 
@@ -115,6 +118,8 @@ class Reading:
         normalise: name of the preset that networks of this family take (`export.graph.normalisation`).
         fit: how a picture is placed in the input: "top-left", "centre", "stretch", or "crop" (see `runtime.placement`).
         why: what told, in a few words: "(1, 56, 8400): 4 box values, a score and 17 key points of 3".
+        nhwc: names of outputs that have their channels last, which the exported graph turns to (N, C, h, w).
+        split: name of an output that holds several roles' channels one after the other → (new name, channels) of each.
         rank: the surer the higher: 0 a guess by shape alone, 1 shapes and values agree, 2 names or metadata say so too.
     """
 
@@ -124,6 +129,8 @@ class Reading:
     normalise: str
     fit: str
     why: str
+    nhwc: tuple[str, ...] = ()
+    split: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     rank: int = 1
 
 

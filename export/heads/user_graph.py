@@ -1,9 +1,10 @@
-"""A user's own ONNX graph with heat maps and PAFs: which input and output is what, at which size, and from it a described model."""
+"""A user's own ONNX graph: which input and output is what, at which size, and from it a described model."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 import posetrt
-from posetrt.export.graph.normalisation import Normalisation
+from posetrt.export.graph.canonical import check_functions
+from posetrt.export.graph.normalisation import NORMALISATIONS, Normalisation
 from posetrt.export.graph.onnx_model import DEFAULT_OPSET, ModelProto, check_equal, finish, run_plainly
+from posetrt.export.heads.base import Asked, Reading
+from posetrt.export.heads.facts import ImageInput, gather, image_input, noise
+from posetrt.export.heads.recognise import recognise
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import sha256_of
-from posetrt.runtime.model.manifest import InputSpec, Manifest, OutputNames
-from posetrt.runtime.model.skeleton import BUILT_IN, Skeleton, load_skeleton
+from posetrt.runtime.heads.base import Head
+from posetrt.runtime.model.manifest import InputSpec, Manifest
+from posetrt.runtime.placement import PERSON_GROW, Fit, How
 
 
 @dataclass(frozen=True)
-class GraphOutput:
-    """A graph output: its name and its channel count, None where the graph leaves it open."""
+class GraphOptions:
+    """What a user chooses when a graph of their own is exported.
 
-    name: str
-    channels: int | None
+    Attributes:
+        asked: what the user says of its head and skeleton.
+        normalise: a name of `NORMALISATIONS`; None takes what networks of this kind usually want.
+        fit: how a picture is placed in the input; None takes what networks of this kind usually want.
+        size_wh: input width and height; None takes the graph's own where that is fixed.
+        dynamic: leave height and width open, between half and twice `size_wh`, where the graph does.
+        batch: above 1 leaves the batch open, up to so many, where the graph does.
+        opset: of the result; its IR version is the oldest that carries it.
+        licence: a note on the weights, kept in the manifest.
+        tell: takes a line for people: what was recognised, and why.
+    """
+
+    asked: Asked = field(default_factory=Asked)
+    normalise: str | None = None
+    fit: How | None = None
+    size_wh: tuple[int, int] | None = None
+    dynamic: bool = False
+    batch: int = 1
+    opset: int = DEFAULT_OPSET
+    licence: str = ""
+    tell: Callable[[str], None] = lambda _line: None
 
 
 def load_onnx(path: Path) -> ModelProto:
@@ -45,122 +70,101 @@ def load_onnx(path: Path) -> ModelProto:
         raise PosetrtError(f"{path} is not a valid ONNX file (truncated, or another format?): {reason}") from error
     if not model.graph.node:
         raise PosetrtError(f"{path} is an ONNX file without a graph; was it truncated?")
+    check_functions(model, path.name)
     return model
 
 
-def model_from_onnx(
-    path: Path,
-    *,
-    normalisation: Normalisation,
-    skeleton: Skeleton | None = None,
-    heatmaps: str | None = None,
-    pafs: str | None = None,
-    size_wh: tuple[int, int] | None = None,
-    dynamic: bool = False,
-    batch: int = 1,
-    opset: int = DEFAULT_OPSET,
-    licence: str = "",
-) -> tuple[ModelProto, Manifest]:
+def model_from_onnx(path: Path, options: GraphOptions | None = None) -> tuple[ModelProto, Manifest]:
     """Make a described graph, of fixed or bounded size, of a user's ONNX file.
 
     Args:
-        path: any ONNX with one `(N, 3, H, W)` image input, heat maps, and PAFs (or both in one output, heat maps first,
-            as OpenPose's `net_output`).
-        normalisation: what the graph expects of its pixels.
-        skeleton: None finds the built-in one whose channel counts fit.
-        heatmaps, pafs: output names; None finds them by channel count.
-        size_wh: input width and height; None takes the graph's own where that is fixed.
-        dynamic: leave height and width open, between half and twice `size_wh`, where the graph does.
-        batch: above 1 leaves the batch open, up to so many, where the graph does.
-        opset: of the result; its IR version is the oldest that carries it.
-        licence: a note on the weights, kept in the manifest.
+        path: any ONNX with one picture as its input, `(N, 3, H, W)` or `(N, H, W, 3)`, and outputs of a kind that is known.
+        options: what the user chooses.
 
     Returns:
         The model, equal to the original on random input within 1e-4 of each output's range, and its manifest.
 
     Raises:
-        UsageError: the request does not fit the graph: names, sizes, skeleton.
+        UsageError: the request does not fit the graph: names, sizes, skeleton, head.
         PosetrtError: the file is no usable network.
     """
+    wish = options or GraphOptions()
     original = load_onnx(path)
-    input_name = _image_input(original, path)
-    size = _set_size(original, input_name, size_wh, dynamic, batch, path)
-    outputs = [GraphOutput(value.name, _channels(value)) for value in original.graph.output]
-    reference = run_plainly(original.SerializeToString(), _random_input(size, normalisation), path)
-    outputs = [
-        GraphOutput(output.name, reference[output.name].shape[1] if reference[output.name].ndim == 4 else None) for output in outputs
-    ]
-    skeleton, names = _roles(outputs, skeleton, heatmaps, pafs, path)
-    stride = _stride(size, reference[names.heatmaps or ""].shape, path)
+    image = image_input(original, path)
+    size = _set_size(original, image, wish, path)
+    outputs = {value.name for value in original.graph.output}
+    for role, name in wish.asked.outputs.items():
+        if name not in outputs:
+            raise UsageError(f"{path.name} has no output {name!r} for --role {role}={name}; its outputs are {', '.join(sorted(outputs))}")
+    given = None if wish.normalise is None else NORMALISATIONS[wish.normalise]
+    facts = gather(original, path, image, size, given)
+    reading, skeleton = recognise(facts, wish.asked, wish.tell)
+    reading.head.check(skeleton)
+    pixels = _pixels(image, given or NORMALISATIONS[reading.normalise])
+    stride = 2 * math.lcm(16, reading.head.map_stride())
+    how: How = wish.fit or _how(reading)
+    model, reference, head = _as_the_head_wants(original, image, reading, pixels, size, path)
     manifest = Manifest(
         network="onnx",
         skeleton=skeleton,
         input=InputSpec(
-            input_name,
-            "NCHW",
+            image.name,
+            image.layout,
             size,
-            _bound(size, 0.5, stride) if dynamic else size,
-            _bound(size, 2.0, stride) if dynamic else size,
-            normalisation.colour,
-            normalisation.mean,
-            normalisation.scale,
-            normalisation.in_graph,
-            batch,
+            _bound(size, 0.5, stride) if wish.dynamic else size,
+            _bound(size, 2.0, stride) if wish.dynamic else size,
+            pixels.colour,
+            pixels.mean,
+            pixels.scale,
+            pixels.in_graph,
+            wish.batch,
+            image.dtype,
+            Fit(how, pixels.pad, PERSON_GROW),
         ),
-        outputs=names,
-        stride=stride,
+        head=head,
         weights_sha256=sha256_of(path),
-        licence=licence,
+        licence=wish.licence,
         exporter=posetrt.__version__,
     )
-    kept = [name for name in (names.heatmaps, names.pafs) if name is not None]
-    if len(kept) == 2 and kept[0] == kept[1]:
-        kept, manifest = _split_joint_output(original, manifest)
-        joint = reference[names.heatmaps or ""]
-        reference = {kept[0]: joint[:, : skeleton.heatmap_channels], kept[1]: joint[:, skeleton.heatmap_channels :]}
-    _keep_outputs(original, kept)
-    model = finish(original, manifest, opset)
-    check_equal(model, reference, _random_input(size, normalisation), kept, path)
-    if batch > 1:
+    model = finish(model, manifest, wish.opset)
+    names = list(dict.fromkeys(head.outputs.values()))
+    check_equal(model, reference, noise(image, size, pixels), names, path)
+    if wish.batch > 1:
         # Two at once must be the one twice: a graph may mix its batch, or hold a size of 1 in its middle.
-        twice = np.repeat(_random_input(size, normalisation), 2, axis=0)
-        check_equal(model, {name: np.repeat(values, 2, axis=0) for name, values in reference.items()}, twice, kept, path)
-    if dynamic:
+        twice = np.repeat(noise(image, size, pixels), 2, axis=0)
+        check_equal(model, {name: np.repeat(values, 2, axis=0) for name, values in reference.items()}, twice, names, path)
+    if wish.dynamic:
         # A graph may hold a size somewhere in its middle: the smallest must run as well.
-        run_plainly(model.SerializeToString(), _random_input(manifest.input.min_wh, normalisation), path)
+        run_plainly(model.SerializeToString(), noise(image, manifest.input.min_wh, pixels), path)
+    wish.tell(
+        f"{path.name}: {reading.why}; head {reading.head.kind}, skeleton {skeleton.name}, picture {how}, "
+        f"normalisation {wish.normalise or reading.normalise}{'' if wish.normalise else ' (override with --normalise)'}"
+    )
     return model, manifest
 
 
-def _image_input(model: ModelProto, path: Path) -> str:
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]
-    if len(inputs) != 1:
-        raise PosetrtError(
-            f"{path.name} has {len(inputs)} inputs ({', '.join(value.name for value in inputs)}); one image input was expected"
-        )
-    tensor = inputs[0].type.tensor_type
-    dims = [dim.dim_value for dim in tensor.shape.dim]
-    if tensor.elem_type != 1 or len(dims) != 4 or dims[1] not in (0, 3):
-        raise PosetrtError(
-            f"{path.name}: input {inputs[0].name!r} must be float32 (N, 3, H, W); it has element type {tensor.elem_type} and shape {dims}. "
-            "Export the network again in channels-first float32"
-        )
-    return str(inputs[0].name)
+def _how(reading: Reading) -> How:
+    return "crop" if reading.head.scope == "crop" else reading.fit  # type: ignore[return-value]
 
 
-def _bound(size_wh: tuple[int, int], factor: float, stride: int) -> tuple[int, int]:
-    # Multiples of four cells, which networks that join maps of several strides want.
-    width, height = (max(1, round(side * factor / (4 * stride))) * 4 * stride for side in size_wh)
+def _pixels(image: ImageInput, pixels: Normalisation) -> Normalisation:
+    """Whole numbers go in as they are: 0 to 255."""
+    if image.dtype == "float32":
+        return pixels
+    return Normalisation(pixels.colour, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), in_graph=True, pad=pixels.pad)
+
+
+def _bound(size_wh: tuple[int, int], factor: float, step: int) -> tuple[int, int]:
+    # Multiples of 32 and of two cells at least, which networks that join maps of several strides want.
+    width, height = (max(1, round(side * factor / step)) * step for side in size_wh)
     return width, height
 
 
-def _set_size(
-    model: ModelProto, input_name: str, size_wh: tuple[int, int] | None, dynamic: bool, batch: int, path: Path
-) -> tuple[int, int]:
-    """Fix the input to `(1, 3, H, W)`, or leave the batch, or H and W, open, and forget shapes that said otherwise."""
-    value = next(value for value in model.graph.input if value.name == input_name)
+def _set_size(model: ModelProto, image: ImageInput, wish: GraphOptions, path: Path) -> tuple[int, int]:
+    """Fix the input's shape, or leave the batch, or height and width, open, and forget shapes that said otherwise."""
+    value = next(value for value in model.graph.input if value.name == image.name)
     dims = value.type.tensor_type.shape.dim
-    own = (dims[3].dim_value, dims[2].dim_value)
+    own, size_wh = image.size_wh, wish.size_wh
     if size_wh is None and not all(own):
         raise UsageError(f"{path.name} takes any input size: say which with --input-size WxH, as in --input-size 456x256")
     size = size_wh or own
@@ -169,120 +173,75 @@ def _set_size(
             f"{path.name} is fixed at {own[0]}x{own[1]}, so --input-size {size[0]}x{size[1]} cannot be; "
             "export the network again at that size"
         )
-    if dims[0].dim_value not in (0, 1):
-        raise UsageError(f"{path.name} is fixed at batch {dims[0].dim_value}; export the network again with batch 1 or a free batch")
-    if batch > 1 and dims[0].dim_value:
+    if image.batch not in (0, 1):
+        raise UsageError(f"{path.name} is fixed at batch {image.batch}; export the network again with batch 1 or a free batch")
+    if wish.batch > 1 and image.batch:
         raise UsageError(f"{path.name} is fixed at batch 1: leave --batch out, or export the network again with a free batch")
-    if dynamic and any(own):
+    if wish.dynamic and any(own):
         raise UsageError(f"{path.name} is fixed at {own[0]}x{own[1]}: leave --dynamic out, or export the network again with a free size")
-    for dim, fixed in zip(dims, (1, 3, size[1], size[0]), strict=True):
+    for dim, fixed in zip(dims, image.shape(size), strict=True):
         dim.dim_value = fixed
-    if dynamic:
-        dims[2].dim_param, dims[3].dim_param = "height", "width"
-    if batch > 1:
+    if wish.dynamic:
+        _, down, across = image.axes
+        dims[down].dim_param, dims[across].dim_param = "height", "width"
+    if wish.batch > 1:
         dims[0].dim_param = "batch"
     del model.graph.value_info[:]
     for output in model.graph.output:
-        shape = output.type.tensor_type.shape.dim
-        for index, dim in enumerate(shape):
-            if index != 1 or not dim.dim_value:
+        for index, dim in enumerate(output.type.tensor_type.shape.dim):
+            if index == 0 or (index >= 2 and len(output.type.tensor_type.shape.dim) == 4) or not dim.dim_value:
                 dim.Clear()
     return size
 
 
-def _channels(value: Any) -> int | None:
-    dims = value.type.tensor_type.shape.dim
-    return dims[1].dim_value or None if len(dims) == 4 else None
+def _as_the_head_wants(
+    model: ModelProto, image: ImageInput, reading: Reading, pixels: Normalisation, size: tuple[int, int], path: Path
+) -> tuple[ModelProto, dict[str, NDArray[Any]], Head]:
+    """The graph with the head's outputs alone: joint ones split, those with their channels last turned, float16 cast to float32.
 
-
-def _roles(
-    outputs: list[GraphOutput], skeleton: Skeleton | None, heatmaps: str | None, pafs: str | None, path: Path
-) -> tuple[Skeleton, OutputNames]:
-    """Which skeleton the graph has and which output is what."""
-    listing = ", ".join(f"{output.name} ({output.channels or '?'} channels)" for output in outputs)
-    by_name = {output.name: output for output in outputs}
-    for option, name in (("--heatmaps", heatmaps), ("--pafs", pafs)):
-        if name is not None and name not in by_name:
-            raise UsageError(f"{path.name} has no output {name!r} for {option}; its outputs are {listing}")
-    found = []
-    for candidate in [skeleton] if skeleton is not None else [load_skeleton(name) for name in BUILT_IN]:
-        for variant in (candidate, replace(candidate, background=not candidate.background)):
-            names = _match(outputs, variant, heatmaps, pafs)
-            if names is not None:
-                found.append((variant, names))
-                break
-    # A network with PAFs is never meant for a skeleton without, and a name given for PAFs asks for them.
-    with_fields = [entry for entry in found if entry[1].pafs]
-    found = with_fields or ([] if pafs is not None else found)
-    if len(found) == 1:
-        return found[0]
-    if skeleton is not None:
-        wanted = f"{skeleton.heatmap_channels} heat maps" + (
-            f" and {skeleton.paf_channel_count} PAF channels" if skeleton.paf_channels else ""
-        )
-        raise UsageError(f"{path.name} does not fit skeleton {skeleton.name!r}, which needs {wanted}; its outputs are {listing}")
-    if found:
-        raise UsageError(f"{path.name} fits several skeletons ({', '.join(s.name for s, _ in found)}); choose one with --skeleton")
-    counts = ", ".join(
-        f"{s.name}: {s.heatmap_channels} + {s.paf_channel_count}" for s in (load_skeleton(name) for name in BUILT_IN) if s.paf_channels
-    )
-    raise UsageError(
-        f"{path.name}: no built-in skeleton fits its outputs {listing}. Heat maps + PAF channels expected: {counts}. "
-        "Give your own with --skeleton FILE.json, and the outputs with --heatmaps and --pafs"
-    )
-
-
-def _match(outputs: list[GraphOutput], skeleton: Skeleton, heatmaps: str | None, pafs: str | None) -> OutputNames | None:
-    """The outputs that fit a skeleton; of several (a network that gives each stage) the last stage's."""
-
-    def last(channels: int, name: str | None) -> str | None:
-        fitting = [output.name for output in outputs if output.channels == channels and name in (None, output.name)]
-        return fitting[-1] if fitting else None
-
-    maps, fields = skeleton.heatmap_channels, skeleton.paf_channel_count
-    if fields and (joint := last(maps + fields, heatmaps if heatmaps == pafs else heatmaps or pafs)):
-        return OutputNames(joint, joint)
-    names = OutputNames(last(maps, heatmaps), last(fields, pafs) if fields else None)
-    return names if names.heatmaps and (names.pafs or not fields) and names.heatmaps != names.pafs else None
-
-
-def _stride(size_wh: tuple[int, int], shape: tuple[int, ...], path: Path) -> int:
-    width, height = size_wh
-    stride = 2 ** max(0, round(math.log2(width / shape[3])))
-    if (shape[3] * stride, shape[2] * stride) != size_wh:
-        near = [f"{max(1, round(width / stride)) * stride}x{max(1, round(height / stride)) * stride}"]
-        raise UsageError(
-            f"{path.name} has stride {stride}, so the input size must be a multiple of it; {width}x{height} is not. Try {near[0]}"
-        )
-    return int(stride)
-
-
-def _split_joint_output(model: ModelProto, manifest: Manifest) -> tuple[list[str], Manifest]:
-    """Split one output of heat maps, then PAFs, in two."""
+    Returns:
+        The changed model, what the original gives on noise by the new names, and the head with these.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
-    joint = manifest.outputs.heatmaps
-    names = OutputNames("heatmaps", "pafs")
-    sizes = np.array([manifest.skeleton.heatmap_channels, manifest.skeleton.paf_channel_count], np.int64)
-    model.graph.initializer.append(numpy_helper.from_array(sizes, "posetrt_split"))
-    model.graph.node.append(helper.make_node("Split", [joint, "posetrt_split"], ["heatmaps", "pafs"], name="split_heatmaps_pafs", axis=1))
-    for name in ("heatmaps", "pafs"):
-        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4))
-    return ["heatmaps", "pafs"], replace(manifest, outputs=names)
-
-
-def _keep_outputs(model: ModelProto, names: list[str]) -> None:
-    by_name = {value.name: value for value in model.graph.output}
-    kept = [by_name[name] for name in names]
-    del model.graph.output[:]
-    model.graph.output.extend(kept)
-
-
-def _random_input(size_wh: tuple[int, int], normalisation: Normalisation) -> NDArray[np.float32]:
-    """Noise in the range of a normalised photograph, the same each time."""
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, size_wh[1], size_wh[0])).astype(np.float32)
-    if normalisation.in_graph:
-        return pixels
-    mean, scale = (np.asarray(values, np.float32)[:, None, None] for values in (normalisation.mean, normalisation.scale))
-    result: NDArray[np.float32] = (pixels - mean) * scale
-    return result
+    reference = {
+        name: np.asarray(values) for name, values in run_plainly(model.SerializeToString(), noise(image, size, pixels), path).items()
+    }
+    graph = model.graph
+    if image.half:
+        tensor = next(value for value in graph.input if value.name == image.name).type.tensor_type
+        tensor.elem_type = TensorProto.FLOAT
+        for node in graph.node:
+            for index, name in enumerate(node.input):
+                if name == image.name:
+                    node.input[index] = "posetrt_half"
+        graph.node.insert(0, helper.make_node("Cast", [image.name], ["posetrt_half"], name="input_to_half", to=TensorProto.FLOAT16))
+    renamed: dict[str, str] = {}
+    for name in reading.nhwc:
+        turned = f"{name}_channels_first"
+        graph.node.append(helper.make_node("Transpose", [name], [turned], name=turned, perm=[0, 3, 1, 2]))
+        reference[turned] = np.moveaxis(reference[name], 3, 1)
+        renamed[name] = turned
+    for joint, parts in reading.split.items():
+        source = renamed.get(joint, joint)
+        graph.initializer.append(numpy_helper.from_array(np.array([count for _, count in parts], np.int64), "posetrt_split"))
+        graph.node.append(helper.make_node("Split", [source, "posetrt_split"], [name for name, _ in parts], name="split_outputs", axis=1))
+        ends = np.cumsum([count for _, count in parts])[:-1]
+        reference |= dict(zip([name for name, _ in parts], np.split(reference[source], ends, axis=1), strict=True))
+    kept = {value.name: value for value in graph.output}
+    del graph.output[:]
+    outputs: dict[str, str] = {}
+    for role, name in reading.head.outputs.items():
+        source = renamed.get(name, name)
+        if reference[source].dtype == np.float16:
+            whole = f"{source}_float32"
+            graph.node.append(helper.make_node("Cast", [source], [whole], name=whole, to=TensorProto.FLOAT))
+            reference[whole], source = reference[source].astype(np.float32), whole
+        outputs[role] = source
+        made = kept.get(source)
+        if made is None:
+            kind = helper.np_dtype_to_tensor_dtype(reference[source].dtype)
+            made = helper.make_tensor_value_info(source, kind, [None] * reference[source].ndim)
+        if source not in {value.name for value in graph.output}:
+            graph.output.append(made)
+    return model, reference, replace(reading.head, outputs=outputs)

@@ -8,22 +8,22 @@ from numpy.typing import NDArray
 from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
 from posetrt.export.networks.maps import Maps
 from posetrt.export.networks.openpose import vgg19
-from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout
 
 CENTRE_SIGMA = 21.0  # px of the network's input; the authors' testing/python/config
 
 
-def hand(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:
+def hand(net: GraphWriter, image: Tensor, layout: MapLayout) -> Maps:
     """Hand key points (arXiv 1704.07809) on a 368 × 368 crop."""
-    return _six_stages(net, image, skeleton, pool_suffix="_stage1", joined="concat_stage{}")
+    return _six_stages(net, image, layout, pool_suffix="_stage1", joined="concat_stage{}")
 
 
-def face(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:
+def face(net: GraphWriter, image: Tensor, layout: MapLayout) -> Maps:
     """Face key points on a 368 × 368 crop: the hand's network, with other names."""
-    return _six_stages(net, image, skeleton, pool_suffix="", joined="features_in_stage_{}")
+    return _six_stages(net, image, layout, pool_suffix="", joined="features_in_stage_{}")
 
 
-def person(net: GraphWriter, image: Tensor, skeleton: Skeleton, size_wh: tuple[int, int]) -> Maps:
+def person(net: GraphWriter, image: Tensor, layout: MapLayout, size_wh: tuple[int, int]) -> Maps:
     """CVPR 2016: one person in the middle of the crop. From stage 2 on it also sees a map that marks the middle.
 
     The map is a constant of the graph, so the graph has one size.
@@ -34,10 +34,10 @@ def person(net: GraphWriter, image: Tensor, skeleton: Skeleton, size_wh: tuple[i
         x = net.conv(x, f"conv4_{index}_CPM", 256)
     features = net.conv(x, "conv4_7_CPM", 128)
     x = net.conv(features, "conv5_1_CPM", 512, 1)
-    maps = net.conv(x, "conv5_2_CPM", skeleton.heatmap_channels, 1, activation=None)
+    maps = net.conv(x, "conv5_2_CPM", layout.heatmap_channels, 1, activation=None)
     centre = net.constant_map("pool_center_lower", centre_map(size_wh), features)
     for stage in range(2, 7):
-        maps = _refined(net, net.concat([maps, features, centre], f"concat_stage{stage}"), stage, skeleton.heatmap_channels)
+        maps = _refined(net, net.concat([maps, features, centre], f"concat_stage{stage}"), stage, layout.heatmap_channels)
     return Maps(maps)
 
 
@@ -56,15 +56,15 @@ def centre_map(size_wh: tuple[int, int]) -> NDArray[np.float32]:
     return (pooled(height)[:, None] * pooled(width)[None, :]).astype(np.float32)[None, None]
 
 
-def _six_stages(net: GraphWriter, image: Tensor, skeleton: Skeleton, pool_suffix: str, joined: str) -> Maps:
+def _six_stages(net: GraphWriter, image: Tensor, layout: MapLayout, pool_suffix: str, joined: str) -> Maps:
     x = vgg19(net, image, pool_suffix)
     for name in ("conv4_1", "conv4_2", "conv4_3", "conv4_4", "conv5_1", "conv5_2"):
         x = net.conv(x, name, 512)
     features = net.conv(x, "conv5_3_CPM", 128)
     x = net.conv(features, "conv6_1_CPM", 512, 1)
-    maps = net.conv(x, "conv6_2_CPM", skeleton.heatmap_channels, 1, activation=None)
+    maps = net.conv(x, "conv6_2_CPM", layout.heatmap_channels, 1, activation=None)
     for stage in range(2, 7):
-        maps = _refined(net, net.concat([maps, features], joined.format(stage)), stage, skeleton.heatmap_channels)
+        maps = _refined(net, net.concat([maps, features], joined.format(stage)), stage, layout.heatmap_channels)
     return Maps(maps)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
 from posetrt.export.networks.maps import Maps
-from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout
 
 # Output channels, stride and dilation of each depthwise separable block of the backbone, conv2_1 to conv5_5.
 BACKBONE = (
@@ -25,7 +25,7 @@ BACKBONE = (
 )
 
 
-def lightweight(net: GraphWriter, image: Tensor, skeleton: Skeleton, width: int = 128) -> Maps:
+def lightweight(net: GraphWriter, image: Tensor, layout: MapLayout, width: int = 128) -> Maps:
     """The network with one refinement stage, as published."""
     x = net.conv(image, "model.0.0", 32, stride=2, bias=False, norm="model.0.1")
     for index, (channels, stride, dilation) in enumerate(BACKBONE, start=1):
@@ -37,12 +37,12 @@ def lightweight(net: GraphWriter, image: Tensor, skeleton: Skeleton, width: int 
     x = features
     for index in range(3):
         x = net.conv(x, f"initial_stage.trunk.{index}.0", width)
-    maps, pafs = _heads(net, x, "initial_stage", 512, skeleton)
+    maps, pafs = _heads(net, x, "initial_stage", 512, layout)
 
     x = net.concat([features, maps, pafs], "refinement_stages.0.input")
     for index in range(5):
         x = _refinement_block(net, x, f"refinement_stages.0.trunk.{index}", width)
-    return Maps(*_heads(net, x, "refinement_stages.0", width, skeleton))
+    return Maps(*_heads(net, x, "refinement_stages.0", width, layout))
 
 
 def _squeeze(net: GraphWriter, x: Tensor, width: int) -> Tensor:
@@ -62,9 +62,9 @@ def _refinement_block(net: GraphWriter, x: Tensor, name: str, width: int) -> Ten
     return net.combine("Add", initial, x, f"{name}.sum")
 
 
-def _heads(net: GraphWriter, x: Tensor, name: str, width: int, skeleton: Skeleton) -> tuple[Tensor, Tensor]:
+def _heads(net: GraphWriter, x: Tensor, name: str, width: int, layout: MapLayout) -> tuple[Tensor, Tensor]:
     def head(kind: str, channels: int) -> Tensor:
         hidden = net.conv(x, f"{name}.{kind}.0.0", width, 1)
         return net.conv(hidden, f"{name}.{kind}.1.0", channels, 1, activation=None)
 
-    return head("heatmaps", skeleton.heatmap_channels), head("pafs", skeleton.paf_channel_count)
+    return head("heatmaps", layout.heatmap_channels), head("pafs", layout.paf_channel_count)

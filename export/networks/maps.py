@@ -1,10 +1,15 @@
-"""What a network gives."""
+"""What a network of the OpenPose family gives."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from posetrt.export.graph.onnx_graph import Tensor
+from posetrt.runtime.heads.base import Head
+from posetrt.runtime.heads.heatmap import HeatmapHead
+from posetrt.runtime.heads.paf.head import PafHead
+from posetrt.runtime.heads.paf.layout import MapLayout
+from posetrt.runtime.model.format1 import LEAST_PEAK
 
 
 @dataclass(frozen=True)
@@ -13,3 +18,14 @@ class Maps:
 
     heatmaps: Tensor
     pafs: Tensor | None = None
+
+    def outputs(self) -> dict[str, Tensor]:
+        """Name of each output of the graph → tensor."""
+        return {"heatmaps": self.heatmaps} | ({"pafs": self.pafs} if self.pafs is not None else {})
+
+    def head(self, layout: MapLayout) -> Head:
+        """What these outputs mean."""
+        names, stride = {name: name for name in self.outputs()}, self.heatmaps.stride
+        if self.pafs is None:
+            return HeatmapHead(outputs=names, stride=stride, background=layout.background, least=LEAST_PEAK)
+        return PafHead(outputs=names, stride=stride, paf_channels=layout.paf_channels, background=layout.background)

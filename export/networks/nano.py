@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
 from posetrt.export.networks.maps import Maps
-from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout
 
 STEM = (16, 32)
 FINE_BLOCKS = 2
@@ -14,12 +14,12 @@ DEEPER = (1, 4, 2)
 REFINEMENT = (2, 4)
 
 
-def nano(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:
+def nano(net: GraphWriter, image: Tensor, layout: MapLayout) -> Maps:
     """A stem to stride 8 with two blocks at stride 4, a residual trunk, a first guess of all maps, and two refinements.
 
     Each refinement sees the features and the guess before; the last one, for the heat maps alone, sees what there is at stride 4 as well.
     """
-    channels = skeleton.heatmap_channels + skeleton.paf_channel_count
+    channels = layout.heatmap_channels + layout.paf_channel_count
     quarter = image
     for index, width in enumerate(STEM):
         quarter = _halved(net, quarter, f"stem.{index}", width)
@@ -31,11 +31,11 @@ def nano(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:
             x = _residual(net, x, f"{part}.{index}", dilation)
     guess = net.conv(_hidden(net, x, "first.0"), "first.1", channels, 1, activation=None)
     better = _hidden(net, _refined(net, [x, guess], "squeeze", "refine"), "second.0")
-    heatmaps = net.conv(better, "second.heatmaps", skeleton.heatmap_channels, 1, activation=None)
-    pafs = net.conv(better, "second.pafs", skeleton.paf_channel_count, 1, activation=None)
+    heatmaps = net.conv(better, "second.heatmaps", layout.heatmap_channels, 1, activation=None)
+    pafs = net.conv(better, "second.pafs", layout.paf_channel_count, 1, activation=None)
     detail = _halved(net, quarter, "detail", WIDTH)
     best = _hidden(net, _refined(net, [x, heatmaps, pafs, detail], "squeeze_again", "refine_again"), "third.0")
-    return Maps(net.conv(best, "third.heatmaps", skeleton.heatmap_channels, 1, activation=None), pafs)
+    return Maps(net.conv(best, "third.heatmaps", layout.heatmap_channels, 1, activation=None), pafs)
 
 
 def _halved(net: GraphWriter, x: Tensor, name: str, width: int) -> Tensor:

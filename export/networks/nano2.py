@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
 from posetrt.export.networks.maps import Maps
-from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout
 
 # Channels and stride of each depthwise separable block up to stride 8.
 EARLY = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
@@ -20,7 +20,7 @@ MIDDLE, GUESS = 56, (40, 40, 32)
 INSIDE, DILATIONS = 48, (3,)
 
 
-def nano2(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:
+def nano2(net: GraphWriter, image: Tensor, layout: MapLayout) -> Maps:
     """A depthwise separable trunk at stride 8, three convolutions, two dilated blocks, and a head for each kind of map."""
     x = net.conv(image, "stem", 32, stride=2)
     for index, (width, stride) in enumerate(EARLY):
@@ -34,7 +34,7 @@ def nano2(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:
         x = _factored(net, x, f"guess.{index}", WIDTH, rank, 3)
     for index, dilation in enumerate(DILATIONS):
         x = _wide(net, x, f"wide.{index}", dilation)
-    return Maps(_head(net, x, "heatmaps", skeleton.heatmap_channels), _head(net, x, "pafs", skeleton.paf_channel_count))
+    return Maps(_head(net, x, "heatmaps", layout.heatmap_channels), _head(net, x, "pafs", layout.paf_channel_count))
 
 
 def _depthwise(net: GraphWriter, x: Tensor, name: str, *, stride: int = 1, dilation: int = 1) -> Tensor:

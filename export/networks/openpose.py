@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
 from posetrt.export.networks.maps import Maps
-from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout
 
 
 def vgg19(net: GraphWriter, image: Tensor, pool_suffix: str = "_stage1") -> Tensor:
@@ -17,7 +17,7 @@ def vgg19(net: GraphWriter, image: Tensor, pool_suffix: str = "_stage1") -> Tens
     return x
 
 
-def two_branches(net: GraphWriter, image: Tensor, skeleton: Skeleton, stages: int = 6) -> Maps:
+def two_branches(net: GraphWriter, image: Tensor, layout: MapLayout, stages: int = 6) -> Maps:
     """CVPR 2017: PAFs (branch L1) and heat maps (branch L2) side by side, refined `stages - 1` times.
 
     The first stage sees the features F; each later one [PAFs, maps, F] through 7 × 7 convolutions.
@@ -26,7 +26,7 @@ def two_branches(net: GraphWriter, image: Tensor, skeleton: Skeleton, stages: in
     x = net.conv(x, "conv4_2", 512)
     x = net.conv(x, "conv4_3_CPM", 256)
     features = net.conv(x, "conv4_4_CPM", 128)
-    branches = {"L1": skeleton.paf_channel_count, "L2": skeleton.heatmap_channels}
+    branches = {"L1": layout.paf_channel_count, "L2": layout.heatmap_channels}
 
     def first(branch: str) -> Tensor:
         x = features
@@ -48,12 +48,12 @@ def two_branches(net: GraphWriter, image: Tensor, skeleton: Skeleton, stages: in
     return Maps(maps, pafs)
 
 
-def four_stages(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:
+def four_stages(net: GraphWriter, image: Tensor, layout: MapLayout) -> Maps:
     """The faster variant of the 2017 network: its first four stages."""
-    return two_branches(net, image, skeleton, stages=4)
+    return two_branches(net, image, layout, stages=4)
 
 
-def body25(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:
+def body25(net: GraphWriter, image: Tensor, layout: MapLayout) -> Maps:
     """2018: four PAF stages (L2), then two map stages (L1) that see the last PAFs; each 7 × 7 is three 3 × 3 joined."""
     x = net.conv(vgg19(net, image), "conv4_1", 512)
     x = net.conv(x, "conv4_2", 512, activation="PRelu:prelu4_2")
@@ -73,10 +73,10 @@ def body25(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:
         x = net.conv(x, f"Mconv6_{name}", 256 if width == 96 else 512, 1, activation=f"PRelu:Mprelu6_{name}")
         return net.conv(x, f"Mconv7_{name}", out, 1, activation=None)
 
-    pafs = stage(features, "stage0_L2", 96, skeleton.paf_channel_count)
+    pafs = stage(features, "stage0_L2", 96, layout.paf_channel_count)
     for index in (1, 2, 3):
         seen = net.concat([features, pafs], f"concat_stage{index}_L2")
-        pafs = stage(seen, f"stage{index}_L2", 128, skeleton.paf_channel_count)
-    maps = stage(net.concat([features, pafs], "concat_stage0_L1"), "stage0_L1", 96, skeleton.heatmap_channels)
-    maps = stage(net.concat([features, maps, pafs], "concat_stage1_L1"), "stage1_L1", 128, skeleton.heatmap_channels)
+        pafs = stage(seen, f"stage{index}_L2", 128, layout.paf_channel_count)
+    maps = stage(net.concat([features, pafs], "concat_stage0_L1"), "stage0_L1", 96, layout.heatmap_channels)
+    maps = stage(net.concat([features, maps, pafs], "concat_stage1_L1"), "stage1_L1", 128, layout.heatmap_channels)
     return Maps(maps, pafs)

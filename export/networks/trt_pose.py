@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
 from posetrt.export.networks.maps import Maps
-from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout
 
 
-def resnet18(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:
+def resnet18(net: GraphWriter, image: Tensor, layout: MapLayout) -> Maps:
     """`resnet18_baseline_att`: backbone of arXiv 1512.03385, stride 32 before the head."""
     root = "0.resnet"
     x = net.conv(image, f"{root}.conv1", 64, 7, stride=2, bias=False, norm=f"{root}.bn1")
@@ -19,10 +19,10 @@ def resnet18(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:
     for layer, channels in enumerate((64, 128, 256, 512), start=1):
         for block in range(2):
             x = _basic_block(net, x, f"{root}.layer{layer}.{block}", channels, stride=2 if layer > 1 and block == 0 else 1)
-    return _attention_head(net, x, skeleton)
+    return _attention_head(net, x, layout)
 
 
-def densenet121(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:
+def densenet121(net: GraphWriter, image: Tensor, layout: MapLayout) -> Maps:
     """`densenet121_baseline_att`: backbone of arXiv 1608.06993, growth 32, stride 32 before the head."""
     root = "0.densenet.features"
     x = net.conv(image, f"{root}.conv0", 64, 7, stride=2, bias=False, norm=f"{root}.norm0")
@@ -35,7 +35,7 @@ def densenet121(net: GraphWriter, image: Tensor, skeleton: Skeleton) -> Maps:
             x = net.conv(net.batch_norm(x, f"{name}.norm"), f"{name}.conv", x.channels // 2, 1, bias=False, activation=None)
             x = net.average_pool(x, f"{name}.pool")
     # torchvision's classifier applies ReLU behind norm5; trt_pose takes `features` alone, which ends at norm5.
-    return _attention_head(net, net.batch_norm(x, f"{root}.norm5", activation=None), skeleton)
+    return _attention_head(net, net.batch_norm(x, f"{root}.norm5", activation=None), layout)
 
 
 def _basic_block(net: GraphWriter, x: Tensor, name: str, channels: int, stride: int) -> Tensor:
@@ -54,7 +54,7 @@ def _dense_layer(net: GraphWriter, x: Tensor, name: str, growth: int = 32) -> Te
     return net.concat([x, new], name)
 
 
-def _attention_head(net: GraphWriter, features: Tensor, skeleton: Skeleton, width: int = 256) -> Maps:
+def _attention_head(net: GraphWriter, features: Tensor, layout: MapLayout, width: int = 256) -> Maps:
     """Three doublings each for maps and PAFs; each is multiplied by an attention of its own: sigmoid for maps, tanh for PAFs."""
 
     def branch(kind: str, squash: str, channels: int) -> Tensor:
@@ -64,4 +64,4 @@ def _attention_head(net: GraphWriter, features: Tensor, skeleton: Skeleton, widt
         attention = net.conv(x, f"1.{kind}_att", width, activation=squash)
         return net.conv(net.combine("Mul", x, attention, f"1.{kind}_product"), f"1.{kind}_conv", channels, 1, activation=None)
 
-    return Maps(branch("cmap", "Sigmoid", skeleton.heatmap_channels), branch("paf", "Tanh", skeleton.paf_channel_count))
+    return Maps(branch("cmap", "Sigmoid", layout.heatmap_channels), branch("paf", "Tanh", layout.paf_channel_count))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import http.client
@@ -11,13 +12,14 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from posetrt.export.weights.zoo import Network
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import sha256_of, write_text
+from posetrt.runtime.sources.address import redacted
 
 _CHUNK = 1 << 18
 _TIMEOUT_S = 30.0
@@ -31,7 +33,7 @@ class Fetched:
     Attributes:
         path: where it stands.
         sha256: of its bytes.
-        source: address or file that it came from; "" where it was here already.
+        source: address (without user, password or token) or file that it came from; "" where it was here already.
         trust: how it is known to be the right one, in words.
     """
 
@@ -67,11 +69,12 @@ def fetch(network: Network, folder: Path, source: str | None = None) -> Fetched:
     for address in sources:
         outcome = _from(address, network, target)
         if isinstance(outcome, Fetched):
-            return outcome
-        said.append(f"  {address}: {outcome}")
+            return replace(outcome, source=redacted(outcome.source))
+        said.append(f"  {redacted(address)}: {redacted(outcome)}")
     raise PosetrtError(
-        f"{network.file} of {network.name} could not be had:\n" + "\n".join(said) + "\nThe authors' servers are often down: try again "
-        f"later, or take the file from elsewhere with: posetrt fetch {network.name} --from URL|FILE"
+        f"{network.file} of {network.name} could not be had:",
+        *said,
+        f"The authors' servers are often down: try again later, or take the file from elsewhere with: posetrt fetch {network.name} --from URL|FILE",
     )
 
 
@@ -129,7 +132,7 @@ def _trusted(network: Network, file: Path, target: Path) -> str:
 def _downloaded(url: str, target: Path) -> Path:
     """The partial file, complete; one a source, so that bytes of two servers never mix."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise UsageError(f"{url}: an http or https address, or a file, was expected")
+        raise UsageError(f"{redacted(url)}: an http or https address, or a file, was expected")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part")
     reason = ""
@@ -155,7 +158,11 @@ def _receive(url: str, part: Path, label: str) -> bool:
     """Append what the server sends to `part`; whether that is all of it."""
     have = part.stat().st_size if part.is_file() else 0
     headers = {"User-Agent": "posetrt"} | ({"Range": f"bytes={have}-"} if have else {})
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme was checked
+    address, authorisation = _without_user(url)
+    request = urllib.request.Request(address, headers=headers)  # noqa: S310 - the scheme was checked
+    if authorisation:
+        # Not sent on to another server that this one names.
+        request.add_unredirected_header("Authorization", authorisation)
     with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
         if answer.status != 206:
             have = 0
@@ -173,10 +180,28 @@ def _receive(url: str, part: Path, label: str) -> bool:
     return not length or received == length
 
 
+def _without_user(url: str) -> tuple[str, str]:
+    """An address without user and password, and the header that says them (RFC 7617); urllib takes them for a part of the host's name.
+
+    Raises:
+        UsageError: no host, or a port that is none.
+    """
+    parts = urllib.parse.urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    try:
+        valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise UsageError(f"{redacted(url)} names no server; an address such as https://server/file was expected")
+    header = "Basic " + base64.b64encode(urllib.parse.unquote(user).encode()).decode("ascii") if user else ""
+    return urllib.parse.urlunsplit(parts._replace(netloc=host)), header
+
+
 def _copied(source: str, target: Path) -> Path:
     path = Path(source).expanduser()
     if not path.is_file():
-        raise UsageError(f"--from {source}: neither an http address nor a file that exists")
+        raise UsageError(f"--from {redacted(source)}: neither an http address nor a file that exists")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.copy.part")
     try:

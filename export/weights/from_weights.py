@@ -14,8 +14,9 @@ from posetrt.export.weights.parameters import Parameters
 from posetrt.export.weights.zoo import Network
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.files import sha256_of
-from posetrt.runtime.model.manifest import InputSpec, Manifest, OutputNames
-from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
+from posetrt.runtime.model.manifest import InputSpec, Manifest
+from posetrt.runtime.placement import PAD_GREY, Fit
 
 ModelProto = Any  # onnx.ModelProto
 
@@ -27,7 +28,7 @@ def model_from_weights(
     size_wh: tuple[int, int] | None = None,
     dynamic: bool = False,
     batch: int = 1,
-    skeleton: Skeleton | None = None,
+    layout: MapLayout | None = None,
     normalisation: str | None = None,
     opset: int = DEFAULT_OPSET,
     licence: str = "",
@@ -40,13 +41,13 @@ def model_from_weights(
         size_wh: input width and height; None takes the network's usual one.
         dynamic: leave height and width open, between half and twice `size_wh`.
         batch: above 1 leaves the batch open, up to so many.
-        skeleton: of networks that were trained on other parts than the published ones; it sets the number of maps.
+        layout: of networks that were trained on other parts than the published ones; it sets the number of maps.
         normalisation: a name of `NORMALISATIONS`, of networks that were trained otherwise than the published ones.
         opset: of the graph.
         licence: a note on the weights; "" takes that of the published ones.
 
     Returns:
-        The model with outputs `heatmaps` and `pafs` (where there are PAFs), and its manifest.
+        The model, and its manifest.
 
     Raises:
         UsageError: a size that the stride does not divide, or an opset or option that the network cannot have.
@@ -58,18 +59,21 @@ def model_from_weights(
         raise UsageError(f"--opset must be one of {', '.join(map(str, IR_FOR_OPSET))}; got {opset}")
     if dynamic and network.fixed:
         raise UsageError(f"{network.name} has its centre map inside the graph, which fixes the size: leave --dynamic out")
-    skeleton = skeleton or load_skeleton(network.skeleton)
+    layout = layout or load_layout(network.skeleton)
+    skeleton = layout.skeleton
     parameters = Parameters(load_weights(path))
     net = GraphWriter(parameters)
-    maps = network.build(net, Tensor(network.image, 3, 1), skeleton, size)
-    if maps.pafs is not None and not skeleton.paf_channels:
-        raise UsageError(f"{network.name} has PAFs, and skeleton {skeleton.name!r} names none; add paf_channels to its JSON")
+    maps = network.build(net, Tensor(network.image, 3, 1), layout, size)
+    head = maps.head(layout)
+    try:
+        head.check(skeleton)
+    except UsageError as error:
+        raise UsageError(f"{network.name} does not fit skeleton {skeleton.name!r}: {error}; add paf_channels to its JSON") from error
     parameters.check(path.name, network.name, network.unused)
 
-    outputs = {"heatmaps": maps.heatmaps} | ({"pafs": maps.pafs} if maps.pafs is not None else {})
     first: int | str = 1 if batch == 1 else "batch"
     dims: list[int | str] = [first, 3, "height", "width"] if dynamic else [first, 3, size[1], size[0]]
-    model = net.model(network.image, dims, outputs, opset, IR_FOR_OPSET[opset])
+    model = net.model(network.image, dims, maps.outputs(), opset, IR_FOR_OPSET[opset])
     pixels = NORMALISATIONS[normalisation or network.normalisation]
     manifest = Manifest(
         network=network.name,
@@ -85,9 +89,9 @@ def model_from_weights(
             pixels.scale,
             pixels.in_graph,
             batch,
+            fit=Fit("crop" if head.scope == "crop" else "top-left", PAD_GREY, network.grow),
         ),
-        outputs=OutputNames("heatmaps", "pafs" if maps.pafs is not None else None),
-        stride=maps.heatmaps.stride,
+        head=head,
         weights_sha256=sha256_of(path),
         licence=licence or network.licence,
         exporter=posetrt.__version__,

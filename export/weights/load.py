@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import zipfile
 from pathlib import Path
@@ -12,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.export.weights.caffe import read_caffemodel
-from posetrt.export.weights.pytorch import read_state_dict
+from posetrt.export.weights.pytorch import read_state_dict, without_shared_prefix
 from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.files import parse_json
 
 
 def load_weights(path: Path) -> dict[str, NDArray[Any]]:
     """Every array of a weight file by name.
 
     Args:
-        path: `.caffemodel` (names are `layer.weight`, `layer.bias`), `.pth`, `.pt` or `.pth.tar` (a state_dict, also
-            inside a checkpoint), `.npz` or `.safetensors`.
+        path: `.caffemodel` (names are `layer.weight`, `layer.bias`), `.pth`, `.pt`, `.ckpt`, `.bin` or `.pth.tar` (a
+            state_dict, also inside a checkpoint), `.npz` or `.safetensors`. A prefix that all names share is dropped.
 
     Raises:
         UsageError: a suffix that is none of these.
@@ -31,6 +31,8 @@ def load_weights(path: Path) -> dict[str, NDArray[Any]]:
         ".caffemodel": read_caffemodel,
         ".pth": read_state_dict,
         ".pt": read_state_dict,
+        ".ckpt": read_state_dict,
+        ".bin": read_state_dict,
         ".tar": read_state_dict,
         ".npz": _read_npz,
         ".safetensors": _read_safetensors,
@@ -50,7 +52,7 @@ def load_weights(path: Path) -> dict[str, NDArray[Any]]:
         raise PosetrtError(f"cannot read {path}: {error.strerror or error}") from error
     if not arrays:
         raise PosetrtError(f"{path} holds no weights (a network's description without its training?)")
-    return arrays
+    return without_shared_prefix(arrays)
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -69,7 +71,7 @@ def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
         (length,) = struct.unpack("<Q", data[:8].tobytes())
         if length > data.size - 8:
             raise ValueError(f"its header claims {length} bytes, the file has {data.size}")
-        header = json.loads(data[8 : 8 + length].tobytes())
+        header = parse_json(data[8 : 8 + length].tobytes(), str(path), "safetensors header")
         body, arrays = data[8 + length :], {}
         for name, entry in header.items():
             if name == "__metadata__":
@@ -81,5 +83,5 @@ def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
             array = body[first:last].view(kind).reshape(entry["shape"])
             arrays[name] = (array.astype(np.uint32) << 16).view(np.float32) if entry["dtype"] == "BF16" else np.array(array)
         return arrays
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error) as error:
         raise PosetrtError(f"{path} cannot be read as .safetensors: {error}") from error

@@ -1,19 +1,23 @@
-"""PyTorch's checkpoints without PyTorch: a pickle that may build tensors and plain containers, and nothing else."""
+"""PyTorch's checkpoints without PyTorch: a pickle that builds tensors, plain containers and inert stand-ins, and runs nothing."""
 
 from __future__ import annotations
 
 import collections
 import io
 import pickle
+import struct
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
+
+Value = TypeVar("Value")
 
 _KINDS = {
     "DoubleStorage": "<f8",
@@ -29,6 +33,12 @@ _KINDS = {
 }
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
+# Where checkpoints keep the weights, the first that is there; then whatever single entry holds tensors.
+_USUAL_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params", "ema")
+_NOT_WEIGHTS = ("optim", "scheduler", "lr_sched", "scaler")  # what the names of a trainer's own state begin with
+_WRAPPERS = {"module", "_orig_mod"}  # of DataParallel, of torch.compile
+_DEEPEST = 32  # dictionaries inside dictionaries
+_MODULE_PARTS = ("_parameters", "_buffers", "_modules")
 
 
 class _Storage(NamedTuple):
@@ -44,15 +54,49 @@ class _Tensor(NamedTuple):
     stride: tuple[int, ...]
 
 
-def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
-    """Tensors of a state_dict by name; of a checkpoint, those under "state_dict" or "model".
+class _StandIn(dict[Any, Any]):
+    """An object of a class that is not known here: it holds what the pickle puts into it, and does nothing.
 
-    Both forms are read: the zip archive (PyTorch 1.6 and later) and the older stream. The prefix `module.` of
-    DataParallel is dropped.
+    Attributes:
+        called: the class or function that the pickle named.
+    """
+
+    called = ""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+
+    def __call__(self, *_: Any, **__: Any) -> _StandIn:
+        return type(self)()
+
+    def __setstate__(self, state: Any) -> None:
+        for part in state if isinstance(state, tuple) else (state,):
+            if isinstance(part, dict):
+                dict.update(self, part)
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return id(self)
+
+    def append(self, _: Any) -> None:
+        """Lists are not kept: no tensor is named by a place."""
+
+    def extend(self, _: Any) -> None:
+        """See `append`."""
+
+    def add(self, _: Any) -> None:
+        """See `append`."""
+
+
+def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
+    """Tensors of a state_dict by name; of a checkpoint, those under "state_dict", "model", "net" or the like.
+
+    Both forms are read: the zip archive (PyTorch 1.6 and later) and the older stream. Dictionaries inside dictionaries, and a whole
+    module that was saved, give names with dots. A prefix that all names share is dropped: `module.` of DataParallel, `_orig_mod.` of
+    torch.compile, `model.` of Lightning, or any other. Nothing in the file is ever run: an object of any other class becomes an
+    inert stand-in.
 
     Raises:
-        PosetrtError: truncated, no checkpoint, a tensor that lies outside its storage, or a pickle that asks for anything
-            but tensors and containers: it is refused before any of its code runs.
+        PosetrtError: truncated, no checkpoint, a tensor that lies outside its storage, or an object that is none where a tensor should be.
     """
     try:
         found, storage = _read_zip(path) if zipfile.is_zipfile(path) else _read_stream(path)
@@ -69,35 +113,68 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
         IndexError,
         AttributeError,
         OverflowError,
+        RecursionError,
+        MemoryError,
+        UnicodeDecodeError,
+        NotImplementedError,
+        zlib.error,
+        struct.error,
         zipfile.BadZipFile,
     ) as error:
         raise PosetrtError(f"{path} cannot be read as a PyTorch checkpoint (truncated, or another format?): {error}") from error
 
 
-class _Unpickler(pickle.Unpickler):
-    """Knows the names that a state_dict needs; every other is refused."""
+def _rebuilt(storage: Any, offset: Any = 0, size: Any = (), stride: Any = (), *_: Any) -> Any:
+    """What torch._utils._rebuild_tensor_v2 would give, or a stand-in where its arguments are none."""
+    whole = (offset, *size, *stride) if isinstance(size, tuple) and isinstance(stride, tuple) else (None,)
+    if not isinstance(storage, _Storage) or len(size) != len(stride) or not all(type(one) is int for one in whole):
+        return _stand_in("torch._utils._rebuild_tensor_v2")()
+    return _Tensor(storage, offset, size, stride)
 
-    def __init__(self, file: Any, path: Path) -> None:
+
+def _first(value: Any = None, *_: Any) -> Any:
+    return value
+
+
+def _rebuilt_from_type(function: Any = None, _: Any = None, arguments: Any = (), *__: Any) -> Any:
+    return function(*arguments) if function in (_rebuilt, _first) and isinstance(arguments, tuple) else _stand_in("torch tensor")()
+
+
+def _size(numbers: Any = (), *_: Any) -> Any:
+    return tuple(numbers) if isinstance(numbers, list | tuple) else ()
+
+
+_KNOWN = {
+    "collections.OrderedDict": collections.OrderedDict,
+    "torch.Size": _size,
+    "torch._utils._rebuild_tensor": _rebuilt,
+    "torch._utils._rebuild_tensor_v2": _rebuilt,
+    "torch._utils._rebuild_tensor_v3": _rebuilt,
+    "torch._utils._rebuild_parameter": _first,
+    "torch._utils._rebuild_parameter_with_state": _first,
+    "torch._tensor._rebuild_from_type_v2": _rebuilt_from_type,
+}
+
+
+def _stand_in(called: str) -> type[_StandIn]:
+    """A class of stand-ins that remembers the name that the pickle asked for."""
+    return type("_StandIn", (_StandIn,), {"called": called})
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows the names that a state_dict needs; every other becomes a stand-in."""
+
+    def __init__(self, file: Any) -> None:
         super().__init__(file, encoding="utf-8")
-        self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if (module, name) in (("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_tensor")):
-            return lambda storage, offset, size, stride, *_: _Tensor(storage, offset, tuple(size), tuple(stride))
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return lambda tensor, *_: tensor
-        if module == "torch" and name in _KINDS:
+        if module in ("torch", "torch.storage") and name.endswith("Storage"):
             return name
-        raise PosetrtError(
-            f"{self._path} asks for {module}.{name}, which no state_dict needs: it was not run. A pickle can run any code; if you trust "
-            "the file, save its state_dict alone with torch.save(network.state_dict(), FILE), or as .safetensors"
-        )
+        return _KNOWN.get(f"{module}.{name}") or _stand_in(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, name, key, _, count, *_ = pid
-        if kind != "storage" or name not in _KINDS:
+        if kind != "storage" or not isinstance(name, str):
             raise pickle.UnpicklingError(f"unknown storage {name!r}")
         return _Storage(name, str(key), int(count))
 
@@ -107,7 +184,7 @@ def _read_zip(path: Path) -> tuple[Any, Callable[[_Storage], bytes]]:
         entries = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if len(entries) != 1:
             raise PosetrtError(f"{path} is a zip archive without data.pkl, so no PyTorch checkpoint (a TorchScript or .npz file?)")
-        found = _Unpickler(io.BytesIO(archive.read(entries[0])), path).load()
+        found = _Unpickler(io.BytesIO(archive.read(entries[0]))).load()
     root = entries[0][: -len("data.pkl")]
 
     def storage(wanted: _Storage) -> bytes:
@@ -122,9 +199,12 @@ def _read_stream(path: Path) -> tuple[Any, Callable[[_Storage], bytes]]:
     data: dict[str, bytes] = {}
     kinds: dict[str, _Storage] = {}
     with path.open("rb") as file:
-        if _Unpickler(file, path).load() != _LEGACY_MAGIC or _Unpickler(file, path).load() != _LEGACY_PROTOCOL:
+        first = _Unpickler(file).load()
+        if isinstance(first, _StandIn):
+            raise _refusal(path, first.called, "the whole file")
+        if first != _LEGACY_MAGIC or _Unpickler(file).load() != _LEGACY_PROTOCOL:
             raise PosetrtError(f"{path} is no PyTorch checkpoint")
-        _Unpickler(file, path).load()
+        _Unpickler(file).load()
 
         class Remembering(_Unpickler):
             def persistent_load(self, pid: Any) -> _Storage:
@@ -132,10 +212,15 @@ def _read_stream(path: Path) -> tuple[Any, Callable[[_Storage], bytes]]:
                 kinds[storage.key] = storage
                 return storage
 
-        found = Remembering(file, path).load()
-        for key in _Unpickler(file, path).load():
+        found = Remembering(file).load()
+        if not _has_tensor(found) and (called := _foreign(found)) is not None:
+            raise _refusal(path, called, "the whole file")
+        for key in _Unpickler(file).load():
             (count,) = np.frombuffer(file.read(8), "<i8")
-            size = int(count) * np.dtype(_KINDS[kinds[str(key)].kind]).itemsize
+            kind = kinds[str(key)].kind
+            if kind not in _KINDS:
+                raise PosetrtError(f"{path} holds numbers of the kind {kind}, which is not read; save the network's weights in float32")
+            size = int(count) * np.dtype(_KINDS[kind]).itemsize
             if size < 0 or size > path.stat().st_size:
                 raise PosetrtError(f"{path}: storage {key} claims {count} numbers, more than the file holds; it is damaged")
             data[str(key)] = file.read(size)
@@ -143,18 +228,89 @@ def _read_stream(path: Path) -> tuple[Any, Callable[[_Storage], bytes]]:
 
 
 def _named_tensors(found: Any, path: Path) -> dict[str, _Tensor]:
-    for key in ("state_dict", "model", "model_state_dict"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
+    """The tensors of a checkpoint by their names in the network."""
+    chosen = _weights_of(found, path)
+    leaves = dict(_leaves(chosen))
+    tensors = {name: value for name, value in leaves.items() if isinstance(value, _Tensor)}
+    foreign = [name for name, value in leaves.items() if isinstance(value, _StandIn) and not name.endswith("_extra_state")]
+    if foreign:
+        raise _refusal(path, leaves[foreign[0]].called, foreign[0])
+    return without_shared_prefix(tensors)
+
+
+def _refusal(path: Path, called: str, where: str) -> PosetrtError:
+    return PosetrtError(
+        f"{path} asks for {called} where tensors were expected ({where}): it was not run. A pickle can run any code; if you trust "
+        "the file, save its state_dict alone with torch.save(network.state_dict(), FILE), or as .safetensors"
+    )
+
+
+def _foreign(found: Any, depth: int = 0) -> str | None:
+    """What the pickle asked for that is no tensor and no container: the first of it."""
+    if isinstance(found, _StandIn):
+        return found.called
+    inner = found.values() if isinstance(found, dict) and depth <= _DEEPEST else ()
+    return next((called for value in inner if (called := _foreign(value, depth + 1)) is not None), None)
+
+
+def _weights_of(found: Any, path: Path) -> Any:
+    """The part of a checkpoint that holds the network's weights."""
+    if isinstance(found, dict):
+        for key in _USUAL_KEYS:
+            if isinstance(found.get(key), dict) and _has_tensor(found[key]):
+                # A trainer may put its state_dict into a dictionary of its own.
+                return _weights_of(found[key], path) if any(inner in found[key] for inner in _USUAL_KEYS[:2]) else found[key]
+        if any(isinstance(value, _Tensor) for value in found.values()) or any(part in found for part in _MODULE_PARTS):
+            return found
+        holding = [key for key, value in found.items() if _has_tensor(value) and not str(key).lower().startswith(_NOT_WEIGHTS)]
+        if len(holding) == 1:
+            return found[holding[0]]
+        if holding and not any(str(key).lower().startswith(_NOT_WEIGHTS) for key in found):
+            return found  # a dictionary for each part of the network
+    if (called := _foreign(found)) is not None:
+        raise _refusal(path, called, "the checkpoint")
+    held = ", ".join(str(key) for key in list(found)[:12]) if isinstance(found, dict) and found else type(found).__name__.lstrip("_")
+    raise PosetrtError(
+        f"{path} holds no state_dict: a mapping of names to tensors was expected, under one of {', '.join(_USUAL_KEYS)} or alone; it holds {held}"
+    )
+
+
+def _leaves(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Name and value of all that is no dictionary; of a module, its parameters, buffers and modules."""
+    if depth > _DEEPEST:
+        return
+    if not isinstance(value, dict) or (isinstance(value, _StandIn) and not _has_tensor(value)):
+        yield name, value
+        return
+    if any(part in value for part in _MODULE_PARTS):
+        parts = [value[part] for part in _MODULE_PARTS if isinstance(value.get(part), dict)]
+        pairs = [pair for part in parts for pair in dict.items(part) if pair[1] is not None]
+    else:
+        pairs = list(dict.items(value))
+    for key, inner in pairs:
+        yield from _leaves(inner, f"{name}.{key}" if name else str(key), depth + 1)
+
+
+def _has_tensor(value: Any, depth: int = 0) -> bool:
+    if isinstance(value, _Tensor):
+        return True
+    return isinstance(value, dict) and depth <= _DEEPEST and any(_has_tensor(inner, depth + 1) for inner in dict.values(value))
+
+
+def without_shared_prefix(named: Mapping[str, Value]) -> dict[str, Value]:
+    """The same under names without the first parts that all of them share; each keeps a layer and a parameter, but for known wrappers."""
+    names = list(named)
+    while len(shared := {name.partition(".")[0] for name in names}) == 1:
+        least = 1 if shared <= _WRAPPERS else 2
+        if any(name.count(".") < least for name in names):
             break
-    tensors = {str(name): value for name, value in found.items() if isinstance(value, _Tensor)} if isinstance(found, dict) else {}
-    if not tensors:
-        raise PosetrtError(f"{path} holds no state_dict: a mapping of names to tensors was expected, found {type(found).__name__}")
-    prefix = "module." if all(name.startswith("module.") for name in tensors) else ""
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items()}
+        names = [name.partition(".")[2] for name in names]
+    return dict(zip(names, named.values(), strict=True))
 
 
 def _array(tensor: _Tensor, raw: bytes, where: str) -> NDArray[Any]:
+    if tensor.storage.kind not in _KINDS:
+        raise PosetrtError(f"{where} is of the kind {tensor.storage.kind}, which is not read; save the network's weights in float32")
     kind = np.dtype(_KINDS[tensor.storage.kind])
     flat = np.frombuffer(raw[: len(raw) - len(raw) % kind.itemsize], kind)
     reach = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.size, tensor.stride, strict=True))

@@ -15,7 +15,7 @@ from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
 from posetrt.export.weights.parameters import Parameters
 from posetrt.export.weights.zoo import find_network
 from posetrt.runtime.files import written_whole
-from posetrt.runtime.model.skeleton import load_skeleton
+from posetrt.runtime.heads.paf.layout import load_layout
 
 
 def random_weights(name: str, seed: int = 0) -> dict[str, NDArray[np.float32]]:
@@ -28,7 +28,7 @@ def random_weights(name: str, seed: int = 0) -> dict[str, NDArray[np.float32]]:
         UsageError: no such network.
     """
     network, parameters = find_network(name), Parameters(None)
-    network.build(GraphWriter(parameters), Tensor(network.image, 3, 1), load_skeleton(network.skeleton), network.size_wh)
+    network.build(GraphWriter(parameters), Tensor(network.image, 3, 1), load_layout(network.skeleton), network.size_wh)
     rng = np.random.default_rng(seed)
 
     def draw(key: str, shape: tuple[int, ...]) -> NDArray[np.float32]:

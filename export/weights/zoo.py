@@ -10,9 +10,10 @@ from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
 from posetrt.export.networks import Maps, cpm, lightweight, nano, nano2, openpose, trt_pose
 from posetrt.export.weights.parameters import Parameters
 from posetrt.runtime.errors import UsageError
-from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
+from posetrt.runtime.placement import PERSON_GROW
 
-Build = Callable[[GraphWriter, Tensor, Skeleton, tuple[int, int]], Maps]
+Build = Callable[[GraphWriter, Tensor, MapLayout, tuple[int, int]], Maps]
 
 _CMU = (
     "http://posefs1.perception.cs.cmu.edu/OpenPose/models/{}",
@@ -50,6 +51,7 @@ class Network:
         image: name of the input tensor.
         unused: patterns of parameter names that the file may hold and the network does not use.
         fixed: the graph has one size.
+        grow: by how much a person's box is grown before it is cut out; for networks that look at crops.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Network:
     image: str = "image"
     unused: tuple[str, ...] = ()
     fixed: bool = False
+    grow: float = PERSON_GROW
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,12 @@ class Cost:
     gflops: float
 
 
-def _any_size(build: Callable[[GraphWriter, Tensor, Skeleton], Maps]) -> Build:
-    return lambda net, image, skeleton, _size: build(net, image, skeleton)
+def _any_size(build: Callable[[GraphWriter, Tensor, MapLayout], Maps]) -> Build:
+    return lambda net, image, layout, _size: build(net, image, layout)
 
 
 def _openpose(
-    name: str, build: Callable[[GraphWriter, Tensor, Skeleton], Maps], skeleton: str, size: tuple[int, int], path: str, md5: str
+    name: str, build: Callable[[GraphWriter, Tensor, MapLayout], Maps], skeleton: str, size: tuple[int, int], path: str, md5: str
 ) -> Network:
     file = path.rpartition("/")[2]
     return Network(
@@ -217,6 +220,6 @@ def cost_of(name: str) -> Cost:
     """Parameters and operations of a network at its usual size, counted from its layers."""
     network, parameters = find_network(name), Parameters(None)
     net = GraphWriter(parameters)
-    network.build(net, Tensor(network.image, 3, 1), load_skeleton(network.skeleton), network.size_wh)
+    network.build(net, Tensor(network.image, 3, 1), load_layout(network.skeleton), network.size_wh)
     trained = sum(size for key, size in parameters.sizes().items() if not key.endswith((".running_mean", ".running_var")))
     return Cost(trained, 2 * net.multiply_adds * network.size_wh[0] * network.size_wh[1] / 1e9)

@@ -12,7 +12,7 @@ from drawings import SIGMA
 from numpy.typing import NDArray
 from scales import FEATURE_SCALE, MAP_SCALE, MAPS, WEIGHT_SCALE
 
-from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout
 
 STRIDE = 8
 FEATURES = 128
@@ -81,13 +81,14 @@ def turned_away(canvases: Canvases) -> NDArray[np.intp]:
     return np.flatnonzero([facelessness(maps).sum() > 0.8 * PEAK_MASS for maps in canvases.maps])
 
 
-def mirrored_channels(skeleton: Skeleton) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+def mirrored_channels(layout: MapLayout) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Which channel each of the 57 comes from in a mirrored picture, and its sign: parts and PAFs swap sides, x turns around."""
-    source = np.arange(skeleton.heatmap_channels + skeleton.paf_channel_count)
+    skeleton = layout.skeleton
+    source = np.arange(layout.heatmap_channels + layout.paf_channel_count)
     sign = np.ones(len(source), np.float32)
     source[: len(skeleton.parts)] = skeleton.mirror
-    first = skeleton.heatmap_channels
-    channels = dict(zip(skeleton.limbs, skeleton.paf_channels, strict=True))
+    first = layout.heatmap_channels
+    channels = dict(zip(skeleton.limbs, layout.paf_channels, strict=True))
     for (start, end), (x, y) in channels.items():
         partner_x, partner_y = channels[skeleton.mirror[start], skeleton.mirror[end]]
         source[first + x], source[first + y] = first + partner_x, first + partner_y
@@ -164,7 +165,7 @@ def draw_trunk_batch(
 def draw_batch(
     photographs: Canvases,
     scenes: Canvases | None,
-    skeleton: Skeleton,
+    layout: MapLayout,
     seed: tuple[int, int],
     count: int,
     size: int,
@@ -176,7 +177,7 @@ def draw_batch(
 
     Args:
         photographs, scenes: where the crops come from.
-        skeleton: for the mirror.
+        layout: for the mirror.
         seed: (run, step): decides everything.
         count, size: crops, and their side in pixels, a multiple of 8.
         drawn: share of the crops that are drawn scenes.
@@ -184,7 +185,7 @@ def draw_batch(
         away: the scenes in which someone turns away (`turned_away`): every other drawn crop is of one, about that person.
     """
     rng = np.random.default_rng(seed)
-    source, sign = mirrored_channels(skeleton)
+    source, sign = mirrored_channels(layout)
     cells = size // STRIDE
     batch = Batch(
         np.empty((count, 3, size, size), np.float32),

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from scales import CANVAS, CELLS, CHUNK, FEATURE_SCALE, MAP_SCALE, MAPS, WEIGHT_SCALE
 
 from posetrt.calib.scenes.targets import draw_targets
-from posetrt.runtime.model.skeleton import load_skeleton
+from posetrt.runtime.heads.paf.layout import load_layout
 
 FEATURES = 128
+PARTS = 18
 FEATURE = "relu4_4_CPM"
 # Where the teachers agree, how much of the target is the paper's, the rest being the teacher's maps; and the weight where they differ.
 PAPER, DOUBT = 0.6, 0.25
@@ -91,8 +92,7 @@ class Composer:
         else:
             nobody = kind > 1 - NOBODY and bool(self.empty)
             self.divide((0, 0, CANVAS, CANVAS), int(self.rng.integers(0, 3)), nobody)
-        skeleton = load_skeleton("coco18")
-        people = np.array(self.people, np.float32).reshape(-1, len(skeleton.parts), 3)
+        people = np.array(self.people, np.float32).reshape(-1, PARTS, 3)
         return Canvas(self.image, people, np.array(self.doubtful, np.float32).reshape(-1, 4))
 
     def alone(self) -> None:
@@ -177,7 +177,7 @@ class Composer:
 
 def targets_of(canvas: Canvas, maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(57, 40, 40) of what to learn and of its weight: the paper's targets with the teacher's maps, the latter alone where it is masked."""
-    drawn = draw_targets(canvas.people, load_skeleton("coco18"), (CANVAS, CANVAS), sigma=SIGMA, ignore=canvas.doubtful)
+    drawn = draw_targets(canvas.people, load_layout("coco18"), (CANVAS, CANVAS), sigma=SIGMA, ignore=canvas.doubtful)
     paper, known = np.concatenate([drawn.heatmaps, drawn.pafs]), np.concatenate([drawn.heatmap_mask, drawn.paf_mask])
     share = PAPER * known
     return share * paper + (1 - share) * maps, DOUBT + (1 - DOUBT) * known

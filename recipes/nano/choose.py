@@ -24,6 +24,7 @@ from photographs import everyday_photographs
 from prepare import labels_of
 
 from posetrt.calib.accuracy.coco import coco_accuracy, coco_photos
+from posetrt.runtime.heads.paf.layout import load_layout
 from posetrt.runtime.heads.paf.parser import PafParser
 from posetrt.runtime.model.skeleton import load_skeleton
 from posetrt.runtime.people import to_coco_results
@@ -105,7 +106,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     photographs = list(everyday_photographs(arguments.data).choosing)
     labels = labels_of(arguments.data, arguments.store, "choosing", 0, photographs)
-    paf = PafParser(load_skeleton("coco18"))
+    paf = PafParser(load_layout("coco18"))
     for path in arguments.checkpoints:
         step, net = load_checkpoint(path)
         one = choice(net, photographs[: arguments.photographs], labels, paf)

@@ -9,7 +9,7 @@ from scales import CANVAS, CHUNK, MAP_SCALE, MAPS
 
 from posetrt.calib.scenes.scenes import draw_scene
 from posetrt.calib.scenes.targets import draw_targets
-from posetrt.runtime.model.skeleton import load_skeleton
+from posetrt.runtime.heads.paf.layout import load_layout
 
 SIGMA = 9.0
 SQUARE = (CANVAS, CANVAS)
@@ -27,13 +27,13 @@ def draw_chunk(chunk: int, store: Path, size_wh: tuple[int, int] = SQUARE) -> Pa
     if target.is_file():
         return target
     store.mkdir(parents=True, exist_ok=True)
-    skeleton = load_skeleton("coco18")
+    layout = load_layout("coco18")
     width, height = size_wh
     images = np.empty((CHUNK, height, width, 3), np.uint8)
     maps = np.empty((CHUNK, MAPS, height // 8, width // 8), np.int8)
     for index in range(CHUNK):
         scene = draw_scene(TRAIN_SEEDS[size_wh] + chunk * CHUNK + index, size_wh)
-        targets = draw_targets(scene.keypoints, skeleton, size_wh, sigma=SIGMA)
+        targets = draw_targets(scene.keypoints, layout, size_wh, sigma=SIGMA)
         images[index] = scene.image
         maps[index] = np.clip(np.round(np.concatenate([targets.heatmaps, targets.pafs]) * MAP_SCALE), -127, 127)
     temporary = store / f".{chunk:03d}.npz"

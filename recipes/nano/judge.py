@@ -19,10 +19,12 @@ from posetrt.calib.accuracy.coco import Accuracy, CocoPhotos, coco_accuracy, coc
 from posetrt.calib.scenes.scenes import Scene, draw_scene
 from posetrt.calib.scenes.targets import draw_targets
 from posetrt.calib.scenes.truth import write_scenes
+from posetrt.runtime.heads.cells import in_pixels
+from posetrt.runtime.heads.paf.layout import load_layout
 from posetrt.runtime.heads.paf.parser import PafParser
-from posetrt.runtime.letterbox import cells_to_frame, letterbox_for, place
-from posetrt.runtime.model.skeleton import load_skeleton
 from posetrt.runtime.people import People, to_coco_results
+from posetrt.runtime.picture import place
+from posetrt.runtime.placement import letterbox
 from posetrt.runtime.sources import read_photo
 
 SIZE_WH = (456, 256)
@@ -35,27 +37,27 @@ def accuracy(net: Nano, photos: CocoPhotos, exact: Mapping[int, tuple[slice, NDA
     Args:
         exact: by photograph, channels and the maps that go in their place.
     """
-    skeleton = load_skeleton("coco18")
-    parser = PafParser(skeleton)
+    layout = load_layout("coco18")
+    skeleton = layout.skeleton
+    parser = PafParser(layout)
     results = []
     for image_id, path in photos.paths.items():
         frame = read_photo(path)
-        box = letterbox_for((frame.shape[1], frame.shape[0]), SIZE_WH)
+        box = letterbox((frame.shape[1], frame.shape[0]), SIZE_WH)
         maps = maps_of(net, place(frame, box))
         if exact is not None:
             channels, given = exact[image_id]
             maps[channels] = given
         found = parser.parse(maps[:HEATMAPS], maps[HEATMAPS:])
-        results += to_coco_results(People(cells_to_frame(found.keypoints, 8, box), found.scores), skeleton, image_id)
+        results += to_coco_results(box.people_to_frame(in_pixels(found, 8)), skeleton, image_id)
     return coco_accuracy(results, photos)
 
 
 def people_in(net: Nano, frame: NDArray[np.uint8], parser: PafParser) -> People:
     """The people in a (H, W, 3) BGR frame, in its pixels."""
-    box = letterbox_for((frame.shape[1], frame.shape[0]), SIZE_WH)
+    box = letterbox((frame.shape[1], frame.shape[0]), SIZE_WH)
     maps = maps_of(net, place(frame, box))
-    found = parser.parse(maps[:HEATMAPS], maps[HEATMAPS:])
-    return People(cells_to_frame(found.keypoints, 8, box), found.scores)
+    return box.people_to_frame(in_pixels(parser.parse(maps[:HEATMAPS], maps[HEATMAPS:]), 8))
 
 
 def maps_of(net: Nano, canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -68,7 +70,7 @@ def maps_of(net: Nano, canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def false_people(net: Nano, photographs: Sequence[Path]) -> float:
     """People found a photograph, by the default preset, in photographs without people."""
-    parser = PafParser(load_skeleton("coco18"))
+    parser = PafParser(load_layout("coco18"))
     return float(np.mean([len(people_in(net, read_photo(path), parser).keypoints) for path in photographs])) if photographs else 0.0
 
 
@@ -77,7 +79,8 @@ def swapped(net: Nano, scenes: Sequence[Scene]) -> dict[str, float]:
 
     Counted are elbows, wrists, knees and ankles whose partner is at least 10 px away.
     """
-    skeleton = load_skeleton("coco18")
+    layout = load_layout("coco18")
+    skeleton = layout.skeleton
     found: dict[str, list[bool]] = {"front": [], "side": [], "back": []}
     eyes = [skeleton.parts.index(name) for name in ("REye", "LEye")]
     limbs = [part for part, name in enumerate(skeleton.parts) if name[1:] in ("Elbow", "Wrist", "Knee", "Ankle")]
@@ -111,8 +114,8 @@ def load_checkpoint(path: Path) -> tuple[int, Nano]:
 def exact_maps(scenes: Sequence[Scene], which: str) -> dict[int, tuple[slice, NDArray[np.float32]]]:
     """The paper's targets of scenes, numbered as `write_scenes` does: "heatmaps", "pafs" or "both"."""
     channels = {"heatmaps": slice(0, HEATMAPS), "pafs": slice(HEATMAPS, None), "both": slice(None)}[which]
-    skeleton = load_skeleton("coco18")
-    drawn = [draw_targets(scene.keypoints, skeleton, SIZE_WH, sigma=SIGMA) for scene in scenes]
+    layout = load_layout("coco18")
+    drawn = [draw_targets(scene.keypoints, layout, SIZE_WH, sigma=SIGMA) for scene in scenes]
     return {number: (channels, np.concatenate([one.heatmaps, one.pafs])[channels]) for number, one in enumerate(drawn, 1)}
 
 

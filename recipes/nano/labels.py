@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from teachers import Detector, KeyPointTeacher, MapTeacher, box_iou
 
-from posetrt.calib.accuracy.agreement import part_similarities, sigmas_of
-from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
+from posetrt.runtime.model.skeleton import load_skeleton
 
 # Boxes of the detector: looked at from the first, believed alone from the second.
 LEAST_BOX, SURE_BOX = 0.2, 0.45
@@ -50,7 +49,7 @@ class Labeller:
     def __init__(self, detector: Detector, points: KeyPointTeacher, maps: MapTeacher) -> None:
         self.detector, self.points, self.maps = detector, points, maps
         self.skeleton = load_skeleton("coco18")
-        self.sigmas = sigmas_of(self.skeleton)
+        self.sigmas = self.skeleton.tolerances()
 
     def label(self, photo: NDArray[np.uint8], rng: np.random.Generator) -> Labels:
         """What they say of a (H, W, 3) BGR photograph."""
@@ -181,6 +180,3 @@ def load_labels(path: Path) -> dict[str, Labels]:
     with np.load(path) as stored:
         names = {key.rsplit("/", 1)[0] for key in stored.files}
         return {name: Labels(*(stored[f"{name}/{part}"] for part in ("people", "doubtful", "empty"))) for name in sorted(names)}
-
-
-__all__ = ["Labeller", "Labels", "Skeleton", "label_photographs", "load_labels", "part_similarities"]

@@ -9,8 +9,7 @@ from network import HEATMAPS
 from torch import Tensor
 from torch.nn import functional
 
-from posetrt.calib.accuracy.agreement import sigmas_of
-from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout
 
 LEAST_PEAK = 0.4
 LEAST_HEAT = 0.03
@@ -36,13 +35,13 @@ def map_loss(guess: Tensor, target: Tensor, weighed: Tensor, known: Tensor, pafs
     return 120 * loss_heat + 120 * pafs * loss_paf + 5 * loss_background
 
 
-def either_side(target: Tensor, skeleton: Skeleton) -> Tensor:
+def either_side(target: Tensor, layout: MapLayout) -> Tensor:
     """Maps as high as the target of their own or of the other side.
 
     With the target itself as the weight, a false right knee on the left one costs a thirteenth of a right knee that is missed, so that a
     network in doubt marks both, and the parser cannot tell them apart.
     """
-    source, _ = mirrored_channels(skeleton)
+    source, _ = mirrored_channels(layout)
     return torch.maximum(target.abs(), target[:, torch.from_numpy(source)].abs())
 
 
@@ -66,9 +65,9 @@ def place_loss(guess: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     return (error * peaks * weights[None, :, None, None]).sum() / peaks.sum().clamp(min=1)
 
 
-def place_weights(skeleton: Skeleton) -> Tensor:
+def place_weights(layout: MapLayout) -> Tensor:
     """(18,) by the inverse of OKS's sigmas: what is judged by less tolerance counts more."""
-    inverse = 1 / sigmas_of(skeleton)
+    inverse = 1 / layout.skeleton.tolerances()
     return torch.from_numpy((inverse / inverse.mean()).astype(np.float32))
 
 

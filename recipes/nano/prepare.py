@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from canvases import Composer, Labelled, MapsAndFeatures, label_chunk
+from canvases import Labelled, MapsAndFeatures, label_chunk
 from compress import Large, compress
 from drawings import draw_chunk
 from labels import Labeller, Labels, label_photographs, load_labels
@@ -101,6 +101,3 @@ def chunks(data: Path, store: Path, photographs: int, scenes: int) -> tuple[list
         known, teacher = labelled(data, store), MapsAndFeatures(teacher_path(data))
         pictures = [label_chunk(known, teacher, index, folder, CANVAS_SEED) for index in range(photographs)]
     return pictures, [draw_chunk(index, store / "scenes") for index in range(scenes)]
-
-
-__all__ = ["Composer", "beginning", "chunks"]

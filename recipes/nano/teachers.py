@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from photographs import required
 
+from posetrt.runtime.heads.cells import in_pixels
+from posetrt.runtime.heads.paf.layout import load_layout
 from posetrt.runtime.heads.paf.parser import PafParser
-from posetrt.runtime.letterbox import cells_to_frame, letterbox_for, place
 from posetrt.runtime.model.skeleton import load_skeleton
+from posetrt.runtime.picture import place
+from posetrt.runtime.placement import letterbox
 
 HEATMAPS = 19
 # Side of RTMDet's input, its fill, and its normalisation (BGR), by the weights' README.
@@ -142,7 +145,7 @@ class MapTeacher:
 
     def __init__(self, path: Path) -> None:
         self.session = session(path, "human-pose-estimation-0001 (Open Model Zoo, Apache-2.0)")
-        self.parser = PafParser(load_skeleton("coco18"))
+        self.parser = PafParser(load_layout("coco18"))
 
     def maps(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(57, h, w), heat maps first, of a (H, W, 3) BGR picture, H and W multiples of 8."""
@@ -155,10 +158,12 @@ class MapTeacher:
         The second is resized to one cell an 8 px square of the photograph.
         """
         landscape = photo.shape[1] >= photo.shape[0]
-        box = letterbox_for((photo.shape[1], photo.shape[0]), MAP_SIZES_WH[0 if landscape else 1])
+        box = letterbox((photo.shape[1], photo.shape[0]), MAP_SIZES_WH[0 if landscape else 1])
         maps = self.maps(place(photo, box))
         found = self.parser.parse(maps[:HEATMAPS], maps[HEATMAPS:])
-        people = cells_to_frame(found.keypoints, 8, box)
-        strongest = maps[: HEATMAPS - 1].max(axis=0)[: -(-box.scaled_wh[1] // 8), : -(-box.scaled_wh[0] // 8)]
+        people = box.people_to_frame(in_pixels(found, 8)).keypoints
+        strongest = maps[: HEATMAPS - 1].max(axis=0)[
+            : -(-round(photo.shape[0] * box.scale_xy[1]) // 8), : -(-round(photo.shape[1] * box.scale_xy[0]) // 8)
+        ]
         grid = cv2.resize(strongest, (-(-photo.shape[1] // 8), -(-photo.shape[0] // 8)), interpolation=cv2.INTER_LINEAR)
         return people.astype(np.float32), grid > 0.1

@@ -26,7 +26,7 @@ from prepare import beginning, chunks
 from to_npz import trained_state
 from torch import Tensor
 
-from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
 
 SEED = 20161124
 EMA = 0.99
@@ -156,7 +156,7 @@ def train_stage(
     first: int,
     photographs: Canvases,
     scenes: Canvases,
-    skeleton: Skeleton,
+    layout: MapLayout,
     loaders: int = 1,
     trunk: tuple[NDArray[np.float16], NDArray[np.float16]] | None = None,
 ) -> Iterator[tuple[int, float, float, float]]:
@@ -169,13 +169,13 @@ def train_stage(
     """
     run.net.early_trains(stage.trains == "all")
     device = next(run.net.parameters()).device
-    weights = place_weights(skeleton).to(device)
+    weights = place_weights(layout).to(device)
     away = turned_away(scenes)
 
     def make(step: int) -> Batch:
         if trunk is not None:
             return draw_trunk_batch(photographs, scenes, trunk, (SEED, step), stage.batch, stage.crop, stage.drawn)
-        return draw_batch(photographs, scenes, skeleton, (SEED, step), stage.batch, stage.crop, stage.drawn, 0.4, away)
+        return draw_batch(photographs, scenes, layout, (SEED, step), stage.batch, stage.crop, stage.drawn, 0.4, away)
 
     with ThreadPoolExecutor(loaders) as pool:
         ahead = deque(pool.submit(make, run.step + later) for later in range(loaders))
@@ -193,7 +193,7 @@ def train_stage(
                 forward = run.net if trunk is None else run.net.head
                 maps, given = forward(inputs.contiguous(memory_format=torch.channels_last))
             maps, given = maps.float(), given.float()
-            loss_maps = map_loss(maps, target, either_side(target, skeleton), known)
+            loss_maps = map_loss(maps, target, either_side(target, layout), known)
             loss_place = place_loss(maps, target, weights)
             loss_features = feature_loss(given, features, hinted)
             loss = loss_maps + stage.place * loss_place + stage.features * loss_features
@@ -249,7 +249,7 @@ def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoi
 
     The losses of each REPORT steps go to `store`/log.csv; `checkpoint` is written every two minutes, at SIGTERM and at the end.
     """
-    skeleton = load_skeleton("coco18")
+    layout = load_layout("coco18")
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
     first, saved = 0, time.monotonic()
@@ -262,7 +262,7 @@ def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoi
                 trunk_of_photographs, trunk_of_scenes = (trunk_of(run.net, ones, store) for ones in paths)
                 trunk = (trunk_of_photographs, trunk_of_scenes)
             started, recent = time.perf_counter(), []
-            for step, *losses in train_stage(run, stage, first, photographs, scenes, skeleton, loaders, trunk):
+            for step, *losses in train_stage(run, stage, first, photographs, scenes, layout, loaders, trunk):
                 recent.append(losses)
                 if step % REPORT == 0:
                     report(step, np.mean(recent, axis=0).tolist(), len(recent) * stage.batch / (time.perf_counter() - started), store)

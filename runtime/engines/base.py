@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.model.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -18,25 +17,6 @@ if TYPE_CHECKING:
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What a network gave for a batch; None for the roles that its graph has not.
-
-    Attributes:
-        heatmaps: (N, J or J+1, h, w) float32 or float16.
-        pafs: (N, 2C, h, w) float32 or float16; None for networks with heat maps only.
-        peaks: (N, J, K, 3) float32: x, y in cells, score; 0 = empty slot, best first.
-        pairs: (N, C, K, K) float32: score of peak a of the limb's first part with peak b of its second, 0 = no pair.
-
-    The arrays are valid until the engine's next `infer` or `collect`: an engine may reuse its buffers.
-    """
-
-    heatmaps: NDArray[np.floating] | None = None
-    pafs: NDArray[np.floating] | None = None
-    peaks: NDArray[np.float32] | None = None
-    pairs: NDArray[np.float32] | None = None
 
 
 class Engine(abc.ABC):
@@ -51,7 +31,7 @@ class Engine(abc.ABC):
     precision: Precision
     backend: str
     frames_in_flight: int = 1
-    _submitted: Outputs | None = None
+    _submitted: Tensors | None = None
 
     @property
     def max_batch(self) -> int:
@@ -59,17 +39,21 @@ class Engine(abc.ABC):
         return self.manifest.input.max_batch
 
     @abc.abstractmethod
-    def infer(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+    def infer(self, inputs: NDArray[Any]) -> Tensors:
         """Run the network.
 
         Args:
             inputs: a batch in the manifest's layout and type, of a size that the manifest allows.
 
+        Returns:
+            Name of each of the head's output tensors → array with the batch first. The arrays are valid until the engine's next `infer` or
+            `collect`: an engine may reuse its buffers.
+
         Raises:
             PosetrtError: the shape or type is not what the network takes, or the device failed.
         """
 
-    def submit(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> None:
+    def submit(self, inputs: NDArray[Any]) -> None:
         """Begin a batch; `inputs` may be reused when this returns. Results come in the same order from `collect`.
 
         Raises:
@@ -79,7 +63,7 @@ class Engine(abc.ABC):
             raise PosetrtError("this engine has one frame in flight at most: collect it before the next submit")
         self._submitted = self.infer(inputs)
 
-    def collect(self) -> Outputs:
+    def collect(self) -> Tensors:
         """Wait for the oldest batch that was submitted, and give what it came to.
 
         Raises:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -12,11 +14,12 @@ from typing import get_args
 from posetrt.runtime.engines import driver, library
 from posetrt.runtime.engines.base import PRECISIONS, Engine, Precision
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
+from posetrt.runtime.files import check_name
 from posetrt.runtime.model.folder import ModelFolder, open_folder
 from posetrt.runtime.model.manifest import manifest_of_onnx
 from posetrt.runtime.model.sidecar import Sidecar, check_engine_file, read_sidecar, sidecar_path
 
-# Each module gives `mismatch(sidecar) -> reason or None` and `open_built(engine, sidecar, threads=, trust=) -> Engine`.
+# Each module gives `mismatch(sidecar) -> reason or None` and `open_built(engine, sidecar, threads=, trust=, cuda_graph=) -> Engine`.
 _BACKENDS = {
     "onnxruntime": "posetrt.runtime.engines.onnxruntime",
     "tensorrt": "posetrt.runtime.engines.tensorrt",
@@ -108,7 +111,7 @@ def why_not(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | 
 
 def build_command(folder: Path, precision: str, backend: str) -> str:
     """The command that builds the engine that was looked for; names the backend where one was asked for."""
-    return f"posetrt build {folder} --precision {precision}" + ("" if backend == "auto" else f" --backend {backend}")
+    return f"posetrt build {shlex.quote(str(folder))} --precision {precision}" + ("" if backend == "auto" else f" --backend {backend}")
 
 
 def find_engine(
@@ -148,28 +151,50 @@ def find_engine(
     if reasons:
         raise EngineMismatch(f"{'; '.join(reasons)}. {remedy}")
     orphans = sorted(
-        path.name for path in folder.engines.glob(f"*_{precision}.*") if path.suffix != ".json" and not sidecar_path(path).is_file()
+        path.name
+        for path in folder.engines.glob(f"*_{precision}.*")
+        if path.suffix not in (".json", ".cache") and not sidecar_path(path).is_file()
     )
     if orphans:
         raise EngineMismatch(f"{', '.join(orphans)} has no sidecar, so nothing is known of what it was built for. {remedy}")
     raise EngineMismatch(f"{folder.path} has no {precision} engine for this device yet. {remedy}")
 
 
-def open_engine(path: str | Path, precision: str | None = None, backend: str = "auto", *, threads: int = 0, trust: bool = False) -> Engine:
-    """Open the engine of a model folder, a bare .onnx with a manifest, or one engine file.
+@dataclass(frozen=True)
+class EngineOptions:
+    """Which engine of a model folder, and how it runs.
 
-    Args:
-        path: a model folder; an .onnx file (run on ONNX Runtime as it is); or an engine with its sidecar.
+    Attributes:
         precision: "fp32", "fp16" or "int8"; None takes the folder's default, else fp32 on a CPU.
         backend: "auto" or one backend's name.
         threads: CPU threads of ONNX Runtime; 0 takes all cores.
         trust: let a version-compatible TensorRT engine run the code that it carries.
+        cuda_graph: let TensorRT's network be launched as one CUDA graph where its engine allows that.
+    """
+
+    precision: str | None = None
+    backend: str = "auto"
+    threads: int = 0
+    trust: bool = False
+    cuda_graph: bool = True
+
+
+def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engine:
+    """Open the engine of a model folder, a bare .onnx with a manifest, or one engine file.
+
+    Args:
+        path: a model folder; an .onnx file (run on ONNX Runtime as it is); or an engine with its sidecar.
+        options: which engine, and how it runs.
 
     Raises:
         EngineMismatch: no engine fits; never builds one.
         UsageError: no such path or backend.
     """
+    options = options or EngineOptions()
+    precision, backend, threads, trust = options.precision, options.backend, options.threads, options.trust
+    cuda_graph = options.cuda_graph
     path = Path(path)
+    check_name(path.absolute())
     wanted = as_precision(precision) if precision else None
     if path.is_dir():
         folder = open_folder(path)
@@ -189,5 +214,5 @@ def open_engine(path: str | Path, precision: str | None = None, backend: str = "
                 f"{path.name} {reason}. Build it again from its model folder with: posetrt build FOLDER --precision {sidecar.precision}"
             )
         check_engine_file(engine, sidecar)
-    opened: Engine = backend_module(sidecar.backend).open_built(engine, sidecar, threads=threads, trust=trust)
+    opened: Engine = backend_module(sidecar.backend).open_built(engine, sidecar, threads=threads, trust=trust, cuda_graph=cuda_graph)
     return opened

@@ -26,7 +26,7 @@ class Buffer:
     Attributes:
         host: flat page-locked array of the largest size.
         address: of the device's side.
-        shared: host and device are the same memory (an integrated GPU), so that no copy is needed.
+        shared: host and device see the same memory, so that no copy is needed.
     """
 
     host: NDArray[Any]
@@ -83,13 +83,19 @@ class Cuda:
         """A stream; `handle` is its address."""
         return self._cuda.Stream()
 
-    def event(self, *, timed: bool = False) -> Any:
-        """An event; only a timed one measures, and it costs more."""
-        return self._cuda.Event(self._cuda.event_flags.DEFAULT if timed else self._cuda.event_flags.DISABLE_TIMING)
+    def event(self, *, timed: bool = False, waited_for: bool = False) -> Any:
+        """An event; only a timed one measures, and it costs more. A thread that waits for one made to be waited for sleeps, and does not spin."""
+        flags = self._cuda.event_flags
+        return self._cuda.Event((flags.DEFAULT if timed else flags.DISABLE_TIMING) | (flags.BLOCKING_SYNC if waited_for else 0))
 
-    def buffer(self, elements: int, dtype: DTypeLike) -> Buffer:
-        """Memory for a tensor, made once: page-locked, and on an integrated GPU the one memory that both sides see."""
-        if self.gpu.integrated:
+    def buffer(self, elements: int, dtype: DTypeLike, *, shared: bool | None = None) -> Buffer:
+        """Memory for a tensor, made once: page-locked on the computer's side.
+
+        Args:
+            shared: whether both sides see the one memory, or each has its own and copies; None shares it on an integrated GPU, where
+                the computer's memory is the GPU's.
+        """
+        if self.gpu.integrated if shared is None else shared:
             flags = self._cuda.host_alloc_flags.DEVICEMAP
             host = self._cuda.pagelocked_empty(elements, dtype, mem_flags=flags)
             buffer = Buffer(host, int(host.base.get_device_pointer()), shared=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from posetrt.runtime.engines import driver
 from posetrt.runtime.engines.library import Library
-from posetrt.runtime.engines.trt_log import Log, logger_for, started
+from posetrt.runtime.engines.trt_log import Log, started
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 
 # Words of "Format/Datatype" and of weights' types, from 8.6 ("Row major linear FP32", "Half") to 11.
@@ -62,16 +62,16 @@ def layers_of(path: Path, library: Library, dla: int | None = None) -> list[Engi
     """
     driver.probe()
     trt = library.module
-    log = Log()
-    logger = logger_for(trt, log)
-    runtime = started(trt.Runtime, logger, log, library.title)
-    if dla is not None:
-        runtime.DLA_core = dla
-    engine = runtime.deserialize_cuda_engine(path.read_bytes())
-    if engine is None:
-        raise EngineMismatch(f"{library.title} refuses {path.name}: {log.reason('it gives no reason')}. Build it again with: posetrt build")
-    inspector = engine.create_engine_inspector()
-    return layers_from_json(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+    with Log().listening() as log:
+        runtime = started(trt.Runtime, trt, log, library.title)
+        if dla is not None:
+            runtime.DLA_core = dla
+        engine = runtime.deserialize_cuda_engine(path.read_bytes())
+        if engine is None:
+            why = log.reason("it gives no reason")
+            raise EngineMismatch(f"{library.title} refuses {path.name}: {why}. Build it again with: posetrt build")
+        inspector = engine.create_engine_inspector()
+        return layers_from_json(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 
 def layers_from_json(text: str) -> list[EngineLayer]:

@@ -7,11 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.engines.base import Engine, Outputs, Precision
+from posetrt.runtime.engines.base import Engine, Precision
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.sidecar import Sidecar
 from posetrt.runtime.packages import install_hint
@@ -79,14 +79,13 @@ class OnnxRuntimeEngine(Engine):
         options.intra_op_num_threads = threads
         if not optimise:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        roles = manifest.outputs.present()
-        self._roles, self._names = list(roles), list(roles.values())
+        self._names = list(dict.fromkeys(manifest.head.outputs.values()))
         try:
             self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a dozen types without a common base
             raise PosetrtError(f"ONNX Runtime cannot load {graph}: {str(error).splitlines()[0]}") from error
 
-    def infer(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+    def infer(self, inputs: NDArray[Any]) -> Tensors:
         """Run the network; see `Engine.infer`."""
         if self._session is None:
             raise PosetrtError("this engine was closed")
@@ -98,14 +97,14 @@ class OnnxRuntimeEngine(Engine):
                 f"the network failed on input {inputs.dtype} {inputs.shape}; it takes {spec.layout} of {spec.size_wh[0]}x{spec.size_wh[1]}: "
                 f"{str(error).splitlines()[0]}"
             ) from error
-        return Outputs(**dict(zip(self._roles, values, strict=True)))
+        return dict(zip(self._names, values, strict=True))
 
     def close(self) -> None:
         """Free the session."""
         self._session = None
 
 
-def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool = False) -> Engine:
-    """Open an optimised graph that `posetrt build` wrote and that was checked to fit; it carries no code to trust."""
-    del trust
+def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool = False, cuda_graph: bool = True) -> Engine:
+    """Open an optimised graph that `posetrt build` wrote and that was checked to fit; it carries no code to trust, and runs on no GPU."""
+    del trust, cuda_graph
     return OnnxRuntimeEngine(engine, sidecar.manifest, sidecar.precision, threads=threads, optimise=False)

@@ -12,6 +12,7 @@ from posetrt.runtime.engines.library import version_numbers
 from posetrt.runtime.model.sidecar import Sidecar
 
 _TITLES = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT for RTX"}
+_SHORT = {"tensorrt": "trt", "tensorrt-rtx": "rtx"}
 
 
 @dataclass(frozen=True)
@@ -88,5 +89,9 @@ def slug_of(device: Mapping[str, Any]) -> str:
 
 def engine_name(device: Mapping[str, Any], library: str, version: str, precision: str) -> str:
     """As in `orin-nx-sm87_trt10.3.0_int8.engine`; the precision stands last, so that a folder sorts by device."""
-    short = {"tensorrt": "trt", "tensorrt-rtx": "rtx"}[library]
-    return f"{slug_of(device)}_{short}{version}_{precision}.engine"
+    return f"{slug_of(device)}_{_SHORT[library]}{version}_{precision}.engine"
+
+
+def timing_cache_name(library: str, version: str, sm: int) -> str:
+    """As in `timing_trt10.3.0_sm87.cache`: layer times hold for one TensorRT on one kind of GPU."""
+    return f"timing_{_SHORT[library]}{version}_sm{sm}.cache"

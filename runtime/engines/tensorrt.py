@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.engines import driver
-from posetrt.runtime.engines.base import Engine, Outputs, Precision
+from posetrt.runtime.engines.base import Engine, Precision
 from posetrt.runtime.engines.cuda import Buffer, Cuda
+from posetrt.runtime.engines.launch import Graphs, Launch
 from posetrt.runtime.engines.library import Library, LibraryName, installed
 from posetrt.runtime.engines.preflight import Here, reason
-from posetrt.runtime.engines.trt_log import Log, logger_for, started
+from posetrt.runtime.engines.rtx_cache import RuntimeCache, cache_path, context_with_cache
+from posetrt.runtime.engines.trt_log import Log, started
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
+from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.sidecar import Sidecar
 
@@ -35,12 +38,13 @@ def mismatch(sidecar: Sidecar) -> str | None:
     return reason(sidecar, Here(library.name, library.text, gpu.sm, gpu.name, cores))
 
 
-def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool = False) -> Engine:
+def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool = False, cuda_graph: bool = True) -> Engine:
     """Open an engine whose sidecar fits this device.
 
     Args:
         threads: of a CPU; the GPU has no use for it.
         trust: let a version-compatible engine bring code that runs on this computer's CPU.
+        cuda_graph: launch the network as one CUDA graph where the engine allows it.
 
     Raises:
         EngineMismatch: a version-compatible engine and no trust, or TensorRT refuses the file.
@@ -59,14 +63,17 @@ def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool 
         library=installed(cast(LibraryName, sidecar.backend)),
         dla=sidecar.device.get("dla"),
         host_code=host_code,
+        shared=sidecar.options.get("shared"),
+        own_graphs=bool(sidecar.options.get("own_graphs")),
+        cuda_graph=cuda_graph and bool(sidecar.options.get("cuda_graph", True)),
     )
 
 
 def _dla_cores(library: Library) -> int:
     trt = library.module
-    log = Log()
-    runtime = started(trt.Runtime, logger_for(trt, log), log, library.title)
-    return int(runtime.num_DLA_cores)
+    with Log().listening() as log:
+        runtime = started(trt.Runtime, trt, log, library.title)
+        return int(runtime.num_DLA_cores)
 
 
 @dataclass(frozen=True)
@@ -74,20 +81,20 @@ class Tensor:
     """An input or output of the engine: what it is, its type and its largest shape."""
 
     name: str
-    role: str
     dtype: np.dtype[Any]
     largest: tuple[int, ...]
 
 
 @dataclass
 class Slot:
-    """The buffers and events of one frame in flight."""
+    """The buffers and events of one frame in flight, and how the network is launched on them."""
 
     buffers: dict[str, Buffer]
     uploaded: Any
     computed: Any
     downloaded: Any
     shapes: dict[str, tuple[int, ...]]
+    launch: Launch
 
 
 class TensorRTEngine(Engine):
@@ -105,9 +112,12 @@ class TensorRTEngine(Engine):
         device: CUDA's ordinal of the GPU.
         dla: the DLA core that it was built for.
         host_code: allow the code inside a version-compatible engine.
-        roles: outputs to copy to the host ("heatmaps", "pafs", "peaks", "pairs"); None copies all. The others stay
-            on the device, at `device_address`.
+        outputs: names of the tensors to copy to the host; None copies all of the head's. The others stay on the device.
         frames_in_flight: batches that may be submitted before the first is collected.
+        shared: names of the tensors whose memory the GPU and the computer share; None shares all on an integrated GPU and none elsewhere.
+        own_graphs: let TensorRT for RTX capture the network into a CUDA graph itself.
+        cuda_graph: capture the network of each slot into a CUDA graph when it runs for the second time, and launch that from then on.
+        say: told in a line why there are no CUDA graphs, where they were asked for; None gives a Python warning.
 
     Raises:
         PosetrtError: no driver, no pycuda, too little memory, or CUDA fails.
@@ -124,8 +134,12 @@ class TensorRTEngine(Engine):
         device: int = 0,
         dla: int | None = None,
         host_code: bool = False,
-        roles: Collection[str] | None = None,
+        outputs: Collection[str] | None = None,
         frames_in_flight: int = FRAMES_IN_FLIGHT,
+        shared: Collection[str] | None = None,
+        own_graphs: bool = False,
+        cuda_graph: bool = True,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.manifest = manifest
         self.precision = precision
@@ -133,50 +147,53 @@ class TensorRTEngine(Engine):
         self.frames_in_flight = frames_in_flight
         self._library = library
         self._log = Log()
+        self._runtime: Any = None
         self._engine: Any = None
         self._context: Any = None
+        self._cache: RuntimeCache | None = None
+        self._shared, self._own_graphs = shared, own_graphs
+        self._graphs = Graphs(cuda_graph and not own_graphs, say)
         self._streams: list[Any] = []
         self._slots: list[Slot] = []
         self._pending: deque[Slot] = deque()
         self._next = 0
         self._shape: tuple[int, ...] | None = None
-        self._roles = {role for role in manifest.outputs.present() if roles is None or role in roles}
+        self._wanted = {name for name in manifest.head.outputs.values() if outputs is None or name in outputs}
         self._cuda = Cuda(device)
         try:
-            with self._cuda.current(f"load {path.name}"):
+            with self._cuda.current(f"load {path.name}"), self._log.listening():
                 self._load(path, dla, host_code)
                 self._streams = [self._cuda.stream() for _ in range(3)]
                 self._slots = [self._slot() for _ in range(frames_in_flight + 1)]
+                self._graphs.check(dla, self._smallest, self._input.largest)
         except BaseException:
             self.close()
             raise
 
     def _load(self, path: Path, dla: int | None, host_code: bool) -> None:
         trt = self._library.module
-        self._logger = logger_for(trt, self._log)
-        runtime = started(trt.Runtime, self._logger, self._log, self._library.title)
+        # Held by `self` from the start and by no variable: what fails here is freed by `close`, in order, while the context stands.
+        self._runtime = started(trt.Runtime, trt, self._log, self._library.title)
         if host_code:
-            runtime.engine_host_code_allowed = True
+            self._runtime.engine_host_code_allowed = True
         if dla is not None:
-            runtime.DLA_core = dla
-        self._runtime = runtime
-        engine = runtime.deserialize_cuda_engine(path.read_bytes())
-        if engine is None:
+            self._runtime.DLA_core = dla
+        self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        if self._engine is None:
             why = self._log.reason("it gives no reason")
             raise EngineMismatch(f"{self._library.title} refuses {path.name}: {why}. Build it again on this device with: posetrt build")
-        context = engine.create_execution_context()
-        if context is None:
-            need, free = engine_memory(engine), self._cuda.free_bytes()
+        self._context, self._cache = context_with_cache(trt, self._engine, cache_path(path), own_graphs=self._own_graphs)
+        if self._context is None:
+            need, free = engine_memory(self._engine), self._cuda.free_bytes()
             raise PosetrtError(
                 f"{path.name} needs {need / 1e6:.0f} MB to run and {free / 1e6:.0f} MB are free: "
                 f"{self._log.reason('no room for its layers')}. Close other programs, or build for a smaller size or batch"
             )
-        self._engine, self._context = engine, context
-        self._input, self._outputs = self._tensors(engine, context)
+        self._input, self._outputs = self._tensors()
 
-    def _tensors(self, engine: Any, context: Any) -> tuple[Tensor, list[Tensor]]:
+    def _tensors(self) -> tuple[Tensor, list[Tensor]]:
         trt = self._library.module
-        roles = {name: role for role, name in self.manifest.outputs.present().items()}
+        wanted = list(dict.fromkeys(self.manifest.head.outputs.values()))
         types = {
             # Not trt.nptype: that of 8.6 asks NumPy for np.bool, which NumPy 1.24 to 1.26 have not.
             trt.DataType.FLOAT: np.float32,
@@ -184,33 +201,37 @@ class TensorRTEngine(Engine):
             trt.DataType.UINT8: np.uint8,
             trt.DataType.INT32: np.int32,
         }
-        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-        inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
-        missing = {self.manifest.input.name, *roles} - set(names)
+        names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
+        inputs = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        missing = {self.manifest.input.name, *wanted} - set(names)
         if missing or len(inputs) != 1:
             raise EngineMismatch(
                 f"the engine has the tensors {', '.join(names)}, and its manifest names {', '.join(sorted(missing)) or 'one input'}: "
                 "they do not belong together. Build again with: posetrt build"
             )
         name = inputs[0]
-        shape = tuple(engine.get_tensor_shape(name))
+        shape = tuple(self._engine.get_tensor_shape(name))
         largest = shape
         if -1 in shape:
-            self._smallest, _, largest = (tuple(one) for one in engine.get_tensor_profile_shape(name, 0))
-            context.set_input_shape(name, largest)
+            self._smallest, _, largest = (tuple(one) for one in self._engine.get_tensor_profile_shape(name, 0))
+            self._context.set_input_shape(name, largest)
         else:
             self._smallest = shape
         outputs = [
-            Tensor(one, role, np.dtype(types[engine.get_tensor_dtype(one)]), tuple(context.get_tensor_shape(one)))
-            for one, role in roles.items()
+            Tensor(one, np.dtype(types[self._engine.get_tensor_dtype(one)]), tuple(self._context.get_tensor_shape(one))) for one in wanted
         ]
-        return Tensor(name, "input", np.dtype(types[engine.get_tensor_dtype(name)]), largest), outputs
+        return Tensor(name, np.dtype(types[self._engine.get_tensor_dtype(name)]), largest), outputs
 
     def _slot(self) -> Slot:
-        buffers = {one.name: self._cuda.buffer(int(np.prod(one.largest)), one.dtype) for one in (self._input, *self._outputs)}
-        return Slot(buffers, self._cuda.event(), self._cuda.event(), self._cuda.event(), {})
+        buffers = {
+            one.name: self._cuda.buffer(
+                int(np.prod(one.largest)), one.dtype, shared=None if self._shared is None else one.name in self._shared
+            )
+            for one in (self._input, *self._outputs)
+        }
+        return Slot(buffers, self._cuda.event(), self._cuda.event(), self._cuda.event(waited_for=True), {}, Launch(self._graphs))
 
-    def submit(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> None:
+    def submit(self, inputs: NDArray[Any]) -> None:
         """Queue a batch: copy in, compute, copy out; see `Engine.submit`."""
         self._open()
         if len(self._pending) >= self.frames_in_flight:
@@ -219,7 +240,8 @@ class TensorRTEngine(Engine):
             )
         self._check(inputs)
         slot = self._slots[self._next]
-        with self._cuda.current("run the network"):
+        with self._cuda.current("run the network"), self._log.listening():
+            self._log.settle()
             self._queue(slot, inputs)
         self._next = (self._next + 1) % len(self._slots)
         self._pending.append(slot)
@@ -236,7 +258,7 @@ class TensorRTEngine(Engine):
             self._shape = inputs.shape
         for name, buffer in slot.buffers.items():
             self._context.set_tensor_address(name, buffer.address)
-        if not self._context.execute_async_v3(compute.handle):
+        if not slot.launch.run(compute.handle, lambda: bool(self._context.execute_async_v3(compute.handle))):
             # What was queued may still write into the buffers: it must end before anyone uses or frees them.
             compute.synchronize()
             raise PosetrtError(f"TensorRT failed to start the network (execute_async_v3): {self._log.reason('it gives no reason')}")
@@ -244,11 +266,11 @@ class TensorRTEngine(Engine):
         out.wait_for_event(slot.computed)
         slot.shapes = {one.name: tuple(self._context.get_tensor_shape(one.name)) for one in self._outputs}
         for one in self._outputs:
-            if one.role in self._roles:
+            if one.name in self._wanted:
                 self._cuda.download(slot.buffers[one.name], int(np.prod(slot.shapes[one.name])), out)
         slot.downloaded.record(out)
 
-    def collect(self) -> Outputs:
+    def collect(self) -> Tensors:
         """Wait for the oldest batch; see `Engine.collect`."""
         self._open()
         if not self._pending:
@@ -256,24 +278,23 @@ class TensorRTEngine(Engine):
         slot = self._pending.popleft()
         with self._cuda.current("run the network"):
             slot.downloaded.synchronize()
-        views = {one.role: slot.buffers[one.name].view(slot.shapes[one.name]) for one in self._outputs if one.role in self._roles}
-        return Outputs(**views)
+        return {one.name: slot.buffers[one.name].view(slot.shapes[one.name]) for one in self._outputs if one.name in self._wanted}
 
-    def infer(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+    def infer(self, inputs: NDArray[Any]) -> Tensors:
         """Run the network on one batch; see `Engine.infer`."""
         if self._pending:
             raise PosetrtError("frames are in flight: collect them before infer")
         self.submit(inputs)
         return self.collect()
 
-    def parts_ms(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> dict[str, float]:
+    def parts_ms(self, inputs: NDArray[Any]) -> dict[str, float]:
         """Time of each part of one batch by the GPU's own clock, one after the other: "upload", "network", "download", in ms."""
         self._open()
         self._check(inputs)
         self.infer(inputs)
         slot, stream = self._slots[self._next], self._streams[1]
         np.copyto(slot.buffers[self._input.name].view(inputs.shape), inputs)
-        with self._cuda.current("time the network"):
+        with self._cuda.current("time the network"), self._log.listening():
             marks = [self._cuda.event(timed=True) for _ in range(4)]
             marks[0].record(stream)
             self._cuda.upload(slot.buffers[self._input.name], inputs.size, stream)
@@ -285,7 +306,7 @@ class TensorRTEngine(Engine):
                 raise PosetrtError(f"TensorRT failed to start the network (execute_async_v3): {self._log.reason('it gives no reason')}")
             marks[2].record(stream)
             for one in self._outputs:
-                if one.role in self._roles:
+                if one.name in self._wanted:
                     self._cuda.download(slot.buffers[one.name], int(np.prod(self._context.get_tensor_shape(one.name))), stream)
             marks[3].record(stream)
             marks[3].synchronize()
@@ -322,7 +343,7 @@ class TensorRTEngine(Engine):
             )
 
     def close(self) -> None:
-        """Wait for the GPU, then free in order: context, engine, runtime, events and streams, buffers; twice is harmless."""
+        """Wait for the GPU, then free in order: CUDA graphs, context, engine, runtime, events and streams, buffers; twice is harmless."""
         if self._cuda is None:
             return
         cuda, self._cuda = self._cuda, cast(Cuda, None)
@@ -331,13 +352,20 @@ class TensorRTEngine(Engine):
                 self._wait()
         finally:
             try:
-                with cuda.current("free the engine"):
-                    self._context = None
-                    self._engine = None
-                    self._runtime = None
-                    self._streams = []
-                    for slot in self._slots:
-                        slot.uploaded = slot.computed = slot.downloaded = None
+                with cuda.current("free the engine"), self._log.listening():
+                    try:
+                        for slot in self._slots:
+                            slot.launch.close()
+                        if self._cache is not None:
+                            self._cache.keep()
+                    finally:
+                        self._cache = None
+                        self._context = None
+                        self._engine = None
+                        self._runtime = None
+                        self._streams = []
+                        for slot in self._slots:
+                            slot.uploaded = slot.computed = slot.downloaded = None
             finally:
                 self._pending.clear()
                 cuda.close()

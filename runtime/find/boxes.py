@@ -151,7 +151,10 @@ class BoxFinder:
 
 
 def person_boxes(people: People) -> NDArray[np.float32]:
-    """(N, 4) float32: the least box round each person's key points; width 0 where fewer than two were found."""
+    """(N, 4) float32: each person's box as its network gave it, else the least box round its key points; width 0 where fewer than two were
+    found."""
+    if people.boxes is not None:
+        return people.boxes
     seen = people.keypoints[..., 2] > 0
     boxes = np.zeros((len(people), 4), np.float32)
     for index in np.nonzero(seen.sum(axis=1) > 1)[0]:

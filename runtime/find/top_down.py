@@ -1,26 +1,26 @@
-"""A network with heat maps that looks at one thing in a crop: a person (CPM, or any top-down network), a hand, a face."""
+"""A network that looks at one thing in a crop: a person, a hand, a face."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.engines.base import Engine
-from posetrt.runtime.engines.choose import open_engine
+from posetrt.runtime.engines.choose import EngineOptions, open_engine
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.find.boxes import check_boxes, grown, whole_frame
-from posetrt.runtime.find.crops import PAD_BLACK, cut, to_frame
 from posetrt.runtime.find.scales import merged_maps
-from posetrt.runtime.heads.paf.parser import PafParser
-from posetrt.runtime.letterbox import PAD_VALUE, check_frame, to_input
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
+from posetrt.runtime.picture import cut, to_input
+from posetrt.runtime.placement import Fit, Placement, check_frame, crop, crops_to_frame
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,53 +28,48 @@ if TYPE_CHECKING:
 MOST_AT_ONCE = 32
 """Crops in one call of a network whose graph takes any number: more only take memory."""
 
-PERSON_GROW = 1.25
-"""How much wider than the person a top-down network's crop is (Xiao et al., arXiv 1804.06208, and most since)."""
-
-CPM_GROW = 368 / (200 * 41 / 35)
-"""CPM was trained on people 200 * 41/35 px high in crops of 368 (target_dist 1.171 of its training prototxt)."""
+PAD_BLACK = 0
+"""Outside the frame, as OpenPose shows it to its hand and face networks (handExtractorCaffe.cpp)."""
 
 
 class TopDown:
-    """A network that looks at one thing a crop. Use it as a context manager, from one thread at a time.
+    """A network that looks at one thing in a crop. Use it as a context manager; calls from several threads wait for each other.
 
     Args:
         engine: closed with this object.
-        grow: how much wider than the box that it is given the network wants to see; None takes 1.57 for the zoo's cpm-person,
-            else 1.25. Hands and faces come in boxes that have it already.
-        scales: of what is looked at: 0.5 also cuts a crop twice as wide, in which everything is half as large. The heat maps of
-            all scales are laid over each other and their mean is taken.
-        pad: what a crop shows outside the frame.
+        fit: how crops are cut: what they show outside the frame, and how much wider than the box that it is given the network wants to
+            see. None takes the manifest's. Hands and faces come in boxes that are grown already.
+        scales: of what is looked at: 0.5 also cuts a crop twice as wide, in which everything is half as large. The maps of all scales
+            are laid over each other and their mean is taken.
 
     Attributes:
-        spent_s: seconds so far: "crops" (cutting and normalising), "network", "points" (peaks, and the way back to the frame).
+        spent_s: seconds so far: "crops" (cutting and normalising), "network", "points" (decoding, and the way back to the frame).
         calls: how often the network was called, and
         looked: at how many crops.
 
     Raises:
-        UsageError: the network has PAFs, so it wants a whole picture; or scales for one that decodes in its graph.
+        UsageError: the network looks at whole frames; or scales for one whose outputs are no maps.
     """
 
-    def __init__(self, engine: Engine, *, grow: float | None = None, scales: Sequence[float] = (1.0,), pad: int = PAD_VALUE) -> None:
+    def __init__(self, engine: Engine, *, fit: Fit | None = None, scales: Sequence[float] = (1.0,)) -> None:
         manifest = engine.manifest
-        if manifest.skeleton.paf_channels:
+        if manifest.head.scope != "crop":
             raise UsageError(
-                f"{manifest.network} ({manifest.skeleton.name}) has Part Affinity Fields: it finds everybody in a whole picture, and is no "
-                "network for one person, hand or face in a crop. Run it without boxes, or give a network with heat maps alone"
+                f"{manifest.network} ({manifest.skeleton.name}, head {manifest.head.kind}) finds everybody in a whole picture, and is no "
+                "network for one person, hand or face in a crop. Run it without boxes, or give a network for crops"
             )
         if not scales or not all(0.1 <= scale <= 10 for scale in scales):
             raise UsageError(f"scales lie between 0.1 and 10, and there is at least one; got {list(scales)}")
-        if grow is not None and not 0.1 <= grow <= 10:
-            raise UsageError(f"a box is grown by a factor between 0.1 and 10 before it is cut out; got {grow:g}")
-        if tuple(scales) != (1.0,) and manifest.decodes:
+        if tuple(scales) != (1.0,) and not set(manifest.head.maps) & set(manifest.head.outputs):
             raise UsageError(
-                f"{manifest.network} finds peaks in its graph, so maps of several scales cannot be laid over each other; "
-                "export it without --decode in-graph, or leave --scales out"
+                f"{manifest.network} gives no maps (head {manifest.head.summary()}), so those of several scales cannot be laid over each "
+                "other; leave --scales out, or export it without --decode in-graph"
             )
         self.engine, self.manifest = engine, manifest
-        self.grow = grow if grow is not None else CPM_GROW if manifest.network == "cpm-person" else PERSON_GROW
-        self.scales, self._pad = tuple(float(scale) for scale in scales), pad
-        self._parser = PafParser(manifest.skeleton)
+        self.fit = fit or manifest.input.fit
+        self.scales = tuple(float(scale) for scale in scales)
+        self._decoder = manifest.head.decoder(manifest.skeleton)
+        self._lock = threading.Lock()
         self.spent_s = {"crops": 0.0, "network": 0.0, "points": 0.0}
         self.calls = self.looked = 0
 
@@ -89,7 +84,7 @@ class TopDown:
         return self.engine.max_batch or MOST_AT_ONCE
 
     def __str__(self) -> str:
-        """A line for people: network, size, precision, library, crops a call."""
+        """A line for people: network, size, precision, library, crops per call."""
         width, height = self.manifest.input.size_wh
         calls = f"up to {self.at_once} crops a call" if self.at_once > 1 else "one crop a call (exported with --batch 8 it takes 8)"
         return f"{self.manifest.network} {width}x{height}, {self.engine.precision}, {self.engine.backend}, {calls}"
@@ -114,11 +109,12 @@ class TopDown:
         """
         check_frame(frame)
         if boxes is None:
-            places = grown(whole_frame(frame.shape), self.manifest.input.size_wh)
+            given = whole_frame(frame.shape)
+            keypoints = self.look(frame, grown(given, self.manifest.input.size_wh))
         else:
-            places = grown(check_boxes(boxes, frame.shape), self.manifest.input.size_wh, self.grow)
-        keypoints = self.look(frame, places)
-        return People(keypoints, keypoints[..., 2].mean(axis=1), ids)
+            given = check_boxes(boxes, frame.shape)
+            keypoints = self.look(frame, grown(given, self.manifest.input.size_wh, self.fit.grow))
+        return People(keypoints, keypoints[..., 2].mean(axis=1), ids, boxes=given)
 
     def look(self, frame: NDArray[np.uint8], boxes: NDArray[np.float32], mirrored: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         """Key points in crops that are cut out as they are given, as many crops as the network takes in one call.
@@ -131,50 +127,65 @@ class TopDown:
         Returns:
             (M, K, 3) float32 in pixels of the frame; score 0 where nothing was found.
         """
-        size, count = self.manifest.input.size_wh, len(boxes)
-        mirrored = np.zeros(count, np.bool_) if mirrored is None else mirrored
-        found = np.zeros((count, len(self.skeleton.parts), 3), np.float32)
+        size, count, each = self.manifest.input.size_wh, len(boxes), len(self.scales)
+        turned = np.zeros(count, np.bool_) if mirrored is None else mirrored
         boxes = grown(boxes, size)
-        # Every scale of a box in turn, so that the maps of one box come one after the other.
-        wide = np.stack([grown(boxes, size, 1 / scale) for scale in self.scales], axis=1).reshape(-1, 4)
-        turned = mirrored.repeat(len(self.scales))
-        step = max(1, self.at_once // len(self.scales)) * len(self.scales)
-        for start in range(0, len(wide), step):
-            chunk = slice(start, start + step)
-            own = slice(start // len(self.scales), (start + step) // len(self.scales))
-            found[own] = self._chunk(frame, wide[chunk], turned[chunk])
-        began = time.perf_counter()
-        points = to_frame(found, self.manifest.stride, boxes, mirrored, size)
-        self.spent_s["points"] += time.perf_counter() - began
+        placements = [crop(box, size, mirrored=turn) for box, turn in zip(boxes.tolist(), turned.tolist(), strict=True)]
+        if self.scales == (1.0,):
+            seen = placements
+        else:
+            # Every scale of a box in turn, so that the maps of one box come one after the other.
+            wide = np.stack([grown(boxes, size, 1 / scale) for scale in self.scales], axis=1).reshape(-1, 4)
+            seen = [crop(box, size, mirrored=turn) for box, turn in zip(wide.tolist(), turned.repeat(each).tolist(), strict=True)]
+        found = np.zeros((count, len(self.skeleton.parts), 3), np.float32)
+        step = max(1, self.at_once // each) * each
+        with self._lock:
+            for start in range(0, len(seen), step):
+                own = slice(start // each, (start + step) // each)
+                found[own] = self._chunk(frame, seen[start : start + step])
+            began = time.perf_counter()
+            points = crops_to_frame(found, placements)
+            self.spent_s["points"] += time.perf_counter() - began
         return points
 
-    def _chunk(self, frame: NDArray[np.uint8], boxes: NDArray[np.float32], mirrored: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """(M, K, 3) in cells of the boxes at scale 1, of crops whose scales stand one after the other."""
-        times = [time.perf_counter()]
+    def tensor_of(self, frame: NDArray[np.uint8], placements: Sequence[Placement]) -> NDArray[Any]:
+        """The network's input for crops of a frame, one after the other."""
         spec = self.manifest.input
-        canvases = cut(frame, boxes, mirrored, spec.size_wh, self._pad)
-        tensor = np.concatenate([to_input(canvas, spec) for canvas in canvases])
+        return np.concatenate([to_input(cut(frame, placement, self.fit.pad), spec) for placement in placements])
+
+    def _chunk(self, frame: NDArray[np.uint8], placements: Sequence[Placement]) -> NDArray[np.float32]:
+        """(M, K, 3) in pixels of the input of the boxes at scale 1, of crops whose scales stand one after the other."""
+        times = [time.perf_counter()]
+        head, size = self.manifest.head, self.manifest.input.size_wh
+        tensor = self.tensor_of(frame, placements)
         times.append(time.perf_counter())
-        maps: list[NDArray[np.floating]] = []
+        merging = self.scales != (1.0,)
+        kept: dict[str, list[NDArray[Any]]] = {}
         found: list[People] = []
+        decoding = 0.0
         for start in range(0, len(tensor), self.at_once):
-            outputs = self.engine.infer(tensor[start : start + self.at_once])
+            tensors = self.engine.infer(tensor[start : start + self.at_once])
             self.calls += 1
-            if outputs.peaks is not None:
-                found += self._parser.parse_outputs(outputs)
-            elif outputs.heatmaps is not None:
+            if merging:
                 # The engine's own buffers are filled again by its next call.
-                maps += list(outputs.heatmaps.copy() if len(tensor) > self.at_once else outputs.heatmaps)
-        self.looked += len(boxes)
-        times.append(time.perf_counter())
-        if maps:
+                for role in set(head.maps) & set(head.outputs):
+                    kept.setdefault(role, []).extend(head.tensor(tensors, role).copy())
+            else:
+                began = time.perf_counter()
+                found += self._decoder.decode(tensors, size)
+                decoding += time.perf_counter() - began
+        self.looked += len(placements)
+        times.append(time.perf_counter() - decoding)
+        if merging:
             each = len(self.scales)
-            merged = (merged_maps(maps[start : start + each], self.scales) for start in range(0, len(maps), each))
-            found = [self._parser.parse(one) for one in merged]
+            merged = {
+                head.outputs[role]: np.stack([merged_maps(maps[at : at + each], self.scales) for at in range(0, len(maps), each)])
+                for role, maps in kept.items()
+            }
+            found = self._decoder.decode(merged, size)
         points: NDArray[np.float32] = np.zeros((len(found), len(self.skeleton.parts), 3), np.float32)
         for place, people in zip(points, found, strict=True):
-            if len(people):
-                place[:] = people.keypoints[0]
+            place[:] = people.keypoints[0]
         times.append(time.perf_counter())
         for name, since, until in zip(self.spent_s, times[:-1], times[1:], strict=True):
             self.spent_s[name] += until - since
@@ -183,7 +194,7 @@ class TopDown:
     def warm_up(self) -> None:
         """Call the network once, so that its first real crop does not wait for what it sets up."""
         spec = self.manifest.input
-        self.engine.infer(to_input(np.full((spec.size_wh[1], spec.size_wh[0], 3), self._pad, np.uint8), spec))
+        self.engine.infer(to_input(np.full((spec.size_wh[1], spec.size_wh[0], 3), self.fit.pad, np.uint8), spec))
 
     def close(self) -> None:
         """Free the engine."""
@@ -197,34 +208,36 @@ class TopDown:
 
 
 def open_top_down(
-    path: str | Path,
-    precision: str | None = None,
-    backend: str = "auto",
-    *,
-    grow: float | None = None,
-    scales: Sequence[float] = (1.0,),
-    threads: int = 0,
-    trust: bool = False,
+    path: str | Path, options: EngineOptions | None = None, *, grow: float | None = None, scales: Sequence[float] = (1.0,)
 ) -> TopDown:
-    """Open a network for one person a box: `with posetrt.open_top_down("cpm/") as person: people = person(frame, boxes)`.
+    """Open a network for one thing in a box: `with posetrt.open_top_down("cpm/") as person: people = person(frame, boxes)`.
 
-    Args and errors as `engines.choose.open_engine` and `TopDown`.
+    Args:
+        path: a model folder, a bare .onnx or an engine.
+        options: which engine, and how it runs.
+        grow: how much wider than the box the network wants to see; None takes what its manifest says.
+        scales: as `TopDown`.
+
+    Raises:
+        UsageError: a network of another kind.
+        EngineMismatch: no engine fits this device.
     """
-    return _opened(path, precision, backend, threads, trust, grow=grow, scales=scales, pad=PAD_VALUE)
+    return _opened(path, options, grow, scales, None)
 
 
-def open_crop_network(path: str | Path, what: str, parts: int, precision: str | None, backend: str, threads: int, trust: bool) -> TopDown:
+def open_crop_network(path: str | Path, what: str, parts: int, options: EngineOptions | None = None) -> TopDown:
     """Open a network of hands or faces.
 
     Args:
         path: a model folder, a bare .onnx or an engine.
         what: "hand" or "face", for errors.
         parts: that such a network has: OpenPose's JSON has room for as many.
+        options: which engine, and how it runs.
 
     Raises:
         UsageError: a network of something else.
     """
-    network = _opened(path, precision, backend, threads, trust, grow=1.0, scales=(1.0,), pad=PAD_BLACK)
+    network = _opened(path, options, 1.0, (1.0,), PAD_BLACK)
     skeleton = network.skeleton
     if len(skeleton.parts) != parts:
         network.close()
@@ -235,20 +248,12 @@ def open_crop_network(path: str | Path, what: str, parts: int, precision: str | 
     return network
 
 
-def _opened(
-    path: str | Path,
-    precision: str | None,
-    backend: str,
-    threads: int,
-    trust: bool,
-    *,
-    grow: float | None,
-    scales: Sequence[float],
-    pad: int,
-) -> TopDown:
-    engine = open_engine(path, precision, backend, threads=threads, trust=trust)
+def _opened(path: str | Path, options: EngineOptions | None, grow: float | None, scales: Sequence[float], pad: int | None) -> TopDown:
+    engine = open_engine(path, options)
     try:
-        return TopDown(engine, grow=grow, scales=scales, pad=pad)
+        own = engine.manifest.input.fit
+        fit = Fit("crop", own.pad if pad is None else pad, own.grow if grow is None else grow)
+        return TopDown(engine, fit=fit, scales=scales)
     except UsageError as error:
         engine.close()
         raise UsageError(f"{path}: {error}") from error

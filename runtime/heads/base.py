@@ -129,6 +129,10 @@ class Head(abc.ABC):
                 f"head {self.kind!r} reads its {role} from output {name!r}; the network gave {', '.join(tensors) or 'nothing'}"
             ) from None
 
+    def map_stride(self) -> int:
+        """Network pixels per cell of the outputs in `maps`; 1 for a head without such."""
+        return 1
+
     @property
     def decoded_in_graph(self) -> bool:
         """Whether the graph itself decodes: its outputs are then coordinates, which stay float32 in every precision."""

@@ -18,6 +18,13 @@ _OURS = {
     "paf": "posetrt.runtime.heads.paf.head:PafHead",
     "paf-decoded": "posetrt.runtime.heads.paf.head:PafDecodedHead",
     "heatmap": "posetrt.runtime.heads.heatmap:HeatmapHead",
+    "simcc": "posetrt.runtime.heads.simcc:SimccHead",
+    "coordinates": "posetrt.runtime.heads.coordinates:CoordinatesHead",
+    "offsets": "posetrt.runtime.heads.offsets:OffsetsHead",
+    "embedding": "posetrt.runtime.heads.embedding:EmbeddingHead",
+    "segmentation": "posetrt.runtime.heads.segmentation:SegmentationHead",
+    "rows": "posetrt.runtime.heads.rows:RowsHead",
+    "boxes": "posetrt.runtime.heads.boxes:BoxesHead",
 }
 """Kind → module and class; a module is imported when a network of its kind is opened."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from posetrt.runtime.engines.base import PRECISIONS
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
-from posetrt.runtime.files import read_json, sha256_of, write_json
-from posetrt.runtime.model.manifest import Manifest, manifest_of_onnx, metadata_of_onnx
+from posetrt.runtime.fields import fields_of, read_fields
+from posetrt.runtime.files import check_name, parse_json, remove_leftovers, sha256_of, write_json
+from posetrt.runtime.model.manifest import Manifest, manifest_of_onnx
+from posetrt.runtime.model.onnx_metadata import metadata_of_onnx
 
 MADE_FROM_KEY = "posetrt.made_from"
 
@@ -34,6 +37,11 @@ class ModelFolder:
         return self.path / "calibration.json"
 
     @property
+    def quoted(self) -> str:
+        """The path as a shell takes it, for commands that errors recommend."""
+        return shlex.quote(str(self.path))
+
+    @property
     def engines(self) -> Path:
         """Engines, each with its sidecar."""
         return self.path / "engines"
@@ -55,7 +63,7 @@ class ModelFolder:
         """
         if not self.onnx.is_file():
             raise PosetrtError(
-                f"{self.path} holds no model.onnx; make a model folder with: posetrt export NETWORK --weights FILE -o {self.path}"
+                f"{self.path} holds no model.onnx; make a model folder with: posetrt export NETWORK --weights FILE -o {self.quoted}"
             )
         return manifest_of_onnx(self.onnx)
 
@@ -73,10 +81,21 @@ class ModelFolder:
             EngineMismatch: it is absent, or was made from another model.onnx or calibration.json.
         """
         path = self.variant(name)
-        remedy = f"posetrt calibrate {self.path} --images DIR" if name.startswith("int8") else f"posetrt export … -o {self.path}"
+        remedy = (
+            f"posetrt calibrate {self.quoted} --images DIR"
+            if name.startswith("int8")
+            else f"posetrt export NETWORK --weights FILE -o {self.quoted}"
+        )
         if not path.is_file():
             raise EngineMismatch(f"{self.path} has no {name} graph yet. Make it with: {remedy}")
-        made_from = json.loads(metadata_of_onnx(path).get(MADE_FROM_KEY, "{}"))
+        text = metadata_of_onnx(path).get(MADE_FROM_KEY, "{}")
+        origin = f"Make it again with: {remedy}"
+        try:
+            stated = parse_json(text, str(path), "note of what it was made from")
+        except PosetrtError as error:
+            raise EngineMismatch(f"{error}. {origin}") from error
+        note = fields_of(stated, str(path), "note of what it was made from", origin, EngineMismatch)
+        made_from = {what: note.sha256(what) for what in note.values}
         now = self.hashes()
         for what, digest in made_from.items():
             if now.get(what) != digest:
@@ -92,9 +111,10 @@ class ModelFolder:
         """The precision that this folder prefers, or None."""
         if not self.settings.is_file():
             return None
-        settings = read_json(self.settings, "settings file")
-        precision = settings.get("precision") if isinstance(settings, dict) else None
-        return str(precision) if precision else None
+        settings = read_fields(
+            self.settings, "settings file", f"Delete {self.settings.name}, or write it again with: posetrt build --default"
+        )
+        return settings.text("precision", one_of=PRECISIONS) if "precision" in settings else None
 
     def set_default_precision(self, precision: str) -> None:
         """Make `precision` what commands take when they are given none."""
@@ -109,7 +129,10 @@ def open_folder(path: str | Path) -> ModelFolder:
         PosetrtError: a folder without a model.onnx of ours.
     """
     folder = ModelFolder(Path(path))
+    check_name(folder.path.absolute())
     if not folder.path.is_dir():
-        raise UsageError(f"there is no model folder {folder.path}; make one with: posetrt export NETWORK --weights FILE -o {folder.path}")
+        raise UsageError(f"there is no model folder {folder.path}; make one with: posetrt export NETWORK --weights FILE -o {folder.quoted}")
+    for place in (folder.path, folder.path / "variants", folder.engines):
+        remove_leftovers(place)
     folder.manifest()
     return folder

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from posetrt.runtime.engines.base import Precision
+from posetrt.runtime.engines.base import PRECISIONS, Precision
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
-from posetrt.runtime.files import read_json, sha256_of, write_text
-from posetrt.runtime.model.manifest import Manifest, manifest_from_dict
+from posetrt.runtime.fields import Fields, read_fields
+from posetrt.runtime.files import sha256_of, write_text
+from posetrt.runtime.model.folder import open_folder
+from posetrt.runtime.model.manifest import Manifest, manifest_from_dict, manifest_of_onnx
 
 FORMAT = 1
+_REMEDY = "Build the engine again with: posetrt build"
 
 
 @dataclass(frozen=True)
@@ -74,14 +77,64 @@ def read_sidecar(engine: Path) -> Sidecar:
             f"{engine.name} has no sidecar {path.name}, so nothing is known of what it was built for. "
             "Copy the sidecar along, or build again with: posetrt build"
         )
+    given = read_fields(path, "sidecar", _REMEDY, EngineMismatch)
+    if given.values.get("format") != FORMAT:
+        given.refuse("format", given.values.get("format"), f"format {FORMAT}")
     try:
-        fields = read_json(path, "sidecar")
-        if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
-            raise PosetrtError(f"{path.name} is no sidecar of format {FORMAT}")
-        fields["manifest"] = manifest_from_dict(fields["manifest"], str(path))
-        return Sidecar(**fields)
-    except (PosetrtError, KeyError, TypeError) as error:
-        raise EngineMismatch(f"{path} cannot be used: {error}. Build the engine again with: posetrt build") from error
+        manifest = manifest_from_dict(given.inner("manifest").values, str(path))
+    except PosetrtError as error:
+        raise EngineMismatch(f"{error}. {_REMEDY}") from error
+    return Sidecar(
+        backend=given.text("backend"),
+        precision=given.text("precision", one_of=PRECISIONS),  # type: ignore[arg-type]
+        library_version=given.text("library_version", longest=100),
+        device=_device(given.inner("device")),
+        engine_sha256=given.sha256("engine_sha256"),
+        graph=_graph(given),
+        made_from={what: given.inner("made_from").sha256(what) for what in given.inner("made_from").values},
+        manifest=manifest,
+        options=_options(given.inner("options")) if "options" in given else {},
+        build_s=given.number("build_s", 0, default=0.0),
+    )
+
+
+def _device(device: Fields) -> Mapping[str, Any]:
+    """What an engine is for: GPU, or architecture and instruction sets of a CPU."""
+    for name, (low, high) in {"sm": (10, 999), "dla": (0, 15)}.items():
+        if name in device:
+            device.whole(name, low, high)
+    for name in ("name", "machine"):
+        device.text(name, "")
+    device.texts("features", ())
+    return device.values
+
+
+def _graph(given: Fields) -> str:
+    """The graph, which lies in the folder: triton hands that file on."""
+    graph = PurePosixPath(given.text("graph"))
+    if graph.is_absolute() or ".." in graph.parts:
+        given.refuse("graph", str(graph), "a file inside the model folder")
+    return str(graph)
+
+
+def _options(options: Fields) -> Mapping[str, Any]:
+    """What was asked of the build; what is read from it again has the types that its readers expect."""
+    if isinstance(options.values.get("runs_on"), Mapping):
+        for end in ("from", "below"):
+            options.inner("runs_on").text(end, longest=100, form=r"\d+(\.\d+)*")
+    if "profile" in options:
+        shapes = options.values["profile"]
+        if not isinstance(shapes, list) or len(shapes) != 3:
+            options.refuse("profile", shapes, "a list of three shapes: smallest, best, largest")
+        for index, shape in enumerate(shapes):
+            Fields({"shape": shape}, options.where, options.remedy, options.error, f"options.profile[{index}].").wholes(
+                "shape", 0, 2**31 - 1
+            )
+    for name in ("flags", "without_range", "fell_back"):
+        options.texts(name, ())
+    for name in ("version_compatible", "hardware_compatible", "strongly_typed"):
+        options.flag(name, default=False)
+    return options.values
 
 
 def check_engine_file(engine: Path, sidecar: Sidecar) -> None:
@@ -96,3 +149,16 @@ def check_engine_file(engine: Path, sidecar: Sidecar) -> None:
             f"{engine.name} is not the file that was built (sha256 {found[:12]}, its sidecar says {sidecar.engine_sha256[:12]}): "
             "truncated or changed. Copy it again, or build again with: posetrt build"
         )
+
+
+def manifest_of(path: Path) -> Manifest:
+    """The manifest of whatever the commands take: a model folder, a bare .onnx, or an engine with its sidecar.
+
+    Raises:
+        PosetrtError: there is none, or it cannot be read.
+    """
+    if path.is_dir():
+        return open_folder(path).manifest()
+    if path.suffix == ".onnx" and not sidecar_path(path).is_file():
+        return manifest_of_onnx(path)
+    return read_sidecar(path).manifest

@@ -49,6 +49,7 @@ class SourceCounts:
         captured: that the source gave, with those that it had to leave out itself.
         delivered: that reached the sinks, or the caller's loop.
         late: dropped because a newer one had come.
+        damaged: dropped because it came damaged and could not be decoded.
         failed: dropped because a stage failed on them.
         stopped: in the pipeline when it was stopped.
         ages: capture to output of the frames delivered, of live sources.
@@ -60,6 +61,7 @@ class SourceCounts:
     captured: int = 0
     delivered: int = 0
     late: int = 0
+    damaged: int = 0
     failed: int = 0
     stopped: int = 0
     ages: Ages = field(default_factory=Ages)
@@ -68,7 +70,7 @@ class SourceCounts:
     @property
     def dropped(self) -> int:
         """All frames that were captured and not delivered."""
-        return self.late + self.failed + self.stopped
+        return self.late + self.damaged + self.failed + self.stopped
 
 
 @dataclass
@@ -209,7 +211,7 @@ class RunStats:
             self.stages["source"].busy_s += seconds
 
     def dropping(self, source: int, why: str, count: int = 1) -> None:
-        """Count frames dropped: `why` is "late", "failed" or "stopped". Stages call it from their own threads."""
+        """Count frames dropped: `why` is "late", "damaged", "failed" or "stopped". Stages call it from their own threads."""
         with self._lock:
             setattr(self.sources[source], why, getattr(self.sources[source], why) + count)
 
@@ -260,6 +262,7 @@ class RunStats:
                     "captured": source.captured,
                     "delivered": source.delivered,
                     "late": source.late,
+                    "damaged": source.damaged,
                     "failed": source.failed,
                     "stopped": source.stopped,
                     "age_p50_ms": round(1000 * source.ages.percentile_s(50), 2),
@@ -275,7 +278,8 @@ class RunStats:
         lines = [f"{self.frames} frames, {self.fps:.1f} fps end to end; limited by the {self.limiting} (busy: {shares})"]
         lines += [
             f"{source.label}: {source.captured} in = {source.delivered} out + {source.dropped} dropped "
-            f"({source.late} late, {source.failed} failed, {source.stopped} at the stop); "
+            f"({source.late} late, {f'{source.damaged} damaged, ' if source.damaged else ''}{source.failed} failed, "
+            f"{source.stopped} at the stop); "
             f"age {1000 * source.ages.percentile_s(50):.0f} ms, p99 {1000 * source.ages.percentile_s(99):.0f} ms"
             for source in self.sources
             if source.live

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.pipeline.counts import RunStats
+from posetrt.runtime.pipeline.port import Port
 
 if TYPE_CHECKING:
+    from aiohttp import web
     from typing_extensions import Self
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SILENT_S = 10.0
 """Without a result for so long a run is not well."""
-
-
-def bind_address(text: str) -> tuple[str, int]:
-    """Host and port of `[HOST:]PORT`; without a host, this computer alone.
-
-    Raises:
-        UsageError: not of that form.
-    """
-    host, _, port = text.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
-        raise UsageError(f"[HOST:]PORT was expected, as in 8080 or 0.0.0.0:8080; got {text}")
-    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def well(stats: RunStats) -> bool:
@@ -64,7 +49,9 @@ def prometheus(stats: RunStats) -> str:
     metric("up", "gauge", "1 while results come.", [({}, float(well(stats)))])
     metric("frames_captured_total", "counter", "Frames that a source gave.", [({"source": s.label}, s.captured) for s in sources])
     metric("frames_delivered_total", "counter", "Frames that reached the sinks.", [({"source": s.label}, s.delivered) for s in sources])
-    reasons = [({"source": s.label, "reason": why}, float(getattr(s, why))) for s in sources for why in ("late", "failed", "stopped")]
+    reasons = [
+        ({"source": s.label, "reason": why}, float(getattr(s, why))) for s in sources for why in ("late", "damaged", "failed", "stopped")
+    ]
     metric("frames_dropped_total", "counter", "Frames captured and not delivered.", reasons)
     ages = [({"source": s.label, "quantile": f"{q / 100:g}"}, s.ages.percentile_s(q)) for s in sources if s.live for q in (50, 90, 99)]
     metric("age_seconds", "gauge", "Capture to output, over the whole run.", ages)
@@ -82,53 +69,43 @@ def _escaped(text: str) -> str:
 
 
 class StatusPort:
-    """Serves `/health` (200, or 503 when not well) and `/metrics` in a thread. Use it as a context manager.
+    """Serves `/health` (200, or 503 when not well) and `/metrics`. Use it as a context manager.
 
     Args:
         host, port: where; port 0 takes a free one.
         stats: of the run.
+        token: asked of every request where there is one; any other address than this computer's needs one.
 
     Raises:
-        PosetrtError: the port is taken.
+        UsageError: another address without a token.
+        PosetrtError: aiohttp is missing, or the port is taken.
     """
 
-    def __init__(self, host: str, port: int, stats: RunStats) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            timeout = 5
+    def __init__(self, host: str, port: int, stats: RunStats, token: str | None = None) -> None:
+        self._stats = stats
+        self._port = Port(
+            host, port, token, {"/health": self._health, "/metrics": self._metrics, "/{other:.*}": self._other}, "posetrt-status"
+        )
+        self.url = f"http://{self._port.place}/health"
 
-            def do_GET(self) -> None:
-                answers: dict[str, tuple[int, str]] = {
-                    "/health": (200 if well(stats) else 503, health_line(stats) + "\n"),
-                    "/metrics": (200, prometheus(stats)),
-                }
-                code, text = answers.get(self.path.partition("?")[0], (404, "there are /health and /metrics\n"))
-                body = text.encode()
-                self.send_response(code)
-                self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+    async def _health(self, _: web.Request) -> web.Response:
+        return _text(200 if well(self._stats) else 503, health_line(self._stats) + "\n")
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 the base class names it
-                """A line for each request would fill the journal."""
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return _text(200, prometheus(self._stats))
 
-        class Server(ThreadingHTTPServer):
-            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
-        shown = f"[{host}]" if ":" in host else host
-        try:
-            self._server = Server((host, port), Handler)
-        except OSError as error:
-            raise PosetrtError(f"cannot serve {shown}:{port}: {error.strerror or error}; give another port") from error
-        self._server.daemon_threads = True
-        self.url = f"http://{shown}:{self._server.server_address[1]}/health"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="posetrt-status", daemon=True)
+    async def _other(self, _: web.Request) -> web.Response:
+        return _text(404, "there are /health and /metrics\n")
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(2.0)
+        self._port.close()
+
+
+def _text(status: int, text: str) -> web.Response:
+    from aiohttp import web
+
+    # With the version that Prometheus asks for.
+    return web.Response(status=status, body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

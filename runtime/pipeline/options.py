@@ -11,7 +11,7 @@ class Options:
     """How a pipeline works.
 
     Attributes:
-        keep_outputs: give the network's outputs with each result, for drawing maps.
+        keep_tensors: give the network's outputs with each result, for drawing maps.
         track: give people stable ids.
         smooth: smooth their key points with a One-Euro filter; needs `track`.
         batch: frames of several sources in one call of the network; None: as many as the engine takes where it overlaps
@@ -20,7 +20,7 @@ class Options:
         say: takes a line for people when something goes wrong and the run goes on.
     """
 
-    keep_outputs: bool = False
+    keep_tensors: bool = False
     track: bool = False
     smooth: bool = False
     batch: int | None = None

@@ -1,4 +1,4 @@
-"""Source → letterbox → network → parser → tracker → second look → sinks, overlapped so that the slowest alone sets the rate.
+"""Source → letterbox → network → decoder → crops → tracker → sinks, overlapped so that the slowest alone sets the rate.
 
 Between two stages lies one place. A live source's newer frame takes the place of an older one, which is counted; a file's
 frames wait for each other and come in order. `captured == delivered + dropped` holds for each source when a run is over.
@@ -13,8 +13,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.pipeline.batch import Batch
 from posetrt.runtime.pipeline.counts import RunStats, SourceCounts
@@ -22,10 +20,11 @@ from posetrt.runtime.pipeline.looking import Looking
 from posetrt.runtime.pipeline.mailbox import Closed, Mailbox
 from posetrt.runtime.pipeline.options import Options
 from posetrt.runtime.pipeline.reader import Reader
-from posetrt.runtime.pipeline.stages import Letterboxing, Network, Parsing, Writing
+from posetrt.runtime.pipeline.stages import Decoding, Letterboxing, Network, Writing
 from posetrt.runtime.pipeline.supervisor import Stage, Supervisor
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sources.base import Frame, Source
+from posetrt.runtime.sources.names import source_labels
 from posetrt.runtime.track.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -59,36 +58,38 @@ class Pipeline:
         self.pose, self.sources, self.stats = pose, list(sources), stats or RunStats()
         self.stats.precision, self.stats.backend = pose.engine.precision, pose.engine.backend
         self.stats.readers = len(self.sources)
-        self.stats.sources = [SourceCounts(label, source.live) for label, source in zip(labels(self.sources), self.sources, strict=True)]
+        labels = source_labels([source.label for source in self.sources])
+        self.stats.sources = [SourceCounts(label, source.live) for label, source in zip(labels, self.sources, strict=True)]
         self.supervisor = Supervisor(self.stats, options, live=any(live))
         self._source_errors: list[Exception] = []
         self._captured: Mailbox[Frame] = Mailbox(live)
         self._ready: Mailbox[Batch] = Mailbox([False])
         self._computed: Mailbox[Batch] = Mailbox([False])
         self._found: Mailbox[Result] = Mailbox(live)
-        self._looked: Mailbox[Result] = Mailbox(live) if pose.closer is not None else self._found
-        trackers = [Tracker(pose.manifest.skeleton, smooth=options.smooth) if options.track else None for _ in live]
-        self._stages: list[Stage] = [
-            Letterboxing(self.supervisor, pose, options.batch or self._batch_of_engine(), self._captured, self._ready),
-            Network(self.supervisor, pose, self._ready, self._computed),
-            Parsing(self.supervisor, pose, trackers, options.keep_outputs, self._computed, self._found),
-        ]
-        if pose.closer is not None:
-            self.stats.looks = pose.closer.looks
-            self._stages.append(Looking(self.supervisor, pose, self._found, self._looked))
+        self._looked: Mailbox[Result] = Mailbox(live) if pose.stages else self._found
+        follow = _Follow([Tracker(pose.skeleton, smooth=options.smooth) if options.track else None for _ in live])
+        self._stages: list[Stage] = []
+        if pose.whole is not None:
+            last: Callable[[Result], Result] = _as_it_is if pose.stages else follow
+            self._stages += [
+                Letterboxing(self.supervisor, pose.whole, options.batch or self._batch_of_engine(), self._captured, self._ready),
+                Network(self.supervisor, pose.whole, self._ready, self._computed),
+                Decoding(self.supervisor, pose.whole, last, options.keep_tensors, self._computed, self._found),
+            ]
+        if pose.stages:
+            self.stats.looks = {name: looks for stage in pose.stages for name, looks in stage.looks.items()}
+            inlet = self._found if pose.whole is not None else self._captured
+            self._stages.append(Looking(self.supervisor, pose, follow, inlet, self._looked))
         self._writing = Writing(self.supervisor, sinks, self._looked) if sinks else None
 
     def _batch_of_engine(self) -> int:
-        most = self.pose.manifest.input.max_batch or len(self.sources)
+        most = self.pose.engine.manifest.input.max_batch or len(self.sources)
         return min(most, len(self.sources)) if self.pose.engine.frames_in_flight > 1 else 1
 
     def start(self) -> None:
         """Start reading. A network's first call is slow: a camera's first frame need not wait for it."""
         if self.supervisor.live:
-            width, height = self.pose.manifest.input.size_wh
-            self.pose(np.full((height, width, 3), 128, np.uint8))
-            for network in self.pose.closer.networks.values() if self.pose.closer is not None else ():
-                network.warm_up()
+            self.pose.warm_up()
         self.supervisor.start_clock()
         for number, source in enumerate(self.sources):
             reader = Reader(self.supervisor, source, number, len(self.sources) == 1, self._captured, self._source_errors.append)
@@ -138,7 +139,8 @@ class Pipeline:
         """
         self.stop()
         hanging = self.supervisor.join()
-        error = self.supervisor.error or next(iter(self._source_errors), None)
+        refused = self._writing.failures if self._writing is not None else []
+        error = self.supervisor.error or next(iter([*self._source_errors, *refused]), None)
         if error is None and hanging:
             error = PosetrtError(f"{', '.join(hanging)} did not end within {self.supervisor.patience_s:g} s of the stop")
         if error is not None:
@@ -154,15 +156,19 @@ class Pipeline:
         self.supervisor.join()
 
 
-def labels(sources: Sequence[Source]) -> list[str]:
-    """A different label for each source: a second `camera` is `camera-2`."""
-    given: list[str] = []
-    for source in sources:
-        label, number = source.label, 2
-        while label in given:
-            label, number = f"{source.label}-{number}", number + 1
-        given.append(label)
-    return given
+class _Follow:
+    """Ids and smoothing, on what the user gets: a tracker for each source, or None."""
+
+    def __init__(self, trackers: Sequence[Tracker | None]) -> None:
+        self._trackers = trackers
+
+    def __call__(self, result: Result) -> Result:
+        tracker = self._trackers[result.frame.source]
+        return result if tracker is None else replace(result, people=tracker.update(result.people, result.frame.time_s))
+
+
+def _as_it_is(result: Result) -> Result:
+    return result
 
 
 def results(
@@ -170,7 +176,7 @@ def results(
     source: Source | Iterable[Frame],
     stats: RunStats | None = None,
     *,
-    keep_outputs: bool = False,
+    keep_tensors: bool = False,
     options: Options | None = None,
 ) -> Generator[Result, None, None]:
     """People of every frame of a source; of a live one, of the newest.
@@ -179,13 +185,13 @@ def results(
         pose: an open network.
         source: a source, or any frames, in order.
         stats: counted up as frames pass.
-        keep_outputs: as in `Options`, where none are given.
+        keep_tensors: as in `Options`, where none are given.
 
     Raises:
         PosetrtError: what a stage raised, in the caller's thread.
     """
     whole: Source = source if hasattr(source, "live") else _Given(source)  # type: ignore[assignment]
-    with Pipeline(pose, [whole], options or Options(keep_outputs=keep_outputs), stats) as pipeline:
+    with Pipeline(pose, [whole], options or Options(keep_tensors=keep_tensors), stats) as pipeline:
         yield from pipeline.results()
 
 
@@ -205,7 +211,7 @@ def run(
         pose: an open network.
         sources: read side by side, each getting its fair share of the network.
         sinks: written in order, in a thread of their own.
-        options: `keep_outputs` is set where a sink needs it.
+        options: `keep_tensors` is set where a sink needs it.
         stats: counted up while frames pass; others may look.
         progress: called a few times a second.
         stop: asked 50 times a second whether to end; what a signal handler has noted.
@@ -218,8 +224,8 @@ def run(
             are lines of `RunStats.events`, since they often follow from it.
     """
     options = options or Options()
-    if any(sink.needs_outputs for sink in sinks):
-        options = replace(options, keep_outputs=True)
+    if any(sink.needs_tensors for sink in sinks):
+        options = replace(options, keep_tensors=True)
     pipeline = Pipeline(pose, sources, options, stats, sinks or [_Nowhere()])
     try:
         with pipeline:

@@ -43,8 +43,10 @@ class Reader:
                     return
                 if self._source.live:
                     missed, last = frame.index - last - 1, frame.index
-                    counts.captured += missed
-                    self._stats.dropping(self._number, "late", missed)
+                    damaged = min(missed, self._damaged())
+                    counts.captured += missed - damaged
+                    self._stats.dropping(self._number, "late", missed - damaged)
+                    self._count_damaged(damaged)
                 counts.captured += 1
                 frame = replace(frame, name=self._name(frame), source=self._number, label=counts.label)
                 try:
@@ -60,11 +62,23 @@ class Reader:
         finally:
             if isinstance(frames, Generator):
                 frames.close()
+            self._count_damaged(self._damaged())
             self._outlet.finish(self._number)
+
+    def _damaged(self) -> int:
+        """Pictures that came damaged and are not counted yet."""
+        return getattr(self._source, "damaged", 0) - self._stats.sources[self._number].damaged
+
+    def _count_damaged(self, count: int) -> None:
+        self._stats.sources[self._number].captured += count
+        self._stats.dropping(self._number, "damaged", count)
 
     def _name(self, frame: Frame) -> str:
         """Two sources may call their frames alike, and files are named by them."""
-        name, label = frame.name, self._stats.sources[self._number].label
+        name, label, own = frame.name, self._stats.sources[self._number].label, self._source.label
         if self._alone:
             return name
-        return label + name.removeprefix(self._source.label) if name.startswith(self._source.label) else f"{label}_{name}"
+        # A video's and a camera's frames, and a photograph that is a source by itself, are called by their source already.
+        if name in (own, f"{own}_{frame.index:012d}"):
+            return label + name.removeprefix(own)
+        return f"{label}_{name}"

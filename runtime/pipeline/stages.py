@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.pipeline.batch import Batch, all_finite, copied
 from posetrt.runtime.pipeline.mailbox import Closed, Mailbox
-from posetrt.runtime.pipeline.supervisor import Stage, Supervisor
+from posetrt.runtime.pipeline.supervisor import FORGIVEN_AGAIN_S, Stage, Supervisor
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sources.base import Frame
-from posetrt.runtime.track.tracker import Tracker
 
 if TYPE_CHECKING:
-    from posetrt.runtime.pose import Pose, Prepared
+    from posetrt.runtime.find.whole_frame import Prepared, WholeFrame
 
 _GLANCE_S = 0.002
 _EARLY_S = 0.001
@@ -32,7 +31,7 @@ class Letterboxing(Stage):
 
     Args:
         supervisor: of the run.
-        pose: letterboxes.
+        whole: letterboxes.
         batch: frames of several sources in one batch, at most.
         inlet: a place a source.
         outlet: one place.
@@ -42,8 +41,8 @@ class Letterboxing(Stage):
     begun_anew = True
     outlet: Mailbox[Batch]
 
-    def __init__(self, supervisor: Supervisor, pose: Pose, batch: int, inlet: Mailbox[Frame], outlet: Mailbox[Batch]) -> None:
-        self._supervisor, self._stats, self._pose, self._batch = supervisor, supervisor.stats, pose, batch
+    def __init__(self, supervisor: Supervisor, whole: WholeFrame, batch: int, inlet: Mailbox[Frame], outlet: Mailbox[Batch]) -> None:
+        self._supervisor, self._stats, self._whole, self._batch = supervisor, supervisor.stats, whole, batch
         self.inlet, self.outlet = inlet, outlet
 
     @staticmethod
@@ -61,7 +60,7 @@ class Letterboxing(Stage):
             if prepared is None:
                 continue
             tensor = prepared[0].tensor if len(prepared) == 1 else np.concatenate([each.tensor for each in prepared])
-            _pass_on(self._supervisor, self.outlet, Batch(frames, [each.box for each in prepared], tensor))
+            _pass_on(self._supervisor, self.outlet, Batch(frames, [each.placement for each in prepared], tensor))
             if self._supervisor.live:
                 self._keep_fresh(turn, frames)
 
@@ -77,7 +76,7 @@ class Letterboxing(Stage):
             if prepared is None:
                 continue
             try:
-                self.outlet.swap(0, Batch([newer], [prepared[0].box], prepared[0].tensor))
+                self.outlet.swap(0, Batch([newer], [prepared[0].placement], prepared[0].tensor))
             except Closed:
                 self._supervisor.stopped([newer])
                 raise
@@ -85,13 +84,13 @@ class Letterboxing(Stage):
             self._stats.dropping(source, "late")
 
     def _prepare(self, frames: list[Frame]) -> list[Prepared]:
-        return [self._pose.prepare(frame.image) for frame in frames]
+        return [self._whole.prepare(frame.image) for frame in frames]
 
     def _hold_back(self) -> None:
         """Wait until the network is about to be free: a frame letterboxed earlier would only grow old, and a newer one come."""
         network, letterbox = self._stats.stages["network"], self._stats.stages["letterbox"]
         began = network.began_s
-        if began is not None and self._pose.engine.frames_in_flight == 1:
+        if began is not None and self._whole.engine.frames_in_flight == 1:
             wait = began + network.typical_s - 1.2 * letterbox.typical_s - _EARLY_S - time.perf_counter()
             if wait > 0:
                 self._supervisor.stopping.wait(wait)
@@ -102,7 +101,7 @@ class Network(Stage):
 
     Args:
         supervisor: of the run.
-        pose: its engine.
+        whole: its engine.
         inlet: one place.
         outlet: one place.
     """
@@ -110,8 +109,8 @@ class Network(Stage):
     name = "network"
     outlet: Mailbox[Batch]
 
-    def __init__(self, supervisor: Supervisor, pose: Pose, inlet: Mailbox[Batch], outlet: Mailbox[Batch]) -> None:
-        self._supervisor, self._engine = supervisor, pose.engine
+    def __init__(self, supervisor: Supervisor, whole: WholeFrame, inlet: Mailbox[Batch], outlet: Mailbox[Batch]) -> None:
+        self._supervisor, self._engine = supervisor, whole.engine
         self.inlet, self.outlet = inlet, outlet
 
     @staticmethod
@@ -124,7 +123,7 @@ class Network(Stage):
         engine = self._engine
         under_way: deque[Batch] = deque()
 
-        def call() -> list[Outputs]:
+        def call() -> list[Tensors]:
             if taken:
                 engine.submit(taken[0].tensor)
                 under_way.append(taken[0])
@@ -139,12 +138,12 @@ class Network(Stage):
                 if not under_way:
                     return
             frames = [frame for batch in (*under_way, *taken) for frame in batch.frames]
-            outputs = self._supervisor.on(self.name, turn, frames, call)
-            if outputs is None:
+            given = self._supervisor.on(self.name, turn, frames, call)
+            if given is None:
                 # What is in flight belongs to frames that were given up with the one that failed.
                 self._drain(under_way)
-            for each in outputs or []:
-                _pass_on(self._supervisor, self.outlet, replace(under_way.popleft(), outputs=each))
+            for each in given or []:
+                _pass_on(self._supervisor, self.outlet, replace(under_way.popleft(), tensors=each))
 
     def _drain(self, under_way: deque[Batch]) -> None:
         while under_way:
@@ -155,16 +154,16 @@ class Network(Stage):
                 continue
 
 
-class Parsing(Stage):
-    """Finds people in the network's outputs, and gives them ids.
+class Decoding(Stage):
+    """Finds people in the network's outputs.
 
     Args:
         supervisor: of the run.
-        pose: parses.
-        trackers: one a source, or None.
-        keep_outputs: give the outputs with each result.
+        whole: decodes.
+        last: what is done with each result where no stage looks at crops.
+        keep_tensors: give the outputs with each result.
         inlet: one place.
-        outlet: a place a source.
+        outlet: one place for each source.
     """
 
     name = "parser"
@@ -174,14 +173,14 @@ class Parsing(Stage):
     def __init__(
         self,
         supervisor: Supervisor,
-        pose: Pose,
-        trackers: Sequence[Tracker | None],
-        keep_outputs: bool,
+        whole: WholeFrame,
+        last: Callable[[Result], Result],
+        keep_tensors: bool,
         inlet: Mailbox[Batch],
         outlet: Mailbox[Result],
     ) -> None:
-        self._supervisor, self._stats, self._pose = supervisor, supervisor.stats, pose
-        self._trackers, self._keep_outputs = trackers, keep_outputs
+        self._supervisor, self._stats, self._whole = supervisor, supervisor.stats, whole
+        self._last, self._keep_tensors = last, keep_tensors
         self.inlet, self.outlet = inlet, outlet
 
     @staticmethod
@@ -194,7 +193,7 @@ class Parsing(Stage):
         while self._supervisor.mine(self.name, turn):
             batch = self.inlet.take()[0]
             for number, frame in enumerate(batch.frames):
-                result = self._supervisor.on(self.name, turn, [frame], partial(self._parse, batch, number))
+                result = self._supervisor.on(self.name, turn, [frame], partial(self._decode, batch, number))
                 if result is None:
                     continue
                 try:
@@ -205,29 +204,31 @@ class Parsing(Stage):
                 if older is not None:
                     self._stats.dropping(frame.source, "late")
 
-    def _parse(self, batch: Batch, number: int) -> Result:
-        frame, box, outputs = batch.frames[number], batch.boxes[number], batch.outputs_of(number)
-        people = self._pose.finish(outputs, box)
-        if not len(people) and not all_finite(outputs):
+    def _decode(self, batch: Batch, number: int) -> Result:
+        frame, placement, tensors = batch.frames[number], batch.placements[number], batch.tensors_of(number)
+        people = self._whole.decode(tensors, [placement])[0]
+        if not len(people) and not all_finite(tensors):
             self._stats.not_finite += 1
             if self._stats.not_finite == 1:
                 self._supervisor.tell(
                     f"{frame.label}: the network gave values that are not numbers, which show nobody; "
                     "check its precision with: posetrt eval, or build it again"
                 )
-        tracker = self._trackers[frame.source]
-        if tracker is not None:
-            people = tracker.update(people, frame.time_s)
-        return Result(frame, people, self._pose.manifest, box, outputs if self._keep_outputs else None, self._stats)
+        result = Result(frame, people, self._whole.manifest, placement, tensors if self._keep_tensors else None, self._stats)
+        return self._last(result)
 
 
 class Writing(Stage):
-    """Writes each result to all sinks, in order.
+    """Writes each result to all sinks, in order. A sink that fails is left out from then on, and the others go on; the last one's error ends the run.
 
     Args:
         supervisor: of the run.
         sinks: to write to.
         inlet: a place a source.
+
+    Attributes:
+        writing: the sink that is written to now.
+        failures: what the sinks that were left out said; raised when the run is over.
     """
 
     name = "sinks"
@@ -235,8 +236,10 @@ class Writing(Stage):
     may_wait = True
 
     def __init__(self, supervisor: Supervisor, sinks: Sequence[Sink], inlet: Mailbox[Result]) -> None:
-        self._supervisor, self._sinks, self.inlet = supervisor, sinks, inlet
+        self._supervisor, self._sinks, self.inlet = supervisor, list(sinks), inlet
         self.writing: Sink | None = None
+        self.failures: list[Exception] = []
+        self._failed_s: dict[Sink, float] = {}
 
     @staticmethod
     def frames_in(item: Result) -> list[Frame]:
@@ -251,11 +254,27 @@ class Writing(Stage):
                 self._supervisor.delivered(result.frame, len(result.people))
 
     def _write(self, result: Result) -> bool:
-        for sink in self._sinks:
+        for sink in list(self._sinks):
             self.writing = sink
-            sink.write(result)
+            try:
+                sink.write(result)
+            except Exception as error:
+                if len(self._sinks) == 1:
+                    raise
+                self._failed(sink, error)
         self.writing = None
         return True
+
+    def _failed(self, sink: Sink, error: Exception) -> None:
+        """Leave a sink out: of a run of files at once, of a live one when it fails a second time within a minute."""
+        now, before = time.monotonic(), self._failed_s.get(sink, float("-inf"))
+        self._failed_s[sink] = now
+        if self._supervisor.live and now - before >= FORGIVEN_AGAIN_S:
+            self._supervisor.tell(f"{type(sink).__name__} failed on a frame ({error}); going on with the next")
+            return
+        self._sinks.remove(sink)
+        self.failures.append(error)
+        self._supervisor.tell(f"{type(sink).__name__} failed and is left out from now on ({error}); the others go on")
 
 
 def _pass_on(supervisor: Supervisor, outlet: Mailbox[Batch], batch: Batch) -> None:

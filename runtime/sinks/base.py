@@ -7,12 +7,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from posetrt.runtime.engines.base import Outputs
-from posetrt.runtime.letterbox import Letterbox
+from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.pipeline.counts import RunStats
+from posetrt.runtime.placement import Placement
 from posetrt.runtime.sources.base import Frame
 
 
@@ -23,18 +23,18 @@ class Result:
     Attributes:
         frame: as the source gave it.
         people: in pixels of the frame.
-        manifest: of the network that found them.
-        box: how the frame was placed in the network's input.
-        outputs: the network's own maps, where a sink asked for them.
+        manifest: of the network whose key points the people have.
+        placement: how the frame was placed in the network's input; None where no network looked at the whole frame.
+        tensors: the network's own outputs, where a sink asked for them.
         stats: of the run so far: rates, drops, ages.
-        skeletons: of what else the people have: "hands", "face".
+        skeletons: of each of the people's extras, by its name.
     """
 
     frame: Frame
     people: People
     manifest: Manifest
-    box: Letterbox
-    outputs: Outputs | None = None
+    placement: Placement | None = None
+    tensors: Tensors | None = None
     stats: RunStats | None = None
     skeletons: Mapping[str, Skeleton] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ class Result:
 class Sink(abc.ABC):
     """Takes results in order, from one thread."""
 
-    needs_outputs = False
+    needs_tensors = False
 
     @abc.abstractmethod
     def write(self, result: Result) -> None:

@@ -29,13 +29,8 @@ class CsvRows(Sink):
         rows = csv.writer(text)
         frame, people = result.frame, result.people
         kinds = [(result.manifest.skeleton.parts, people.keypoints)]
-        for name, kind, array in (
-            ("left_hand", "hands", people.left_hands),
-            ("right_hand", "hands", people.right_hands),
-            ("face", "face", people.faces),
-        ):
-            if array is not None:
-                kinds.append((tuple(f"{name} {part}" for part in result.skeletons[kind].parts), array))
+        for name, array in people.extras.items():
+            kinds.append((tuple(f"{name} {part}" for part in result.skeletons[name].parts), array))
         for index in range(len(people)):
             person = int(people.ids[index]) if people.ids is not None else -1
             head = (frame.label, frame.index, round(frame.time_s, 4), person, round(float(people.scores[index]), 4))

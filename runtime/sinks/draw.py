@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from posetrt.runtime.sinks.base import Result
 
 
 def draw_people(result: Result) -> NDArray[np.uint8]:
-    """The frame with a skeleton a person: limbs in the colours of the rainbow, joints as dots; hands and faces in thinner lines.
+    """The frame with a skeleton a person: limbs in the colours of the rainbow, joints as dots; hands and faces in thinner lines;
+    boxes where there are no key points.
 
     Returns a new (H, W, 3) uint8 BGR.
     """
@@ -29,6 +31,9 @@ def draw_people(result: Result) -> NDArray[np.uint8]:
                 cv2.line(limbs, _pixel(person[a]), _pixel(person[b]), colour, 2 * unit, cv2.LINE_AA)
     cv2.addWeighted(limbs, 0.75, image, 0.25, 0, dst=image)
     part_colours = _rainbow(len(skeleton.parts))
+    if result.people.boxes is not None and not skeleton.parts:
+        for x, y, across, down in result.people.boxes:
+            cv2.rectangle(image, (round(float(x)), round(float(y))), (round(float(x + across)), round(float(y + down))), (0, 255, 0), unit)
     for index, person in enumerate(result.people.keypoints):
         for point, colour in zip(person, part_colours, strict=True):
             if point[2] > 0:
@@ -48,14 +53,14 @@ def _draw_hands_and_faces(image: NDArray[np.uint8], result: Result, unit: int) -
     """Hands in the colours of the rainbow, a finger a colour or so; faces in white, as OpenPose shows them."""
     import cv2
 
-    people = result.people
-    for kind, arrays in (("hands", (people.left_hands, people.right_hands)), ("face", (people.faces,))):
-        skeleton = result.skeletons.get(kind)
+    for name, array in result.people.extras.items():
+        skeleton = result.skeletons.get(name)
         if skeleton is None:
             continue
-        limb_colours = _rainbow(len(skeleton.limbs)) if kind == "hands" else [(255, 255, 255)] * len(skeleton.limbs)
-        part_colours = _rainbow(len(skeleton.parts)) if kind == "hands" else [(255, 255, 255)] * len(skeleton.parts)
-        for points in (person for array in arrays if array is not None for person in array):
+        coloured = name != "face"
+        limb_colours = _rainbow(len(skeleton.limbs)) if coloured else [(255, 255, 255)] * len(skeleton.limbs)
+        part_colours = _rainbow(len(skeleton.parts)) if coloured else [(255, 255, 255)] * len(skeleton.parts)
+        for points in array:
             for (a, b), colour in zip(skeleton.limbs, limb_colours, strict=True):
                 if points[a, 2] > 0 and points[b, 2] > 0:
                     cv2.line(image, _pixel(points[a]), _pixel(points[b]), colour, unit, cv2.LINE_AA)
@@ -64,32 +69,37 @@ def _draw_hands_and_faces(image: NDArray[np.uint8], result: Result, unit: int) -
                     cv2.circle(image, _pixel(point), unit, colour, -1, cv2.LINE_AA)
 
 
-def draw_heatmaps(result: Result) -> NDArray[np.uint8]:
-    """The frame under the strongest of the parts' heat maps at each place, cold to hot. Returns a new (H, W, 3) uint8 BGR."""
+def draw_maps(name: str, result: Result) -> NDArray[np.uint8]:
+    """The frame under one of the pictures that the network's head can make of its outputs; returns a new (H, W, 3) uint8 BGR.
+
+    A map of 0 to 1 is shown cold to hot; of a field of vectors hue is direction, and brightness strength.
+
+    Args:
+        name: one of the head's `picture_names`, as "heatmaps" or "pafs".
+
+    Raises:
+        PosetrtError: the head has no such picture, or no network looked at the whole frame.
+    """
+    head = result.manifest.head
+    if result.tensors is None or result.placement is None or name not in head.picture_names():
+        can = ", ".join(head.picture_names()) or "people alone"
+        raise PosetrtError(f"this network (head {head.kind}) gives no {name} to draw; --draw can show: {can}")
+    picture = head.picture(name, result.tensors, result.manifest.skeleton)
+    if picture.ndim == 2:
+        return _heat(result, _over_frame(picture[..., None], result)[..., 0])
+    return _directions(result, _over_frame(np.moveaxis(picture, 0, -1), result))
+
+
+def _heat(result: Result, value: NDArray[np.float32]) -> NDArray[np.uint8]:
     import cv2
 
-    heatmaps = result.outputs.heatmaps if result.outputs is not None else None
-    if heatmaps is None:
-        raise PosetrtError("this network decodes inside its graph and gives no heat maps to draw; export it without --decode in-graph")
-    strongest = heatmaps[0, : len(result.manifest.skeleton.parts)].max(axis=0).astype(np.float32)
-    value = _over_frame(strongest[..., None], result)[..., 0]
     heat = cv2.applyColorMap(np.clip(value * 255, 0, 255).astype(np.uint8), cv2.COLORMAP_JET)
     return np.asarray(cv2.addWeighted(result.frame.image, 0.5, heat, 0.5, 0), np.uint8)
 
 
-def draw_pafs(result: Result) -> NDArray[np.uint8]:
-    """The frame under all PAFs: hue is direction, brightness is strength. Returns a new (H, W, 3) uint8 BGR."""
+def _directions(result: Result, field: NDArray[np.float32]) -> NDArray[np.uint8]:
     import cv2
 
-    pafs = result.outputs.pafs if result.outputs is not None else None
-    if pafs is None:
-        raise PosetrtError("this network gives no PAFs to draw: it has heat maps only, or decodes inside its graph")
-    channels = np.asarray(result.manifest.skeleton.paf_channels)
-    fields = pafs[0].astype(np.float32)[channels]
-    strength = np.hypot(fields[:, 0], fields[:, 1])
-    strongest = strength.argmax(axis=0)[None, None]
-    chosen = np.take_along_axis(fields, np.broadcast_to(strongest, (1, 2, *strongest.shape[2:])), axis=0)[0]
-    field = _over_frame(np.moveaxis(chosen, 0, -1), result)
     angle = np.degrees(np.arctan2(field[..., 1], field[..., 0])) % 360
     hsv = np.empty((*field.shape[:2], 3), np.uint8)
     hsv[..., 0] = angle / 2
@@ -100,18 +110,22 @@ def draw_pafs(result: Result) -> NDArray[np.uint8]:
     return (result.frame.image * (1 - 0.5 - 0.5 * weight) + colour * (0.5 + 0.5 * weight) * weight).astype(np.uint8)
 
 
-DRAWINGS: dict[str, Callable[[Result], NDArray[np.uint8]]] = {"people": draw_people, "heatmaps": draw_heatmaps, "pafs": draw_pafs}
+def drawing(name: str) -> Callable[[Result], NDArray[np.uint8]]:
+    """What draws a result: "people", or a picture of the network's outputs."""
+    return draw_people if name == "people" else partial(draw_maps, name)
 
 
 def _over_frame(maps: NDArray[np.float32], result: Result) -> NDArray[np.float32]:
     """Resize (h, w, C) maps of the network's grid to the frame, half-pixel, without the padding."""
     import cv2
 
+    assert result.placement is not None
     height, width = result.frame.image.shape[:2]
-    net_wh = result.box.size_wh
-    full = cv2.resize(maps, net_wh, interpolation=cv2.INTER_CUBIC)
-    right, bottom = result.box.scaled_wh
-    scaled = cv2.resize(full[:bottom, :right], (width, height), interpolation=cv2.INTER_LINEAR)
+    full = cv2.resize(maps, result.placement.size_wh, interpolation=cv2.INTER_CUBIC)
+    # From centres of the frame's pixels to centres of the network's.
+    matrix = np.array(result.placement.matrix)
+    matrix[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5
+    scaled = cv2.warpAffine(full, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(scaled, np.float32).reshape(height, width, maps.shape[2])
 
 
@@ -130,4 +144,4 @@ def _rainbow(count: int) -> list[tuple[int, int, int]]:
 
     hsv = np.full((1, max(1, count), 3), 255, np.uint8)
     hsv[0, :, 0] = np.arange(max(1, count)) * 180 // max(1, count)
-    return [(int(b), int(g), int(r)) for b, g, r in cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0]]
+    return [(int(b), int(g), int(r)) for b, g, r in cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, :count]]

@@ -40,12 +40,25 @@ class FileLines(Sink):
 
 
 class StdoutLines(Sink):
-    """A line a frame to standard output, each in one write."""
+    """A line a frame to standard output, each in one write.
+
+    Raises:
+        PosetrtError: standard output is closed.
+    """
+
+    def __init__(self) -> None:
+        if sys.stdout is None:
+            raise PosetrtError("standard output is closed, so no lines can go there; give --jsonl a file")
 
     def write(self, result: Result) -> None:
         """Write and flush; a reader that went away raises BrokenPipeError, which ends the run quietly."""
-        sys.stdout.buffer.write(json_line(result))
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.write(json_line(result))
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise PosetrtError(f"cannot write to standard output: {error.strerror or error}") from error
 
     def close(self) -> None:
         """Standard output belongs to the process."""

@@ -14,21 +14,20 @@ from posetrt.runtime.sinks.base import Result
 def people_record(result: Result) -> list[dict[str, Any]]:
     """A dictionary a person: `person_id` (-1 without a tracker), `score`, `keypoints` as [x, y, score] a part.
 
-    Where hands or faces were looked for, `left_hand`, `right_hand` and `face` of the same form.
+    Where a network gives boxes, `box` as [x, y, width, height]. Where hands or faces were looked for, `left_hand`, `right_hand` and `face`
+    like `keypoints`.
     """
     people = result.people
     points = _rounded(people.keypoints)
-    further = {
-        name: _rounded(array)
-        for name, array in (("left_hand", people.left_hands), ("right_hand", people.right_hands), ("face", people.faces))
-        if array is not None
-    }
+    further = {name: _rounded(array) for name, array in people.extras.items()}
+    boxes = None if people.boxes is None else people.boxes.astype(np.float64).round(2).tolist()
     return [
         {
             "person_id": int(people.ids[index]) if people.ids is not None else -1,
             "score": round(float(people.scores[index]), 4),
             "keypoints": points[index].tolist(),
         }
+        | ({} if boxes is None else {"box": boxes[index]})
         | {name: array[index].tolist() for name, array in further.items()}
         for index in range(len(people))
     ]

@@ -1,4 +1,4 @@
-"""Serves the live page to any number of viewers, from one thread. Alone imports aiohttp.
+"""Serves the live page to any number of viewers, from one thread.
 
 Every viewer is sent the same bytes, made once. One gets the newest picture when the one before has left for the network: one that
 reads slowly, or not at all, gets fewer, holds one picture of memory, and is let go when it has taken nothing for a while.
@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import socket
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.packages import install_hint
-from posetrt.runtime.pipeline.health import LOOPBACK
+from posetrt.runtime.pipeline.port import COOKIE, Port
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 _BOUNDARY = "posetrt-frame"
-_COOKIE = "posetrt-token"
 _UNSENT_BYTES = 1 << 16
 _KERNEL_BYTES = 1 << 18
 _QUIET_S = 2.0
@@ -45,28 +40,30 @@ class WebServer:
         silent_s: a viewer that takes nothing for so long is let go.
 
     Raises:
+        UsageError: another address than this computer's and no token.
         PosetrtError: aiohttp is missing, or the port is taken.
     """
 
     def __init__(self, host: str, port: int, token: str | None, status: Callable[[], str], silent_s: float) -> None:
-        try:
-            from aiohttp import web  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise PosetrtError(f"the web page needs the package aiohttp: {install_hint('aiohttp')}") from error
-        self.port = port
         self.looking = self.listening = 0
-        self._host, self._token, self._status, self._silent_s = host, token, status, silent_s
+        self._token, self._status, self._silent_s = token, status, silent_s
         self._picture, self._people = _Newest(), _Newest()
         self._waiting: dict[asyncio.WriteTransport, float] = {}
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._serve, name="posetrt-web", daemon=True)
-        self._thread.start()
-        self._ready.wait(10)
-        if self._failure is not None:
-            self._thread.join(5)
-            raise PosetrtError(f"cannot serve {host}:{port}: {self._failure}; give another port") from self._failure
+        self._port = Port(
+            host,
+            port,
+            token,
+            {
+                "/": self._page,
+                "/stream.mjpg": self._stream,
+                "/snapshot.jpg": self._snapshot,
+                "/status.json": self._state,
+                "/people": self._socket,
+            },
+            "posetrt-web",
+        )
+        self.port = self._port.port
+        self._port.loop.call_soon_threadsafe(self._let_go)
 
     def publish(self, people: str | None, jpeg: bytes | None) -> None:
         """Have all viewers sent what is new: the WebSocket's text, and a picture. From any thread; never waits."""
@@ -79,75 +76,13 @@ class WebServer:
                 self._picture.put(part)
 
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(tell)
+            self._port.loop.call_soon_threadsafe(tell)
 
     def close(self) -> None:
         """End all connections and the thread; closing twice is harmless."""
-        if self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(5)
+        self._port.close()
 
     # All below is the event loop's thread.
-
-    def _serve(self) -> None:
-        from aiohttp import web
-
-        asyncio.set_event_loop(self._loop)
-        application = web.Application(middlewares=[self._guard()])
-        application.add_routes(
-            [
-                web.get("/", self._page),
-                web.get("/stream.mjpg", self._stream),
-                web.get("/snapshot.jpg", self._snapshot),
-                web.get("/status.json", self._state),
-                web.get("/people", self._socket),
-            ]
-        )
-        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
-
-        async def begin() -> None:
-            await runner.setup()
-            site = web.TCPSite(runner, self._host, self.port, backlog=256)
-            await site.start()
-            self.port = runner.addresses[0][1]
-
-        try:
-            self._loop.run_until_complete(begin())
-        except OSError as error:
-            self._failure = error
-            self._ready.set()
-            self._loop.run_until_complete(runner.cleanup())
-            self._loop.close()
-            return
-        self._loop.call_later(self._silent_s / 4, self._let_go)
-        self._ready.set()
-        self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(runner.cleanup())
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
-
-    def _guard(self) -> Any:
-        from aiohttp import web
-
-        @web.middleware
-        async def guard(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
-            if self._host in LOOPBACK and (request.url.host or "") not in LOOPBACK:
-                # A page elsewhere that has its name point at this computer must not read the camera.
-                raise web.HTTPForbidden(text="this page answers to localhost only")
-            origin = request.headers.get("Origin")
-            if origin is not None and origin.partition("://")[2] != request.host:
-                raise web.HTTPForbidden(text="pages of other sites may not read this one")
-            if self._token:
-                bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-                given = [request.query.get("token", ""), bearer, request.cookies.get(_COOKIE, "")]
-                if not any(hmac.compare_digest(each.encode(), self._token.encode()) for each in given):
-                    raise web.HTTPUnauthorized(text="a token is needed: open /?token=TOKEN")
-            return await handler(request)
-
-        return guard
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         from aiohttp import web
@@ -155,7 +90,7 @@ class WebServer:
         if self._token and "token" in request.query:
             # The token leaves the address bar, where shoulders and histories read it.
             moved = web.Response(status=302, headers={"Location": "/"})
-            moved.set_cookie(_COOKIE, self._token, httponly=True, samesite="Strict")
+            moved.set_cookie(COOKIE, self._token, httponly=True, samesite="Strict")
             return moved
         text = resources.files("posetrt.runtime").joinpath("sinks/page.html").read_text(encoding="utf-8")
         return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
@@ -252,7 +187,7 @@ class WebServer:
         for transport, since in list(self._waiting.items()):
             if now - since > self._silent_s:
                 transport.abort()
-        self._loop.call_later(self._silent_s / 4, self._let_go)
+        self._port.loop.call_later(self._silent_s / 4, self._let_go)
 
 
 class _Newest:

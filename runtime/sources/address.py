@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.plugins import SOURCES, plugin_names
 
 _PRIVATE = r"(?:pass(?:word|wd)?|pwd|user(?:name)?|user-(?:id|pw)|token|auth|key|secret|sig(?:nature)?|access_token|api_?key|login)"
 _USERINFO = re.compile(r"(?<=://)[^/\s?#'\"]*@")
@@ -24,7 +25,7 @@ class Address:
     """A source as the user names it.
 
     Attributes:
-        kind: "file", "paced", "v4l2", "csi", "rtsp", "http" or "gstreamer".
+        kind: "file", "paced", "v4l2", "csi", "rtsp", "http", "gstreamer", or "plugin" for a scheme that another package adds.
         target: path, device, sensor number, URL or pipeline; may hold credentials.
         options: what stood behind the question mark of paced:, /dev/ and csi:// sources.
     """
@@ -48,9 +49,17 @@ def parse_address(text: str) -> Address:
     `paced:FILE?fps=30`, `/dev/videoN` or a number, `csi://N`, `rtsp://...`, `http(s)://...`, a GStreamer string (it holds ` ! `,
     or begins with `gst:`), else a file or folder.
 
+    A file of exactly that name comes first: one may hold a colon or ` ! `, or be called 0.
+
     Raises:
-        UsageError: an option that this kind of source does not have, or one that is not a number.
+        UsageError: nothing was given, an option that this kind of source does not have, or one that is not a number.
     """
+    if not text.strip():
+        raise UsageError("--source is empty; give a photograph, a folder, a video, a camera or an address")
+    if "\0" in text:
+        raise UsageError("a source cannot hold a zero byte")
+    if _is_there(text):
+        return Address("file", text)
     if text.startswith("gst:") or " ! " in text:
         return Address("gstreamer", text.removeprefix("gst:").strip())
     if re.match(r"(?i)rtsps?://", text):
@@ -61,16 +70,31 @@ def parse_address(text: str) -> Address:
         return _with_options("paced", text.removeprefix("paced:"))
     if text.startswith("csi://"):
         address = _with_options("csi", text.removeprefix("csi://") or "0")
-        if not address.target.isdigit():
+        if not re.fullmatch(r"[0-9]{1,4}", address.target):
             raise UsageError(f"a CSI camera is named by its number, as in csi://0; got {text}")
         return address
-    if re.match(r"/dev/video\d+", text):
+    if re.match(r"/dev/video[0-9]+", text):
         return _with_options("v4l2", text)
-    if text.isdigit() and not Path(text).exists():
+    if re.fullmatch(r"[0-9]+", text):
         return Address("v4l2", f"/dev/video{text}")
     if "://" in text:
-        raise UsageError(f"no source of this kind: {redacted(text)}; there are csi://, rtsp://, http://, /dev/videoN, paced:FILE and files")
+        added = plugin_names(SOURCES)
+        if text.partition("://")[0] in added:
+            return Address("plugin", text)
+        more = "".join(f"{name}://, " for name in added)
+        raise UsageError(
+            f"no source of this kind: {redacted(text)}; there are csi://, rtsp://, http://, {more}/dev/videoN, paced:FILE and files"
+        )
     return Address("file", text)
+
+
+def _is_there(text: str) -> bool:
+    """Whether a file or folder has that name; devices are cameras."""
+    try:
+        return not text.startswith("/dev/video") and Path(text).exists()
+    except OSError:
+        # Longer than a name may be, as a GStreamer string may be.
+        return False
 
 
 def _with_options(kind: str, text: str) -> Address:
@@ -83,6 +107,6 @@ def _with_options(kind: str, text: str) -> Address:
             number = float(value)
         except ValueError as error:
             raise UsageError(f"{name}={value}: a number was expected") from error
-        if not 0 <= number < 1e9:
+        if not 0 < number < 1e9 and not (name in ("frames", "flip") and number == 0):
             raise UsageError(f"{name}={value} is out of range")
     return Address(kind, target, options)

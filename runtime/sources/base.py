@@ -19,10 +19,11 @@ class Frame:
         image: (H, W, 3) uint8 BGR.
         name: what files made of this frame are called: the photograph's stem, or the video's with 12 digits, as OpenPose names them.
         index: counted from 0 within the source; a live source counts the frames that it had to leave out too.
-        time_s: within the source: index / fps for a video, since the first frame for a camera, 0 for photographs.
+        time_s: within the source: the container's time for a video, since the first frame for a camera, 0 for photographs; never falls.
         captured_s: when a live source got it, on the clock of `time.perf_counter`; None for files.
         source: the source's place among those of a run, counted from 0.
         label: the source's short name.
+        number: a photograph's id among those of its source; None takes it from the name.
     """
 
     image: NDArray[np.uint8]
@@ -32,10 +33,13 @@ class Frame:
     captured_s: float | None = None
     source: int = 0
     label: str = ""
+    number: int | None = None
 
     @property
     def image_id(self) -> int:
-        """The number at the end of the name, as COCO's photographs and the frames of a video have one, else the index."""
+        """`number`, else the number at the end of the name, as COCO's photographs and the frames of a video have one, else the index."""
+        if self.number is not None:
+            return self.number
         digits = re.search(r"[0-9]+$", self.name)
         return int(digits.group()) if digits else self.index
 
@@ -50,6 +54,8 @@ class Source(Protocol):
         skipped: files that could not be read and were passed over, with the reason.
         state: "on"; of a camera also "away" or "frozen".
         shortfall: after the last frame: why the source gave less than it promised, or None.
+
+    A live source may also have `damaged`, an int: pictures that came and could not be decoded. They have an index too.
     """
 
     label: str

@@ -16,6 +16,8 @@ from posetrt.runtime.sources.base import Frame
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 15.0
+DAMAGED_IN_A_ROW = 25
+"""So many damaged pictures without a whole one are no accident: a second of a usual camera."""
 
 
 class Lost(Exception):
@@ -49,6 +51,9 @@ class Camera:
         stall_s: no picture for so long means that the camera is gone.
         frozen_s: the same picture for so long, to the last sampled bit, means that it is frozen; 0 never asks.
         say: takes lines for people.
+
+    Attributes:
+        damaged: pictures so far that came and could not be decoded.
     """
 
     live = True
@@ -66,6 +71,7 @@ class Camera:
     ) -> None:
         self.label = label
         self.state = "away"
+        self.damaged = 0
         self.skipped: list[str] = []
         self.shortfall: str | None = None
         self._shown = shown
@@ -79,7 +85,7 @@ class Camera:
         first_s: float | None = None
         seen, pause, away_since, told_frozen = 0, FIRST_PAUSE_S, time.perf_counter(), False
         while not self._closed.is_set():
-            grabber = _Grabber(self._connect)
+            grabber = _Grabber(self._connect, self._came_damaged)
             reason, sample, changed_s, before = "", b"", time.perf_counter(), seen
             try:
                 heard_s = time.perf_counter()
@@ -125,6 +131,12 @@ class Camera:
         """End the iteration within 0.2 s."""
         self._closed.set()
 
+    def _came_damaged(self, in_a_row: int) -> None:
+        """A picture came that cannot be decoded; a camera that sends nothing else is told of."""
+        self.damaged += 1
+        if in_a_row == DAMAGED_IN_A_ROW:
+            self._tell(f"{in_a_row} pictures in a row came damaged or are no JPEG; check the camera's stream and its network")
+
     def _tell(self, line: str) -> None:
         if self._say is not None:
             self._say(f"{self._shown}: {line}")
@@ -133,7 +145,8 @@ class Camera:
 class _Grabber:
     """Reads one connection in a thread, keeping the newest picture; a thread that hangs in a driver can be left behind."""
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
+    def __init__(self, connect: Callable[[], Connection], came_damaged: Callable[[int], None]) -> None:
+        self._came_damaged = came_damaged
         self._changed = threading.Condition()
         self._latest: tuple[NDArray[np.uint8], float, int] | None = None
         self._error: Exception | None = None
@@ -147,11 +160,13 @@ class _Grabber:
         connection: Connection | None = None
         try:
             connection = self._connection = connect()
-            count = 0
+            count = in_a_row = 0
             while not self._left:
                 image = connection.read()
                 count += 1
+                in_a_row = in_a_row + 1 if image is None else 0
                 if image is None:
+                    self._came_damaged(in_a_row)
                     continue
                 with self._changed:
                     self._latest = (image, time.perf_counter(), count)

@@ -5,45 +5,62 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from posetrt.runtime.errors import UsageError
+from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.plugins import SOURCES, load_plugin
 from posetrt.runtime.sources.address import Address, parse_address
 from posetrt.runtime.sources.base import Source
-from posetrt.runtime.sources.files import PHOTO_SUFFIXES, Photos, Video, photos_in
+from posetrt.runtime.sources.files import Photos, Video, is_photo, photos_in
 from posetrt.runtime.sources.paced import Paced
+from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
 
 
-def open_source(text: str | Path, say: Callable[[str], None] | None = None) -> Source:
+def open_source(text: str | Path, say: Callable[[str], None] | None = None, most_megapixels: float = MOST_MEGAPIXELS) -> Source:
     """The source that a text names: see `parse_address`. A camera is connected when it is first read, and again whenever it is lost.
 
     Args:
         text: a path, a device, an address or a GStreamer string.
         say: takes a line, without credentials, when a camera goes away, freezes or comes back.
+        most_megapixels: a larger picture is refused before it is decoded.
 
     Raises:
         UsageError: no file there, or options that the source does not have.
-        PosetrtError: an empty folder, or a file that is neither photograph nor video.
+        PosetrtError: an empty folder, a file that is neither photograph nor video, or a USB camera that is not plugged in.
     """
     address = parse_address(str(text))
     if address.kind == "file":
-        return _open_file(Path(address.target))
+        return _open_file(Path(address.target), most_megapixels)
     if address.kind == "paced":
         options = address.options
         rate = float(options["fps"]) if "fps" in options else None
-        return Paced(_open_file(Path(address.target)), rate, int(float(options["frames"])) if "frames" in options else None)
-    return _open_camera(address, say)
+        return Paced(
+            _open_file(Path(address.target), most_megapixels), rate, int(float(options["frames"])) if "frames" in options else None
+        )
+    if address.kind == "plugin":
+        opened: Source = load_plugin(SOURCES, address.target.partition("://")[0])(address.target, say)
+        return opened
+    return _open_camera(address, say, most_megapixels)
 
 
-def _open_file(path: Path) -> Source:
+def _open_file(path: Path, most_megapixels: float) -> Source:
     if path.is_dir():
-        return Photos(photos_in(path))
+        return Photos(photos_in(path), most_megapixels)
     if not path.is_file():
         raise UsageError(f"there is no photograph, folder or video at {path}")
-    if path.suffix.lower() in PHOTO_SUFFIXES:
-        return Photos([path])
-    return Video(path)
+    # An animated GIF is a video, and OpenCV's reader of videos takes one that stands still too.
+    if is_photo(path) and path.suffix.lower() != ".gif":
+        return Photos([path], most_megapixels)
+    return Video(path, most_megapixels)
 
 
-def _open_camera(address: Address, say: Callable[[str], None] | None) -> Source:
+def _no_camera(device: str) -> PosetrtError:
+    here = sorted(str(path) for path in Path("/dev").glob("video[0-9]*"))
+    return PosetrtError(
+        f"there is no camera {device}: {'this computer has ' + ', '.join(here) if here else 'this computer has no /dev/video* at all'}. "
+        "Plug it in, or give another source; a camera that goes away later is waited for"
+    )
+
+
+def _open_camera(address: Address, say: Callable[[str], None] | None, most_megapixels: float) -> Source:
     from posetrt.runtime.sources import capture, gstreamer, mjpeg
     from posetrt.runtime.sources.camera import Camera
 
@@ -51,9 +68,11 @@ def _open_camera(address: Address, say: Callable[[str], None] | None) -> Source:
     if address.kind == "csi":
         return Camera(f"csi{target}", f"csi://{target}", lambda: gstreamer.Launched(gstreamer.csi(int(target), address.options)), say=say)
     if address.kind == "v4l2":
+        if not Path(target).exists():
+            raise _no_camera(target)
         return Camera(Path(target).name, target, lambda: capture.V4l2(target, address.options), say=say)
     if address.kind == "http":
-        return Camera("http", address.shown, lambda: mjpeg.Mjpeg(target), say=say)
+        return Camera("http", address.shown, lambda: mjpeg.Mjpeg(target, most_megapixels), say=say)
     if address.kind == "rtsp":
         if gstreamer.has_element("nvv4l2decoder"):
             return Camera("rtsp", address.shown, lambda: gstreamer.Launched(gstreamer.rtsp(target)), say=say)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.sources.camera import Lost
+from posetrt.runtime.sources.picture_header import check_size_wh
 
 _TAIL = "videoconvert ! video/x-raw,format=I420 ! y4menc ! fdsink fd=1"
 _PROGRAM = "gst-launch-1.0"
@@ -102,6 +103,7 @@ class Launched:
             raise PosetrtError(
                 f"the pipeline gives {width}x{height}; sides must be even: add ! videoscale ! video/x-raw,width=...,height=..."
             )
+        check_size_wh((width, height), "each picture of the pipeline")
         return width, height
 
     def read(self) -> NDArray[np.uint8] | None:

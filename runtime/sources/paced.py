@@ -19,7 +19,7 @@ class Paced:
 
     Args:
         source: any source of files.
-        fps: frames a second; None takes the recording's own.
+        fps: frames a second; None plays each frame at the recording's own time.
         frames: how many to give, starting over as needed; None plays the source once, 0 for ever.
 
     Raises:
@@ -38,20 +38,27 @@ class Paced:
         self.fps: float | None = rate
         self.skipped: list[str] = []
         self.shortfall: str | None = None
-        self._rate = rate
+        self._rate, self._own_times = rate, fps is None
         self._source = source
         self._frames = frames
         self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:
-        frames = self._all()
         began = time.perf_counter()
-        for index, frame in enumerate(frames):
-            due = began + index / self._rate
+        # Of the recording's own times: where this turn of it began, and the last frame's time in it.
+        turn_s, last_s = 0.0, 0.0
+        for index, frame in enumerate(self._all()):
+            if self._own_times:
+                if index and frame.time_s <= last_s:
+                    turn_s += last_s + 1 / self._rate
+                last_s, time_s = frame.time_s, turn_s + frame.time_s
+            else:
+                time_s = index / self._rate
+            due = began + time_s
             late = time.perf_counter() - due
             if self._closed.wait(-late) if late < 0 else self._closed.is_set():
                 return
-            yield replace(frame, name=f"{self.label}_{index:012d}", index=index, time_s=index / self._rate, captured_s=due)
+            yield replace(frame, name=f"{self.label}_{index:012d}", index=index, time_s=time_s, captured_s=due, number=None)
 
     def _all(self) -> Iterator[Frame]:
         """The frames of a short source, held and repeated; a source that is longer plays on from its file, and then again."""

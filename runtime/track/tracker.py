@@ -12,13 +12,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.errors import UsageError
+from posetrt.runtime.model.skeleton import OTHER_SIGMA, Skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.track.smoothing import OneEuro
 
-# COCO's sigma of each of its 17 key points: pycocotools, cocoeval.py.
-_COCO_SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89], np.float32) / 1000
-_OTHER_SIGMA = 0.079
 _LEAST_LIKENESS = 0.1
 _FAR = 0.02
 """Bodies whose places are less alike than this are not compared part by part: most pairs in a crowd are none."""
@@ -28,6 +26,10 @@ _NEAR = 0.08
 _WANDER = 0.9
 _WIDENING = 2.0
 """Between two frames a person moves more than an annotator errs."""
+
+
+_OF_A_BOX = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5))
+"""Where a box is followed that has no key points: shares of its width and height."""
 
 
 class Tracker:
@@ -41,15 +43,15 @@ class Tracker:
     """
 
     def __init__(self, skeleton: Skeleton, *, bridge_s: float = 2.0, smooth: bool = False, usual_fps: float = 30.0) -> None:
-        parts = len(skeleton.parts)
-        sigmas = np.full(parts, _OTHER_SIGMA, np.float32)
-        if skeleton.coco17:
-            sigmas[list(skeleton.coco17)] = _COCO_SIGMAS
+        # Of a detector's people the boxes are followed, by their corners and their middle.
+        parts = len(skeleton.parts) or len(_OF_A_BOX)
+        sigmas = np.asarray(skeleton.tolerances() if skeleton.parts else np.full(parts, OTHER_SIGMA), np.float32)
         self._sharpness = -0.5 / (2 * sigmas * _WIDENING)[:, None] ** 2
         self._bridge_s = bridge_s
         self._usual_s = 1 / usual_fps
         self._filter = OneEuro(parts) if smooth else None
         self._next_id = 0
+        self._given: dict[int, float] = {}
         self._now_s = 0.0
         self._given_s: float | None = None
         self._ids = np.zeros(0, np.int64)
@@ -69,11 +71,13 @@ class Tracker:
             time_s: of this frame; times that do not advance count as frames at `usual_fps`.
 
         Returns:
-            People in the same order with `ids`, counted from 0 and never used again; smoothed where asked for.
+            People in the same order with `ids`, counted from 0 and never used again, unless they have some already; smoothed where asked for.
         """
         step = self._advance(time_s)
+        if people.ids is not None:
+            return self._smoothed(people, people.ids, step, self._remembered(people.ids))
         self._keep(self._now_s - self._seen_s <= self._bridge_s + 1e-6)
-        columns = np.ascontiguousarray(people.keypoints.T)
+        columns = np.ascontiguousarray(_points_of(people).T)
         points, found = columns[:2], columns[2] > 0
         seen = found.astype(np.float32)
         sizes = _sizes(points, seen)
@@ -98,10 +102,18 @@ class Tracker:
             ids[new] = np.arange(self._next_id, self._next_id + len(new))
             self._next_id += len(new)
             self._begin(ids[new], points[..., new], found[:, new], sizes[new])
-        keypoints = people.keypoints
-        if self._filter is not None:
-            keypoints = self._filter.smooth(ids, keypoints, step, self._ids)
-        return replace(people, keypoints=keypoints, ids=ids)
+        return self._smoothed(people, ids, step, self._ids)
+
+    def _smoothed(self, people: People, ids: NDArray[np.int64], step_s: float, remembered: NDArray[np.int64]) -> People:
+        if self._filter is None or not people.keypoints.shape[1]:
+            return replace(people, ids=ids)
+        return replace(people, keypoints=self._filter.smooth(ids, people.keypoints, step_s, remembered), ids=ids)
+
+    def _remembered(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Ids that somebody else gives, as long as they may come back."""
+        self._given |= dict.fromkeys(ids.tolist(), self._now_s)
+        self._given = {one: seen_s for one, seen_s in self._given.items() if self._now_s - seen_s <= self._bridge_s}
+        return np.array(sorted(self._given), np.int64)
 
     def _advance(self, time_s: float) -> float:
         step = time_s - self._given_s if self._given_s is not None else self._usual_s
@@ -188,6 +200,16 @@ class Tracker:
         self._speed = np.concatenate([self._speed, np.zeros((2, count), np.float32)], axis=1)
         self._steps = np.concatenate([self._steps, np.zeros(count, np.float32)])
         self._seen_s = np.concatenate([self._seen_s, np.full(count, self._now_s)])
+
+
+def _points_of(people: People) -> NDArray[np.float32]:
+    """(N, K, 3): the key points, or those of the boxes where there are none."""
+    if people.keypoints.shape[1]:
+        return people.keypoints
+    if people.boxes is None:
+        raise UsageError("people without key points are followed by their boxes, and these have none")
+    places = people.boxes[:, None, :2] + np.array(_OF_A_BOX, np.float32) * people.boxes[:, None, 2:]
+    return np.concatenate([places, np.ones((*places.shape[:2], 1), np.float32)], axis=2)
 
 
 def _sizes(points: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.float32]:

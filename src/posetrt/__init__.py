@@ -1,26 +1,46 @@
-"""posetrt: OpenPose-family networks from trained weights to a TensorRT engine, and people at camera rate.
+"""posetrt: trained pose networks to a TensorRT engine, and people at camera rate.
 
 Importing this package imports NumPy and nothing else; each heavy library is imported by the one module that owns it.
 """
 
+from posetrt.doors import build, calibrate, evaluate, export_onnx
+from posetrt.runtime.engines.choose import EngineOptions
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.find.top_down import TopDown, open_top_down
+from posetrt.runtime.heads.base import DecodeOptions, Decoder, Head
+from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
 from posetrt.runtime.people import People
-from posetrt.runtime.pose import Pose
+from posetrt.runtime.pose import Pose, PoseOptions
 from posetrt.runtime.pose import open_pose as open  # noqa: A004 (read as posetrt.open)
+from posetrt.runtime.sinks.base import Result, Sink
+from posetrt.runtime.sources.base import Frame, Source
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DecodeOptions",
+    "Decoder",
     "EngineMismatch",
+    "EngineOptions",
+    "Frame",
+    "Head",
+    "Manifest",
     "People",
     "Pose",
+    "PoseOptions",
     "PosetrtError",
+    "Result",
+    "Sink",
     "Skeleton",
+    "Source",
     "TopDown",
     "UsageError",
     "__version__",
+    "build",
+    "calibrate",
+    "evaluate",
+    "export_onnx",
     "load_skeleton",
     "open",
     "open_top_down",

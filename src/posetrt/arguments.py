@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from posetrt.runtime.engines.choose import BACKENDS
+from posetrt.runtime.engines.choose import BACKENDS, EngineOptions
+
+if TYPE_CHECKING:
+    from posetrt.runtime.pose import PoseOptions
 
 
 def add_backend_argument(parser: argparse.ArgumentParser) -> None:
@@ -35,3 +39,19 @@ def scales(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of scales; write them as in 0.7,1,1.3") from error
+
+
+def engine_options(args: argparse.Namespace, precision: str | None = None) -> EngineOptions:
+    """Which engine the options ask for; `precision` where it is not the options' own."""
+    own = getattr(args, "precision", None)
+    chosen = precision or (own if isinstance(own, str) else None)
+    return EngineOptions(chosen, args.backend, args.threads, args.trust, args.cuda_graph)
+
+
+def pose_options(args: argparse.Namespace) -> PoseOptions:
+    """How the options ask for networks to be opened."""
+    from posetrt.runtime.pose import PoseOptions
+
+    names = ("boxes", "grow", "hands", "face", "hands_precision", "face_precision")
+    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
+    return PoseOptions(engine=engine_options(args), preset=args.preset, scales=getattr(args, "scales", None) or (1.0,), **given)

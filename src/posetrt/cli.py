@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import importlib
+import io
 import os
 import pkgutil
 import signal
@@ -62,24 +65,80 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; print an error's sentence on stderr and return its exit code."""
-    args = build_parser().parse_args(argv)
+    closed = _stand_in_for_closed()
+    # A file's name may hold anything, and a figure's Greek letter may be none of the terminal's.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    command = ""
     try:
-        return int(args.run(args))
+        args = build_parser().parse_args(argv)
+        command = f" {args.command}"
+        code = int(args.run(args))
+        sys.stdout.flush()
+        return code
     except PosetrtError as error:
-        print(f"posetrt {args.command}: {error}", file=sys.stderr)
-        return error.exit_code
+        return _ended(f"posetrt{command}: {error}", error.exit_code)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "posetrt":
             raise
-        print(
-            f"posetrt {args.command}: this needs the package {error.name}, which is not installed: {install_hint(error.name)}",
-            file=sys.stderr,
-        )
-        return 1
+        return _ended(f"posetrt{command}: this needs the package {error.name}, which is not installed: {install_hint(error.name)}", 1)
     except KeyboardInterrupt:
-        print(f"posetrt {args.command}: interrupted; files written so far are whole", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return _ended(f"posetrt{command}: interrupted; files written so far are whole", 128 + signal.SIGINT)
     except BrokenPipeError:
-        # The reader of our stdout has gone (`posetrt ... | head`): the interpreter must not fail again when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our stdout has gone (`posetrt ... | head`).
+        _let_go_of_stdout()
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        # What the library reads and writes by name raises PosetrtError: without a name it is standard output.
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG):
+            raise
+        _let_go_of_stdout()
+        reason = "it is closed" if closed else error.strerror
+        return _ended(f"posetrt{command}: cannot write to standard output: {reason}", 1)
+
+
+def _ended(line: str, code: int) -> int:
+    """Say why a command failed; what it printed before comes out first, where it can."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _let_go_of_stdout()
+    # Nobody is left to be told where stderr is closed too.
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr)
+    return code
+
+
+class _Closed(io.RawIOBase):
+    """Standard output of a program that was started without one: writing to it is an error, as it is in other programs."""
+
+    def writable(self) -> bool:
+        """It takes nothing, and says so when it is asked to."""
+        return True
+
+    def write(self, data: object) -> int:  # noqa: ARG002
+        """Raises: OSError, always."""
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
+def _stand_in_for_closed() -> bool:
+    """Put something under descriptors 0 to 2 that are closed, else the next file to be opened would get what is printed."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        # The lowest that is closed, one after the other.
+        continue
+    os.close(number)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 open as long as the program
+    if sys.stdout is None:
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Closed()), encoding="utf-8", write_through=True)
+        return True
+    return False
+
+
+def _let_go_of_stdout() -> None:
+    """The interpreter must not fail again when it flushes what is left."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(getattr(getattr(sys.stdout, "buffer", None), "raw", None), _Closed):
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 open as long as the program

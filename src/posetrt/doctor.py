@@ -6,6 +6,7 @@ import ctypes
 import importlib
 import importlib.metadata
 import platform
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.packages import JETPACK_OPENCV, install_hint
 from posetrt.runtime.sources.gstreamer import has_element
 
+_TENSORRT = frozenset({"TensorRT", "pycuda", "NVIDIA driver"})
 _PLUGINS = "gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
 
 
@@ -61,10 +63,35 @@ def examine(root: Path = Path("/")) -> list[Finding]:
         _package("onnxsim", "onnxsim", "export (not needed on the robot)", install_hint("onnxsim", on_jetson)),
         _package("pycocotools", "pycocotools", "eval and bench --coco", install_hint("pycocotools", on_jetson)),
         _package("matplotlib", "matplotlib", "charts", install_hint("matplotlib", on_jetson)),
+        _package("SciPy", "scipy", "eval on MPII, LSP and PoseTrack, and bench-parser", install_hint("scipy", on_jetson)),
+        _package("tqdm", "tqdm", "calibrate and fetch", install_hint("tqdm", on_jetson)),
+        _package("PyAV", "av", "run --write-video", install_hint("av", on_jetson)),
+        _package("aiohttp", "aiohttp", "run --web and --status-port, which the service asks", install_hint("aiohttp", on_jetson)),
         _driver(),
         _cuda(root),
         _tensorrt(on_jetson, board.tensorrt if board else None),
         _package("pycuda", "pycuda", "running TensorRT engines", "pip install pycuda (with CUDA's bin folder first on PATH)"),
+    ]
+
+
+def model_findings(path: Path) -> list[Finding]:
+    """What INT8 costs in a model folder, by layout, as `posetrt calibrate` measured it.
+
+    Raises:
+        UsageError: there is no such folder.
+        PosetrtError: its calibration.json cannot be read.
+    """
+    from posetrt.calib.sensitivity.price import folder_line
+    from posetrt.runtime.model.folder import open_folder
+
+    folder = open_folder(path)
+    command = f"posetrt calibrate {folder.path} --images DIR"
+    if not folder.calibration.is_file():
+        return [Finding("INT8", None, f"build {folder.path} --precision int8", command)]
+    lines = {layout: folder_line(folder, layout).removeprefix("int8: ") for layout in ("ort", "trt")}
+    return [
+        Finding(f"INT8, {layout}", told, "", f"{command} --sensitivity" if told.startswith(("costly", "unusable")) else "")
+        for layout, told in lines.items()
     ]
 
 
@@ -73,7 +100,22 @@ def can_run(findings: list[Finding]) -> bool:
     has = {finding.what for finding in findings if finding.found is not None and not finding.remedy.startswith("install Python")}
     if any(finding.fatal for finding in findings):
         return False
-    return {"numpy", "OpenCV"} <= has and ("ONNX Runtime" in has or {"TensorRT", "pycuda", "NVIDIA driver"} <= has)
+    return {"numpy", "OpenCV"} <= has and ("ONNX Runtime" in has or has >= _TENSORRT)
+
+
+def verdict(findings: list[Finding]) -> str:
+    """One sentence: whether people can be found here, with what, and otherwise what to do first."""
+    has = {finding.what for finding in findings if finding.found is not None}
+    missing = [finding.what for finding in findings if finding.found is None and finding.stops]
+    if can_run(findings):
+        ways = [name for name, needs in (("TensorRT on the GPU", _TENSORRT), ("ONNX Runtime on the CPU", {"ONNX Runtime"})) if needs <= has]
+        lacking = f"; without {', '.join(missing)} some things do not work: see above" if missing else ""
+        return f"people can be found on this machine, with {' or '.join(ways)}{lacking}"
+    fatal = [finding for finding in findings if finding.fatal] or [
+        finding for finding in findings if finding.found is None and finding.what in ("numpy", "OpenCV", "ONNX Runtime", "pycuda")
+    ]
+    first = f": first {fatal[0].what}, {fatal[0].remedy}" if fatal else ""
+    return f"people cannot be found on this machine as it is{first}"
 
 
 def _board(board: Board, root: Path) -> list[Finding]:
@@ -101,7 +143,7 @@ def _board(board: Board, root: Path) -> list[Finding]:
                     "power note",
                     "left by a run that died",
                     f"the mode {before.mode} that was set before",
-                    "sudo posetrt doctor --restore-power",
+                    f"sudo {shlex.quote(sys.executable)} -m posetrt doctor --restore-power",
                 )
             )
     findings.append(_package("jetson-stats", "jtop", "nothing: power is read by sysfs", "sudo pip install jetson-stats"))
@@ -164,7 +206,9 @@ def _opencv(on_jetson: bool) -> Finding:
 
 def _gstreamer(on_jetson: bool) -> Finding:
     """GStreamer's own programs, which run csi:// and pipelines; the elements are asked for only where the programs are there."""
-    stops = "csi://, rtsp:// by the hardware's decoder, and GStreamer strings" if on_jetson else "GStreamer strings as --source"
+    stops = "csi://N and GStreamer strings as --source" + (
+        ", and decoding rtsp:// by hardware (OpenCV decodes it on the CPU instead)" if on_jetson else ""
+    )
     launch = shutil.which("gst-launch-1.0")
     if launch is None or shutil.which("gst-inspect-1.0") is None:
         return Finding("GStreamer", None, stops, f"sudo apt install gstreamer1.0-tools {_PLUGINS}")

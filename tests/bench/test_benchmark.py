@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from posetrt.bench import timing
-from posetrt.bench.benchmark import measure
+from posetrt.bench.benchmark import MeasureOptions, measure
 from posetrt.cli import main
 from posetrt.runtime import pose as pose_module
+from posetrt.runtime.pose import PoseOptions
 from posetrt.runtime.sources import open_source
 from posetrt.runtime.telemetry import Usage
 from tests.stand_in import StandIn
@@ -53,13 +54,15 @@ def test_energy_per_frame_is_power_over_the_time_of_the_frames(folder: Path, tmp
         folder,
         open_source(str(tmp_path)),
         "photos",
-        precisions=["fp32"],
-        frames=4,
-        rounds=3,
-        round_s=0.3,
-        telemetry=telemetry,
-        power_mode="15W",
-        settle=lambda: settled.append(1),
+        MeasureOptions(
+            precisions=["fp32"],
+            frames=4,
+            rounds=3,
+            round_s=0.3,
+            telemetry=telemetry,
+            power_mode="15W",
+            settle=lambda: settled.append(1),
+        ),
     )
     row = report.results[0]
     assert len(settled) == 3
@@ -89,14 +92,18 @@ def test_the_people_of_a_benchmark_are_those_of_its_preset(tmp_path: Path, monke
     monkeypatch.setattr(pose_module, "open_engine", lambda *args, **options: engine)
     monkeypatch.setattr(timing, "WARM_UP_S", 0.0)
     found = {
-        preset: measure(tmp_path / "x.engine", open_source(str(tmp_path)), "photo", preset=preset, rounds=1).results[0].people_per_frame
+        preset: measure(
+            tmp_path / "x.engine", open_source(str(tmp_path)), "photo", MeasureOptions(pose=PoseOptions(preset=preset), rounds=1)
+        )
+        .results[0]
+        .people_per_frame
         for preset in ("all", "precise")
     }
     assert found == {"all": 1, "precise": 0}
 
 
 def test_without_telemetry_no_watts(folder: Path, tmp_path: Path) -> None:
-    report = measure(folder, open_source(str(tmp_path)), "photos", precisions=["fp32"], frames=4, rounds=1)
+    report = measure(folder, open_source(str(tmp_path)), "photos", MeasureOptions(precisions=["fp32"], frames=4, rounds=1))
     row = report.results[0]
     assert (row.watts, row.joules_per_frame, row.fps_per_watt, row.throttled) == (None, None, None, None)
     assert report.power_source == "not measured"

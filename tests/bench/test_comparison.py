@@ -72,6 +72,22 @@ def test_a_difference_within_the_scatter_is_none() -> None:
     assert 1.15 < faster[0].low < 1.2 < faster[0].high < 1.25
 
 
+def test_a_ratio_is_that_of_the_two_figures_beside_it() -> None:
+    """A run's own figure may lie far from its rounds, as where one round was disturbed."""
+    second = replace(row(seed=1), rounds={"network_fps": (110.0, 60.0, 112.0)})
+    for one in compare(report(), report(second)):
+        assert one.ratio == pytest.approx(one.second / one.first, rel=1e-12)
+        if one.low is not None and one.high is not None:
+            assert one.low <= one.ratio <= one.high
+
+
+def test_two_rounds_are_too_few_for_an_interval_and_the_table_says_so() -> None:
+    few = report(replace(row(), rounds={"network_fps": (99.0, 101.0)}))
+    ratio = compare(few, few)[0]
+    assert (ratio.low, ratio.high) == (None, None)
+    assert "2 rounds: too few for an interval" in comparison_table(few, few, compare(few, few))
+
+
 @pytest.mark.parametrize(
     ("other", "said"),
     [
@@ -119,7 +135,19 @@ def test_a_report_survives_its_json_and_an_older_one_is_read(tmp_path: Path) -> 
     (tmp_path / "old.json").write_text(json.dumps(old))
     assert read_report(tmp_path / "old.json").results[0].watts is None
     (tmp_path / "bad.json").write_text('{"format": 1, "results": [{}]}')
-    with pytest.raises(PosetrtError, match="lacks or misstates"):
+    with pytest.raises(PosetrtError, match=r"bad\.json: model is missing"):
+        read_report(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("network_fps", float("nan")), ("network_fps", -1), ("precision", "fp7"), ("rounds", {"watts": [1, "x"]}), ("ap", 2.0), ("watts", [])],
+)
+def test_a_figure_out_of_range_is_named_with_its_row(tmp_path: Path, name: str, value: object) -> None:
+    fields = report(row(watts=5.0)).to_dict()
+    fields["results"][0][name] = value
+    (tmp_path / "bad.json").write_text(json.dumps(fields))
+    with pytest.raises(PosetrtError, match=rf"bad\.json: results\[0\]\.{name}"):
         read_report(tmp_path / "bad.json")
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from posetrt.bench.people_cost import cost_table, measure_people
-from posetrt.runtime.find.hands_and_face import HandsAndFace
+from posetrt.runtime.find.refine import Refiner
 from posetrt.runtime.find.top_down import TopDown
 from posetrt.runtime.model.skeleton import load_skeleton
 from tests.drawn_hands import Sees
@@ -24,7 +24,7 @@ class Takes(Sees):
 @pytest.mark.parametrize("name", ["body25", "coco18", "mpi15", "trtpose18"])
 def test_every_person_that_is_measured_shows_both_hands_and_the_face(name: str) -> None:
     skeleton = load_skeleton(name)
-    closer = HandsAndFace(skeleton, TopDown(Takes("hand21", (48, 48))), TopDown(Takes("face70", (48, 48))))
+    closer = Refiner(skeleton, TopDown(Takes("hand21", (48, 48))), TopDown(Takes("face70", (48, 48))))
     for cost in measure_people(closer, skeleton, (1, 20), rounds=1):
         assert cost.crops == 3 * cost.people
     assert closer.looks["hands"].small == closer.looks["face"].small == 0
@@ -32,7 +32,7 @@ def test_every_person_that_is_measured_shows_both_hands_and_the_face(name: str) 
 
 def test_a_person_costs_less_where_one_call_takes_many_and_nobody_costs_nothing() -> None:
     skeleton = load_skeleton("body25")
-    closer = HandsAndFace(skeleton, TopDown(Takes("hand21", (48, 48), max_batch=16)), TopDown(Takes("face70", (48, 48), max_batch=16)))
+    closer = Refiner(skeleton, TopDown(Takes("hand21", (48, 48), max_batch=16)), TopDown(Takes("face70", (48, 48), max_batch=16)))
     nobody, one, five = measure_people(closer, skeleton, (0, 1, 5), rounds=3)
     assert nobody.per_person_ms is None
     assert (nobody.crops, nobody.calls) == (0, 0)

@@ -10,12 +10,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from posetrt.export.graph.normalisation import NORMALISATIONS
 from posetrt.export.graph.onnx_model import write_folder
-from posetrt.export.heads.user_graph import model_from_onnx
+from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
+from posetrt.runtime.heads.paf.layout import load_layout
 from posetrt.runtime.model.folder import ModelFolder
-from posetrt.runtime.model.manifest import InputSpec, Manifest, OutputNames
+from posetrt.runtime.model.manifest import InputSpec, Manifest
 from posetrt.runtime.model.skeleton import load_skeleton
+from tests.heads import maps_head
 
 SIZE_WH = (64, 48)
 
@@ -85,7 +86,7 @@ def small_model(outlier: float = 1.0) -> onnx.ModelProto:
 def small_manifest() -> Manifest:
     """The manifest of `small_model`."""
     spec = InputSpec("image", "NCHW", SIZE_WH, SIZE_WH, SIZE_WH, in_graph=True)
-    return Manifest("small", load_skeleton("coco18"), spec, OutputNames("heatmaps", "pafs"), 4)
+    return Manifest("small", load_skeleton("coco18"), spec, maps_head(load_layout("coco18"), stride=4))
 
 
 def folder_of(model: onnx.ModelProto, path: Path) -> ModelFolder:
@@ -120,5 +121,5 @@ def pictures(tmp_path: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def hpe_folder(hpe0001: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """A model folder of the real network at 456x256. Tests that change it copy it first."""
-    model, manifest = model_from_onnx(hpe0001, normalisation=NORMALISATIONS["in-graph"], size_wh=(456, 256))
+    model, manifest = model_from_onnx(hpe0001, GraphOptions(normalise="in-graph", size_wh=(456, 256)))
     return write_folder(model, manifest, tmp_path_factory.mktemp("hpe") / "hpe0001")

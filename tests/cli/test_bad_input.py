@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -71,7 +72,7 @@ def test_export_without_pafs_names_what_was_expected(posetrt: Posetrt, tmp_path:
     said = posetrt("export", "onnx", "--weights", path, "--skeleton", "coco18", *SIZE, "-o", tmp_path / "out")
     assert said.code == 2
     assert "19 heat maps and 38 PAF channels" in said.err
-    assert "maps_out (19 channels)" in said.err
+    assert "maps_out 1x19x8x12" in said.err
 
 
 def test_export_of_channel_counts_that_fit_no_skeleton(posetrt: Posetrt, tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_int8_without_calibration_names_the_command(posetrt: Posetrt, tiny: Path
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"area": None}, "annotation 1 lacks area"),
+        ({"area": -1}, "annotations[1].area is -1"),
         ({"keypoints": [1, 2, 2] * 14}, "has 42 numbers under keypoints where COCO's 17 parts are 51"),
         ({"category_id": 3}, "is of category 3; people are category 1"),
     ],
@@ -415,3 +416,109 @@ def test_options_that_would_change_nothing_are_refused(posetrt: Posetrt, tiny: P
     assert refused.code == 2
     assert "--slots says how many peaks" in refused.err
     assert not (tmp_path / "other").exists()
+
+
+def test_a_second_run_into_the_same_folder_says_so_and_overwrite_leaves_nothing_of_the_first(
+    posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    write = ["--write-json", out, "--write-images", out]
+    assert posetrt("run", tiny, "--source", photo, *write).code == 0
+    other = tmp_path / "other.png"
+    other.write_bytes(photo.read_bytes())
+    said = posetrt("run", tiny, "--source", other, *write)
+    assert said.code == 2
+    assert "of an earlier run" in said.err
+    assert "--overwrite" in said.err
+    (out / "notes.txt").write_text("the user's own")
+    assert posetrt("run", tiny, "--source", other, *write, "--overwrite").code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "other_keypoints.json", "other_rendered.png"]
+
+
+def test_three_photographs_of_two_names_give_three_files_and_shared_ids_are_refused(
+    posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a1.png", "a1.jpg", "a1.png.jpg"):
+        (folder / name).write_bytes(photo.read_bytes())
+    assert posetrt("run", tiny, "--source", folder, "--write-json", tmp_path / "json").code == 0
+    assert len(list((tmp_path / "json").iterdir())) == 3
+    (folder / "a1.png.jpg").unlink()
+    said = posetrt("run", tiny, "--source", folder, "--write-coco", tmp_path / "c.json")
+    assert said.code == 2
+    assert "would both be image 1" in said.err
+    assert not (tmp_path / "c.json").exists()
+
+
+def test_eval_skips_a_broken_photograph_and_counts_it(posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(photo.read_bytes())
+    (folder / "b.png").write_bytes(photo.read_bytes()[:60])
+    said = posetrt("eval", tiny, "--images", folder, "--precision", "fp32", "--json")
+    assert said.code == 0, said.err
+    row = json.loads(said.out)["fp32"]
+    assert (row["images"], row["broken"]) == (1, 1)
+    assert "1 broken photographs were skipped" in said.err
+
+
+def test_a_model_folder_whose_name_no_engine_library_takes_is_refused(posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "m\udcff"
+    shutil.copytree(tiny, folder)
+    said = posetrt("run", folder, "--source", photo)
+    assert said.code == 2
+    assert "m%FF is not UTF-8" in said.err
+
+
+def test_a_recommended_command_works_as_printed(posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my person"
+    shutil.copytree(tiny, folder)
+    shutil.rmtree(folder / "engines")
+    said = posetrt("run", folder, "--source", photo)
+    assert said.code == 3
+    command = said.err.partition("Build it with: posetrt ")[2].strip()
+    assert posetrt(*shlex.split(command)).code == 0
+    assert posetrt("run", folder, "--source", photo).code == 0
+
+
+def test_a_progress_bar_is_for_terminals_alone(posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(photo.read_bytes())
+    said = posetrt("calibrate", tiny, "--images", folder)
+    assert said.code == 0, said.err
+    assert "\r" not in said.err
+
+
+def test_build_on_a_full_disk_blames_the_disk_and_not_the_model(posetrt: Posetrt, tiny: Path) -> None:
+    import resource
+
+    shutil.rmtree(tiny / "engines")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tiny / "model.onnx").stat().st_size // 2, before[1]))
+    try:
+        said = posetrt("build", tiny, "--precision", "fp32")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert said.code == 1
+    assert "cannot write" in said.err
+    assert "File too large" in said.err
+    assert not list((tiny / "engines").iterdir())
+
+
+def test_results_do_not_overwrite_each_other_or_their_source(posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path) -> None:
+    before = photo.read_bytes()
+    video = tmp_path / "clip.avi"
+    video.write_bytes(b"a video")
+    for words, said in (
+        (["--source", photo, "--jsonl", tmp_path / "a", "--write-csv", tmp_path / "a"], "both write"),
+        (["--source", video, "--write-video", video], "would write over the source"),
+        (["--source", photo, "--write-csv", photo], "would write over the source"),
+        (["--source", tmp_path, "--write-images", tmp_path], "is the source too"),
+        (["--source", photo, "--write-video", tmp_path], "is a folder"),
+    ):
+        refused = posetrt("run", tiny, *words)
+        assert refused.code == 2
+        assert said in refused.err
+    assert photo.read_bytes() == before

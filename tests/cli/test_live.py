@@ -228,3 +228,36 @@ def test_the_live_benchmark_counts_every_frame(posetrt: Posetrt, tiny: Path, cli
     assert age["exact"] is True
     assert age["frames_in"] == 240 == age["frames_out"] + age["frames_dropped"]
     assert 0 < age["age_p50_ms"] <= age["age_p99_ms"]
+
+
+def call(shell: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """`posetrt WORDS` as a shell runs it, with what the shell does to standard output."""
+    command = f'"$0" -m posetrt "$@" {shell}'
+    return subprocess.run(
+        ["bash", "-c", command, sys.executable, *map(str, words)],
+        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(SOURCE)},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("shell", "reason"), [(">/dev/full", "No space left on device"), (">&-", "closed")])
+def test_a_command_that_cannot_print_says_so_and_fails(shell: str, reason: str) -> None:
+    said = call(shell, "doctor", "--json")
+    assert said.returncode == 1
+    assert "cannot write to standard output" in said.stderr
+    assert reason in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize("shell", [">/dev/full", ">&-"])
+def test_a_run_whose_lines_go_nowhere_writes_its_other_files_and_fails(shell: str, tiny: Path, clip: Path, tmp_path: Path) -> None:
+    said = call(shell, "run", tiny, "--source", clip, "--jsonl", "-", "--write-json", tmp_path / "json")
+    assert said.returncode == 1
+    assert "cannot write to standard output" in said.stderr
+    assert "Traceback" not in said.stderr
+    assert len(list((tmp_path / "json").iterdir())) == 20
+
+
+def test_a_reader_that_goes_away_is_no_traceback(tiny: Path, clip: Path) -> None:
+    said = call("| head -c 10", "run", tiny, "--source", clip, "--jsonl", "-")
+    assert "Traceback" not in said.stderr
+    assert "Exception ignored" not in said.stderr

@@ -14,6 +14,7 @@ from posetrt import cli
 from posetrt.commands import run as command
 from posetrt.runtime import pose as pose_module
 from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.pose import PoseOptions
 from tests.stand_in import Listed, frames
 
 
@@ -71,8 +72,8 @@ def test_the_live_benchmark_trusts_an_engine_only_where_asked(trust: bool, tmp_p
 
     given: list[Any] = []
 
-    def refuse(*_: object, **options: object) -> None:
-        given.append(options["trust"])
+    def refuse(_path: object, options: PoseOptions) -> None:
+        given.append(options.engine.trust)
         raise PosetrtError("far enough")
 
     monkeypatch.setattr(pose_module, "open_pose", refuse)

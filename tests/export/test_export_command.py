@@ -41,7 +41,7 @@ def test_a_network_becomes_a_folder_with_both_graphs(weights: Path, tmp_path: Pa
     call = ["export", "lightweight-openpose", "--weights", str(weights), "--input-size", "96x64", "-o", str(folder)]
     assert main(call) == 0
     said = capsys.readouterr()
-    assert "coco18, input 96x64 float32, stride 8, heatmaps = heatmaps, pafs = pafs" in said.out
+    assert "coco18, input 96x64 float32, head paf (heatmaps = heatmaps, pafs = pafs)" in said.out
     assert "Apache-2.0" in said.err
     found = open_folder(folder)
     assert found.manifest().network == "lightweight-openpose"
@@ -53,7 +53,7 @@ def test_a_network_becomes_a_folder_with_both_graphs(weights: Path, tmp_path: Pa
     assert "--force" in capsys.readouterr().err
     assert main([*call, "--input", "uint8", "--decode", "in-graph", "--slots", "8", "--force"]) == 0
     manifest = found.manifest()
-    assert (manifest.input.layout, manifest.outputs.present()) == ("NHWC", {"peaks": "peaks", "pairs": "pairs"})
+    assert (manifest.input.takes_bytes, manifest.head.outputs) == (True, {"peaks": "peaks", "pairs": "pairs"})
     assert found.checked_variant("fp16").is_file(), "the float16 graph follows its model"
 
 
@@ -84,9 +84,9 @@ def test_a_skeleton_of_ones_own_sets_the_number_of_maps(tmp_path: Path) -> None:
     """Cars in the 2018 network: no code, only a skeleton."""
     from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
     from posetrt.export.weights.parameters import Parameters
-    from posetrt.runtime.model.skeleton import load_skeleton
+    from posetrt.runtime.heads.paf.layout import load_layout
 
-    network, parameters, cars = find_network("lightweight-openpose"), Parameters(None), load_skeleton("car12")
+    network, parameters, cars = find_network("lightweight-openpose"), Parameters(None), load_layout("car12")
     network.build(GraphWriter(parameters), Tensor("image", 3, 1), cars, (64, 64))
     np.savez(tmp_path / "cars.npz", **{name: np.full(shape, 0.01, np.float32) for name, shape in parameters.shapes.items()})
     (tmp_path / "cars.json").write_text(json.dumps(cars.to_dict() | {"name": "mine"}))
@@ -102,7 +102,7 @@ def test_a_skeleton_of_ones_own_sets_the_number_of_maps(tmp_path: Path) -> None:
         (["export"], "NETWORK and --weights and -o missing"),
         (["export", "no-such-net", "--weights", "x.npz", "-o", "out"], "no network 'no-such-net' in the zoo"),
         (["export", "openpose-body25", "--weights", "x.npz", "-o", "out", "--input-size", "650x368"], "multiples of 8"),
-        (["export", "openpose-body25", "--weights", "x.npz", "-o", "out", "--pafs", "y"], "a network of the zoo knows its own"),
+        (["export", "openpose-body25", "--weights", "x.npz", "-o", "out", "--role", "pafs=y"], "a network of the zoo knows its own"),
     ],
 )
 def test_wrong_usage_is_told_in_a_sentence(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,3 +118,18 @@ def test_the_four_stage_network_reads_the_six_stage_networks_file(tmp_path: Path
     write_random_weights("openpose-mpi", six)
     model, _ = model_from_weights(find_network("openpose-mpi-4stage"), six, size_wh=(64, 64))
     assert sum(node.op_type == "Conv" for node in model.graph.node) == 12 + 10 + 3 * 14
+
+
+def test_an_export_that_fails_leaves_no_half_of_a_folder(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The float16 graph is written with its model or not at all."""
+
+    def full(self: Path, data: bytes) -> int:
+        if self.parent.name == "variants":
+            raise OSError(28, "No space left on device")
+        return write(self, data)
+
+    write = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", full)
+    before = sorted(tmp_path.iterdir())
+    assert main(["export", "lightweight-openpose", "--weights", str(weights), "--input-size", "96x64", "-o", str(tmp_path / "a")]) == 1
+    assert sorted(tmp_path.iterdir()) == before

@@ -14,11 +14,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from posetrt.export.graph.fused import with_decoding, with_uint8_input
-from posetrt.export.graph.normalisation import NORMALISATIONS
-from posetrt.export.heads.user_graph import model_from_onnx
+from posetrt.export.graph.fused import with_uint8_input
+from posetrt.export.heads.fuse import with_decoding
+from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
+from posetrt.runtime.heads.paf.layout import load_layout
 from posetrt.runtime.heads.paf.parser import PafParser
-from posetrt.runtime.letterbox import letterbox_for, place, to_input
+from posetrt.runtime.picture import place, to_input
+from posetrt.runtime.placement import letterbox
 from tests.caffe_files import caffemodel, layer_table, random_blobs
 
 pytestmark = pytest.mark.slow
@@ -36,10 +38,10 @@ def test_decoding_in_the_graph_saves_bytes_and_time_behind_the_network(hpe0001: 
     """hpe0001 at 656 x 368, K = 32, on the video: interleaved, medians."""
     import cv2
 
-    plain, manifest = model_from_onnx(hpe0001, normalisation=NORMALISATIONS["in-graph"], size_wh=SIZE)
+    plain, manifest = model_from_onnx(hpe0001, GraphOptions(normalise="in-graph", size_wh=SIZE))
     fused, _ = with_decoding(*with_uint8_input(plain, manifest))
     mapping, decoding = session(plain), session(fused)
-    parser = PafParser(manifest.skeleton)
+    parser = PafParser(load_layout("coco18"))
     video = cv2.VideoCapture(str(shared_data / "openpose_media" / "video.avi"))
     times: dict[str, list[float]] = {"network": [], "network + decoding": [], "parse": [], "parse decoded": []}
     people = 0
@@ -47,7 +49,7 @@ def test_decoding_in_the_graph_saves_bytes_and_time_behind_the_network(hpe0001: 
         _, frame = video.read()
         if index % 3:
             continue
-        canvas = place(frame.astype(np.uint8), letterbox_for((frame.shape[1], frame.shape[0]), SIZE))
+        canvas = place(frame.astype(np.uint8), letterbox((frame.shape[1], frame.shape[0]), SIZE))
         image = to_input(canvas, manifest.input)
         start = time.perf_counter()
         maps = mapping.run(["Mconv7_stage2_L2", "Mconv7_stage2_L1"], {"data": image})
@@ -63,7 +65,7 @@ def test_decoding_in_the_graph_saves_bytes_and_time_behind_the_network(hpe0001: 
             times["parse"].append(middle - start)
             times["parse decoded"].append(time.perf_counter() - middle)
         assert len(found) == len(expected)
-        np.testing.assert_allclose(found.keypoints, expected.keypoints, atol=0.01 / manifest.stride)
+        np.testing.assert_allclose(found.keypoints, expected.keypoints, atol=0.01 / manifest.head.map_stride())
         people += len(found)
     video.release()
     bytes_out = sum(value.nbytes for value in maps) / sum(value.nbytes for value in decoded)

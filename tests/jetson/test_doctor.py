@@ -105,7 +105,7 @@ def test_a_mode_that_a_dead_benchmark_left_is_told(board_root: Tree, monkeypatch
     note_path(root).write_text('{"mode_id": 1, "mode": "25W", "clocks": null}')
     note = _found(examine(root), "power note")
     assert note.stops == "the mode 25W that was set before"
-    assert note.remedy == "sudo posetrt doctor --restore-power"
+    assert note.remedy.endswith("-m posetrt doctor --restore-power")
     note_path(root).write_text("{}")
     assert _found(examine(root), "power note").found == "unreadable"
 
@@ -119,3 +119,21 @@ def test_an_unknown_board_and_release_do_not_stop_the_doctor(board_root: Tree, m
     assert _found(findings, "JetPack").found == "unknown (L4T 55.0.1)"
     assert _found(findings, "power mode").found is None
     assert doctor.can_run(findings)
+
+
+def test_the_doctor_looks_at_every_package_of_the_extras_and_ends_with_a_verdict(
+    board_root: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from posetrt.cli import main
+
+    _opencv(monkeypatch, "YES (1.20.3)")
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    findings = examine(board_root("orin-nx_jetpack-6.2"))
+    assert {"aiohttp", "SciPy", "tqdm", "PyAV"} <= {finding.what for finding in findings}
+    assert "--status-port" in _found(findings, "aiohttp").stops
+    assert "people can be found on this machine" in doctor.verdict(findings)
+    assert "without aiohttp" in doctor.verdict(findings) or "aiohttp" in doctor.verdict(findings)
+    _opencv(monkeypatch, "NO")
+    assert "cannot be found on this machine as it is: first OpenCV" in doctor.verdict(examine(board_root("orin-nx_jetpack-6.2")))
+    main(["doctor"])
+    assert "people can" in capsys.readouterr().out.strip().splitlines()[-1]

@@ -37,6 +37,7 @@ if [ "$1" = -c ]; then grep -q "installed ${2#import }" "$LOG"; exit; fi
 echo "python $*" >> "$LOG"
 case "$*" in *pycuda*) echo installed pycuda >> "$LOG"; echo "pycuda-path ${PATH%%:*} $CUDA_ROOT" >> "$LOG" ;;
 *matplotlib*pycocotools*) echo installed matplotlib >> "$LOG"; echo installed pycocotools >> "$LOG" ;;
+*aiohttp*av*) echo installed aiohttp >> "$LOG"; echo installed av >> "$LOG" ;;
 *jetson-stats*) echo installed jtop >> "$LOG" ;; *) echo installed posetrt >> "$LOG" ;; esac
 """
 
@@ -107,7 +108,9 @@ def test_applied_once_everything_is_there_and_twice_nothing_is_done_again(nano: 
     assert (nano.root / "etc/systemd/system/posetrt.service").read_bytes() == (ROOT / "jetson/system/posetrt.service").read_bytes()
     (nano.root / "etc/posetrt.env").write_text("POSETRT_MODEL=/my/own\n")
     (nano.root / "etc/systemd/system/jtop.service").touch()
-    nano.log.write_text("".join(f"installed {one}\n" for one in ("pycuda", "posetrt", "matplotlib", "pycocotools", "jtop")))
+    nano.log.write_text(
+        "".join(f"installed {one}\n" for one in ("pycuda", "posetrt", "matplotlib", "pycocotools", "aiohttp", "av", "jtop"))
+    )
     second = nano.run("--apply", "--jtop", "--service")
     assert second.returncode == 0
     again = [line for line in nano.log.read_text().splitlines() if not line.startswith(("installed", "systemctl", "udevadm", "useradd"))]

@@ -12,7 +12,7 @@ import pytest
 
 from posetrt.calib.scenes.scenes import draw_scene
 from posetrt.calib.scenes.targets import draw_targets
-from posetrt.runtime.model.skeleton import load_skeleton
+from posetrt.runtime.heads.paf.layout import load_layout
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "nano"
 
@@ -26,11 +26,11 @@ def recipe_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
 def _tiny_canvases(taught: bool) -> Any:
     from batches import Canvases
 
-    skeleton = load_skeleton("coco18")
+    layout = load_layout("coco18")
     images, maps = [], []
     for seed in range(4):
         scene = draw_scene(seed, (128, 128), people=2)
-        targets = draw_targets(scene.keypoints, skeleton, (128, 128), sigma=9.0)
+        targets = draw_targets(scene.keypoints, layout, (128, 128), sigma=9.0)
         images.append(scene.image)
         maps.append(np.round(np.concatenate([targets.heatmaps, targets.pafs]) * 120))
     if not taught:
@@ -52,13 +52,13 @@ def test_a_mirrored_batch_has_the_maps_of_the_mirrored_scene():
     """The reference is the paper's targets, drawn for the mirrored people."""
     from batches import mirrored_channels
 
-    skeleton = load_skeleton("coco18")
+    layout = load_layout("coco18")
     scene = draw_scene(2, (160, 128), people=2)
-    targets = draw_targets(scene.keypoints, skeleton, (160, 128))
-    mirrored = scene.keypoints[:, list(skeleton.mirror)].copy()
+    targets = draw_targets(scene.keypoints, layout, (160, 128))
+    mirrored = scene.keypoints[:, list(layout.skeleton.mirror)].copy()
     mirrored[..., 0] = np.where(mirrored[..., 2] > 0, 159 - mirrored[..., 0], 0)
-    expected = draw_targets(mirrored, skeleton, (160, 128))
-    source, sign = mirrored_channels(skeleton)
+    expected = draw_targets(mirrored, layout, (160, 128))
+    source, sign = mirrored_channels(layout)
     maps = np.concatenate([targets.heatmaps, targets.pafs])
     np.testing.assert_allclose(maps[source, :, ::-1] * sign[:, None, None], np.concatenate([expected.heatmaps, expected.pafs]), atol=1e-4)
 
@@ -137,7 +137,7 @@ def test_the_same_seed_gives_the_same_loss_curve_twice():
     curves = []
     for loaders in (1, 3):
         torch.manual_seed(int.from_bytes(b"another", "little") % 2**31)  # what ran before must not matter
-        losses = list(train_stage(new_run(), stage, 0, _tiny_canvases(True), _tiny_canvases(False), load_skeleton("coco18"), loaders))
+        losses = list(train_stage(new_run(), stage, 0, _tiny_canvases(True), _tiny_canvases(False), load_layout("coco18"), loaders))
         curves.append(np.array([loss for _, *loss in losses]))
     assert curves[0].shape == (50, 3)
     np.testing.assert_allclose(curves[0], curves[1], rtol=5e-5)
@@ -149,13 +149,13 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
     torch = pytest.importorskip("torch")
     from train import Run, Stage, new_run, train_stage
 
-    photographs, scenes, skeleton = _tiny_canvases(True), _tiny_canvases(False), load_skeleton("coco18")
+    photographs, scenes, layout = _tiny_canvases(True), _tiny_canvases(False), load_layout("coco18")
     rng = np.random.default_rng(1)
     trunk = tuple(rng.uniform(0, 1, (4, 128, 16, 16)).astype(np.float16) for _ in range(2))
     stage = Stage(steps=6, crop=64, batch=2, rate=(2e-3, 1e-3), photographs=0, scenes=0, trains="head")
 
     def steps(run: Run, count: int) -> list[tuple[float, ...]]:
-        stream = train_stage(run, stage, 0, photographs, scenes, skeleton, 1, trunk)
+        stream = train_stage(run, stage, 0, photographs, scenes, layout, 1, trunk)
         return [next(stream)[1:] for _ in range(count)]
 
     whole = steps(new_run(), 6)
@@ -206,7 +206,7 @@ def test_weights_of_the_first_generation_are_still_exported(tmp_path):
     shapes = Parameters(None)
     from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
 
-    find_network("nano").build(GraphWriter(shapes), Tensor("image", 3, 1), load_skeleton("coco18"), (96, 64))
+    find_network("nano").build(GraphWriter(shapes), Tensor("image", 3, 1), load_layout("coco18"), (96, 64))
     np.savez(tmp_path / "nano.npz", **{name: np.full(shape, 0.01, np.float32) for name, shape in shapes.shapes.items()})
     _, manifest = model_from_weights(find_network("nano"), tmp_path / "nano.npz", size_wh=(96, 64))
     assert (manifest.network, manifest.stride) == ("nano", 8)
@@ -261,7 +261,7 @@ def _person(x: float, y: float, height: float) -> Any:
         "LKnee": (0.07, 0.73), "LAnkle": (0.07, 0.95), "REye": (-0.02, 0.06), "LEye": (0.02, 0.06), "REar": (-0.04, 0.07), "LEar": (0.04, 0.07),
     }  # fmt: skip
     return np.array(
-        [[x + a * height, y + b * height, 0.8] for a, b in (places[name] for name in load_skeleton("coco18").parts)], np.float32
+        [[x + a * height, y + b * height, 0.8] for a, b in (places[name] for name in load_layout("coco18").skeleton.parts)], np.float32
     )
 
 
@@ -284,7 +284,7 @@ class _Says:
 def test_where_the_teachers_agree_there_is_a_person_and_where_they_differ_a_mask():
     from labels import Labeller
 
-    parts = load_skeleton("coco18").parts
+    parts = load_layout("coco18").skeleton.parts
     agreed, alone = _person(80, 20, 200), _person(220, 20, 200)
     seen = agreed.copy()
     seen[parts.index("RWrist"), :2] += 60
@@ -349,10 +349,10 @@ def test_the_place_loss_is_the_distance_of_the_peaks_however_high_they_are():
         maps[0, :18] = height * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * PEAK_CELLS**2))
         return torch.from_numpy(maps)
 
-    skeleton = load_skeleton("coco18")
-    weights = place_weights(skeleton)
+    layout = load_layout("coco18")
+    weights = place_weights(layout)
     assert float(weights.mean()) == pytest.approx(1)
-    assert weights[skeleton.parts.index("LEye")] > 4 * weights[skeleton.parts.index("LHip")]
+    assert weights[layout.skeleton.parts.index("LEye")] > 4 * weights[layout.skeleton.parts.index("LHip")]
     target = peak(14.0, 10.0, 1.0)
     assert float(place_loss(peak(14.0, 10.0, 0.4), target, weights)) == pytest.approx(0, abs=1e-6)
     # Half a cell aside and a third up, beyond the 0.1 within which the loss is squared: |d| - 0.05 in each direction.
@@ -363,16 +363,16 @@ def test_a_false_part_on_the_other_side_costs_what_a_missed_one_does():
     torch = pytest.importorskip("torch")
     from losses import either_side, map_loss
 
-    skeleton = load_skeleton("coco18")
-    right, left = skeleton.parts.index("RKnee"), skeleton.parts.index("LKnee")
+    layout = load_layout("coco18")
+    right, left = layout.skeleton.parts.index("RKnee"), layout.skeleton.parts.index("LKnee")
     keypoints = np.zeros((1, 18, 3), np.float32)
     keypoints[0, [right, left]] = [[40, 60, 1], [110, 70, 1]]
-    targets = draw_targets(keypoints, skeleton, (160, 128))
+    targets = draw_targets(keypoints, layout, (160, 128))
     target = torch.from_numpy(np.concatenate([targets.heatmaps, targets.pafs]))[None]
     missed, false = target.clone(), target.clone()
     missed[:, left] = 0
     false[:, right] += target[:, left]
-    both = either_side(target, skeleton)
+    both = either_side(target, layout)
     torch.testing.assert_close(both[:, right], both[:, left])
     known = torch.ones_like(target)
     cost = [float(map_loss(guess, target, both, known)) for guess in (missed, false)]
@@ -413,5 +413,5 @@ def test_a_chunk_of_drawn_scenes_has_the_maps_of_its_people(tmp_path, monkeypatc
         assert images.shape == (2, size_wh[1], size_wh[0], 3)
         scene = draw_scene(drawings.TRAIN_SEEDS[size_wh] + 7, size_wh)
         np.testing.assert_array_equal(images[1], scene.image)
-        targets = draw_targets(scene.keypoints, load_skeleton("coco18"), size_wh, sigma=drawings.SIGMA)
+        targets = draw_targets(scene.keypoints, load_layout("coco18"), size_wh, sigma=drawings.SIGMA)
         assert np.abs(maps[1] / 120 - np.concatenate([targets.heatmaps, targets.pafs])).max() < 0.5 / 120 + 1e-3

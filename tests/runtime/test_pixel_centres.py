@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from posetrt.runtime.letterbox import cells_to_frame, letterbox_for, place
+from posetrt.runtime.heads.cells import in_pixels
+from posetrt.runtime.people import People
+from posetrt.runtime.picture import place
+from posetrt.runtime.placement import letterbox
 
 STRIDE = 8
 
@@ -29,10 +32,11 @@ def _cell_of(x_frame: float, scale: float) -> float:
     size=st.sampled_from([(456, 256), (656, 368), (256, 256)]),
 )
 def test_a_cell_survives_the_way_to_the_image_and_back(width: int, height: int, x: float, y: float, size: tuple[int, int]) -> None:
-    box = letterbox_for((width, height), size)
+    box = letterbox((width, height), size)
     point = np.array([x * (width - 1), y * (height - 1)])
     cell = [_cell_of(point[0], box.scale_xy[0]), _cell_of(point[1], box.scale_xy[1])]
-    back = cells_to_frame(np.array([[[*cell, 1.0]]], np.float32), STRIDE, box)[0, 0]
+    found = in_pixels(People(np.array([[[*cell, 1.0]]], np.float32), np.ones(1, np.float32)), STRIDE)
+    back = box.people_to_frame(found).keypoints[0, 0]
     assert np.allclose(back[:2], point, atol=1e-3 * max(width, height) / 100)
 
 
@@ -49,8 +53,8 @@ def _centre(image: NDArray[np.float32]) -> tuple[float, float]:
 def test_opencv_letterboxes_a_blob_to_where_the_formula_says() -> None:
     blob = _blob(640, 480, 301.0, 222.0, 12)
     frame = np.repeat((blob * 127).astype(np.uint8)[..., None], 3, axis=2)
-    box = letterbox_for((640, 480), (456, 256))
-    seen = place(frame, box)[: box.scaled_wh[1], : box.scaled_wh[0], 0].astype(np.float32)
+    box = letterbox((640, 480), (456, 256))
+    seen = place(frame, box)[: round(480 * box.scale_xy[1]), : round(640 * box.scale_xy[0]), 0].astype(np.float32)
     x, y = _centre(seen)
     assert x == pytest.approx((301 + 0.5) * box.scale_xy[0] - 0.5, abs=0.05)
     assert y == pytest.approx((222 + 0.5) * box.scale_xy[1] - 0.5, abs=0.05)

@@ -199,7 +199,98 @@ def test_the_command_refuses_cameras_of_other_views(tmp_path: Path, capsys: pyte
         cameras.write_text(json.dumps(fields))
         assert main(["triangulate", str(cameras), *names, "-o", str(tmp_path / "space"), "--max-error", "4"]) == code
         assert message in capsys.readouterr().err
-    (Path(names[1]) / "clip_000000000002_keypoints.json").unlink()
-    cameras.write_text(json.dumps(FOUR.tolist()))
-    assert main(["triangulate", str(cameras), *names, "-o", str(tmp_path / "space")]) == 2
-    assert "view1 has 2" in capsys.readouterr().err
+
+
+def walk(tmp_path: Path, moments: int = 12, step: float = 0.15) -> tuple[list[str], list[str], np.ndarray]:
+    """Arguments, the folders of two views of somebody who walks and nods, and the truth, (moments, 25, 3)."""
+    random = np.random.default_rng(4)
+    cameras = np.stack([camera(0.2), camera(1.1)])
+    still = person(random)
+    truth = np.stack([still + np.array([step * moment, 0, 0.1 * np.sin(1.7 * moment)]) for moment in range(moments)])
+    names = [str(tmp_path / f"view{number}") for number in range(2)]
+    for moment, points in enumerate(truth):
+        for name, view in zip(names, seen(points, cameras, random), strict=True):
+            Path(name).mkdir(exist_ok=True)
+            record = to_openpose(People(view[None].astype(np.float32), np.ones(1, np.float32)))
+            (Path(name) / f"clip_{moment:012}_keypoints.json").write_text(json.dumps(record))
+    (tmp_path / "cameras.json").write_text(json.dumps(cameras.tolist()))
+    return ["triangulate", str(tmp_path / "cameras.json"), *names, "-o", str(tmp_path / "space")], names, truth
+
+
+def points_of(path: Path) -> np.ndarray:
+    return np.array(json.loads(path.read_text())["people"][0]["pose_keypoints_3d"]).reshape(-1, 4)
+
+
+def test_frames_are_paired_by_their_number_and_those_that_a_view_lacks_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, (first, second), truth = walk(tmp_path)
+    (Path(first) / "clip_000000000005_keypoints.json").unlink()
+    (Path(second) / "clip_000000000002_keypoints.json").unlink()
+    assert main([*arguments, "--json"]) == 0
+    said = capsys.readouterr()
+    assert f"since {first} lacks them: frames 5" in said.err
+    assert f"since {second} lacks them: frames 2" in said.err
+    assert json.loads(said.out)["left_out"] == {"2": [second], "5": [first]}
+    written = sorted((tmp_path / "space").iterdir())
+    assert len(written) == 10
+    for path in written:
+        assert np.abs(points_of(path)[:, :3] - truth[int(path.name.split("_")[1])]).max() < 0.01
+
+
+def test_a_second_run_into_the_same_folder_is_refused_and_overwrite_leaves_none_of_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, (first, _), _ = walk(tmp_path, 4)
+    assert main(arguments) == 0
+    (Path(first) / "clip_000000000003_keypoints.json").unlink()
+    assert main(arguments) == 2
+    assert "holds 4 *_keypoints.json of an earlier run" in capsys.readouterr().err
+    assert main([*arguments, "--overwrite"]) == 0
+    assert len(list((tmp_path / "space").iterdir())) == 3
+
+
+def test_a_view_whose_frames_are_of_other_moments_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, (first, second), _ = walk(tmp_path, 20)
+    for path in sorted(Path(second).iterdir(), reverse=True):
+        path.rename(path.with_name(f"clip_{int(path.name.split('_')[1]) + 2:012}_keypoints.json"))
+    main(arguments)
+    assert f"{second} agrees better with {first} when it is taken 2 frames later" in capsys.readouterr().err
+
+
+def test_two_files_of_one_number_and_views_without_a_common_frame_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, (_, second), _ = walk(tmp_path, 2)
+    doubled = Path(second) / "other_1_keypoints.json"
+    doubled.write_text("{}")
+    assert main(arguments) == 2
+    assert "two files of frame 1: clip_000000000001_keypoints.json and other_1_keypoints.json" in capsys.readouterr().err
+    doubled.unlink()
+    for path in list(Path(second).iterdir()):
+        path.rename(path.with_name(path.name.replace("clip_", "clip_1")))
+    assert main(arguments) == 2
+    assert "no frame in common" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(float("nan"), "1 key points are no numbers"), (float("inf"), "1 key points are no numbers"), ("12", "list of numbers, and holds '12'"),
+     (None, "list of numbers, and holds None"), (1e9, "is no x, y in pixels")],
+)  # fmt: skip
+def test_a_value_that_is_no_number_costs_its_point_alone_or_is_an_error_that_names_the_file(
+    value: object, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, (_, second), truth = walk(tmp_path, 3)
+    path = Path(second) / "clip_000000000001_keypoints.json"
+    record = json.loads(path.read_text())
+    record["people"][0]["pose_keypoints_2d"][0] = value
+    record["people"][0]["face_keypoints_2d"] = [float("nan")]
+    path.write_text(json.dumps(record))
+    code, err = main(arguments), capsys.readouterr().err
+    assert said in err
+    if code == 0:
+        points = points_of(tmp_path / "space" / path.name)
+        assert points[0, 3] == 0
+        assert np.abs(points[1:, :3] - truth[1, 1:]).max() < 0.01
+    else:
+        assert code == 1
+        assert path.name in err

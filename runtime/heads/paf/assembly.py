@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-
-from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.heads.paf.pairs import Pairs
 
 
 @dataclass(slots=True)
@@ -26,33 +21,6 @@ class Person:
     limb_score: float
 
 
-def exact_matching(pairs: Pairs) -> Pairs:
-    """The matching of the greatest total rank for each limb, best first (Hungarian method, SciPy).
-
-    Raises:
-        PosetrtError: SciPy is not installed.
-    """
-    try:
-        from scipy.optimize import linear_sum_assignment
-    except ImportError as error:
-        raise PosetrtError('assignment="hungarian" needs SciPy: pip install scipy, or use assignment="greedy"') from error
-    chosen = []
-    limbs, first, second = pairs.numbers
-    for limb in np.unique(limbs):
-        of_limb = np.flatnonzero(limbs == limb)
-        firsts, rows = np.unique(first[of_limb], return_inverse=True)
-        seconds, columns = np.unique(second[of_limb], return_inverse=True)
-        total = np.zeros((len(firsts), len(seconds)))
-        which = np.full(total.shape, -1, np.int64)
-        total[rows, columns] = pairs.rank[of_limb]
-        which[rows, columns] = of_limb
-        matched = which[linear_sum_assignment(total, maximize=True)]
-        chosen.append(matched[matched >= 0])
-    # Pairs are best first already, so that their order among themselves is that of their numbers.
-    indices = np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.int64)
-    return pairs.take(indices)
-
-
 class Assembler:
     """Joins limbs into people.
 
@@ -63,7 +31,7 @@ class Assembler:
     def __init__(self, limbs: Sequence[tuple[int, int]]) -> None:
         self._bits = [(1 << first, 1 << second) for first, second in limbs]
 
-    def assemble(self, pairs: Pairs, peaks: int) -> list[Person]:
+    def assemble(self, pairs: Iterable[tuple[int, int, int, float]], peaks: int) -> list[Person]:
         """Join pairs, best first.
 
         A limb between two people that share no part makes them one; a limb that would give a person a second peak of a part
@@ -78,7 +46,7 @@ class Assembler:
         bits = self._bits
         people: list[Person] = []
         owner: list[Person | None] = [None] * peaks
-        for which, start, stop, score in zip(*pairs.numbers.tolist(), pairs.score.tolist()):  # noqa: B905
+        for which, start, stop, score in pairs:
             one, other = owner[start], owner[stop]
             if one is None:
                 first, second = bits[which]

@@ -5,20 +5,20 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, fields, replace
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.engines.base import Outputs
 from posetrt.runtime.errors import UsageError
-from posetrt.runtime.heads.paf.assembly import Assembler, exact_matching
+from posetrt.runtime.heads.paf.assembly import Assembler
+from posetrt.runtime.heads.paf.layout import MapLayout
+from posetrt.runtime.heads.paf.matching import match_exactly
 from posetrt.runtime.heads.paf.pairs import Pairs, PairScorer, ranked
 from posetrt.runtime.heads.paf.peaks import PeakFinder, Peaks
-from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People, nobody
 
-Assignment = Literal["greedy", "hungarian"]
+Assignment = Literal["exact", "greedy"]
 _score_of = itemgetter(0)
 
 
@@ -38,7 +38,7 @@ class ParserSettings:
         pair_score: a limb's mean PAF must be above this.
         max_pairs: most candidate pairs that are scored in full, all limbs together.
         min_parts: least parts of a person; toes and heels do not count.
-        min_score: least score of a person.
+        min_score: least score of a person; below it textures are found more often than somebody.
     """
 
     peak_threshold: float = 0.06
@@ -52,7 +52,7 @@ class ParserSettings:
     pair_score: float = 0.03
     max_pairs: int = 10_000
     min_parts: int = 5
-    min_score: float = 0.3
+    min_score: float = 0.5
 
 
 PRESETS = {
@@ -63,35 +63,36 @@ PRESETS = {
 
 
 class PafParser:
-    """Turns a network's maps into people. Made once for a skeleton, used for every frame, from one thread.
+    """Turns a network's maps into people. Made once for a layout, used for every frame, from one thread.
 
     Args:
-        skeleton: of the network.
+        layout: which map is what.
         preset: "balanced"; "precise" drops small and doubtful people; "all" keeps any two joined parts that are no toes or heels.
-        assignment: "greedy", or "hungarian", which is exact a limb and needs SciPy.
+        assignment: "exact": for each limb the matching of the greatest total rank; "greedy": best first.
         overrides: fields of `ParserSettings` that replace the preset's.
 
     Raises:
         UsageError: an unknown preset, assignment or field.
     """
 
-    def __init__(self, skeleton: Skeleton, *, preset: str = "balanced", assignment: Assignment = "greedy", **overrides: float) -> None:
+    def __init__(self, layout: MapLayout, *, preset: str = "balanced", assignment: Assignment = "exact", **overrides: float) -> None:
         known = {each.name for each in fields(ParserSettings)}
         if preset not in PRESETS:
             raise UsageError(f"no parser preset {preset!r}: give one of {', '.join(PRESETS)}")
-        if assignment not in ("greedy", "hungarian"):
-            raise UsageError(f'assignment must be "greedy" or "hungarian", not {assignment!r}')
+        if assignment not in get_args(Assignment):
+            raise UsageError(f'assignment must be "exact" or "greedy", not {assignment!r}')
         if overrides.keys() - known:
             raise UsageError(f"unknown parser settings {sorted(overrides.keys() - known)}; there are {sorted(known)}")
         changes: dict[str, Any] = dict(overrides)
-        self.skeleton, self.settings = skeleton, replace(PRESETS[preset], **changes)
+        skeleton = layout.skeleton
+        self.layout, self.skeleton, self.settings = layout, skeleton, replace(PRESETS[preset], **changes)
         settings = self.settings
         if not (settings.peak_threshold > 0 and 1 <= settings.samples <= 255):
             raise UsageError(f"peak_threshold must be above 0 and samples 1 to 255, not {settings.peak_threshold} and {settings.samples}")
         self._assembler = Assembler(skeleton.limbs)
         # A foot has up to four key points in a cell or two: a leg would be a person by its toes alone.
         self._counting = sum(1 << part for part, name in enumerate(skeleton.parts) if not name.lower().endswith(("toe", "heel")))
-        self._exact, self._least = assignment == "hungarian", (settings.min_parts, settings.min_score)
+        self._exact, self._least = assignment == "exact", (settings.min_parts, settings.min_score)
         self._shapes: tuple[tuple[int, ...], tuple[int, ...] | None] = (), None
         self._peaks = PeakFinder(
             len(skeleton.parts),
@@ -101,7 +102,7 @@ class PafParser:
             noisy_threshold=settings.noisy_threshold,
         )
         self._pairs = PairScorer(
-            skeleton,
+            layout,
             samples=settings.samples,
             middle=settings.middle_threshold,
             agree=settings.pair_threshold,
@@ -144,7 +145,7 @@ class PafParser:
         Raises:
             UsageError: the shapes are not the skeleton's.
         """
-        parts, limbs = len(self.skeleton.parts), len(self.skeleton.paf_channels)
+        parts, limbs = len(self.skeleton.parts), len(self.layout.paf_channels)
         if peaks.ndim != 3 or peaks.shape[0] != parts or peaks.shape[2] != 3:
             raise UsageError(f"peaks of skeleton {self.skeleton.name!r} have shape ({parts}, K, 3), not {tuple(peaks.shape)}")
         slots = peaks.shape[1]
@@ -171,19 +172,6 @@ class PafParser:
             raise UsageError(f"{len(heatmaps)} frames of heat maps came with {len(pafs)} of PAFs; give as many of each")
         return [self.parse(maps, None if pafs is None else pafs[frame]) for frame, maps in enumerate(heatmaps)]
 
-    def parse_outputs(self, outputs: Outputs) -> list[People]:
-        """People of each frame of what an engine gave: maps, or the tensors that a graph has decoded itself.
-
-        Raises:
-            UsageError: the outputs have neither heat maps nor peaks, or do not fit the skeleton.
-        """
-        if outputs.peaks is not None:
-            pairs = outputs.pairs
-            return [self.parse_decoded(peaks, None if pairs is None else pairs[frame]) for frame, peaks in enumerate(outputs.peaks)]
-        if outputs.heatmaps is None:
-            raise UsageError("the network's outputs have neither heat maps nor peaks; name the outputs' roles when exporting the model")
-        return self.parse_batch(outputs.heatmaps, outputs.pafs)
-
     def time_stages(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating]) -> dict[str, float]:
         """Milliseconds of processor time of each stage on one frame: peaks, pairs (line integrals), people (matching and assembly)."""
         with np.errstate(all="ignore"):
@@ -198,7 +186,7 @@ class PafParser:
 
     def _check(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None) -> None:
         """Refuse maps of another skeleton."""
-        parts, limbs = len(self.skeleton.parts), len(self.skeleton.paf_channels)
+        parts, limbs = len(self.skeleton.parts), len(self.layout.paf_channels)
         if heatmaps.ndim != 3 or heatmaps.shape[0] not in (parts, parts + 1):
             raise UsageError(
                 f"heat maps of skeleton {self.skeleton.name!r} have shape ({parts} or {parts + 1}, h, w), not {tuple(heatmaps.shape)}; "
@@ -227,12 +215,15 @@ class PafParser:
 
     def _people(self, peaks: Peaks, pairs: Pairs) -> People:
         """Match, assemble, score and filter."""
+        candidates = pairs.rows()
         if self._exact:
-            pairs = exact_matching(pairs)
+            chosen = match_exactly(pairs, len(peaks.part))
+            if len(chosen) < len(candidates):
+                candidates = [candidates[pair] for pair in chosen]
         part, values = peaks.part.tolist(), peaks.points[2].tolist()
         parts, counting, (least, least_score) = len(peaks.counts), self._counting, self._least
         found: list[tuple[float, list[int]]] = []
-        for person in self._assembler.assemble(pairs, len(values)):
+        for person in self._assembler.assemble(candidates, len(values)):
             if (person.parts & counting).bit_count() >= least:
                 nodes = person.peaks
                 score = (sum([values[node] for node in nodes]) + person.limb_score) / len(nodes)

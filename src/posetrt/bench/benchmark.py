@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,8 @@ from posetrt.runtime.engines.base import PRECISIONS, Precision
 from posetrt.runtime.engines.choose import as_precision, build_command, built_engines, default_precision, why_not
 from posetrt.runtime.errors import EngineMismatch
 from posetrt.runtime.model.folder import ModelFolder, open_folder
-from posetrt.runtime.pose import open_pose
+from posetrt.runtime.model.sidecar import manifest_of
+from posetrt.runtime.pose import PoseOptions, open_pose, with_changes
 from posetrt.runtime.sources import Source
 from posetrt.runtime.telemetry import Telemetry, Usage, together
 
@@ -60,25 +62,34 @@ def precisions_of(path: Path, asked: Sequence[str] | None = None, backend: str =
     return [precision for precision in PRECISIONS if precision in fitting]
 
 
-def measure(
-    path: Path,
-    source: Source,
-    source_name: str,
-    *,
-    precisions: Sequence[Precision | None] = (None,),
-    backend: str = "auto",
-    preset: str = "balanced",
-    second_look: Mapping[str, Any] | None = None,
-    threads: int = 0,
-    trust: bool = False,
-    frames: int = 60,
-    rounds: int = 3,
-    round_s: float = 0.0,
-    telemetry: Telemetry | None = None,
-    power_mode: str | None = None,
-    settle: Callable[[], object] | None = None,
-    progress: Callable[[str], None] | None = None,
-) -> Report:
+@dataclass(frozen=True)
+class MeasureOptions:
+    """How a measurement is made.
+
+    Attributes:
+        precisions: as `precisions_of` gave them.
+        pose: how the networks are opened; its precision is left to `precisions`.
+        frames: of the source that a round uses.
+        rounds: at least 1.
+        round_s: the overlapped part of a round lasts so long at least, going through the source again: watts need seconds.
+        telemetry: measures watts and temperatures beside it; None leaves them out.
+        power_mode: for the report.
+        settle: called before each precision's turn: waits until the device is as cool as before.
+        progress: takes a line per round.
+    """
+
+    precisions: Sequence[Precision | None] = (None,)
+    pose: PoseOptions = field(default_factory=PoseOptions)
+    frames: int = 60
+    rounds: int = 3
+    round_s: float = 0.0
+    telemetry: Telemetry | None = None
+    power_mode: str | None = None
+    settle: Callable[[], object] | None = None
+    progress: Callable[[str], None] | None = None
+
+
+def measure(path: Path, source: Source, source_name: str, options: MeasureOptions | None = None) -> Report:
     """Time a network's precisions against each other.
 
     Each round runs every precision once over the same frames, three ways: the network alone; one frame at a time; and
@@ -88,34 +99,30 @@ def measure(
         path: a model folder, a bare .onnx or an engine.
         source: read again in each round.
         source_name: for the report.
-        precisions: as `precisions_of` gave them.
-        preset: of the parser, whose time and people are measured with it.
-        second_look: `hands`, `face` and their precisions, as `open_pose` takes them.
-        frames: of the source that a round uses.
-        rounds: at least 1.
-        round_s: the overlapped part of a round lasts so long at least, going through the source again: watts need seconds.
-        telemetry: measures watts and temperatures beside it; None leaves them out.
-        power_mode: for the report.
-        settle: called before each precision's turn: waits until the device is as cool as before.
+        options: how; a network for crops is shown the whole frame as one crop where no boxes are given.
 
     Raises:
         PosetrtError: the source has no frame.
     """
-    kept = first_frames(source, frames)
-    opened = partial(open_pose, path, backend=backend, preset=preset, threads=threads, trust=trust, **(second_look or {}))
-    timings = [open_timed(partial(opened, precision), kept[0]) for precision in precisions]
+    wish = options or MeasureOptions()
+    telemetry = wish.telemetry
+    kept = first_frames(source, wish.frames)
+    pose = wish.pose
+    if pose.boxes is None and path.exists() and manifest_of(path).head.scope == "crop":
+        pose = replace(pose, boxes="whole")
+    timings = [open_timed(partial(open_pose, path, with_changes(pose, {"precision": one})), kept[0]) for one in wish.precisions]
     for timing in timings:
         warm_up(timing, kept[0])
     try:
-        for number in range(rounds):
+        for number in range(wish.rounds):
             for timing in timings:
-                if progress is not None:
-                    progress(f"round {number + 1} of {rounds}: {timing.pose.engine.precision}")
-                if settle is not None:
-                    settle()
+                if wish.progress is not None:
+                    wish.progress(f"round {number + 1} of {wish.rounds}: {timing.pose.engine.precision}")
+                if wish.settle is not None:
+                    wish.settle()
                 network_round(timing, kept)
-                latency_round(timing, source, frames)
-                end_to_end_round(timing, source, frames, round_s)
+                latency_round(timing, source, wish.frames)
+                end_to_end_round(timing, source, wish.frames, wish.round_s)
                 timing.ends.append((len(timing.network_s), len(timing.stages_s)))
         manifest = timings[0].pose.manifest
         return Report(
@@ -124,9 +131,9 @@ def measure(
             input_wh=manifest.input.size_wh,
             source=source_name,
             frames=len(kept),
-            rounds=rounds,
+            rounds=wish.rounds,
             machine=this_machine(),
-            results=tuple(_result(timing, path, telemetry, power_mode) for timing in timings),
+            results=tuple(_result(timing, path, telemetry, wish.power_mode) for timing in timings),
             power_source=telemetry.source if telemetry is not None else "not measured",
             telemetry_cost=telemetry.cost() if telemetry is not None else None,
         )
@@ -161,7 +168,7 @@ def _result(timing: Timing, path: Path, telemetry: Telemetry | None, power_mode:
         prepare_ms=round(float(prepare), 3),
         network_ms=round(float(network), 3),
         parse_ms=round(float(parse), 3),
-        crops_ms=round(float(crops), 3) if timing.pose.closer is not None else None,
+        crops_ms=round(float(crops), 3) if timing.pose.stages else None,
         people_per_frame=round(timing.people / max(1, timing.frames), 3),
         load_s=round(timing.load_s, 3),
         memory_mb=round(timing.memory_mb, 1),

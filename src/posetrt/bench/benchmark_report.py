@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from posetrt.runtime.engines.base import Precision
+from posetrt.runtime.engines.base import PRECISIONS, Precision
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.fields import Fields
 from posetrt.runtime.files import read_json
 
 FORMAT = 1
+_MANY = 10**9  # frames, rounds, photographs: more than any report has
+_SHARES = frozenset({"ap", "ap50", "quantised_layers"})
 
 
 @dataclass(frozen=True)
@@ -122,20 +126,52 @@ def read_report(path: Path) -> Report:
     Raises:
         PosetrtError: missing, no JSON, or no such report.
     """
-    given = read_json(path, "benchmark report")
-    if not isinstance(given, dict) or given.pop("format", None) != FORMAT:
-        raise PosetrtError(f"{path} is no benchmark report of format {FORMAT}; write one with: posetrt bench FOLDER --report DIR")
-    try:
-        results = tuple(
-            Result(**{**row, "rounds": {name: tuple(values) for name, values in row.get("rounds", {}).items()}})
-            for row in given.pop("results")
-        )
-        known = {one.name for one in fields(Report)}
-        rest = {name: value for name, value in given.items() if name in known}
-        rest |= {name: tuple(rest[name]) for name in ("input_wh", "notes") if name in rest}
-        return Report(results=results, **rest)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise PosetrtError(f"{path} lacks or misstates a field of a benchmark report ({error}); measure again") from error
+    remedy = "Measure again with: posetrt bench FOLDER --report DIR"
+    content = read_json(path, "benchmark report")
+    if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+        raise PosetrtError(f"{path} is no benchmark report of format {FORMAT}. {remedy}")
+    given = Fields(content, str(path), remedy)
+    return Report(
+        model=given.text("model"),
+        network=given.text("network"),
+        input_wh=given.size_wh("input_wh"),
+        source=given.text("source"),
+        frames=given.whole("frames", 0, _MANY),
+        rounds=given.whole("rounds", 0, _MANY),
+        machine=_machine(given.inner("machine")),
+        results=tuple(map(_result, given.inners("results"))),
+        power_source=given.text("power_source", "not measured"),
+        telemetry_cost=given.number("telemetry_cost", 0) if "telemetry_cost" in given else None,
+        photographs=given.whole("photographs", 0, _MANY) if "photographs" in given else None,
+        notes=given.texts("notes", ()),
+    )
+
+
+def _machine(machine: Fields) -> dict[str, Any]:
+    """The machine's description, with the names that tables show."""
+    if "board" in machine:
+        for name in ("module", "jetpack"):
+            machine.inner("board").text(name, "unknown")
+    else:
+        machine.text("cpu")
+    return dict(machine.values)
+
+
+def _result(row: Fields) -> Result:
+    """A row, each figure in its range."""
+    row.only([one.name for one in fields(Result)])
+    values: dict[str, Any] = {
+        "precision": row.text("precision", one_of=PRECISIONS),
+        "backend": row.text("backend"),
+        "power_mode": row.text("power_mode") if "power_mode" in row else None,
+        "throttled": row.flag("throttled") if "throttled" in row else None,
+        "rounds": {name: row.inner("rounds").numbers(name) for name in row.inner("rounds").values} if "rounds" in row else {},
+    }
+    for one in fields(Result):
+        if one.name not in values and (one.name in row or one.default is MISSING):
+            low = -math.inf if one.name.startswith(("delta_", "temperature_")) else 0.0
+            values[one.name] = row.number(one.name, low, 1.0 if one.name in _SHARES else math.inf)
+    return Result(**values)
 
 
 def _cell(value: float | None, form: str) -> str:

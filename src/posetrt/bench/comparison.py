@@ -14,6 +14,7 @@ _T975 = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131),
     *(2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )  # fmt: skip
+LEAST_ROUNDS = 3
 _LESS_IS_BETTER = frozenset({"latency_p50_ms", "watts"})
 
 
@@ -24,9 +25,10 @@ class Ratio:
     Attributes:
         precision: of the row.
         figure: field of `Result`.
-        first, second: the figures.
-        ratio: second by first, of the rounds' geometric means where there are two rounds or more.
-        low, high: 95 % interval of that by Welch's t on logarithms; None where a report has fewer than two rounds.
+        first, second: the rounds' geometric means where both reports have rounds of it, else the reports' figures.
+        ratio: second by first.
+        low, high: 95 % interval of that by Welch's t on logarithms; None where a report has fewer than three rounds.
+        rounds: of the report that has fewer.
     """
 
     precision: str
@@ -36,12 +38,14 @@ class Ratio:
     ratio: float
     low: float | None
     high: float | None
+    rounds: int
 
     @property
     def verdict(self) -> str:
         """In words: better, worse, or no difference shown."""
         if self.low is None or self.high is None:
-            return "one round: no interval"
+            counted = {0: "no rounds", 1: "one round"}.get(self.rounds, f"{self.rounds} rounds")
+            return f"{counted}: too few for an interval, measure with bench --rounds 5"
         if self.low <= 1.0 <= self.high:
             return "no difference shown"
         return "better" if (self.ratio > 1) != (self.figure in _LESS_IS_BETTER) else "worse"
@@ -82,7 +86,8 @@ def compare(first: Report, second: Report, *, anyway: bool = False) -> list[Rati
         _ratio(a, b, figure)
         for a, b in _pairs(first, second)
         for figure in figures
-        if getattr(a, figure) is not None and getattr(b, figure) is not None
+        # Of nothing there is no ratio.
+        if (getattr(a, figure) or 0) > 0 and getattr(b, figure) is not None
     ]
     if not ratios:
         told = (", ".join(row.label for row in report.results) or "none" for report in (first, second))
@@ -125,17 +130,21 @@ def _pairs(first: Report, second: Report) -> list[tuple[Result, Result]]:
 
 def _ratio(a: Result, b: Result, figure: str) -> Ratio:
     first, second = float(getattr(a, figure)), float(getattr(b, figure))
-    interval = welch_ratio(a.rounds.get(figure, ()), b.rounds.get(figure, ()))
+    rounds = [row.rounds.get(figure, ()) for row in (a, b)]
+    if all(each and min(each) > 0 for each in rounds):
+        # What the interval is of; a run's own figure may be its median, or of other frames.
+        first, second = (math.exp(sum(map(math.log, each)) / len(each)) for each in rounds)
+    low, high = welch_ratio(*rounds) or (None, None)
     name = a.label if a.label == b.label else a.precision
-    if interval is None:
-        return Ratio(name, figure, first, second, second / first if first else 0.0, None, None)
-    low, high = interval
-    return Ratio(name, figure, first, second, math.sqrt(low * high), low, high)
+    return Ratio(name, figure, first, second, second / first, low, high, min(map(len, rounds)))
 
 
 def welch_ratio(first: Sequence[float], second: Sequence[float]) -> tuple[float, float] | None:
-    """95 % interval of the ratio of means, second by first, by Welch's t-test on logarithms; None for fewer than two values each."""
-    if min(len(first), len(second)) < 2 or min(*first, *second) <= 0:
+    """95 % interval of the ratio of means, second by first, by Welch's t-test on logarithms; None for fewer than three values each.
+
+    Two values have one degree of freedom and a t of 12.7: their interval holds nearly everything.
+    """
+    if min(len(first), len(second)) < LEAST_ROUNDS or min(*first, *second) <= 0:
         return None
     logs = [[math.log(value) for value in values] for values in (first, second)]
     means = [sum(values) / len(values) for values in logs]

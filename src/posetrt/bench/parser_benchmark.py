@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.bench.reference_parser import UpsamplingDecoder, read_once
+from posetrt.calib.accuracy.coco import find_people
 from posetrt.calib.scenes.drawn import Scene, draw_scene
+from posetrt.calib.scenes.held_back import draw_held_back
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.heads.paf.layout import MapLayout
 from posetrt.runtime.heads.paf.parser import PafParser
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People, to_coco_results
@@ -122,7 +125,7 @@ def score_people(found: Sequence[People], scenes: Sequence[Scene], skeleton: Ske
 
 def bench_drawn(
     parser: PafParser,
-    skeleton: Skeleton,
+    layout: MapLayout,
     shape_hw: tuple[int, int],
     people: int,
     noise: float,
@@ -134,19 +137,22 @@ def bench_drawn(
     """One row: drawn frames of `people` figures, the parser beside the x8 decoder.
 
     Kinds of scene: "apart", where figures keep out of each other's way; "anywhere", where they do not; "no neck", apart, but with
-    hubs hidden as often as other joints.
+    hubs hidden as often as other joints; "held", the second family of `calib.scenes.held_back`, which chose no setting.
     """
+    tries = 1 if kind == "anywhere" else 10
     scenes = [
-        draw_scene(people, skeleton, shape_hw, seed, noise=noise, tries=1 if kind == "anywhere" else 10, hide_hubs=kind == "no neck")
+        draw_held_back(people, layout, shape_hw, seed, noise=noise)
+        if kind == "held"
+        else draw_scene(people, layout, shape_hw, seed, noise=noise, tries=tries, hide_hubs=kind == "no neck")
         for seed in range(frames)
     ]
-    reference = UpsamplingDecoder(skeleton)
+    reference = UpsamplingDecoder(layout)
     maps = [(scene.heatmaps, scene.pafs) for scene in scenes]
     timing = time_parsers(parser, reference, maps, repeats)
-    ours = score_people([parser.parse(*frame) for frame in maps], scenes, skeleton)
-    theirs = score_people([reference.parse(*frame) for frame in maps], scenes, skeleton)
+    ours = score_people([parser.parse(*frame) for frame in maps], scenes, layout.skeleton)
+    theirs = score_people([reference.parse(*frame) for frame in maps], scenes, layout.skeleton)
     return {
-        "skeleton": skeleton.name,
+        "skeleton": layout.skeleton.name,
         "shape_hw": list(shape_hw),
         "people": people,
         "noise": noise,
@@ -158,10 +164,10 @@ def bench_drawn(
     }
 
 
-def bench_worst(parser: PafParser, skeleton: Skeleton, shape_hw: tuple[int, int], repeats: int) -> list[dict[str, Any]]:
+def bench_worst(parser: PafParser, layout: MapLayout, shape_hw: tuple[int, int], repeats: int) -> list[dict[str, Any]]:
     """Maps of networks that have failed: what each costs, and how many people it gives."""
     rng = np.random.default_rng(0)
-    shapes = (skeleton.heatmap_channels, *shape_hw), (skeleton.paf_channel_count, *shape_hw)
+    shapes = (layout.heatmap_channels, *shape_hw), (layout.paf_channel_count, *shape_hw)
 
     def filled(value: float) -> Maps:
         return np.full(shapes[0], value, np.float32), np.full(shapes[1], value, np.float32)
@@ -183,7 +189,7 @@ def bench_worst(parser: PafParser, skeleton: Skeleton, shape_hw: tuple[int, int]
     ]
 
 
-def bench_recorded(parser: PafParser, skeleton: Skeleton, folder: Path, repeats: int, annotations: Path | None = None) -> dict[str, Any]:
+def bench_recorded(parser: PafParser, layout: MapLayout, folder: Path, repeats: int, annotations: Path | None = None) -> dict[str, Any]:
     """Recorded maps: a folder of .npz files with `heatmaps` and `pafs`, and for AP `scale_xy` and names that end in COCO's image number.
 
     Raises:
@@ -200,13 +206,32 @@ def bench_recorded(parser: PafParser, skeleton: Skeleton, folder: Path, repeats:
                 raise UsageError(f"{path}: has {sorted(arrays.files)}; a recorded frame holds heatmaps and pafs")
             maps.append((arrays["heatmaps"].astype(np.float32), arrays["pafs"].astype(np.float32)))
             scales.append(arrays["scale_xy"] if "scale_xy" in arrays.files else None)
-    reference = UpsamplingDecoder(skeleton)
+    reference = UpsamplingDecoder(layout)
     timing = time_parsers(parser, reference, maps, repeats)
     row: dict[str, Any] = {"maps": folder.name, "frames": len(maps), "ratio": timing.ratio, "timing_ms": vars(timing)}
     if annotations is not None:
         for name, decode in (("parser", parser.parse), ("upsampling", reference.parse)):
-            row[name] = _average_precision([decode(*frame) for frame in maps], files, scales, skeleton, annotations)
+            row[name] = _average_precision([decode(*frame) for frame in maps], files, scales, layout.skeleton, annotations)
     return row
+
+
+def bench_nobody(pose: Callable[[NDArray[np.uint8]], People], photos: Sequence[Path]) -> dict[str, Any]:
+    """False people on photographs without people.
+
+    Args:
+        pose: finds people in a picture (h, w, 3) uint8 BGR.
+        photos: on which there is nobody.
+
+    Returns:
+        `photos`, `people` found in all of them, `per_photo`, and `photos_with_people`: how many have any.
+    """
+    counts = [len(people) for people in find_people(pose, photos)]
+    return {
+        "photos": len(counts),
+        "people": sum(counts),
+        "per_photo": sum(counts) / len(counts),
+        "photos_with_people": sum(count > 0 for count in counts),
+    }
 
 
 def together(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -231,6 +256,8 @@ def _average_precision(
         digits = re.search(r"(\d+)$", path.stem)
         if digits is None or scale is None:
             raise UsageError(f"{path}: AP needs scale_xy in the file and a name that ends in the number of the photograph")
+        if int(digits.group(1)) in numbers:
+            raise UsageError(f"{path}: another file is of photograph {int(digits.group(1))} too; AP needs one of each")
         numbers.append(int(digits.group(1)))
         keypoints = people.keypoints.copy()
         there = keypoints[..., 2] > 0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.find.boxes import find_part
-from posetrt.runtime.find.hands_and_face import HandsAndFace
+from posetrt.runtime.find.refine import Refiner
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.sources.base import Frame
@@ -80,7 +80,7 @@ def standing_people(skeleton: Skeleton, count: int, frame_wh: tuple[int, int]) -
 
 
 def measure_people(
-    closer: HandsAndFace,
+    refiner: Refiner,
     skeleton: Skeleton,
     counts: Sequence[int],
     *,
@@ -91,7 +91,7 @@ def measure_people(
     """Time the second look at frames with these numbers of people, in interleaved rounds, after one look that does not count.
 
     Args:
-        closer: hands, face or both.
+        refiner: hands, face or both.
         skeleton: of the body that places them.
         counts: people in view.
         frame_wh: of the frames, whose pixels are noise.
@@ -101,7 +101,7 @@ def measure_people(
     image: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, (frame_wh[1], frame_wh[0], 3)).astype(np.uint8)
     frame = Frame(image, "people", 0, 0.0)
     crowds = {count: standing_people(skeleton, count, frame_wh) for count in counts}
-    closer(frame, standing_people(skeleton, 1, frame_wh))
+    refiner(frame, standing_people(skeleton, 1, frame_wh))
     totals: dict[int, list[float]] = {count: [] for count in counts}
     stages: dict[int, list[dict[str, float]]] = {count: [] for count in counts}
     seen: dict[int, tuple[int, int]] = {}
@@ -109,12 +109,12 @@ def measure_people(
         if progress is not None:
             progress(f"people, round {number + 1} of {rounds}")
         for count, people in crowds.items():
-            before, looked = _spent(closer), _looked(closer)
+            before, looked = _spent(refiner), _looked(refiner)
             began = time.perf_counter()
-            closer(frame, people)
+            refiner(frame, people)
             totals[count].append(time.perf_counter() - began)
-            stages[count].append({name: seconds - before[name] for name, seconds in _spent(closer).items()})
-            now = _looked(closer)
+            stages[count].append({name: seconds - before[name] for name, seconds in _spent(refiner).items()})
+            now = _looked(refiner)
             seen[count] = (now[0] - looked[0], now[1] - looked[1])
     return [
         Cost(
@@ -146,10 +146,10 @@ def cost_table(costs: Sequence[Cost]) -> str:
     return "\n".join("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in [head, *rows])
 
 
-def _spent(closer: HandsAndFace) -> dict[str, float]:
-    return {f"{what} {stage}": seconds for what, network in closer.networks.items() for stage, seconds in network.spent_s.items()}
+def _spent(refiner: Refiner) -> dict[str, float]:
+    return {f"{what} {stage}": seconds for what, network in refiner.networks.items() for stage, seconds in network.spent_s.items()}
 
 
-def _looked(closer: HandsAndFace) -> tuple[int, int]:
-    networks = closer.networks.values()
+def _looked(refiner: Refiner) -> tuple[int, int]:
+    networks = refiner.networks.values()
     return sum(network.looked for network in networks), sum(network.calls for network in networks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout
 from posetrt.runtime.people import People, nobody
 
 _SAMPLES = 10
@@ -23,7 +23,7 @@ class UpsamplingDecoder:
     blur, and NumPy for the rest, on one thread.
 
     Args:
-        skeleton: with PAF channels.
+        layout: with PAF channels.
         scale: how much the maps are enlarged (bicubic, half-pixel centres).
         blur: sigma of the Gaussian that smooths the enlarged heat maps, in their pixels; 0 for none.
         peak_threshold, pair_threshold, pair_share: as in `ParserSettings`.
@@ -33,7 +33,7 @@ class UpsamplingDecoder:
 
     def __init__(
         self,
-        skeleton: Skeleton,
+        layout: MapLayout,
         *,
         scale: int = 8,
         blur: float = 3.0,
@@ -43,7 +43,7 @@ class UpsamplingDecoder:
         min_parts: int = 4,
         min_score: float = 0.4,
     ) -> None:
-        self.skeleton, self.scale, self.blur = skeleton, scale, blur
+        self.layout, self.skeleton, self.scale, self.blur = layout, layout.skeleton, scale, blur
         self.peak_threshold, self.pair_threshold, self.pair_share = peak_threshold, pair_threshold, pair_share
         self.min_parts, self.min_score = min_parts, min_score
 
@@ -55,7 +55,7 @@ class UpsamplingDecoder:
         peaks = [self._peaks(large[:, :, part]) for part in range(parts)]
         people: list[tuple[dict[int, int], float]] = []
         for limb, (first, second) in enumerate(self.skeleton.limbs):
-            x_channel, y_channel = self.skeleton.paf_channels[limb]
+            x_channel, y_channel = self.layout.paf_channels[limb]
             pairs = self._match(peaks[first], peaks[second], fields[:, :, x_channel], fields[:, :, y_channel])
             people = self._join(people, pairs, first, second, peaks)
         return self._people(people, peaks)

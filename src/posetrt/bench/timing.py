@@ -69,7 +69,7 @@ def open_timed(opened: Callable[[], Pose], frame: Frame) -> Timing:
 
 def network_round(timing: Timing, kept: list[Frame]) -> None:
     """Time the network alone, as often as there are frames."""
-    prepared = [timing.pose.prepare(frame.image).tensor for frame in kept[:8]]
+    prepared = [timing.pose.network_input(frame.image) for frame in kept[:8]]
     timing.pose.engine.infer(prepared[0])
     for index in range(len(kept)):
         started = time.perf_counter()
@@ -86,13 +86,17 @@ def latency_round(timing: Timing, source: Source, frames: int) -> None:
         if frame is None:
             break
         decoded = time.perf_counter()
-        ready = timing.pose.prepare(frame.image)
-        prepared = time.perf_counter()
-        outputs = timing.pose.engine.infer(ready.tensor)
-        inferred = time.perf_counter()
-        people = timing.pose.finish(outputs, ready.box)
-        parsed = time.perf_counter()
-        timing.pose.look_closer(frame, people)
+        whole = timing.pose.whole
+        prepared = inferred = parsed = decoded
+        people = timing.pose.nobody()
+        if whole is not None:
+            ready = whole.prepare(frame.image)
+            prepared = time.perf_counter()
+            tensors = whole.engine.infer(ready.tensor)
+            inferred = time.perf_counter()
+            people = whole.decode(tensors, [ready.placement])[0]
+            parsed = time.perf_counter()
+        people = timing.pose.look_closer(frame, people)
         looked = time.perf_counter()
         timing.stages_s.append((decoded - asked, prepared - decoded, inferred - prepared, parsed - inferred, looked - parsed))
         timing.people += len(people)
@@ -117,7 +121,7 @@ class _Stamped:
 
 def warm_up(timing: Timing, frame: Frame) -> None:
     """Run the network for `WARM_UP_S`."""
-    tensor = timing.pose.prepare(frame.image).tensor
+    tensor = timing.pose.network_input(frame.image)
     until = time.monotonic() + WARM_UP_S
     while time.monotonic() < until:
         timing.pose.engine.infer(tensor)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import platform
 import resource
+import shlex
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,17 +19,19 @@ from typing import Any
 import numpy as np
 
 from posetrt.bench.verification_row import WARM_UP, check, some_input
-from posetrt.runtime.engines.base import Engine
-from posetrt.runtime.engines.choose import best_backend, open_engine
-from posetrt.runtime.engines.tensorrt import TensorRTEngine
-from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.files import read_json
+from posetrt.runtime.engines.base import PRECISIONS, Engine, Precision
+from posetrt.runtime.engines.choose import EngineOptions, best_backend, find_engine, open_engine
+from posetrt.runtime.engines.tensorrt import TensorRTEngine, open_built
+from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
+from posetrt.runtime.fields import is_plain_name, read_fields
+from posetrt.runtime.find.whole_frame import WholeFrame
 from posetrt.runtime.model.folder import open_folder
 from posetrt.runtime.pipeline import pipeline
 from posetrt.runtime.pose import Pose
 from posetrt.runtime.sources import open_source
 
 LEAK_BYTES = 16 << 20
+LEAK_SAMPLES = 20
 
 Say = Callable[[str], None]
 
@@ -42,7 +46,7 @@ def verify(bundle: Path, backend: str = "auto", *, leak_frames: int = 10_000, sa
         say: told what is being done.
 
     Returns:
-        A report for JSON: "machine", "rows", "video", "leak", "passed", "seconds".
+        A report for JSON: "machine", "rows", "video", "leak", "memory", "failed_load", "passed", "seconds".
 
     Raises:
         UsageError: no bundle.
@@ -55,6 +59,9 @@ def verify(bundle: Path, backend: str = "auto", *, leak_frames: int = 10_000, sa
         folder = open_folder(bundle / "models" / name)
         reference = np.load(bundle / "reference" / f"{name}.npz") if not entry["timing_only"] else None
         for precision in entry["precisions"]:
+            if precision == "int8" and reference is not None and takes_both(chosen):
+                say(f"{name} {precision} --explicit-qdq")
+                rows.append(check(name, folder, precision, chosen, reference, explicit_qdq=True))
             say(f"{name} {precision}")
             rows.append(check(name, folder, precision, chosen, reference))
     first, entry = next(iter(contents["models"].items()))
@@ -63,7 +70,14 @@ def verify(bundle: Path, backend: str = "auto", *, leak_frames: int = 10_000, sa
     report["video"] = _caught(lambda: video(bundle, contents, chosen))
     say(f"{leak_frames} frames")
     report["leak"] = _caught(lambda: leak(bundle / "models" / first, entry["precisions"][-1], chosen, leak_frames))
-    report["passed"] = all(row.passed for row in rows) and all(report[part].get("passed", True) for part in ("video", "leak"))
+    say("memory and CUDA graphs")
+    report["memory"] = _caught(lambda: memory(bundle, contents, chosen))
+    say("an engine that does not load")
+    report["failed_load"] = _caught(lambda: failed_load(bundle / "models" / first, entry["precisions"][-1], chosen))
+    parts = ("video", "leak", "memory", "failed_load")
+    # Nobody needs Q/DQ where ranges do: that it is refused is news, and no failure of this machine.
+    needed = [row for row in rows if "--explicit-qdq" not in row.notes]
+    report["passed"] = all(row.passed for row in needed) and all(report[part].get("passed", True) for part in parts)
     report["seconds"] = round(time.monotonic() - began, 1)
     return report
 
@@ -76,9 +90,21 @@ def read_bundle(bundle: Path) -> dict[str, Any]:
     """
     path = bundle / "bundle.json"
     if not path.is_file():
-        raise UsageError(f"{bundle} is no bundle: make one at the desk with: posetrt verify-gpu {bundle} --prepare --photographs DIR")
-    fields: dict[str, Any] = read_json(path, "bundle")
-    return fields
+        raise UsageError(
+            f"{bundle} is no bundle: make one at the desk with: posetrt verify-gpu {shlex.quote(str(bundle))} --prepare --photographs DIR"
+        )
+    given = read_fields(path, "bundle", "Make it again with: posetrt verify-gpu BUNDLE --prepare --photographs DIR")
+    for name, entry in given.by_name("models").items():
+        entry.flag("timing_only")
+        for precision in entry.texts("precisions"):
+            if precision not in PRECISIONS:
+                entry.refuse("precisions", precision, f"one of {', '.join(PRECISIONS)}")
+        if not is_plain_name(name):
+            given.refuse("models", name, "the name of a folder of the bundle")
+    if given.values.get("video") and not is_plain_name(given.text("video")):
+        given.refuse("video", given.text("video"), "the name of a file of the bundle")
+    given.text("video", "")
+    return dict(given.values)
 
 
 def video(bundle: Path, contents: dict[str, Any], backend: str) -> dict[str, Any]:
@@ -90,7 +116,7 @@ def video(bundle: Path, contents: dict[str, Any], backend: str) -> dict[str, Any
         if entry["timing_only"]:
             continue
         precision = "int8" if "int8" in entry["precisions"] else entry["precisions"][-1]
-        with Pose(open_engine(bundle / "models" / name, precision, backend)) as pose:
+        with Pose(WholeFrame(open_engine(bundle / "models" / name, EngineOptions(precision, backend)))) as pose:
             stats = pipeline.run(pose, [open_source(bundle / contents["video"])], [])
         found["models"][f"{name} {precision}"] = {
             "frames": stats.frames,
@@ -103,18 +129,74 @@ def video(bundle: Path, contents: dict[str, Any], backend: str) -> dict[str, Any
     return found
 
 
+def takes_both(backend: str) -> bool:
+    """Whether int8 can be asked for by ranges and by Q/DQ here, which are then both tried."""
+    if backend != "tensorrt":
+        return False
+    from posetrt.export.engine.capabilities import capabilities_of
+    from posetrt.runtime.engines.library import installed
+
+    library = installed("tensorrt")
+    return capabilities_of(library.module, library.name, library.text).weakly_typed
+
+
+def memory(bundle: Path, contents: dict[str, Any], backend: str) -> dict[str, Any]:
+    """Each model's last precision with its tensors shared or copied, and with RTX's own CUDA graphs; the fastest is kept in the sidecars."""
+    if backend == "onnxruntime":
+        return {"skipped": "no GPU"}
+    from posetrt.bench.verification_memory import choose_memory
+
+    found = {}
+    for name, entry in contents["models"].items():
+        path, _ = find_engine(open_folder(bundle / "models" / name), entry["precisions"][-1], backend)
+        found[path.name] = choose_memory(path)
+    return found
+
+
+def failed_load(folder: Path, precision: Precision, backend: str) -> dict[str, Any]:
+    """Hand TensorRT an engine cut in half: it must refuse, free what it made, and load the whole one after it."""
+    if backend == "onnxruntime":
+        return {"skipped": "no GPU"}
+    path, sidecar = find_engine(open_folder(folder), precision, backend)
+    with tempfile.TemporaryDirectory() as place:
+        half = Path(place) / path.name
+        half.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        try:
+            open_built(half, sidecar, trust=True).close()
+        except EngineMismatch as error:
+            refused = str(error)
+        else:
+            return {"passed": False, "problem": "TensorRT loaded an engine that was cut in half"}
+    with open_engine(path) as engine:
+        engine.infer(some_input(engine))
+    return {"passed": True, "refused": refused}
+
+
 def leak(folder: Path, precision: str, backend: str, frames: int) -> dict[str, Any]:
-    """Memory of the device and of the process before and after many frames, and after opening the engine again and again."""
-    with open_engine(folder, precision, backend) as engine:
+    """Memory of the device and of the process over many frames, by its slope.
+
+    An integrated GPU's free memory is the whole computer's, which other programs take and give back meanwhile; a leak is what grows
+    from sample to sample.
+    """
+    samples = min(LEAK_SAMPLES, max(frames, 1))
+    sizes: list[dict[str, int]] = []
+    with open_engine(folder, EngineOptions(precision, backend)) as engine:
         frame = some_input(engine)
         for _ in range(WARM_UP):
             engine.infer(frame)
-        before = _memory(engine)
-        for _ in range(frames):
-            engine.infer(frame)
-        after = _memory(engine)
-    grown = {what: after[what] - before[what] for what in before}
-    return {"frames": frames, "grown_bytes": grown, "passed": all(size <= LEAK_BYTES for size in grown.values())}
+        sizes.append(_memory(engine))
+        for sample in range(samples):
+            for _ in range(frames * sample // samples, frames * (sample + 1) // samples):
+                engine.infer(frame)
+            sizes.append(_memory(engine))
+    grown = {what: round(slope([one[what] for one in sizes]) * samples) for what in sizes[0]}
+    return {"frames": frames, "samples": sizes, "grown_bytes": grown, "passed": all(size <= LEAK_BYTES for size in grown.values())}
+
+
+def slope(values: Sequence[float]) -> float:
+    """Growth from one value to the next: the median of the slopes between every two (Theil and Sen), which few outliers do not move."""
+    steps = [(later - earlier) / (b - a) for a, earlier in enumerate(values) for b, later in enumerate(values) if b > a]
+    return float(np.median(steps)) if steps else 0.0
 
 
 def _memory(engine: Engine) -> dict[str, int]:

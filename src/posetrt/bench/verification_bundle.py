@@ -15,7 +15,8 @@ import posetrt
 from posetrt.calib.accuracy.agreement import agreement
 from posetrt.calib.int8.calibrate import calibrate
 from posetrt.calib.sensitivity.judge import Judge, runner
-from posetrt.export.graph.fp16 import write_fp16
+from posetrt.export.graph.float16 import write_fp16
+from posetrt.export.graph.float_weights import float_weight_variant
 from posetrt.export.graph.onnx_model import write_folder
 from posetrt.export.weights.from_weights import model_from_weights
 from posetrt.export.weights.random_weights import write_random_weights
@@ -23,8 +24,9 @@ from posetrt.export.weights.zoo import find_network
 from posetrt.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import write_json, write_text
-from posetrt.runtime.letterbox import letterbox_for, place, to_input
 from posetrt.runtime.model.folder import ModelFolder, open_folder
+from posetrt.runtime.picture import place, to_input
+from posetrt.runtime.placement import whole_in
 from posetrt.runtime.sources import photos_in, read_photo
 
 PIECE_BYTES = 60_000_000
@@ -102,18 +104,25 @@ def prepare(
     pictures = photos_in(photographs)[:compared]
     if not pictures or not models:
         raise UsageError("give --photographs with people and at least one --model folder")
+    names = [path.resolve().name for path in models]
+    if len(set(names)) < len(names):
+        raise UsageError(
+            f"two of the models have one name: {', '.join(names)}; the bundle keeps each in a folder of its name, so rename one"
+        )
     contents: dict[str, Any] = {"format": 1, "posetrt": posetrt.__version__, "models": {}, "video": ""}
     for path in models:
         say(f"reference outputs of {path.name}")
-        folder = _copied(open_folder(path), bundle / "models" / path.name)
-        write_reference(folder, pictures, bundle / "reference" / f"{path.name}.npz")
-        contents["models"][path.name] = {"timing_only": False, "precisions": _precisions(folder)}
+        name = path.resolve().name
+        folder = _copied(open_folder(path), bundle / "models" / name)
+        write_reference(folder, pictures, bundle / "reference" / f"{name}.npz")
+        if folder.variant("int8-trt").is_file():
+            float_weight_variant(folder)  # for TensorRT 8.6 with --explicit-qdq: the machine has no onnx package to write it
+        contents["models"][name] = {"timing_only": False, "precisions": _precisions(folder)}
     if timing_size_wh is not None:
         say(f"{TIMING_NETWORK} with random weights")
         folder = timing_folder(bundle / "models" / TIMING_MODEL, timing_size_wh, pictures[:2])
-        for unread in ("int8-ort", "int8-trt"):
-            # Large, and TensorRT takes int8-base or int8-trt-fp16.
-            folder.variant(unread).unlink()
+        # Large, and no TensorRT's.
+        folder.variant("int8-ort").unlink()
         contents["models"][TIMING_MODEL] = {"timing_only": True, "precisions": _precisions(folder)}
     if video is not None:
         shutil.copyfile(video, bundle / f"video{video.suffix}")
@@ -143,7 +152,7 @@ def timing_folder(path: Path, size_wh: tuple[int, int], pictures: Sequence[Path]
 
 
 def write_reference(folder: ModelFolder, pictures: Sequence[Path], target: Path) -> None:
-    """What ONNX Runtime gives in float32 for photographs: "count", "canvas_i" (h, w, 3) uint8, and each output as "role_i".
+    """What ONNX Runtime gives in float32 for photographs: "count", "canvas_i" (h, w, 3) uint8, and the n-th output as "output_n_i".
 
     Of a calibrated folder also "int8_oks": how far the people of its graph in TensorRT's layout, rounded as it says, agree with float32's.
     """
@@ -159,10 +168,11 @@ def write_reference(folder: ModelFolder, pictures: Sequence[Path], target: Path)
     with OnnxRuntimeEngine(folder.onnx, manifest, "fp32") as engine:
         for index, picture in enumerate(pictures):
             frame = read_photo(picture)
-            canvas = place(frame, letterbox_for((frame.shape[1], frame.shape[0]), manifest.input.size_wh))
-            outputs = engine.infer(to_input(canvas, manifest.input))
+            fit = manifest.input.fit
+            canvas = place(frame, whole_in((frame.shape[1], frame.shape[0]), manifest.input.size_wh, fit.how), fit.pad)
+            tensors = engine.infer(to_input(canvas, manifest.input))
             arrays[f"canvas_{index}"] = canvas
-            arrays |= {f"{role}_{index}": getattr(outputs, role) for role in manifest.outputs.present()}
+            arrays |= {f"output_{number}_{index}": values for number, values in enumerate(tensors.values())}
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as file:
         np.savez_compressed(file, **arrays)
@@ -210,7 +220,7 @@ def _pip(*arguments: str) -> None:
 
 def _copied(folder: ModelFolder, target: Path) -> ModelFolder:
     """A model folder without the engines of this computer."""
-    shutil.copytree(folder.path, target, ignore=shutil.ignore_patterns("engines", "timing.cache"))
+    shutil.copytree(folder.path, target, ignore=shutil.ignore_patterns("engines", "timing*.cache", "int8-trt-weak.onnx", ".*"))
     return ModelFolder(target)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +13,13 @@ from numpy.typing import NDArray
 from posetrt.calib.accuracy.agreement import agreement
 from posetrt.export.engine.build import build
 from posetrt.export.engine.request import BuildRequest
-from posetrt.runtime.engines.base import Engine, Outputs, Precision
+from posetrt.runtime.engines.base import Engine, Precision
 from posetrt.runtime.engines.choose import find_engine, open_engine
 from posetrt.runtime.engines.tensorrt import TensorRTEngine
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.heads.paf.parser import PafParser
-from posetrt.runtime.letterbox import to_input
 from posetrt.runtime.model.folder import ModelFolder
 from posetrt.runtime.people import People
+from posetrt.runtime.picture import to_input
 
 # Largest difference from float32, as a share of each output's range; int8 is judged by its people.
 LIMITS = {"fp32": 1e-3, "fp16": 1e-2}
@@ -43,6 +43,7 @@ class Row:
         upload_ms, network_ms, download_ms: medians by the GPU's clock, one after the other.
         frame_ms: median of one `infer` by the computer's clock.
         in_flight_fps: frames a second with as many in flight as the engine takes.
+        notes: what was told: a fall-back that a build took, tensors without a range, why there are no CUDA graphs.
     """
 
     model: str
@@ -61,6 +62,7 @@ class Row:
     download_ms: float | None = None
     frame_ms: float | None = None
     in_flight_fps: float | None = None
+    notes: list[str] = field(default_factory=list)
 
     def fail(self, problem: str) -> None:
         """Note what went wrong."""
@@ -68,18 +70,27 @@ class Row:
         self.problem = f"{self.problem}; {problem}" if self.problem else problem
 
 
-def check(name: str, folder: ModelFolder, precision: Precision, backend: str, reference: Any) -> Row:
-    """Build a model in a precision, compare it and time it."""
+def check(name: str, folder: ModelFolder, precision: Precision, backend: str, reference: Any, *, explicit_qdq: bool = False) -> Row:
+    """Build a model in a precision, compare it and time it.
+
+    Args:
+        explicit_qdq: int8 from the Q/DQ graph where this TensorRT takes ranges too.
+    """
     row = Row(name, precision)
+    if explicit_qdq:
+        row.notes.append("--explicit-qdq")
     try:
         # Without TF32: it keeps ten bits of what float32 has, and would be compared with float32.
-        wish = BuildRequest(precision, tf32=False) if backend != "onnxruntime" else None
-        path, sidecar = build(folder, precision, backend, wish=wish)
+        wish = BuildRequest(precision, tf32=False, explicit_qdq=explicit_qdq) if backend != "onnxruntime" else None
+        path, sidecar = build(folder, precision, backend, wish=wish, show=lambda level, line: row.notes.append(f"{level}: {line}"))
         row.build_s, row.engine_mb = sidecar.build_s, path.stat().st_size / 1e6
-        with open_engine(path) as engine:
-            if reference is not None:
-                _compare(row, engine, reference)
-            _time(row, engine)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            with open_engine(path) as engine:
+                if reference is not None:
+                    _compare(row, engine, reference)
+                _time(row, engine)
+        row.notes += [str(one.message) for one in told if one.category is RuntimeWarning]
         _layers(row, folder, precision, backend)
     except PosetrtError as error:
         row.fail(str(error))
@@ -87,21 +98,24 @@ def check(name: str, folder: ModelFolder, precision: Precision, backend: str, re
 
 
 def _compare(row: Row, engine: Engine, reference: Any) -> None:
-    parser = PafParser(engine.manifest.skeleton)
+    manifest = engine.manifest
+    decoder = manifest.head.decoder(manifest.skeleton)
     ours: list[People] = []
     theirs: list[People] = []
     worst = 0.0
     for index in range(int(reference["count"])):
-        expected = {role: reference[f"{role}_{index}"] for role in engine.manifest.outputs.present()}
-        outputs = engine.infer(to_input(reference[f"canvas_{index}"], engine.manifest.input))
-        ours += parser.parse_outputs(outputs)
-        theirs += parser.parse_outputs(Outputs(**expected))
-        for role, wanted in expected.items():
-            got = np.asarray(getattr(outputs, role), np.float32)
+        expected = {
+            name: reference[f"output_{number}_{index}"] for number, name in enumerate(dict.fromkeys(manifest.head.outputs.values()))
+        }
+        tensors = engine.infer(to_input(reference[f"canvas_{index}"], manifest.input))
+        ours += decoder.decode(tensors, manifest.input.size_wh)
+        theirs += decoder.decode(expected, manifest.input.size_wh)
+        for name, wanted in expected.items():
+            got = np.asarray(tensors[name], np.float32)
             worst = max(worst, float(np.abs(got - wanted).max() / max(float(np.ptp(wanted)), 1e-9)))
-    row.oks = agreement(theirs, ours, engine.manifest.skeleton).oks
+    row.oks = agreement(theirs, ours, manifest.skeleton).oks
     # Two peaks of one height may change places: slots are compared by the people that they come to.
-    row.difference = None if engine.manifest.decodes else worst
+    row.difference = None if manifest.head.decoded_in_graph else worst
     limit = LIMITS.get(row.precision)
     if limit is not None and row.difference is not None and not row.difference <= limit:
         row.fail(f"differs from float32 by {row.difference:.2g} of the range, more than {limit:g}")
@@ -182,7 +196,7 @@ def table(report: dict[str, Any]) -> str:
             copies = copied / (copied + row["network_ms"])
         cells = [
             row["model"],
-            row["precision"],
+            f"{row['precision']} --explicit-qdq" if "--explicit-qdq" in row["notes"] else row["precision"],
             cell(row["difference"], ".1e"),
             cell(row["oks"], ".3f"),
             cell(row["network_ms"], ".2f"),
@@ -193,4 +207,5 @@ def table(report: dict[str, Any]) -> str:
             "passed" if row["passed"] else f"failed: {row['problem']}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    told = [f"- {row['model']} {row['precision']}: {note}" for row in report["rows"] for note in row["notes"] if note != "--explicit-qdq"]
+    return "\n".join([*lines, *(["", "What was told meanwhile:", "", *told] if told else [])])

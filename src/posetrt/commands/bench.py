@@ -22,10 +22,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_hands_and_face_arguments
+from posetrt.arguments import add_hands_and_face_arguments, engine_options, pose_options
 from posetrt.commands.run import add_engine_arguments
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from posetrt.calib.accuracy.coco import CocoPhotos
     from posetrt.jetson.board import Board
     from posetrt.runtime.engines.base import Precision
+    from posetrt.runtime.errors import PosetrtError
     from posetrt.runtime.people import People
 
 NOT_WITH_PEOPLE = ("source", "precision", "report", "chart", "coco", "power_mode", "clocks")
@@ -132,11 +134,11 @@ def _annotated(args: argparse.Namespace) -> CocoPhotos | None:
     """
     from posetrt.calib.accuracy.coco import coco_photos
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.model.folder import open_folder
+    from posetrt.runtime.model.sidecar import manifest_of
 
     if args.coco is None:
         return None
-    if args.folder.is_dir() and not open_folder(args.folder).manifest().skeleton.paf_channels:
+    if manifest_of(args.folder).head.scope == "crop":
         raise UsageError("bench --coco judges networks that find everybody; posetrt eval judges this one, in the annotated boxes")
     return coco_photos(args.coco, args.images)
 
@@ -154,25 +156,21 @@ def _people_cost(args: argparse.Namespace) -> int:
     from posetrt.bench.benchmark import this_machine
     from posetrt.bench.people_cost import cost_table, measure_people
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.find.hands_and_face import open_hands_and_face
-    from posetrt.runtime.model.folder import open_folder
-    from posetrt.runtime.model.manifest import manifest_of_onnx
+    from posetrt.runtime.find.refine import open_refiner
+    from posetrt.runtime.model.sidecar import manifest_of
 
-    skeleton = (open_folder(args.folder).manifest() if args.folder.is_dir() else manifest_of_onnx(args.folder)).skeleton
-    closer = open_hands_and_face(
+    skeleton = manifest_of(args.folder).skeleton
+    refiner = open_refiner(
         skeleton,
         args.hands,
         args.face,
-        hands_precision=args.hands_precision,
-        face_precision=args.face_precision,
-        backend=args.backend,
-        threads=args.threads,
-        trust=args.trust,
+        hands_options=engine_options(args, args.hands_precision),
+        face_options=engine_options(args, args.face_precision),
     )
-    if closer is None:
+    if refiner is None:
         raise UsageError("--people measures what hands and face cost: give --hands FOLDER, --face FOLDER or both")
     try:
-        costs = measure_people(closer, skeleton, args.people, rounds=args.rounds, progress=_progress)
+        costs = measure_people(refiner, skeleton, args.people, rounds=args.rounds, progress=_progress)
         networks = {
             what: {
                 "network": network.manifest.network,
@@ -181,15 +179,15 @@ def _people_cost(args: argparse.Namespace) -> int:
                 "backend": network.engine.backend,
                 "at_once": network.at_once,
             }
-            for what, network in closer.networks.items()
+            for what, network in refiner.networks.items()
         }
     finally:
-        closer.close()
+        refiner.close()
     if args.json:
         report = {"networks": networks, "rounds": args.rounds, "machine": this_machine(), "people": [cost.to_dict() for cost in costs]}
         print(json.dumps(report, indent=1))
         return 0
-    for what, network in closer.networks.items():
+    for what, network in refiner.networks.items():
         print(f"{what}: {network}")
     print(cost_table(costs))
     return 0
@@ -225,7 +223,7 @@ def _in_mode_or_why_not(args: argparse.Namespace, precisions: Sequence[Precision
 
 
 def _measure(args: argparse.Namespace, precisions: Sequence[Precision | None], mode: str | None, board: Board | None) -> Report:
-    from posetrt.bench.benchmark import measure
+    from posetrt.bench.benchmark import MeasureOptions, measure
     from posetrt.jetson.telemetry import cool_down, watch
     from posetrt.runtime.sources import open_source
 
@@ -239,16 +237,9 @@ def _measure(args: argparse.Namespace, precisions: Sequence[Precision | None], m
             if start_c is not None:
                 hot |= not cool_down(telemetry, start_c, args.cool_down)
 
-        report = measure(
-            args.folder,
-            open_source(args.source),
-            Path(args.source).name,
+        options = MeasureOptions(
             precisions=precisions,
-            backend=args.backend,
-            preset=args.preset,
-            second_look={name: getattr(args, name) for name in ("hands", "face", "hands_precision", "face_precision")},
-            threads=args.threads,
-            trust=args.trust,
+            pose=pose_options(args),
             frames=args.frames,
             rounds=args.rounds,
             round_s=3.0 if measured else 0.0,
@@ -257,6 +248,7 @@ def _measure(args: argparse.Namespace, precisions: Sequence[Precision | None], m
             settle=settle if board else None,
             progress=_progress if mode is None else lambda line: _progress(f"{mode}, {line}"),
         )
+        report = measure(args.folder, open_source(args.source), Path(args.source).name, options)
         machine = {**report.machine, "board": board.to_dict()} if board else report.machine
         rows = tuple(replace(row, quantised_layers=_quantised(args.folder, row)) for row in report.results)
         notes = list(telemetry.notes)
@@ -282,6 +274,14 @@ def _quantised(folder: Path, row: Result) -> float | None:
     return None
 
 
+def _nobody_in(parts: int, error: PosetrtError) -> People:
+    """What stands for a broken photograph, once it was told."""
+    from posetrt.runtime.people import nobody
+
+    _progress(f"skipped, and nobody is found in it: {error}")
+    return nobody(parts)
+
+
 def _with_accuracy(args: argparse.Namespace, report: Report, precisions: Sequence[Precision | None], photos: CocoPhotos) -> Report:
     """AP of each precision and, to the first, its difference with an interval; a power mode changes neither."""
     from posetrt.calib.accuracy.coco import find_people
@@ -290,10 +290,12 @@ def _with_accuracy(args: argparse.Namespace, report: Report, precisions: Sequenc
 
     found: dict[str, Sequence[People]] = {}
     for precision in precisions:
-        with open_pose(args.folder, precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
+        with open_pose(
+            args.folder, engine=engine_options(args, precision), preset="evaluate" if args.preset == "balanced" else args.preset
+        ) as pose:
             _progress(f"accuracy on {len(photos)} photographs: {pose.engine.precision}")
-            found[pose.engine.precision] = find_people(pose, photos.paths.values())
             skeleton = pose.manifest.skeleton
+            found[pose.engine.precision] = find_people(pose, photos.paths.values(), None, partial(_nobody_in, len(skeleton.parts)))
     judged = {one.precision: one for one in compare_precisions(found, list(photos.paths.values()), skeleton, photos)}
     rows = []
     for row in report.results:

@@ -16,6 +16,7 @@ import sys
 from itertools import islice
 from pathlib import Path
 
+from posetrt.arguments import pose_options
 from posetrt.commands.run import add_engine_arguments
 
 SUMMARY = "what the live pipeline gives: overlap, age, drops, fair shares, viewers"
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--frames takes 1 or more frames, not {args.frames}")
     frames = tuple(islice(open_source(args.source), 64))
     parts = {}
-    with open_pose(args.folder, args.precision, args.backend, preset=args.preset, threads=args.threads, trust=args.trust) as pose:
+    with open_pose(args.folder, pose_options(args)) as pose:
         for name in args.only or PARTS:
             print(f"measuring {name}", file=sys.stderr)
             given = {"count": args.frames} if name == "age" else {}

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-batch", metavar="N", type=int, help="default: the network's own")
     group.add_argument("--version-compatible", action="store_true", help="let newer TensorRTs load it; they then need --trust")
     group.add_argument("--hardware-compatible", action="store_true", help="let newer GPUs load it (not on a Jetson)")
-    group.add_argument("--timing-cache", action=argparse.BooleanOptionalAction, default=True, help="keep and reuse FOLDER/timing.cache")
+    group.add_argument("--timing-cache", action=argparse.BooleanOptionalAction, default=True, help="keep and reuse FOLDER/timing_….cache")
     group.add_argument(
         "--trt-calibration", metavar="DIR|FILE", type=Path, help="int8 by TensorRT's own calibrator: photographs, or its cache (8 and 10)"
     )
@@ -97,6 +97,10 @@ def run(args: argparse.Namespace) -> int:
     if args.default:
         folder.set_default_precision(precision)
     size_mb = engine.stat().st_size / 1e6
+    if precision == "int8" and folder.calibration.is_file():
+        from posetrt.calib.sensitivity.price import folder_line
+
+        print(folder_line(folder, "ort" if sidecar.backend == "onnxruntime" else "trt"), file=sys.stderr)
     print(
         f"{engine}: {precision} by {sidecar.backend} {sidecar.library_version}, {size_mb:.1f} MB, built in {sidecar.build_s:.1f} s from {sidecar.graph}"
     )

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         ),
         None,
     )
-    if normalise is None or manifest.decodes or spec.layout != "NCHW":
+    if normalise is None or manifest.head.decoded_in_graph or spec.takes_bytes:
         raise UsageError(
             f"{origin.path} takes bytes, decodes in its graph or normalises in its own way; the demo wants a plain float network"
         )
@@ -69,10 +69,8 @@ def run(args: argparse.Namespace) -> int:
     if source is None:
         source, truth = _draw_video(out, args.frames)
     calibration = args.images or _draw_calibration(out)
-    names = manifest.outputs
-    export: list[str | Path] = ["export", "onnx", "--weights", origin.onnx, "--normalise", normalise, "--heatmaps", names.heatmaps or ""]
-    if names.pafs:
-        export += ["--pafs", names.pafs]
+    roles = [part for role, name in manifest.head.outputs.items() for part in ("--role", f"{role}={name}")]
+    export: list[str | Path] = ["export", "onnx", "--weights", origin.onnx, "--normalise", normalise, "--head", manifest.head.kind, *roles]
     if spec.dynamic:
         export += ["--input-size", f"{spec.size_wh[0]}x{spec.size_wh[1]}"]
     steps: list[list[str | Path]] = [
@@ -80,7 +78,15 @@ def run(args: argparse.Namespace) -> int:
         ["calibrate", folder, "--images", calibration, "--limit", str(CALIBRATION_SCENES)],
     ]
     steps += [["build", folder, "--precision", precision] for precision in ("fp32", "fp16", "int8")]
-    written: list[str | Path] = ["--write-json", out / "json", "--write-images", out / "pictures", "--write-video", out / "people.mp4"]
+    written: list[str | Path] = [
+        "--write-json",
+        out / "json",
+        "--write-images",
+        out / "pictures",
+        "--write-video",
+        out / "people.mp4",
+        "--overwrite",
+    ]
     steps.append(["run", folder, "--source", source, "--precision", "int8", *written])
     steps.append(["bench", folder, "--source", source, "--frames", "20", "--rounds", "2", *truth, "--chart", out / "bench.png"])
     for step in steps:
@@ -122,21 +128,18 @@ def _step(arguments: list[str | Path]) -> int:
 
 def _draw_video(out: Path, frames: int) -> tuple[Path, list[str | Path]]:
     """Draw a video, and its frames as photographs with COCO annotations; give the video and the options that name the truth."""
-    import cv2
-
     from posetrt.calib.scenes.scenes import draw_video
     from posetrt.calib.scenes.truth import write_scenes
-    from posetrt.runtime.files import written_whole
+    from posetrt.runtime.sinks.video import VideoFile
 
     print(f"drawing {frames} frames of people whose key points are known exactly (seed {VIDEO_SEED})", file=sys.stderr)
     scenes = list(draw_video(VIDEO_SEED, VIDEO_SIZE_WH, people=3, frames=frames, fps=VIDEO_FPS))
     photos = write_scenes(scenes, out / "drawn")
     video = out / "drawn.avi"
-    with written_whole(video) as temporary:
-        writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"MJPG"), VIDEO_FPS, VIDEO_SIZE_WH)
-        for scene in scenes:
-            writer.write(scene.image)
-        writer.release()
+    file = VideoFile(video, VIDEO_FPS)
+    for number, scene in enumerate(scenes):
+        file.append(scene.image, number / VIDEO_FPS)
+    file.close()
     return video, ["--coco", photos.annotations, "--images", photos.annotations.parent / "images"]
 
 

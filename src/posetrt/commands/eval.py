@@ -27,10 +27,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from posetrt.arguments import engine_options
 from posetrt.commands.run import add_engine_arguments
 
 if TYPE_CHECKING:
     from posetrt.calib.datasets.base import AnnotatedPhotos
+    from posetrt.runtime.heads.base import Preset
 
 SUMMARY = "accuracy per precision, on annotated photographs or against fp32"
 
@@ -64,32 +66,42 @@ def run(args: argparse.Namespace) -> int:
     """Find the people of each photograph in each precision, and print the table."""
     from posetrt.bench.benchmark import precisions_of
     from posetrt.calib.accuracy.agreement import agreement
-    from posetrt.calib.accuracy.coco import find_people, find_people_in_boxes
-    from posetrt.calib.accuracy.multiscale import MultiScale
+    from posetrt.calib.accuracy.people_of import people_of
     from posetrt.calib.accuracy.report import write_report
-    from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.find.top_down import TopDown
+    from posetrt.runtime.engines.choose import open_engine
+    from posetrt.runtime.errors import PosetrtError, UsageError
     from posetrt.runtime.people import People, nobody
-    from posetrt.runtime.pose import open_pose
     from posetrt.runtime.sources import photos_in
 
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit must be at least 1; got {args.limit}")
     scales = _scales(args.scales) if args.scales else None
     annotated = _annotated(args)
+    for note in annotated.notes if annotated else ():
+        print(f"{annotated.name if annotated else ''}: {note}", file=sys.stderr)
     paths = list(annotated.photographs) if annotated else photos_in(args.images)[: args.limit]
     found: dict[str, list[People]] = {}
+    broken: dict[str, None] = {}
     with ExitStack() as opened:
         # What cannot be opened or judged is known before the first photograph.
-        poses = [
-            opened.enter_context(open_pose(args.folder, one, args.backend, preset=args.preset, threads=args.threads, trust=args.trust))
+        engines = [
+            opened.enter_context(open_engine(args.folder, engine_options(args, one)))
             for one in precisions_of(args.folder, args.precision, args.backend)
         ]
-        manifest = poses[0].manifest
+        manifest = engines[0].manifest
         if annotated is not None:
             annotated.judge([nobody(len(manifest.skeleton.parts))] * len(paths), manifest.skeleton)
-        for pose in poses:
-            name: str = pose.engine.precision
+
+        def skip(error: PosetrtError) -> People:
+            if str(error) not in broken:
+                print(f"skipped: {error}", file=sys.stderr)
+            broken[str(error)] = None
+            if len(broken) == len(paths):
+                raise PosetrtError(f"none of the {len(paths)} photographs could be read; the last: {error}") from error
+            return nobody(len(manifest.skeleton.parts))
+
+        for engine in engines:
+            name: str = engine.precision
             if annotated is None and "fp32" not in {*found, name}:
                 raise UsageError("without annotations, precisions are compared with fp32: build it as well, or give --annotations")
 
@@ -97,13 +109,13 @@ def run(args: argparse.Namespace) -> int:
                 if sys.stderr.isatty():
                     print(f"\r{name}: {count}/{len(paths)} photographs", end="" if count < len(paths) else "\n", file=sys.stderr)
 
-            if annotated is not None and not manifest.skeleton.paf_channels:
-                if not found:
-                    print(f"{manifest.network} looks at one person: judged in the boxes that {annotated.name} gives", file=sys.stderr)
-                network = TopDown(pose.engine, scales=scales or (1.0,))
-                found[name] = find_people_in_boxes(network, paths, annotated.boxes, progress)
-            else:
-                found[name] = find_people(MultiScale(pose, scales) if scales else pose, paths, progress)
+            if annotated is not None and manifest.head.scope == "crop" and not found:
+                print(f"{manifest.network} looks at one person: judged in the boxes that {annotated.name} gives", file=sys.stderr)
+            preset: Preset = "evaluate" if args.preset == "balanced" else args.preset
+            found[name] = people_of(engine, paths, annotated, scales=scales, preset=preset, progress=progress, broken=skip)
+    if broken:
+        counted = "; in the figures nobody was found in them" if annotated is not None else ""
+        print(f"{len(broken)} broken photographs were skipped{counted}", file=sys.stderr)
     reference = found.get("fp32")
     rows: dict[str, dict[str, float | None]] = {}
     for name, people in found.items():
@@ -112,7 +124,8 @@ def run(args: argparse.Namespace) -> int:
             judged = annotated.judge(people, manifest.skeleton)
             row |= judged.figures
             main = next(iter(judged.figures))
-            row[f"delta_{main}"] = (row[main] or 0.0) - (rows["fp32"][main] or 0.0) if "fp32" in rows else None
+            before = rows["fp32"][main] if "fp32" in rows else None
+            row[f"delta_{main}"] = None if before is None or (now := row[main]) is None else now - before
             if judged.left_out and not rows:
                 print(
                     f"{annotated.name}: skeleton {manifest.skeleton.name} has no {', '.join(judged.left_out)}; "
@@ -122,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
         row["agreement"] = (
             agreement(reference, people, manifest.skeleton).oks if reference is not None and manifest.skeleton.coco17 else None
         )
-        rows[name] = row | {"images": len(paths), "people": sum(len(one) for one in people)}
+        rows[name] = row | {"images": len(paths) - len(broken), "broken": len(broken), "people": sum(len(one) for one in people)}
     print(json.dumps(rows, indent=1) if args.json else _table(rows, annotated.titles if annotated else {}))
     if args.report:
         write_report(args.report, found, paths, manifest, annotated, title=f"{args.folder.name}: accuracy per precision")
@@ -170,7 +183,7 @@ def _table(rows: dict[str, dict[str, float | None]], figures: Mapping[str, str])
         cells = []
         for column in columns:
             value, width = row[column], max(9, len(titles[column]))
-            shown = "-" if value is None else f"{value:+.3f}" if column.startswith("delta_") else f"{value:.3f}"
+            shown = "–" if value is None else f"{value:+.3f}" if column.startswith("delta_") else f"{value:.3f}"
             cells.append(f"{shown:>{width}}")
         lines.append(f"{name:<10} " + " ".join(cells) + f" {row['people']:7.0f}")
     return "\n".join(lines)

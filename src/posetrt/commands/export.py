@@ -21,6 +21,11 @@ from typing import Any
 
 from posetrt.arguments import size_wh
 
+_NORMALISATIONS = (
+    "in-graph", "openpose", "imagenet", "unit", "yolo", "yolox", "rtmpose", "rtmdet", "tinypose", "movenet", "posenet", "mediapipe",
+)  # fmt: skip
+"""As export.graph.normalisation has them; a test holds both together."""
+
 SUMMARY = "trained weights to a model folder with model.onnx"
 
 
@@ -42,11 +47,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--slots", metavar="K", type=int, help="peaks kept a part with --decode in-graph; default 32")
     parser.add_argument(
-        "--normalise", choices=["in-graph", "openpose", "imagenet", "unit"], help="default: the network's own; for `onnx`, openpose"
+        "--normalise",
+        choices=_NORMALISATIONS,
+        help="what the pixels become; default: the network's own; for `onnx`, what its kind usually wants",
     )
     parser.add_argument("--skeleton", metavar="NAME|FILE.json", help="default: the network's own; for `onnx`, the one that fits")
-    parser.add_argument("--heatmaps", metavar="NAME", help="output with the heat maps (`onnx` only); default: by channel count")
-    parser.add_argument("--pafs", metavar="NAME", help="output with the PAFs (`onnx` only); default: by channel count")
+    parser.add_argument("--head", metavar="KIND", help="what the outputs are (`onnx` only); default: recognised from the graph")
+    parser.add_argument(
+        "--role",
+        metavar="ROLE=NAME",
+        action="append",
+        default=[],
+        help="which output is what (`onnx` only), as heatmaps=output_1; may be given again",
+    )
+    parser.add_argument("--class", metavar="N", type=int, dest="person_class", help="number of the class that is a person (`onnx` only)")
+    parser.add_argument(
+        "--placement",
+        choices=["top-left", "centre", "stretch", "crop"],
+        help="how a picture lies in the input (`onnx` only); default: as its kind wants",
+    )
     parser.add_argument(
         "--opset", metavar="N", type=int, default=17, help="ONNX opset of the result (default 17, which TensorRT 8.6 reads)"
     )
@@ -56,10 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export and say what came of it."""
-    from posetrt.export.graph.fp16 import write_fp16
-    from posetrt.export.graph.fused import DEFAULT_SLOTS, with_decoding, with_uint8_input
+    from posetrt.export.graph.float16 import to_fp16
+    from posetrt.export.graph.fused import with_uint8_input
     from posetrt.export.graph.onnx_model import write_folder
+    from posetrt.export.heads.fuse import with_decoding
     from posetrt.runtime.errors import PosetrtError, UsageError
+    from posetrt.runtime.files import check_name
 
     if args.list:
         _print_zoo(args.json)
@@ -67,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     missing = [name for name, value in (("NETWORK", args.network), ("--weights", args.weights), ("-o", args.output)) if value is None]
     if missing:
         raise UsageError(f"{' and '.join(missing)} missing: posetrt export NETWORK --weights FILE -o FOLDER, or posetrt export --list")
+    for path in (args.weights, args.output):
+        check_name(path.absolute())
     if args.batch < 1:
         raise UsageError(f"--batch is at least 1; got {args.batch}")
     if args.slots is not None and args.decode != "in-graph":
@@ -75,60 +98,73 @@ def run(args: argparse.Namespace) -> int:
     if args.input == "uint8":
         model, manifest = with_uint8_input(model, manifest)
     if args.decode == "in-graph":
-        model, manifest = with_decoding(model, manifest, DEFAULT_SLOTS if args.slots is None else args.slots)
-    folder = write_folder(model, manifest, args.output, force=args.force)
+        model, manifest = with_decoding(model, manifest, args.slots)
+    fp16 = None
     try:
-        write_fp16(folder)
+        fp16 = to_fp16(model)
     except PosetrtError as error:
         print(f"warning: there is no fp16 graph: {error}", file=sys.stderr)
+    folder = write_folder(model, manifest, args.output, fp16=fp16, force=args.force)
     width, height = manifest.input.size_wh
     size = f"{width}x{height}" + (" ({}x{} to {}x{})".format(*manifest.input.min_wh, *manifest.input.max_wh) if args.dynamic else "")
     size += f", batch up to {args.batch}" if args.batch > 1 else ""
-    kind = "uint8" if manifest.input.layout == "NHWC" else "float32"
-    outputs = ", ".join(f"{role} = {name}" for role, name in manifest.outputs.present().items())
     equal = f"; equal to {args.weights.name}" if args.network == "onnx" else ""
-    print(f"{folder.onnx}: {manifest.skeleton.name}, input {size} {kind}, stride {manifest.stride}, {outputs}{equal}")
+    print(f"{folder.onnx}: {manifest.skeleton.name}, input {size} {manifest.input.dtype}, head {manifest.head.summary()}{equal}")
     if manifest.licence:
         print(f"licence of the weights: {manifest.licence}", file=sys.stderr)
-    print(f"next: posetrt build {folder.path} --precision fp32", file=sys.stderr)
+    print(f"next: posetrt build {folder.quoted} --precision fp32", file=sys.stderr)
     return 0
 
 
 def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
-    from posetrt.export.graph.normalisation import NORMALISATIONS
-    from posetrt.export.heads.user_graph import model_from_onnx
-    from posetrt.runtime.model.skeleton import load_skeleton
+    from posetrt.export.heads.base import Asked
+    from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
+    from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.heads.paf.layout import load_layout
 
-    return model_from_onnx(
-        args.weights,
-        normalisation=NORMALISATIONS[args.normalise or "openpose"],
-        skeleton=load_skeleton(args.skeleton) if args.skeleton else None,
-        heatmaps=args.heatmaps,
-        pafs=args.pafs,
+    roles = {}
+    for given in args.role:
+        role, equals, name = given.partition("=")
+        if not (role and equals and name):
+            raise UsageError(f"--role takes ROLE=NAME, as heatmaps=output_1; got {given!r}")
+        roles[role] = name
+    layout = load_layout(args.skeleton) if args.skeleton else None
+    asked = Asked(args.head, layout.skeleton if layout else None, layout, roles, args.person_class)
+    options = GraphOptions(
+        asked=asked,
+        normalise=args.normalise,
+        fit=args.placement,
         size_wh=args.input_size,
         dynamic=args.dynamic,
         batch=args.batch,
         opset=args.opset,
         licence=args.licence,
+        tell=lambda line: print(line, file=sys.stderr),
     )
+    return model_from_onnx(args.weights, options)
 
 
 def _zoo_network(args: argparse.Namespace) -> tuple[Any, Any]:
     from posetrt.export.weights.from_weights import model_from_weights
     from posetrt.export.weights.zoo import find_network
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.model.skeleton import load_skeleton
+    from posetrt.runtime.heads.paf.layout import load_layout
 
     network = find_network(args.network)
-    if args.heatmaps or args.pafs:
-        raise UsageError("--heatmaps and --pafs name outputs of your own graph; a network of the zoo knows its own")
+    own = [
+        name
+        for name, value in (("--role", args.role), ("--head", args.head), ("--class", args.person_class), ("--placement", args.placement))
+        if value
+    ]
+    if own:
+        raise UsageError(f"{' and '.join(own)} describe a graph of your own; a network of the zoo knows its own")
     return model_from_weights(
         network,
         args.weights,
         size_wh=args.input_size,
         dynamic=args.dynamic,
         batch=args.batch,
-        skeleton=load_skeleton(args.skeleton) if args.skeleton else None,
+        layout=load_layout(args.skeleton) if args.skeleton else None,
         normalisation=args.normalise,
         opset=args.opset,
         licence=args.licence,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     if args.engine.is_dir():
         engines = built_engines(open_folder(args.engine))
         if not engines:
-            raise UsageError(f"{args.engine} has no engine yet; build one with: posetrt build {args.engine}")
+            raise UsageError(f"{args.engine} has no engine yet; build one with: posetrt build {shlex.quote(str(args.engine))}")
     elif args.engine.is_file():
         engines = {args.engine: read_sidecar(args.engine)}
         check_engine_file(args.engine, engines[args.engine])
@@ -113,7 +114,7 @@ def _text(one: dict[str, Any], *, every_layer: bool) -> str:
     ]
     if "profile" in options:
         lines.append("  shapes " + " / ".join("x".join(map(str, shape)) for shape in options["profile"]) + " (smallest / best / largest)")
-        lines.append(f"  {'types of the graph' if options['strongly_typed'] else 'flags'} {' '.join(options['flags'])}")
+        lines.append(f"  {'types of the graph' if options.get('strongly_typed') else 'flags'} {' '.join(options.get('flags', []))}")
     for key, words in (("without_range", "tensors without a range"), ("fell_back", "layers on the GPU instead of the DLA")):
         if options.get(key):
             lines.append(f"  {len(options[key])} {words}: {', '.join(options[key][:6])}")

@@ -30,8 +30,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_backend_argument, add_hands_and_face_arguments, scales
-from posetrt.runtime.heads.paf.parser import PRESETS
+from posetrt.arguments import add_backend_argument, add_hands_and_face_arguments, pose_options, scales
+from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
 
 if TYPE_CHECKING:
     from posetrt.runtime.pipeline.counts import RunStats
@@ -47,14 +47,25 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that choose an engine, common to all commands that run one."""
     add_backend_argument(parser)
     parser.add_argument("--trust", action="store_true", help="let a version-compatible TensorRT engine run the code that it carries")
+    parser.add_argument(
+        "--cuda-graph",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="launch TensorRT's network as one CUDA graph where its engine allows that (default: yes)",
+    )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of the network (default: all cores)")
-    parser.add_argument("--preset", choices=[*PRESETS], default="balanced", help="what counts as a person (default: balanced)")
+    parser.add_argument(
+        "--preset", choices=["balanced", "precise", "all"], default="balanced", help="what counts as a person (default: balanced)"
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt run`."""
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="a model folder, a bare .onnx, or an engine")
     parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="see above; may be given again")
+    parser.add_argument(
+        "--max-megapixels", metavar="N", type=float, default=MOST_MEGAPIXELS, help="refuse larger pictures before decoding (default: 100)"
+    )
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
     add_hands_and_face_arguments(parser)
@@ -74,17 +85,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jsonl", metavar="FILE|-|unix:PATH", help="a line of JSON a frame; unix: serves any number of readers at a socket"
     )
+    parser.add_argument(
+        "--sink", metavar="NAME=ARGUMENT", action="append", default=[], help="a sink that another package adds; may be given again"
+    )
     parser.add_argument("--write-csv", metavar="FILE", type=Path, help="a row a key point")
     parser.add_argument("--write-images", metavar="DIR", type=Path, help="annotated pictures")
     parser.add_argument("--write-video", metavar="FILE", type=Path, help="annotated video, .mp4 or .avi; a file a source")
-    parser.add_argument("--draw", choices=["people", "heatmaps", "pafs"], default="people", help="what pictures and video show")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="remove what an earlier run left in the folders of --write-json and --write-images first"
+    )
+    parser.add_argument(
+        "--draw",
+        metavar="WHAT",
+        default="people",
+        help="what pictures show: people, or a map of the network (heatmaps, pafs)",
+    )
     parser.add_argument(
         "--web", metavar="[HOST:]PORT", help="live picture and figures as a web page; this computer only, unless HOST is given"
     )
     parser.add_argument(
-        "--web-token", metavar="TOKEN", help="asked of viewers from elsewhere; better in the environment as POSETRT_WEB_TOKEN"
+        "--web-token",
+        metavar="TOKEN",
+        help="asked of whoever reads --web and --status-port; needed for other hosts; better in the environment as POSETRT_WEB_TOKEN",
     )
-    parser.add_argument("--status-port", metavar="[HOST:]PORT", help="/health and Prometheus' /metrics over HTTP")
+    parser.add_argument(
+        "--status-port", metavar="[HOST:]PORT", help="/health and Prometheus' /metrics over HTTP; this computer only, unless HOST is given"
+    )
     add_engine_arguments(parser)
 
 
@@ -101,7 +127,8 @@ def run(args: argparse.Namespace) -> int:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    sources = [open_source(text, say) for text in args.source]
+    sources = [open_source(text, say, args.max_megapixels) for text in args.source]
+    _check_ids(args, sources)
     live = any(source.live for source in sources)
     moving = live or any(source.fps for source in sources)
     if args.smooth and not moving:
@@ -119,11 +146,12 @@ def run(args: argparse.Namespace) -> int:
 
     with contextlib.ExitStack() as held:
         pose = held.enter_context(_open(args))
-        for what, network in pose.closer.networks.items() if pose.closer is not None else ():
+        _check_drawing(args, pose)
+        for what, network in pose.networks.items():
             say(f"{what}: {network}")
         engine = pose.engine
         stopped = held.enter_context(_stop_signals())
-        held.enter_context(_status(args.status_port, stats))
+        held.enter_context(_status(args.status_port, stats, _token(args)))
         telemetry = None
         if args.web:
             from posetrt.jetson.telemetry import watch
@@ -131,6 +159,9 @@ def run(args: argparse.Namespace) -> int:
             telemetry = held.enter_context(watch())
         sinks = _sinks(args, sources, telemetry)
         pipeline.run(pose, sources, sinks, options, stats=stats, progress=progress, stop=lambda: bool(stopped))
+        if sys.stderr.isatty():
+            # The line that was written over again and again makes room for those that stay.
+            print("\r\033[K", end="", file=sys.stderr)
     for source in sources:
         for line in complaints(source):
             say(line)
@@ -161,18 +192,70 @@ def _check(args: argparse.Namespace) -> None:
             f"{' and '.join(alone)} say how people in boxes are looked at: give --boxes too (--boxes whole for the frame itself)"
         )
     if args.boxes and args.draw != "people":
-        raise UsageError("--draw heatmaps and pafs show the maps of a whole frame; people in boxes are drawn as people")
+        raise UsageError(f"--draw {args.draw} shows a map of a whole frame; people in boxes are drawn as people")
     if args.boxes and len(args.source) > 1 and args.boxes != "whole" and not Path(args.boxes).is_dir():
         raise UsageError(f"--boxes {args.boxes} names the boxes of one source; run each source with its own file")
+    if not 0 < args.max_megapixels <= 1000:
+        raise UsageError(f"--max-megapixels lies between 0 and 1000, OpenCV's own limit; got {args.max_megapixels:g}")
     if args.smooth and args.no_track:
         raise UsageError("--smooth follows each person by its id, and --no-track gives none: leave one of them out")
     if args.draw != "people" and not (args.write_images or args.write_video):
         raise UsageError(f"--draw {args.draw} says what written pictures and video show: give --write-images or --write-video too")
-    if args.web_token and not args.web:
-        raise UsageError("--web-token is asked of the viewers of --web: give that too")
+    if args.web_token and not (args.web or args.status_port):
+        raise UsageError("--web-token is asked of those who read --web and --status-port: give that too")
+    _check_places(args)
     for name in ("hands", "face"):
         if getattr(args, f"{name}_precision") and not getattr(args, name):
             raise UsageError(f"--{name}-precision says how the network of --{name} runs: give that too")
+
+
+def _check_places(args: argparse.Namespace) -> None:
+    """Raises: UsageError: two results would go to one file, or a result over a source or among its photographs."""
+    from posetrt.runtime.errors import UsageError
+
+    lines = args.jsonl if args.jsonl not in (None, "-") and not args.jsonl.startswith("unix:") else None
+    files = {
+        name: Path(path).absolute()
+        for name, path in (("--write-coco", args.write_coco), ("--jsonl", lines), ("--write-csv", args.write_csv), ("--write-video", args.write_video))
+        if path is not None and not Path(path).is_char_device()
+    }  # fmt: skip
+    seen: dict[Path, str] = {}
+    for name, path in files.items():
+        if path.is_dir():
+            raise UsageError(f"{name} writes a file, and {path} is a folder; give a name in it")
+        if path in seen:
+            raise UsageError(f"{seen[path]} and {name} both write {path}; give each a file of its own")
+        seen[path] = name
+    for source in args.source:
+        given = Path(source.removeprefix("paced:").partition("?")[0]) if source.startswith("paced:") else Path(source)
+        for name, path in files.items():
+            if given.is_file() and path.exists() and path.samefile(given):
+                raise UsageError(f"{name} would write over the source {given}; give another file")
+        if args.write_images is not None and given.is_dir() and args.write_images.is_dir() and args.write_images.samefile(given):
+            raise UsageError(
+                f"--write-images {given} is the source too, and its pictures would be photographs of the next run; give another folder"
+            )
+
+
+def _check_ids(args: argparse.Namespace, sources: list[Source]) -> None:
+    """Raises: UsageError: what goes by image id would mix photographs up."""
+    from posetrt.runtime.sources import Photos
+
+    if args.write_coco or (args.boxes and args.boxes.lower().endswith(".json")):
+        for source in sources:
+            if isinstance(source, Photos):
+                source.check_image_ids()
+
+
+def _check_drawing(args: argparse.Namespace, pose: Pose) -> None:
+    """Raises: UsageError: the network gives no such map."""
+    from posetrt.runtime.errors import UsageError
+
+    names = pose.whole.manifest.head.picture_names() if pose.whole is not None else ()
+    if args.draw != "people" and args.draw not in names:
+        raise UsageError(
+            f"--draw {args.draw}: this network ({pose.manifest.head.summary()}) can be drawn as: {', '.join(('people', *names))}"
+        )
 
 
 def _build(args: argparse.Namespace) -> None:
@@ -195,46 +278,28 @@ def _build(args: argparse.Namespace) -> None:
 
 def _open(args: argparse.Namespace) -> Pose:
     """The networks that were asked for."""
-    from posetrt.runtime.find.in_boxes import open_in_boxes
     from posetrt.runtime.pose import open_pose
 
-    if args.boxes:
-        return open_in_boxes(
-            args.folder,
-            args.boxes,
-            args.precision,
-            args.backend,
-            preset=args.preset,
-            grow=args.grow,
-            scales=args.scales or (1.0,),
-            threads=args.threads,
-            trust=args.trust,
-        )
-    return open_pose(
-        args.folder,
-        args.precision,
-        args.backend,
-        hands=args.hands,
-        face=args.face,
-        hands_precision=args.hands_precision,
-        face_precision=args.face_precision,
-        preset=args.preset,
-        threads=args.threads,
-        trust=args.trust,
-    )
+    return open_pose(args.folder, pose_options(args))
 
 
 def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None) -> list[Sink]:
     """The sinks that were asked for; where one cannot be opened, those before it are closed."""
     from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.plugins import SINKS, load_plugin
     from posetrt.runtime.sinks.coco import CocoResults
     from posetrt.runtime.sinks.csv_rows import CsvRows
+    from posetrt.runtime.sinks.earlier import check_free
     from posetrt.runtime.sinks.json_lines import open_json_lines
     from posetrt.runtime.sinks.openpose_json import OpenPoseJson
-    from posetrt.runtime.sinks.pictures import Pictures, VideoFiles
+    from posetrt.runtime.sinks.pictures import Pictures
+    from posetrt.runtime.sinks.video import VideoFiles
 
     if args.write_coco and len(sources) > 1:
         raise UsageError("--write-coco numbers the images of one source; write a file a run, or use --jsonl")
+    for folder, pattern in ((args.write_json, "*_keypoints.json"), (args.write_images, "*_rendered.png")):
+        if folder is not None:
+            check_free(folder, pattern, overwrite=args.overwrite)
     sinks: list[Sink] = []
     with contextlib.ExitStack() as opened:
 
@@ -244,11 +309,11 @@ def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry
 
         # First what may be refused, so that no file is begun for nothing.
         if args.web:
-            from posetrt.runtime.pipeline.health import bind_address
+            from posetrt.runtime.pipeline.port import bind_address
             from posetrt.runtime.sinks.web import WebPage
 
             host, port = bind_address(args.web)
-            page = WebPage(host, port, token=args.web_token or os.environ.get("POSETRT_WEB_TOKEN"), telemetry=telemetry)
+            page = WebPage(host, port, token=_token(args), telemetry=telemetry)
             add(page)
             print(f"the page is at {page.url}", file=sys.stderr, flush=True)
         if args.write_json:
@@ -259,6 +324,9 @@ def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry
             add(open_json_lines(args.jsonl))
         if args.write_csv:
             add(CsvRows(args.write_csv))
+        for given in args.sink:
+            name, _, argument = given.partition("=")
+            add(load_plugin(SINKS, name)(argument))
         if args.write_images:
             add(Pictures(args.write_images, args.draw))
         if args.write_video:
@@ -267,15 +335,24 @@ def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry
     return sinks
 
 
+def _token(args: argparse.Namespace) -> str | None:
+    """What viewers and scrapers must send."""
+    from posetrt.runtime.pipeline.port import TOKEN_VARIABLE
+
+    token: str | None = args.web_token or os.environ.get(TOKEN_VARIABLE)
+    return token
+
+
 @contextlib.contextmanager
-def _status(where: str | None, stats: RunStats) -> Iterator[None]:
+def _status(where: str | None, stats: RunStats, token: str | None) -> Iterator[None]:
     """Serve health and metrics while the run goes on."""
     if where is None:
         yield
         return
-    from posetrt.runtime.pipeline.health import StatusPort, bind_address
+    from posetrt.runtime.pipeline.health import StatusPort
+    from posetrt.runtime.pipeline.port import bind_address
 
-    with StatusPort(*bind_address(where), stats) as port:
+    with StatusPort(*bind_address(where), stats, token) as port:
         print(f"health and metrics are at {port.url}", file=sys.stderr, flush=True)
         yield
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools.cocoeval import COCOeval
 
-from posetrt.calib.accuracy.agreement import agreement, part_similarities, sigmas_of
+from posetrt.calib.accuracy.agreement import agreement, part_similarities
 from posetrt.runtime.model.skeleton import load_skeleton
 from posetrt.runtime.people import People, nobody, to_coco17
 
@@ -38,7 +38,7 @@ def test_the_similarity_is_pycocotools() -> None:
     evaluation._dts[1, 1] = [{"keypoints": person.ravel().tolist(), "score": 1 - i / 10} for i, person in enumerate(found)]
     theirs = evaluation.computeOks(1, 1).T
     order = list(COCO18.coco17)
-    ours = part_similarities(reference.keypoints, moved.keypoints, sigmas_of(COCO18))[..., order].mean(axis=2)
+    ours = part_similarities(reference.keypoints, moved.keypoints, COCO18.tolerances())[..., order].mean(axis=2)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 

@@ -15,17 +15,21 @@ from posetrt.calib.accuracy.multiscale import MultiScale, resample
 from posetrt.calib.scenes.drawn import draw_figures
 from posetrt.calib.scenes.targets import draw_targets
 from posetrt.cli import main
-from posetrt.runtime.engines.base import Engine, Outputs
+from posetrt.runtime.engines.base import Engine
 from posetrt.runtime.errors import UsageError
-from posetrt.runtime.letterbox import letterbox_for
-from posetrt.runtime.model.manifest import InputSpec, Manifest, OutputNames
+from posetrt.runtime.find.whole_frame import WholeFrame
+from posetrt.runtime.heads.base import Tensors
+from posetrt.runtime.heads.paf.layout import load_layout
+from posetrt.runtime.model.manifest import InputSpec, Manifest
 from posetrt.runtime.model.skeleton import load_skeleton
+from posetrt.runtime.placement import letterbox
 from posetrt.runtime.pose import Pose
+from tests.heads import DECODED, maps_head
 from tests.tiny import tiny_network
 
 COCO18 = load_skeleton("coco18")
 OPEN = InputSpec("image", "NCHW", (456, 256), (224, 128), (896, 512), in_graph=True)
-MANIFEST = Manifest("drawn", COCO18, OPEN, OutputNames("h", "p"), 8)
+MANIFEST = Manifest("drawn", COCO18, OPEN, maps_head(load_layout("coco18"), "h", "p"))
 FRAME_WH = (1280, 704)
 
 
@@ -39,13 +43,13 @@ class Drawing(Engine):
         self.manifest, self._figures = MANIFEST, figures
         self.sizes: list[tuple[int, int]] = []
 
-    def infer(self, inputs: Any) -> Outputs:
+    def infer(self, inputs: Any) -> Tensors:
         size = (inputs.shape[3], inputs.shape[2])
         self.sizes.append(size)
         points = self._figures.copy()
-        points[..., :2] = (points[..., :2] + 0.5) * np.array(letterbox_for(FRAME_WH, size).scale_xy) - 0.5
-        targets = draw_targets(points, COCO18, size)
-        return Outputs(targets.heatmaps[None], targets.pafs[None])
+        points[..., :2] = (points[..., :2] + 0.5) * np.array(letterbox(FRAME_WH, size).scale_xy) - 0.5
+        targets = draw_targets(points, load_layout("coco18"), size)
+        return {"h": targets.heatmaps[None], "p": targets.pafs[None]}
 
     def close(self) -> None:
         pass
@@ -54,7 +58,7 @@ class Drawing(Engine):
 def test_people_come_back_where_they_stand() -> None:
     figures = draw_figures(3, COCO18, FRAME_WH, np.random.default_rng(5), hidden=0)
     engine = Drawing(figures)
-    people = MultiScale(Pose(engine), [0.5, 1, 1.5])(np.zeros((FRAME_WH[1], FRAME_WH[0], 3), np.uint8))
+    people = MultiScale(Pose(WholeFrame(engine)), [0.5, 1, 1.5])(np.zeros((FRAME_WH[1], FRAME_WH[0], 3), np.uint8))
     assert engine.sizes == [(224, 128), (456, 256), (672, 384)]
     assert len(people) == 3
     for figure in figures:
@@ -66,7 +70,7 @@ def test_people_come_back_where_they_stand() -> None:
 
 def test_a_cell_is_the_same_place_of_the_frame_at_every_scale() -> None:
     frame_wh = (1000, 600)
-    common, small = letterbox_for(frame_wh, (672, 384)), letterbox_for(frame_wh, (224, 128))
+    common, small = letterbox(frame_wh, (672, 384)), letterbox(frame_wh, (224, 128))
 
     def x_of_frame(box: Any) -> np.ndarray:
         width, height = (side // 8 for side in box.size_wh)
@@ -82,7 +86,7 @@ def test_a_cell_is_the_same_place_of_the_frame_at_every_scale() -> None:
 def test_one_scale_is_the_model_as_it_is() -> None:
     figures = draw_figures(2, COCO18, FRAME_WH, np.random.default_rng(1), hidden=0)
     frame = np.zeros((FRAME_WH[1], FRAME_WH[0], 3), np.uint8)
-    pose = Pose(Drawing(figures))
+    pose = Pose(WholeFrame(Drawing(figures)))
     alone, plain = MultiScale(pose, [1])(frame), pose(frame)
     assert np.array_equal(alone.keypoints, plain.keypoints)
     assert np.array_equal(alone.scores, plain.scores)
@@ -95,14 +99,14 @@ def test_one_scale_is_the_model_as_it_is() -> None:
         (lambda m: m, [1, 3], "scale 3 is 1376x768, and this graph takes 224x128 to 896x512"),
         (lambda m: m, [0.0], "between 0.05 and 20"),
         (lambda m: m, [], "got none"),
-        (lambda m: replace(m, outputs=OutputNames(peaks="k", pairs="s")), [1], "without --decode in-graph"),
+        (lambda m: replace(m, head=DECODED), [1], "without --decode in-graph"),
     ],
 )
 def test_models_that_cannot_are_told_so(change: Callable[[Manifest], Manifest], scales: list[float], message: str) -> None:
     engine = Drawing(np.zeros((0, 18, 3)))
     engine.manifest = change(MANIFEST)
     with pytest.raises(UsageError, match=message):
-        MultiScale(Pose(engine), scales)
+        MultiScale(Pose(WholeFrame(engine)), scales)
 
 
 def test_the_command_says_which_export_scales_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

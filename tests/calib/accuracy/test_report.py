@@ -15,12 +15,14 @@ from pycocotools.cocoeval import COCOeval
 from posetrt.calib.accuracy.coco import CocoPhotos, coco_accuracy, coco_photos, coco_rows
 from posetrt.calib.accuracy.report import compare_precisions, write_report
 from posetrt.runtime.errors import UsageError
-from posetrt.runtime.model.manifest import InputSpec, Manifest, OutputNames
+from posetrt.runtime.heads.paf.layout import load_layout
+from posetrt.runtime.model.manifest import InputSpec, Manifest
 from posetrt.runtime.model.skeleton import load_skeleton
 from posetrt.runtime.people import People, nobody
+from tests.heads import maps_head
 
 COCO18 = load_skeleton("coco18")
-MANIFEST = Manifest("x", COCO18, InputSpec("x", "NCHW", (456, 256), (456, 256), (456, 256)), OutputNames("h", "p"), 8)
+MANIFEST = Manifest("x", COCO18, InputSpec("x", "NCHW", (456, 256), (456, 256), (456, 256)), maps_head(load_layout("coco18"), "h", "p"))
 
 
 @pytest.fixture(scope="module")

@@ -69,6 +69,17 @@ def test_a_file_that_is_no_calibration_is_refused(tmp_path: Path, text: str) -> 
         read_calibration(path)
 
 
+def test_a_calibration_of_format_1_is_still_read(small_folder: ModelFolder, pictures: list[Path]) -> None:
+    written = calibrate(small_folder, pictures).calibration
+    fields = json.loads(small_folder.calibration.read_text())
+    fields["format"] = 1
+    del fields["bursts"], fields["price"]
+    small_folder.calibration.write_text(json.dumps(fields))
+    read = folder_calibration(small_folder)
+    assert read.ranges == written.ranges
+    assert (read.bursts, read.price) == ({}, None)
+
+
 def test_a_file_from_before_there_was_a_list_for_each_layout_keeps_the_same_layers_in_both(
     small_folder: ModelFolder, pictures: list[Path]
 ) -> None:
@@ -161,13 +172,13 @@ def test_a_write_that_fails_half_way_leaves_the_files_that_were_there(
     before = [path.read_bytes() for path in files]
     written: list[str] = []
 
-    def full(model: onnx.ModelProto, path: str) -> None:
-        written.append(path)
+    def full(path: Path, model: onnx.ModelProto) -> None:
+        written.append(str(path))
         if len(written) == 3:
             raise OSError(28, "No space left on device")
-        Path(path).write_bytes(model.SerializeToString())
+        path.write_bytes(model.SerializeToString())
 
-    monkeypatch.setattr(onnx, "save", full)
+    monkeypatch.setattr("posetrt.calib.int8.calibrate.save_model", full)
     with pytest.raises((PosetrtError, OSError)):
         calibrate(small_folder, pictures)
     assert len(written) == 3

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from posetrt.calib.scenes.targets import draw_targets
 from posetrt.runtime.errors import UsageError
-from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
+from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
+from posetrt.runtime.model.skeleton import Skeleton
 
-COCO18 = load_skeleton("coco18")
+LAYOUT = load_layout("coco18")
+COCO18 = LAYOUT.skeleton
 SIZE, STRIDE, SIGMA, HALF = (96, 64), 8, 7.0, 8.0
 
 
@@ -30,7 +32,7 @@ def centre(cell: int) -> float:
 
 def test_confidence_maps_are_the_papers_maximum_over_people() -> None:
     points = two_people()
-    maps = draw_targets(points, COCO18, SIZE, STRIDE, sigma=SIGMA, limb_width=HALF).heatmaps
+    maps = draw_targets(points, LAYOUT, SIZE, STRIDE, sigma=SIGMA, limb_width=HALF).heatmaps
     assert maps.shape == (19, 8, 12)
     assert maps.dtype == np.float32
     for part in range(18):
@@ -46,9 +48,9 @@ def test_confidence_maps_are_the_papers_maximum_over_people() -> None:
 
 def test_pafs_are_the_papers_mean_over_the_people_who_cover_a_cell() -> None:
     points = two_people()
-    pafs = draw_targets(points, COCO18, SIZE, STRIDE, sigma=SIGMA, limb_width=HALF).pafs
+    pafs = draw_targets(points, LAYOUT, SIZE, STRIDE, sigma=SIGMA, limb_width=HALF).pafs
     shared = 0
-    for (first, second), channels in zip(COCO18.limbs, COCO18.paf_channels, strict=True):
+    for (first, second), channels in zip(COCO18.limbs, LAYOUT.paf_channels, strict=True):
         for row in range(8):
             for column in range(12):
                 vectors = []
@@ -70,21 +72,21 @@ def test_what_nobody_has_labelled_weighs_nothing_in_the_loss() -> None:
     points = np.zeros((1, 18, 3))
     points[0, 1], points[0, 2] = (40, 30, 1), (56, 30, 1)
     points[0, 3, 2] = -1
-    targets = draw_targets(points, COCO18, SIZE, STRIDE, sigma=SIGMA, limb_width=HALF, ignore=np.array([[0, 0, 10, 10]]))
+    targets = draw_targets(points, LAYOUT, SIZE, STRIDE, sigma=SIGMA, limb_width=HALF, ignore=np.array([[0, 0, 10, 10]]))
     assert targets.heatmap_mask[3, 3, 5] == 0, "an unlabelled elbow may lie anywhere in its person's box"
     assert targets.heatmap_mask[2, 3, 5] == 1, "a labelled shoulder is learnt"
     assert targets.heatmap_mask[4, 3, 5] == 1, "a wrist known to be absent is learnt as absent"
     assert targets.heatmap_mask[18, 3, 5] == 0, "the background knows no better than the elbow's map"
     assert targets.heatmap_mask[3, 7, 11] == 1, "outside the person's box all is known"
     upper_arm, shoulder = COCO18.limbs.index((2, 3)), COCO18.limbs.index((1, 2))
-    assert (targets.paf_mask[list(COCO18.paf_channels[upper_arm]), 3, 5] == 0).all()
-    assert (targets.paf_mask[list(COCO18.paf_channels[shoulder]), 3, 5] == 1).all()
+    assert (targets.paf_mask[list(LAYOUT.paf_channels[upper_arm]), 3, 5] == 0).all()
+    assert (targets.paf_mask[list(LAYOUT.paf_channels[shoulder]), 3, 5] == 1).all()
     assert (targets.heatmap_mask[:, 0, 0] == 0).all(), "a box of unlabelled people is masked in every channel"
     assert (targets.paf_mask[:, 0, 0] == 0).all()
 
 
 def test_a_skeleton_without_pafs_or_background_gets_its_parts_alone() -> None:
-    bare = Skeleton("bare", ("a", "b"), ((0, 1),), background=False)
+    bare = MapLayout(Skeleton("bare", ("a", "b"), ((0, 1),)), background=False)
     targets = draw_targets(np.array([[[20, 20, 1], [30, 30, 1]]]), bare, SIZE, STRIDE)
     assert targets.heatmaps.shape == (2, 8, 12)
     assert targets.pafs.shape == (0, 8, 12)
@@ -92,4 +94,4 @@ def test_a_skeleton_without_pafs_or_background_gets_its_parts_alone() -> None:
 
 def test_a_size_that_the_stride_does_not_divide_is_refused() -> None:
     with pytest.raises(UsageError, match="multiples of the stride 8, not 100x64"):
-        draw_targets(two_people(), COCO18, (100, 64), STRIDE)
+        draw_targets(two_people(), LAYOUT, (100, 64), STRIDE)

@@ -13,14 +13,15 @@ from posetrt.calib.accuracy.coco import coco_photos
 from posetrt.calib.int8.calibrate import calibrate, folder_calibration
 from posetrt.calib.int8.equalise import equalised
 from posetrt.calib.int8.observe import open_session
-from posetrt.calib.int8.photographs import network_input, read_photograph
+from posetrt.calib.int8.photographs import read_photograph
 from posetrt.calib.int8.selection import k_center, select
 from posetrt.calib.sensitivity.judge import Judge, runner
 from posetrt.calib.sensitivity.measure import _fewest, layer_costs
 from posetrt.cli import main
 from posetrt.export.graph.graph import load_graph
-from posetrt.runtime.engines.base import Outputs
+from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.model.folder import ModelFolder
+from posetrt.runtime.picture import network_input
 
 BROKEN, BEFORE = "conv4_3_CPM/al/WithoutBiases", "conv5_5/sep"
 
@@ -54,6 +55,7 @@ def test_the_layer_with_the_outlier_costs_most(hard_folder: ModelFolder, shared_
     near = [BROKEN, BEFORE, "conv4_4_CPM/WithoutBiases", "conv2_1/sep"]
     costs = layer_costs(base, made.calibration.ranges, judge, only=near)
     assert costs[0].layer == BROKEN
+    assert costs[0].oks_cost is not None
     assert costs[0].oks_cost > 0.2
     assert costs[0].noise > 0.8
 
@@ -207,14 +209,14 @@ def test_a_photograph_is_looked_at_in_several_positions_and_its_people_stay_wher
 ) -> None:
     photographs = sorted((shared_data / "lspet").iterdir())[100:103]
     judge = Judge(hpe_folder.manifest(), photographs, positions=4)
-    seen: list[Outputs] = []
+    seen: list[Tensors] = []
     found = judge.people(runner(onnx.load(str(hpe_folder.onnx)), judge.manifest), seen.append)
     assert len(judge) == 3
     assert len(found) == len(seen) == 12
     drifts = []
     for index in range(3):
         views = [(found[index + 3 * position], seen[index + 3 * position]) for position in range(4)]
-        assert len({outputs.heatmaps.tobytes() for _, outputs in views}) == 4, "each position is another input to the network"
+        assert len({next(iter(outputs.values())).tobytes() for _, outputs in views}) == 4, "each position is another input to the network"
         whole = views[0][0].keypoints[views[0][0].scores.argmax()]
         frame = read_photograph(photographs[index])
         cell = 8 * max(frame.shape[1] / 456, frame.shape[0] / 256)

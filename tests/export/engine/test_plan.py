@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,25 +12,27 @@ from posetrt.export.engine.plan import plan_build
 from posetrt.export.engine.request import BuildRequest, Ranges
 from posetrt.runtime.engines.driver import Gpu
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.model.manifest import InputSpec, Manifest, OutputNames
+from posetrt.runtime.heads.base import Head
+from posetrt.runtime.heads.paf.layout import load_layout
+from posetrt.runtime.model.manifest import InputSpec, Manifest
 from posetrt.runtime.model.skeleton import load_skeleton
+from tests.heads import DECODED, maps_head
 from tests.trt_stand_in import VERSIONS, names_of, pose_graph, stand_in
 
 ORIN = Gpu(0, "Orin", 87, 8 << 30, integrated=True)
 CARD = Gpu(0, "NVIDIA GeForce RTX 3060", 86, 12 << 30, integrated=False)
 FIXED = InputSpec("image", "NCHW", (456, 256), (456, 256), (456, 256))
-RANGED = InputSpec("image", "NHWC", (456, 256), (256, 256), (656, 368), max_batch=4)
-MAPS = OutputNames(heatmaps="heatmaps", pafs="pafs")
-DECODED = OutputNames(peaks="peaks", pairs="pairs")
+RANGED = InputSpec("image", "NHWC", (456, 256), (256, 256), (656, 368), max_batch=4, dtype="uint8")
+MAPS = maps_head(load_layout("coco18"))
 RANGES = Ranges({"image": 1.0, "heatmaps": 0.9}, ("conv1",))
 
 
-def manifest(spec: InputSpec = FIXED, outputs: OutputNames = MAPS) -> Manifest:
-    return Manifest("onnx", load_skeleton("coco18"), spec, outputs, 8)
+def manifest(spec: InputSpec = FIXED, head: Head = MAPS) -> Manifest:
+    return Manifest("onnx", load_skeleton("coco18"), spec, head)
 
 
-def offers(spec: Path, version: str, gpu: Gpu | None = ORIN, dla_cores: int = 0) -> Capabilities:
-    return capabilities_of(stand_in(spec, version, pose_graph()), "tensorrt", version, gpu, dla_cores)
+def offers(version: str, gpu: Gpu | None = ORIN, dla_cores: int = 0) -> Capabilities:
+    return capabilities_of(stand_in(version, pose_graph()), "tensorrt", version, gpu, dla_cores)
 
 
 def rtx(gpu: Gpu | None = None) -> Capabilities:
@@ -48,8 +49,8 @@ TABLE = [
     ("8.6.1", "fp16", False, True, "model", WEAK, ("FP16", "OBEY_PRECISION_CONSTRAINTS"), False, True),
     ("8.6.1", "int8", False, False, "int8-base", WEAK, ("INT8", "FP16", "PREFER_PRECISION_CONSTRAINTS"), True, False),
     ("8.6.1", "int8", False, True, "int8-base", WEAK, ("INT8", "FP16", "OBEY_PRECISION_CONSTRAINTS"), True, True),
-    # 8.6 has no strong typing: Q/DQ in float32 with the flags, which its parser (opset 17) reads.
-    ("8.6.1", "int8", True, True, "int8-trt", WEAK, ("INT8", "FP16", "OBEY_PRECISION_CONSTRAINTS"), False, True),
+    # 8.6 has no strong typing: Q/DQ around float weights with the flags, which its parser (opset 17) reads.
+    ("8.6.1", "int8", True, True, "int8-trt-weak", WEAK, ("INT8", "FP16", "OBEY_PRECISION_CONSTRAINTS"), False, True),
     ("10.3.0", "fp32", False, True, "model", WEAK, (), False, False),
     ("10.3.0", "fp16", False, True, "model", WEAK, ("FP16", "OBEY_PRECISION_CONSTRAINTS"), False, True),
     ("10.3.0", "int8", False, True, "int8-base", WEAK, ("INT8", "FP16", "OBEY_PRECISION_CONSTRAINTS"), True, True),
@@ -67,7 +68,6 @@ TABLE = [
 
 @pytest.mark.parametrize(("version", "precision", "qdq", "decodes", "graph", "network", "flags", "ranged", "head"), TABLE)
 def test_each_version_and_precision_is_built_as_that_version_can(
-    shared_spec: Path,
     version: str,
     precision: Any,
     qdq: bool,
@@ -79,7 +79,7 @@ def test_each_version_and_precision_is_built_as_that_version_can(
     head: bool,
 ) -> None:
     wish = BuildRequest(precision, explicit_qdq=qdq)
-    plan = plan_build(offers(shared_spec, version), wish, manifest(outputs=DECODED if decodes else MAPS), RANGES)
+    plan = plan_build(offers(version), wish, manifest(head=DECODED if decodes else MAPS), RANGES)
     assert plan.graph == graph
     assert plan.network_flags == network
     assert plan.builder_flags == (*flags, "TF32")
@@ -91,12 +91,12 @@ def test_each_version_and_precision_is_built_as_that_version_can(
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("decodes", [False, True])
-def test_no_plan_names_a_flag_that_its_version_lacks(shared_spec: Path, version: str, precision: Any, decodes: bool) -> None:
-    names = names_of(shared_spec, version)
-    shape = manifest(outputs=DECODED if decodes else MAPS)
+def test_no_plan_names_a_flag_that_its_version_lacks(version: str, precision: Any, decodes: bool) -> None:
+    names = names_of(version)
+    shape = manifest(head=DECODED if decodes else MAPS)
     for qdq in (False, True):
         wish = BuildRequest(precision, tf32=False, explicit_qdq=qdq, version_compatible=True, hardware_compatible=True, sparsity=True)
-        plan = plan_build(offers(shared_spec, version, CARD), wish, shape, RANGES)
+        plan = plan_build(offers(version, CARD), wish, shape, RANGES)
         assert {*plan.builder_flags, *plan.cleared_flags} <= set(names["BuilderFlag"]["enum"])
         assert set(plan.network_flags) <= set(names["NetworkDefinitionCreationFlag"]["enum"])
         assert plan.hardware_level in names["HardwareCompatibilityLevel"]["enum"]
@@ -113,39 +113,39 @@ def test_tensorrt_for_rtx_is_strongly_typed_and_named_what_it_builds_for() -> No
         plan_build(rtx(), BuildRequest("fp16", sm=87), manifest())
 
 
-def test_int8_without_the_fp16_graph_says_that_the_rest_runs_in_float32(shared_spec: Path) -> None:
-    plan = plan_build(offers(shared_spec, "11.4.0"), BuildRequest("int8"), manifest(), RANGES, variants=["int8-trt"])
+def test_int8_without_the_fp16_graph_says_that_the_rest_runs_in_float32() -> None:
+    plan = plan_build(offers("11.4.0"), BuildRequest("int8"), manifest(), RANGES, variants=["int8-trt"])
     assert plan.graph == "int8-trt"
     assert any("float32" in note for note in plan.notes)
 
 
-def test_tf32_is_switched_off_by_name_since_it_is_on_by_default(shared_spec: Path) -> None:
+def test_tf32_is_switched_off_by_name_since_it_is_on_by_default() -> None:
     for version in VERSIONS:
-        plan = plan_build(offers(shared_spec, version), BuildRequest("fp32", tf32=False), manifest())
+        plan = plan_build(offers(version), BuildRequest("fp32", tf32=False), manifest())
         assert plan.cleared_flags == ("TF32",)
         assert "TF32" not in plan.builder_flags
 
 
-def test_int8_by_ranges_without_ranges_names_the_command(shared_spec: Path) -> None:
+def test_int8_by_ranges_without_ranges_names_the_command() -> None:
     with pytest.raises(PosetrtError, match="posetrt calibrate"):
-        plan_build(offers(shared_spec, "10.3.0"), BuildRequest("int8"), manifest())
+        plan_build(offers("10.3.0"), BuildRequest("int8"), manifest())
 
 
-def test_tensorrts_own_calibration_is_offered_where_it_exists(shared_spec: Path) -> None:
+def test_tensorrts_own_calibration_is_offered_where_it_exists() -> None:
     wish = BuildRequest("int8", own_calibration="cache")
-    plan = plan_build(offers(shared_spec, "10.3.0"), wish, manifest(), RANGES)
+    plan = plan_build(offers("10.3.0"), wish, manifest(), RANGES)
     assert plan.own_calibration == "cache"
     assert not plan.ranges  # a range on a tensor would win over the calibrator's
     with pytest.raises(UsageError, match="no calibrator"):
-        plan_build(offers(shared_spec, "11.4.0"), wish, manifest(), RANGES)
+        plan_build(offers("11.4.0"), wish, manifest(), RANGES)
 
 
-def test_a_dynamic_network_gets_a_profile_in_its_own_layout(shared_spec: Path) -> None:
-    plan = plan_build(offers(shared_spec, "10.3.0"), BuildRequest("fp16", opt_batch=2), manifest(RANGED))
+def test_a_dynamic_network_gets_a_profile_in_its_own_layout() -> None:
+    plan = plan_build(offers("10.3.0"), BuildRequest("fp16", opt_batch=2), manifest(RANGED))
     assert plan.profile.smallest == (1, 256, 256, 3)
     assert plan.profile.best == (2, 256, 456, 3)
     assert plan.profile.largest == (4, 368, 656, 3)
-    narrowed = plan_build(offers(shared_spec, "10.3.0"), BuildRequest("fp16", max_wh=(300, 300), max_batch=1), manifest(RANGED)).profile
+    narrowed = plan_build(offers("10.3.0"), BuildRequest("fp16", max_wh=(300, 300), max_batch=1), manifest(RANGED)).profile
     assert (narrowed.best, narrowed.largest) == ((1, 256, 300, 3), (1, 300, 300, 3))
 
 
@@ -167,19 +167,19 @@ def test_a_dynamic_network_gets_a_profile_in_its_own_layout(shared_spec: Path) -
         (BuildRequest("fp16", dla=0), "no DLA core"),
     ],
 )
-def test_what_cannot_be_is_refused_and_says_what_can(shared_spec: Path, wish: BuildRequest, says: str) -> None:
+def test_what_cannot_be_is_refused_and_says_what_can(wish: BuildRequest, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        plan_build(offers(shared_spec, "10.3.0"), wish, manifest(RANGED), RANGES)
+        plan_build(offers("10.3.0"), wish, manifest(RANGED), RANGES)
 
 
-def test_the_workspace_fits_the_memory_that_a_board_shares(shared_spec: Path) -> None:
-    assert plan_build(offers(shared_spec, "10.3.0", ORIN), BuildRequest("fp16"), manifest()).workspace_bytes == 2 << 30
-    assert plan_build(offers(shared_spec, "10.3.0", CARD), BuildRequest("fp16"), manifest()).workspace_bytes == 6 << 30
-    assert plan_build(offers(shared_spec, "10.3.0"), BuildRequest("fp16", workspace_mb=512), manifest()).workspace_bytes == 512 << 20
+def test_the_workspace_fits_the_memory_that_a_board_shares() -> None:
+    assert plan_build(offers("10.3.0", ORIN), BuildRequest("fp16"), manifest()).workspace_bytes == 2 << 30
+    assert plan_build(offers("10.3.0", CARD), BuildRequest("fp16"), manifest()).workspace_bytes == 6 << 30
+    assert plan_build(offers("10.3.0"), BuildRequest("fp16", workspace_mb=512), manifest()).workspace_bytes == 512 << 20
 
 
-def test_a_dla_takes_ranges_fixed_maps_and_falls_back_to_the_gpu(shared_spec: Path) -> None:
-    two = offers(shared_spec, "10.3.0", dla_cores=2)
+def test_a_dla_takes_ranges_fixed_maps_and_falls_back_to_the_gpu() -> None:
+    two = offers("10.3.0", dla_cores=2)
     plan = plan_build(two, BuildRequest("int8", dla=1), manifest(), RANGES)
     assert plan.dla == 1
     assert "GPU_FALLBACK" in plan.builder_flags
@@ -188,14 +188,14 @@ def test_a_dla_takes_ranges_fixed_maps_and_falls_back_to_the_gpu(shared_spec: Pa
         (BuildRequest("fp16", dla=2), manifest(), "2 DLA cores"),
         (BuildRequest("fp32", dla=0), manifest(), "not fp32"),
         (BuildRequest("int8", dla=0, explicit_qdq=True), manifest(), "by ranges"),
-        (BuildRequest("fp16", dla=0), manifest(outputs=DECODED), "cannot decode"),
+        (BuildRequest("fp16", dla=0), manifest(head=DECODED), "cannot decode"),
         (BuildRequest("fp16", dla=0), manifest(RANGED), "one size"),
         (BuildRequest("fp16", dla=0, version_compatible=True), manifest(), "one TensorRT"),
     ):
         with pytest.raises(UsageError, match=says):
             plan_build(two, wish, shape, RANGES)
     with pytest.raises(UsageError, match="by ranges"):
-        plan_build(offers(shared_spec, "11.4.0", dla_cores=2), BuildRequest("int8", dla=0), manifest(), RANGES)
+        plan_build(offers("11.4.0", dla_cores=2), BuildRequest("int8", dla=0), manifest(), RANGES)
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,8 @@ def test_a_dla_takes_ranges_fixed_maps_and_falls_back_to_the_gpu(shared_spec: Pa
         ("11.4.0", {"from": "11.4.0", "below": "12"}),
     ],
 )
-def test_a_version_compatible_engine_names_the_versions_that_load_it(shared_spec: Path, version: str, runs: dict[str, str]) -> None:
-    plan = plan_build(offers(shared_spec, version), BuildRequest("fp16", version_compatible=True), manifest())
+def test_a_version_compatible_engine_names_the_versions_that_load_it(version: str, runs: dict[str, str]) -> None:
+    plan = plan_build(offers(version), BuildRequest("fp16", version_compatible=True), manifest())
     assert plan.options()["runs_on"] == runs
     assert "VERSION_COMPATIBLE" in plan.builder_flags
     assert any("--trust" in note for note in plan.notes)

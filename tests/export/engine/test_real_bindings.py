@@ -38,6 +38,8 @@ STUB(_ZN14nvcaffeparser117createCaffeParserEv) STUB(_ZN14nvcaffeparser123shutdow
 # Runs with the bindings alone in reach; calls each method through the base class, which goes by C++'s virtual table.
 PROGRAM = """
 import json
+import sys
+import threading
 import tensorrt_bindings as trt
 from dataclasses import asdict
 from posetrt.export.engine.calibrator import calibrator_for
@@ -47,11 +49,14 @@ from posetrt.runtime.engines.trt_log import Log, logger_for
 
 result = {"version": trt.__version__}
 log = Log()
-logger = logger_for(trt, log)
+logger = logger_for(trt)
 assert isinstance(logger, trt.ILogger)
-trt.ILogger.log(logger, trt.ILogger.ERROR, "6: CUDA initialization failure with error: 35")
-trt.ILogger.log(logger, trt.ILogger.INFO, "nothing")
-trt.ILogger.log(logger, trt.ILogger.WARNING, "Detected invalid timing cache, setup a local cache instead")
+assert logger_for(trt) is logger
+with log.listening():
+    trt.ILogger.log(logger, trt.ILogger.ERROR, "6: CUDA initialization failure with error: 35")
+    trt.ILogger.log(logger, trt.ILogger.INFO, "nothing")
+    trt.ILogger.log(logger, trt.ILogger.WARNING, "Detected invalid timing cache, setup a local cache instead")
+del logger
 result["errors"] = [meaning for _, meaning in log.errors]
 result["warnings"] = [meaning for _, meaning in log.warnings]
 
@@ -68,6 +73,33 @@ if monitor is not None:
     result["steps"] = [going, stopped]
 result["told"] = told
 
+if monitor is not None:
+    # As TensorRT does: several threads at once, through C++'s virtual table, which makes "stop" of an exception.
+    sys.setswitchinterval(1e-6)
+    busy = monitor_for(trt, Progress(lambda share, phase: None))
+    answers = []
+
+    def work(number):
+        for phase in range(300):
+            trt.IProgressMonitor.phase_start(busy, f"{number} {phase}", None, 2)
+            answers.append(trt.IProgressMonitor.step_complete(busy, f"{number} {phase}", 0))
+            trt.IProgressMonitor.phase_finish(busy, f"{number} {phase}")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    result["threads"] = [len(answers), all(answers)]
+
+    def broken(share, phase):
+        raise BrokenPipeError("the terminal is gone")
+
+    deaf = Progress(broken)
+    monitor = monitor_for(trt, deaf)
+    trt.IProgressMonitor.phase_start(monitor, "building", None, 4)
+    result["deaf"] = [trt.IProgressMonitor.step_complete(monitor, "building", 1), str(deaf.failure)]
+
 if hasattr(trt, "IInt8EntropyCalibrator2"):
     addresses = iter([4096, None])
     calibrator = calibrator_for(trt, lambda: next(addresses), b"a cache", None)
@@ -76,6 +108,12 @@ if hasattr(trt, "IInt8EntropyCalibrator2"):
     result["algorithm"] = trt.IInt8EntropyCalibrator2.get_algorithm(calibrator).name
     result["batches"] = [calibrator.get_batch(["image"]), calibrator.get_batch(["image"])]
     result["cache"] = calibrator.read_calibration_cache().decode()
+
+    def unreadable():
+        raise ValueError("a picture of 0 pixels")
+
+    failing = calibrator_for(trt, unreadable, None, None)
+    result["failed"] = [failing.get_batch(["image"]), str(failing.failure)]
 
 offers = asdict(capabilities_of(trt, "tensorrt", trt.__version__))
 result["offers"] = {key: sorted(value) if isinstance(value, frozenset) else value for key, value in offers.items()}
@@ -142,6 +180,8 @@ def test_our_progress_monitor_is_called_by_tensorrt(spoken: tuple[str, dict[str,
     else:
         assert result["told"] == [["building", 0.0], ["building", 0.5], ["building", 0.75]]
         assert result["steps"] == [True, False], "False is how a build is stopped"
+        assert result["threads"] == [1200, True], "an exception in one of the threads would be a False"
+        assert result["deaf"] == [True, "the terminal is gone"], "what a report raises stops no build"
 
 
 def test_our_calibrator_is_called_by_tensorrt(spoken: tuple[str, dict[str, Any]]) -> None:
@@ -153,12 +193,13 @@ def test_our_calibrator_is_called_by_tensorrt(spoken: tuple[str, dict[str, Any]]
         assert result["algorithm"] == "ENTROPY_CALIBRATION_2"
         assert result["batches"] == [[4096], None]
         assert result["cache"] == "a cache"
+        assert result["failed"] == [None, "a picture of 0 pixels"]
 
 
-def test_the_name_lists_say_what_the_bindings_offer(spoken: tuple[str, dict[str, Any]], shared_spec: Path) -> None:
+def test_the_name_lists_say_what_the_bindings_offer(spoken: tuple[str, dict[str, Any]]) -> None:
     """So the plans that are tested on the lists are those that the real library would get."""
     version, result = spoken
-    listed = capabilities_of(stand_in(shared_spec, version, pose_graph()), "tensorrt", result["version"])
+    listed = capabilities_of(stand_in(version, pose_graph()), "tensorrt", result["version"])
     for name, value in result["offers"].items():
         found = getattr(listed, name)
         assert (sorted(found) if isinstance(found, frozenset) else list(found) if isinstance(found, tuple) else found) == value, name

@@ -15,10 +15,10 @@ import pytest
 from posetrt.calib.int8.calibrate import calibrate
 from posetrt.export.engine.request import BuildRequest
 from posetrt.export.engine.tensorrt import build_engine
-from posetrt.export.graph.fused import with_decoding, with_uint8_input
-from posetrt.export.graph.normalisation import NORMALISATIONS
+from posetrt.export.graph.fused import with_uint8_input
 from posetrt.export.graph.onnx_model import write_folder
-from posetrt.export.heads.user_graph import model_from_onnx
+from posetrt.export.heads.fuse import with_decoding
+from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
 from posetrt.export.weights.zoo import find_network, names
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.model.sidecar import check_engine_file, read_sidecar
@@ -81,7 +81,7 @@ def test_the_zoo_is_built_in_every_pair_of_forms(
 
 def test_the_production_engine_is_built(hpe0001: Path, shared_data: Path, tmp_path: Path) -> None:
     """hpe0001 in INT8 with FP16 around it, taking the camera's bytes and giving peaks and pair scores."""
-    model, manifest = model_from_onnx(hpe0001, normalisation=NORMALISATIONS["in-graph"], size_wh=(456, 256))
+    model, manifest = model_from_onnx(hpe0001, GraphOptions(normalise="in-graph", size_wh=(456, 256)))
     model, manifest = with_decoding(*with_uint8_input(model, manifest))
     folder = write_folder(model, manifest, tmp_path / "person")
     calibrate(folder, sorted((shared_data / "images").glob("*.jpg"))[:2], method="minmax")
@@ -93,7 +93,7 @@ def test_the_production_engine_is_built(hpe0001: Path, shared_data: Path, tmp_pa
     assert sidecar.graph == "variants/int8-trt-fp16.onnx"
     assert sidecar.made_from["calibration"] == folder.hashes()["calibration"]
     assert sidecar.options["profile"][0] == [1, 256, 456, 3]
-    assert sidecar.manifest.outputs.present() == {"peaks": "peaks", "pairs": "pairs"}
+    assert dict(sidecar.manifest.head.outputs) == {"peaks": "peaks", "pairs": "pairs"}
     assert shares == sorted(shares), "progress never goes back"
     assert shares[-1] > 0.8
 

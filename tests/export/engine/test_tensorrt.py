@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 import pytest
 
-from posetrt.export.graph.fp16 import to_fp16
-from posetrt.export.graph.fused import with_decoding, with_uint8_input
+from posetrt.export.graph.float16 import to_fp16
+from posetrt.export.graph.fused import with_uint8_input
+from posetrt.export.heads.fuse import with_decoding
 from posetrt.export.weights.from_weights import model_from_weights
 from posetrt.export.weights.random_weights import write_random_weights
 from posetrt.export.weights.zoo import Network, find_network, names

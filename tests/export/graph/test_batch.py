@@ -29,7 +29,7 @@ def test_each_image_of_a_batch_comes_out_as_it_does_alone(name: str, tmp_path: P
     expected = np.concatenate([alone.run(["heatmaps"], {"image": image[None]})[0] for image in images])
     folder = write_folder(model, manifest, tmp_path / "folder")
     with OnnxRuntimeEngine(folder.onnx, folder.manifest(), "fp32") as engine:
-        found = engine.infer(images).heatmaps
+        found = engine.infer(images)["heatmaps"]
     assert found is not None
     assert np.abs(found - expected).max() <= 1e-4 * np.ptp(expected)
     assert onnx.load(str(folder.onnx)).graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"

@@ -11,16 +11,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from posetrt.export.graph.fp16 import LARGEST, to_fp16, write_fp16
-from posetrt.export.graph.fused import DECODE_PREFIX, INPUT_PREFIX, with_decoding, with_uint8_input
-from posetrt.export.graph.normalisation import NORMALISATIONS
+from posetrt.export.graph.float16 import LARGEST, to_fp16, write_fp16
+from posetrt.export.graph.fused import DECODE_PREFIX, INPUT_PREFIX, with_uint8_input
 from posetrt.export.graph.onnx_model import write_folder
-from posetrt.export.heads.user_graph import model_from_onnx
+from posetrt.export.heads.fuse import with_decoding
+from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
 from posetrt.export.weights.from_weights import model_from_weights
 from posetrt.export.weights.zoo import find_network
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.heads.paf.layout import load_layout
 from posetrt.runtime.heads.paf.parser import PafParser
-from posetrt.runtime.letterbox import letterbox_for, place, to_input
+from posetrt.runtime.picture import place, to_input
+from posetrt.runtime.placement import letterbox
 from tests.caffe_files import caffemodel, layer_table, random_blobs
 from tests.running import run_onnx
 
@@ -78,14 +80,14 @@ def test_random_body25_does_not_overflow_and_stays_near_float32(shared_spec: Pat
 def test_real_activations_fit_float16_and_the_people_stay(hpe0001: Path, shared_data: Path) -> None:
     import cv2
 
-    model, manifest = model_from_onnx(hpe0001, normalisation=NORMALISATIONS["in-graph"], size_wh=(456, 256))
-    half, parser = to_fp16(model), PafParser(manifest.skeleton)
+    model, manifest = model_from_onnx(hpe0001, GraphOptions(normalise="in-graph", size_wh=(456, 256)))
+    half, parser = to_fp16(model), PafParser(load_layout("coco18"))
     shown = every_activation(model)
     matched = total = 0
     for path in sorted((shared_data / "images").glob("*.jpg"))[::6]:
         frame = cv2.imread(str(path))
         assert frame is not None
-        canvas = place(frame.astype(np.uint8), letterbox_for((frame.shape[1], frame.shape[0]), (456, 256)))
+        canvas = place(frame.astype(np.uint8), letterbox((frame.shape[1], frame.shape[0]), (456, 256)))
         tensor = to_input(canvas, manifest.input)
         full = run_onnx(shown, tensor)
         assert max(float(np.abs(value).max()) for value in full.values()) < LARGEST / 10

@@ -13,26 +13,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from posetrt.export.graph.fused import with_decoding, with_uint8_input
+from posetrt.export.graph.fused import with_uint8_input
 from posetrt.export.graph.normalisation import NORMALISATIONS
-from posetrt.export.heads.user_graph import model_from_onnx
+from posetrt.export.heads.fuse import with_decoding
+from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.heads.heatmap import HeatmapHead
+from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
 from posetrt.runtime.heads.paf.pairs import PairScorer
 from posetrt.runtime.heads.paf.parser import PafParser, ParserSettings
 from posetrt.runtime.heads.paf.peaks import PeakFinder, Peaks
-from posetrt.runtime.letterbox import letterbox_for, place, to_input
-from posetrt.runtime.model.manifest import InputSpec, Manifest, OutputNames
-from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
+from posetrt.runtime.heads.subpixel import best_points
+from posetrt.runtime.model.manifest import InputSpec, Manifest
 from posetrt.runtime.people import People
+from posetrt.runtime.picture import place, to_input
+from posetrt.runtime.placement import letterbox
+from tests.heads import maps_head
 from tests.running import run_onnx
 
 STRIDE = 8
 
 
-def maps_only(skeleton: Skeleton, shape_hw: tuple[int, int], *, dynamic: bool = False, batch: int = 1) -> tuple[Any, Manifest]:
+def maps_only(layout: MapLayout, shape_hw: tuple[int, int], *, dynamic: bool = False, batch: int = 1) -> tuple[Any, Manifest]:
     """A graph that hands maps through: heat maps and PAFs are channels of its input, so that a test can choose them."""
     height, width = shape_hw
-    channels = [skeleton.heatmap_channels, skeleton.paf_channel_count]
+    channels = [layout.heatmap_channels, layout.paf_channel_count]
     outputs = ["heatmaps", "pafs"] if channels[1] else ["heatmaps"]
     nodes = [helper.make_node("Split", ["image", "sizes"], outputs, name="Split", axis=1)]
     if not channels[1]:
@@ -52,27 +57,27 @@ def maps_only(skeleton: Skeleton, shape_hw: tuple[int, int], *, dynamic: bool = 
     size = (width * STRIDE, height * STRIDE)
     least = (size[0] // 2, size[1] // 2) if dynamic else size
     spec = InputSpec("image", "NCHW", size, least, size)
-    return model, Manifest("onnx", skeleton, spec, OutputNames("heatmaps", "pafs" if channels[1] else None), STRIDE)
+    return model, Manifest("onnx", layout.skeleton, spec, maps_head(layout, stride=STRIDE))
 
 
-def drawn(skeleton: Skeleton, shape_hw: tuple[int, int], people: int, seed: int, noise: float = 0.02) -> np.ndarray[Any, Any]:
+def drawn(layout: MapLayout, shape_hw: tuple[int, int], people: int, seed: int, noise: float = 0.02) -> np.ndarray[Any, Any]:
     """Maps of people at random places, as the papers define them, with noise: (channels, h, w)."""
     rng = np.random.default_rng(seed)
     height, width = shape_hw
     y, x = np.mgrid[:height, :width]
-    maps = np.zeros((skeleton.heatmap_channels + skeleton.paf_channel_count, height, width), np.float32)
+    maps = np.zeros((layout.heatmap_channels + layout.paf_channel_count, height, width), np.float32)
     for _ in range(people):
-        points = rng.uniform((0, 0), (width - 1, height - 1), (len(skeleton.parts), 2))
+        points = rng.uniform((0, 0), (width - 1, height - 1), (len(layout.skeleton.parts), 2))
         for part, (px, py) in enumerate(points):
             maps[part] = np.maximum(maps[part], np.exp(-((x - px) ** 2 + (y - py) ** 2) / 2.0))
-        for (a, b), channels in zip(skeleton.limbs, skeleton.paf_channels, strict=False):
+        for (a, b), channels in zip(layout.skeleton.limbs, layout.paf_channels, strict=False):
             way = points[b] - points[a]
             length = max(float(np.hypot(*way)), 1e-6)
             along = ((x - points[a][0]) * way[0] + (y - points[a][1]) * way[1]) / length
             across = np.abs((x - points[a][0]) * way[1] - (y - points[a][1]) * way[0]) / length
             inside = (along >= 0) & (along <= length) & (across <= 1.0)
             for channel, component in zip(channels, way / length, strict=True):
-                maps[skeleton.heatmap_channels + channel][inside] = component
+                maps[layout.heatmap_channels + channel][inside] = component
     return maps + rng.normal(0, noise, maps.shape).astype(np.float32)
 
 
@@ -82,16 +87,20 @@ def same_people(found: People, expected: People, tolerance: float = 1e-4) -> Non
     np.testing.assert_allclose(found.scores, expected.scores, atol=tolerance)
 
 
-def decoded(model: Any, maps: np.ndarray[Any, Any], skeleton: Skeleton) -> list[People]:
+def decoded(model: Any, maps: np.ndarray[Any, Any], layout: MapLayout) -> list[People]:
     outputs = run_onnx(model, maps)
-    parser = PafParser(skeleton)
-    pairs = outputs.get("pairs")
-    return [parser.parse_decoded(peaks, None if pairs is None else pairs[index]) for index, peaks in enumerate(outputs["peaks"])]
+    if not layout.paf_channels:
+        return [People(points.transpose(1, 0, 2), points[None, :, 0, 2].mean(axis=1)) for points in outputs["peaks"]]
+    parser = PafParser(layout)
+    return [parser.parse_decoded(peaks, pairs) for peaks, pairs in zip(outputs["peaks"], outputs["pairs"], strict=True)]
 
 
-def parsed(maps: np.ndarray[Any, Any], skeleton: Skeleton) -> People:
-    count = skeleton.heatmap_channels
-    return PafParser(skeleton).parse(maps[:count], maps[count:] if skeleton.paf_channels else None)
+def parsed(maps: np.ndarray[Any, Any], layout: MapLayout) -> People:
+    count = layout.heatmap_channels
+    if not layout.paf_channels:
+        points = best_points(maps[None, : len(layout.skeleton.parts)])
+        return People(points, points[..., 2].mean(axis=1))
+    return PafParser(layout).parse(maps[:count], maps[count:])
 
 
 def finder(parts: int, slots: int) -> PeakFinder:
@@ -102,41 +111,41 @@ def finder(parts: int, slots: int) -> PeakFinder:
 @pytest.mark.parametrize("name", ["coco18", "body25", "trtpose18", "hand21"])
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
 def test_people_decoded_in_the_graph_are_the_parsers(name: str, dynamic: bool) -> None:
-    skeleton, shape = load_skeleton(name), (40, 56)
-    model, manifest = maps_only(skeleton, shape, dynamic=dynamic)
+    layout, shape = load_layout(name), (40, 56)
+    model, manifest = maps_only(layout, shape, dynamic=dynamic)
     graph, described = with_decoding(model, manifest)
-    assert described.decodes
-    assert described.outputs.heatmaps is None
+    assert described.head.decoded_in_graph
+    assert "heatmaps" not in described.head.outputs
     for seed, people in enumerate((0, 1, 3, 6)):
-        maps = drawn(skeleton, shape, people, seed)
-        expected = parsed(maps, skeleton)
-        if people and skeleton.paf_channels:
+        maps = drawn(layout, shape, people, seed)
+        expected = parsed(maps, layout)
+        if people and layout.paf_channels:
             assert len(expected) > 0
-        same_people(decoded(graph, maps[None], skeleton)[0], expected)
+        same_people(decoded(graph, maps[None], layout)[0], expected)
     if dynamic:
-        maps = drawn(skeleton, (24, 33), 2, 9)
-        same_people(decoded(graph, maps[None], skeleton)[0], parsed(maps, skeleton))
+        maps = drawn(layout, (24, 33), 2, 9)
+        same_people(decoded(graph, maps[None], layout)[0], parsed(maps, layout))
 
 
 def test_each_frame_of_a_batch_is_decoded_for_itself() -> None:
-    skeleton, shape = load_skeleton("coco18"), (32, 40)
-    graph, _ = with_decoding(*maps_only(skeleton, shape, batch=3))
-    maps = np.stack([drawn(skeleton, shape, people, people) for people in (2, 0, 4)])
-    for found, each in zip(decoded(graph, maps, skeleton), maps, strict=True):
-        same_people(found, parsed(each, skeleton))
+    layout, shape = load_layout("coco18"), (32, 40)
+    graph, _ = with_decoding(*maps_only(layout, shape, batch=3))
+    maps = np.stack([drawn(layout, shape, people, people) for people in (2, 0, 4)])
+    for found, each in zip(decoded(graph, maps, layout), maps, strict=True):
+        same_people(found, parsed(each, layout))
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(6, 20), width=st.integers(6, 20), steps=st.integers(2, 40))
 def test_peaks_are_the_parsers_on_any_maps_ties_included(seed: int, height: int, width: int, steps: int) -> None:
     """Maps of few different values are full of equal neighbours, on the border too."""
-    skeleton = load_skeleton("hand21")
+    layout = load_layout("coco18")
     slots = 32
-    maps = np.random.default_rng(seed).integers(0, steps, (22, height, width)).astype(np.float32) / np.float32(steps)
-    graph, _ = with_decoding(*maps_only(skeleton, (height, width)), slots)
+    maps = np.random.default_rng(seed).integers(0, steps, (19 + 38, height, width)).astype(np.float32) / np.float32(steps)
+    graph, _ = with_decoding(*maps_only(layout, (height, width)), slots)
     peaks = run_onnx(graph, maps[None])["peaks"][0]
-    expected = finder(21, slots=10_000).find(maps)
-    for part in range(21):
+    expected = finder(18, slots=10_000).find(maps[:19])
+    for part in range(18):
         x, y, score = expected.points[:, expected.part == part]
         theirs = sorted(zip(-score, y, x, strict=True))
         ours = [(-s, y, x) for x, y, s in peaks[part] if s > 0]
@@ -149,9 +158,9 @@ def test_peaks_are_the_parsers_on_any_maps_ties_included(seed: int, height: int,
 
 
 def test_peaks_lie_where_the_parser_finds_them() -> None:
-    skeleton, shape = load_skeleton("body25"), (40, 56)
-    maps = drawn(skeleton, shape, 6, 5, noise=0.01)
-    graph, _ = with_decoding(*maps_only(skeleton, shape))
+    layout, shape = load_layout("body25"), (40, 56)
+    maps = drawn(layout, shape, 6, 5, noise=0.01)
+    graph, _ = with_decoding(*maps_only(layout, shape))
     peaks = run_onnx(graph, maps[None])["peaks"][0]
     expected = finder(25, slots=32).find(maps)
     for part in range(25):
@@ -161,15 +170,15 @@ def test_peaks_lie_where_the_parser_finds_them() -> None:
 
 
 def test_pair_scores_are_the_parsers() -> None:
-    skeleton, shape = load_skeleton("body25"), (40, 56)
-    graph, _ = with_decoding(*maps_only(skeleton, shape))
-    maps = drawn(skeleton, shape, 5, 3)
+    layout, shape = load_layout("body25"), (40, 56)
+    graph, _ = with_decoding(*maps_only(layout, shape))
+    maps = drawn(layout, shape, 5, 3)
     outputs = run_onnx(graph, maps[None])
     used = ParserSettings()
     part, slot = np.nonzero(outputs["peaks"][0, :, :, 2] > 0)
     peaks = Peaks(outputs["peaks"][0, part, slot].T, part, np.bincount(part, minlength=25))
     scorer = PairScorer(
-        skeleton,
+        layout,
         samples=used.samples,
         middle=used.middle_threshold,
         agree=used.pair_threshold,
@@ -187,17 +196,17 @@ def test_pair_scores_are_the_parsers() -> None:
 
 
 def test_nan_and_infinite_maps_give_no_peak() -> None:
-    skeleton = load_skeleton("coco18")
-    graph, _ = with_decoding(*maps_only(skeleton, (16, 16)))
+    layout = load_layout("coco18")
+    graph, _ = with_decoding(*maps_only(layout, (16, 16)))
     for poison in (np.nan, np.inf, -np.inf):
-        maps = drawn(skeleton, (16, 16), 1, 0)
+        maps = drawn(layout, (16, 16), 1, 0)
         maps[:, 4:8, 4:8] = poison
         outputs = run_onnx(graph, maps[None])
         assert np.isfinite(outputs["peaks"]).all()
         assert np.isfinite(outputs["pairs"]).all()
         if poison == -np.inf:  # the parser gives up the fraction of a cell beside it; the graph does not
             continue
-        same_people(decoded(graph, maps[None], skeleton)[0], parsed(maps, skeleton))
+        same_people(decoded(graph, maps[None], layout)[0], parsed(maps, layout))
 
 
 @pytest.mark.parametrize("style", ["openpose", "imagenet", "unit", "in-graph"])
@@ -211,7 +220,7 @@ def test_the_cameras_bytes_reach_the_network_as_the_runtime_would_normalise_them
     )
     model = helper.make_model(identity, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     spec = InputSpec("image", "NCHW", (40, 24), (40, 24), (40, 24), pixels.colour, pixels.mean, pixels.scale, pixels.in_graph)
-    manifest = Manifest("onnx", load_skeleton("coco18"), spec, OutputNames("seen"), 8)
+    manifest = Manifest("onnx", load_layout("coco18").skeleton, spec, HeatmapHead(outputs={"heatmaps": "seen"}, stride=8))
     fused, described = with_uint8_input(model, manifest)
     assert (described.input.layout, fused.graph.input[0].type.tensor_type.elem_type) == ("NHWC", TensorProto.UINT8)
     frame = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
@@ -223,12 +232,12 @@ def test_the_cameras_bytes_reach_the_network_as_the_runtime_would_normalise_them
 
 
 def test_too_many_slots_and_a_second_decoding_are_refused() -> None:
-    model, manifest = maps_only(load_skeleton("coco18"), (16, 16))
+    model, manifest = maps_only(load_layout("coco18"), (16, 16))
     with pytest.raises(UsageError, match="1 to 256 peaks"):
         with_decoding(model, manifest, 257)
     large = replace(manifest, input=replace(manifest.input, size_wh=(2048, 2048), min_wh=(2048, 2048), max_wh=(2048, 2048)))
-    with pytest.raises(UsageError, match="1 to 3840"):
-        with_decoding(model, large, 4000)
+    with pytest.raises(UsageError, match="1 to 3839"):
+        with_decoding(model, large, 3840)
     with pytest.raises(UsageError, match="already"):
         with_decoding(*with_decoding(model, manifest))
 
@@ -238,15 +247,15 @@ def test_people_of_real_photographs_are_the_same_with_bytes_in_and_decoding_insi
     """Key points within 0.01 px of the network's input, on each of the photographs."""
     import cv2
 
-    model, manifest = model_from_onnx(hpe0001, normalisation=NORMALISATIONS["in-graph"], size_wh=(456, 256))
+    model, manifest = model_from_onnx(hpe0001, GraphOptions(normalise="in-graph", size_wh=(456, 256)))
     fused, _ = with_decoding(*with_uint8_input(model, manifest))
     people = 0
     for path in sorted((shared_data / "images").glob("*.jpg"))[::3]:
         frame = cv2.imread(str(path))
         assert frame is not None
-        canvas = place(frame.astype(np.uint8), letterbox_for((frame.shape[1], frame.shape[0]), (456, 256)))
+        canvas = place(frame.astype(np.uint8), letterbox((frame.shape[1], frame.shape[0]), (456, 256)))
         outputs = run_onnx(model, to_input(canvas, manifest.input))
-        expected = PafParser(manifest.skeleton).parse(outputs["Mconv7_stage2_L2"][0], outputs["Mconv7_stage2_L1"][0])
-        same_people(decoded(fused, canvas[None], manifest.skeleton)[0], expected, tolerance=0.01 / STRIDE)
+        expected = PafParser(load_layout("coco18")).parse(outputs["Mconv7_stage2_L2"][0], outputs["Mconv7_stage2_L1"][0])
+        same_people(decoded(fused, canvas[None], load_layout("coco18"))[0], expected, tolerance=0.01 / STRIDE)
         people += len(expected)
     assert people > 20

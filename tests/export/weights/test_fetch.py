@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import resource
 import shutil
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from posetrt.cli import main
-from posetrt.export.weights.fetch import fetch
+from posetrt.export.weights.fetch import _without_user, fetch
 from posetrt.export.weights.zoo import Network, find_network
 from posetrt.runtime.errors import PosetrtError, UsageError
 
@@ -196,3 +197,26 @@ def test_the_command_prints_the_licence_and_the_path(tmp_path: Path, capsys: pyt
     assert main(["fetch", "no-such-network"]) == 2
     assert main(["fetch", "nano", "-o", str(tmp_path)]) == 2
     assert "--from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://anna:s3cret@127.0.0.1:9/none.pth",
+        "http://anna:s3cret@127.0.0.1:port/none.pth",
+        "ftp://anna:s3cret@host/none.pth",
+        "http://127.0.0.1:9/none.pth?token=s3cret",
+        "http://anna:s3cret@/none.pth",
+    ],
+)
+def test_no_message_shows_a_password_or_a_token(address: str, tmp_path: Path) -> None:
+    with pytest.raises(PosetrtError) as refused:
+        fetch(find_network("lightweight-openpose"), tmp_path, address)
+    assert "s3cret" not in str(refused.value)
+    assert "anna" not in str(refused.value)
+
+
+def test_user_and_password_go_to_the_server_as_a_header_and_not_into_the_host() -> None:
+    address, header = _without_user("https://anna:p%40ss@server:8443/a/b.pth?x=1")
+    assert address == "https://server:8443/a/b.pth?x=1"
+    assert base64.b64decode(header.removeprefix("Basic ")) == b"anna:p@ss"

@@ -12,6 +12,7 @@ import pytest
 
 from posetrt.export.weights.from_weights import model_from_weights
 from posetrt.export.weights.zoo import find_network
+from posetrt.runtime.heads.paf.layout import load_layout
 from tests.caffe_files import Blobs, caffemodel, layer_table, prototxt, random_blobs
 from tests.running import run_onnx
 
@@ -48,11 +49,12 @@ def test_a_caffe_network_gives_what_opencv_gives(name: str, size: tuple[int, int
     weights.write_bytes(data)
     image = np.random.default_rng(1).uniform(-0.5, 0.5, (1, 3, size[1], size[0])).astype(np.float32)
     expected = opencv_maps(prototxt(layers, size), data, image)
-    model, manifest = model_from_weights(find_network(name), weights, size_wh=size)
+    model, _manifest = model_from_weights(find_network(name), weights, size_wh=size)
     outputs = run_onnx(model, image)
-    maps = manifest.skeleton.heatmap_channels
+    layout = load_layout(find_network(name).skeleton)
+    maps = layout.heatmap_channels
     assert_close(outputs["heatmaps"], expected[:, :maps])
-    if manifest.skeleton.paf_channels:
+    if layout.paf_channels:
         assert_close(outputs["pafs"], expected[:, maps:])
     assert [entry.version for entry in model.opset_import] == [17]
     assert model.ir_version == 8
@@ -63,11 +65,10 @@ def test_layers_have_the_names_and_joins_of_the_published_network(name: str, sha
     """Compared blob by blob: who feeds whom, and the shape of every parameter."""
     from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
     from posetrt.export.weights.parameters import Parameters
-    from posetrt.runtime.model.skeleton import load_skeleton
 
     network, parameters, layers = find_network(name), Parameters(None), layer_table(shared_spec, name)
     net = GraphWriter(parameters)
-    maps = network.build(net, Tensor("image", 3, 1), load_skeleton(network.skeleton), (64, 48))
+    maps = network.build(net, Tensor("image", 3, 1), load_layout(network.skeleton), (64, 48))
     graph = net.model("image", [1, 3, 48, 64], {"maps": maps.heatmaps}, 17, 8).graph
     final = {"maps": maps.heatmaps.name}
     ours = {
@@ -161,5 +162,5 @@ def test_every_graph_names_its_weights_and_licence(shared_spec: Path, tmp_path: 
     assert stored == manifest.to_json()
     assert "non-commercial" in manifest.licence
     assert len(manifest.weights_sha256) == 64
-    assert manifest.stride == 8
+    assert manifest.head.map_stride() == 8
     assert onnx.ModelProto.FromString(model.SerializeToString()).graph.input[0].name == manifest.input.name

@@ -43,4 +43,4 @@ def test_a_pytorch_network_gives_what_pytorch_gives(name: str, sizes: tuple[tupl
             assert span > 0.01
             assert outputs[role].shape == tuple(reference.shape)
             assert np.abs(outputs[role] - reference.numpy()).max() <= 1e-4 * span
-        assert size[0] // outputs["heatmaps"].shape[3] == manifest.stride
+        assert size[0] // outputs["heatmaps"].shape[3] == manifest.head.map_stride()

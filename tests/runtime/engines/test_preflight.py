@@ -106,7 +106,7 @@ def test_a_truncated_engine_is_never_handed_to_tensorrt(tmp_path: Path) -> None:
     folder, engine = built_in(tmp_path / "m")
     engine.write_bytes(b"\1" * 500)
     with pytest.raises(EngineMismatch, match="truncated or changed"):
-        choose.open_engine(folder.path, "fp16")
+        choose.open_engine(folder.path, choose.EngineOptions("fp16"))
     with pytest.raises(EngineMismatch, match="truncated or changed"):
         choose.open_engine(engine)
 
@@ -115,7 +115,7 @@ def test_a_truncated_engine_is_never_handed_to_tensorrt(tmp_path: Path) -> None:
 def test_an_engine_of_another_model_is_refused_with_the_command(tmp_path: Path) -> None:
     folder, _ = built_in(tmp_path / "m", made_from={"model": "f" * 64})
     with pytest.raises(EngineMismatch, match=r"another model.onnx.*posetrt build .* --precision fp16"):
-        choose.open_engine(folder.path, "fp16")
+        choose.open_engine(folder.path, choose.EngineOptions("fp16"))
 
 
 @pytest.mark.usefixtures("on_an_orin")
@@ -131,13 +131,13 @@ def test_an_engine_of_another_tensorrt_is_refused_with_the_command(tmp_path: Pat
 def test_who_asks_for_the_cpus_engine_on_a_gpu_is_told_to_build_that_one(tmp_path: Path) -> None:
     folder, _ = built_in(tmp_path / "m")
     with pytest.raises(EngineMismatch, match=r"posetrt build \S+ --precision fp32 --backend onnxruntime$"):
-        choose.open_engine(folder.path, "fp32", "onnxruntime")
+        choose.open_engine(folder.path, choose.EngineOptions("fp32", "onnxruntime"))
     with pytest.raises(EngineMismatch, match=r"posetrt build \S+ --precision fp32$"):
-        choose.open_engine(folder.path, "fp32")
+        choose.open_engine(folder.path, choose.EngineOptions("fp32"))
     with pytest.raises(EngineMismatch, match=r"--backend onnxruntime$"):
         precisions_of(folder.path, backend="onnxruntime")
     with pytest.raises(UsageError, match=r"'onnxruntme' is not one of auto, onnxruntime"):
-        choose.open_engine(folder.path, "fp16", "onnxruntme")
+        choose.open_engine(folder.path, choose.EngineOptions("fp16", "onnxruntme"))
 
 
 @pytest.mark.usefixtures("on_an_orin")
@@ -145,7 +145,7 @@ def test_a_version_compatible_engine_is_loaded_by_those_alone_who_trust_it(tmp_p
     options = {"version_compatible": True, "runs_on": {"from": "8.6.2", "below": "11"}}
     folder, _ = built_in(tmp_path / "m", library_version="8.6.2", options=options)
     with pytest.raises(EngineMismatch, match="--trust"):
-        choose.open_engine(folder.path, "fp16")
+        choose.open_engine(folder.path, choose.EngineOptions("fp16"))
 
 
 @pytest.mark.usefixtures("on_an_orin")
@@ -168,4 +168,4 @@ def test_an_engine_on_a_machine_without_a_gpu_says_so(tmp_path: Path, monkeypatc
     monkeypatch.setattr(driver, "gpu", none)
     folder, _ = built_in(tmp_path / "m")
     with pytest.raises(EngineMismatch, match=r"needs a GPU with TensorRT: no NVIDIA driver"):
-        choose.open_engine(folder.path, "fp16", "tensorrt")
+        choose.open_engine(folder.path, choose.EngineOptions("fp16", "tensorrt"))

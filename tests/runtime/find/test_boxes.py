@@ -73,7 +73,7 @@ def test_a_body_with_a_head_and_no_nose_shows_the_face_by_its_head() -> None:
 
 def test_parts_are_found_under_coco_s_names_too() -> None:
     names = ("nose", "left_eye", "right_eye", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist")
-    skeleton = Skeleton("coco", names, ((0, 1),), ((0, 1),))
+    skeleton = Skeleton("coco", names, ((0, 1),))
     assert find_part(skeleton, "LWrist") == 7
     assert find_part(skeleton, "REye") == 2
     assert find_part(skeleton, "Neck") is None

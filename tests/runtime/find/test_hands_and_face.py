@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from posetrt.runtime.find.hands_and_face import HandsAndFace
+from posetrt.runtime.find.refine import Refiner
 from posetrt.runtime.find.top_down import TopDown
 from posetrt.runtime.model.skeleton import load_skeleton
 from posetrt.runtime.people import People, nobody
+from posetrt.runtime.placement import Fit
 from posetrt.runtime.sources import Frame
 from tests.drawn_hands import FACE, LEFT_HAND, RIGHT_HAND, Sees, draw, in_box
 
@@ -55,10 +56,10 @@ def drawn_person(
     return points, truth
 
 
-def whole_body(crop: int = 368, max_batch: int = 8, **least: float) -> HandsAndFace:
-    hands = TopDown(Sees("hand21", (crop, crop), max_batch=max_batch, right_hands_alone=True), pad=0)
-    face = TopDown(Sees("face70", (crop, crop), max_batch=max_batch), pad=0)
-    return HandsAndFace(BODY, hands, face, **least)
+def whole_body(crop: int = 368, max_batch: int = 8, **least: float) -> Refiner:
+    hands = TopDown(Sees("hand21", (crop, crop), max_batch=max_batch, right_hands_alone=True), fit=Fit("crop", 0, 1.0))
+    face = TopDown(Sees("face70", (crop, crop), max_batch=max_batch), fit=Fit("crop", 0, 1.0))
+    return Refiner(BODY, hands, face, **least)
 
 
 def people_of(*bodies: NDArray[np.float32]) -> People:
@@ -82,12 +83,12 @@ def test_every_point_comes_back_within_half_a_pixel_of_the_crop(size: float, cro
     places = ((500.3, 340.8, size), (130.6, 330.1, size), (320.2, 121.4, size))
     points, truth = drawn_person(image, *places)
     found = whole_body(crop)(frame_of(image), people_of(points))
-    assert found.left_hands is not None
-    assert found.right_hands is not None
-    assert found.faces is not None
-    assert check(found.left_hands[0], truth["left"], size, crop) == 21
-    assert check(found.right_hands[0], truth["right"], size, crop) == 21
-    assert check(found.faces[0], truth["face"], size, crop) == 70
+    assert found.extras["left_hand"] is not None
+    assert found.extras["right_hand"] is not None
+    assert found.extras["face"] is not None
+    assert check(found.extras["left_hand"][0], truth["left"], size, crop) == 21
+    assert check(found.extras["right_hand"][0], truth["right"], size, crop) == 21
+    assert check(found.extras["face"][0], truth["face"], size, crop) == 70
 
 
 def test_a_crop_larger_than_the_network_s_input_is_shrunk_without_moving() -> None:
@@ -96,7 +97,9 @@ def test_a_crop_larger_than_the_network_s_input_is_shrunk_without_moving() -> No
     head(points, 530.4, 551.7, 1000)
     truth = in_box(FACE, (30.9, 52.2, 1000, 1000))
     draw(image, truth, spread=9)
-    found = HandsAndFace(BODY, face=TopDown(Sees("face70", (368, 368)), pad=0))(frame_of(image), people_of(points)).faces
+    found = Refiner(BODY, face=TopDown(Sees("face70", (368, 368)), fit=Fit("crop", 0, 1.0)))(frame_of(image), people_of(points)).extras[
+        "face"
+    ]
     assert found is not None
     assert (found[0, :, 2] > 0.5).all()
     assert np.abs(found[0, :, :2] - truth).max() * 368 / 1000 < 0.5
@@ -111,13 +114,13 @@ def test_at_the_frame_s_edges_what_is_in_view_is_found_and_nothing_moves(edge: t
     for name in ("left", "right"):
         draw(image, truth[name], spread=size / 110)
     found = whole_body()(frame_of(image), people_of(points))
-    assert found.left_hands is not None
-    assert found.right_hands is not None
+    assert found.extras["left_hand"] is not None
+    assert found.extras["right_hand"] is not None
     lost = ((truth["left"] < -FREE_PX) | (truth["left"] > np.array(SIZE_WH) - 1 + FREE_PX)).any(axis=1)
     assert lost.any()
-    assert (found.left_hands[0, lost, 2] == 0).all()
-    assert check(found.left_hands[0], truth["left"], size, 368) >= 2
-    assert check(found.right_hands[0], truth["right"], size, 368) >= 18
+    assert (found.extras["left_hand"][0, lost, 2] == 0).all()
+    assert check(found.extras["left_hand"][0], truth["left"], size, 368) >= 2
+    assert check(found.extras["right_hand"][0], truth["right"], size, 368) >= 18
 
 
 def test_at_the_edges_the_face_is_found_too() -> None:
@@ -127,7 +130,7 @@ def test_at_the_edges_the_face_is_found_too() -> None:
         head(points, *edge, 170)
         truth = in_box(FACE, (edge[0] + 0.5 - 85, edge[1] + 0.5 - 85, 170, 170))
         draw(image, truth, spread=1.5)
-        found = whole_body()(frame_of(image), people_of(points)).faces
+        found = whole_body()(frame_of(image), people_of(points)).extras["face"]
         assert found is not None
         assert check(found[0], truth, 170, 368) >= 25
 
@@ -143,10 +146,10 @@ def test_a_mirrored_person_has_the_other_hands() -> None:
     swapped[:, 0] = np.where(swapped[:, 2] > 0, SIZE_WH[0] - 1 - swapped[:, 0], 0)
     turned = {name: np.array([SIZE_WH[0] - 1, 0]) + place * np.array([-1, 1]) for name, place in truth.items()}
     found = whole_body()(frame_of(mirrored), people_of(swapped))
-    assert found.left_hands is not None
-    assert found.right_hands is not None
-    assert check(found.left_hands[0], turned["right"], 140, 368) == 21
-    assert check(found.right_hands[0], turned["left"], 140, 368) == 21
+    assert found.extras["left_hand"] is not None
+    assert found.extras["right_hand"] is not None
+    assert check(found.extras["left_hand"][0], turned["right"], 140, 368) == 21
+    assert check(found.extras["right_hand"][0], turned["left"], 140, 368) == 21
 
 
 def test_sides_that_are_swapped_would_be_seen_by_these_tests() -> None:
@@ -157,10 +160,10 @@ def test_sides_that_are_swapped_would_be_seen_by_these_tests() -> None:
         for part in ("Shoulder", "Elbow", "Wrist"):
             swapped[BODY.parts.index(side + part)] = points[BODY.parts.index(other + part)]
     found = whole_body()(frame_of(image), people_of(swapped))
-    assert found.left_hands is not None
-    assert found.right_hands is not None
-    assert not found.left_hands[..., 2].any()
-    assert not found.right_hands[..., 2].any()
+    assert found.extras["left_hand"] is not None
+    assert found.extras["right_hand"] is not None
+    assert not found.extras["left_hand"][..., 2].any()
+    assert not found.extras["right_hand"][..., 2].any()
 
 
 def test_everybody_s_crops_go_in_one_pass_and_come_back_to_their_owner() -> None:
@@ -175,7 +178,11 @@ def test_everybody_s_crops_go_in_one_pass_and_come_back_to_their_owner() -> None
     stage = whole_body(max_batch=8)
     found = stage(frame_of(image), people_of(*bodies))
     for index, truth in enumerate(truths):
-        for array, name, size in ((found.left_hands, "left", 90), (found.right_hands, "right", 90), (found.faces, "face", 100)):
+        for array, name, size in (
+            (found.extras["left_hand"], "left", 90),
+            (found.extras["right_hand"], "right", 90),
+            (found.extras["face"], "face", 100),
+        ):
             assert array is not None
             check(array[index], truth[name], size, 368)
     assert stage.hands is not None
@@ -190,8 +197,8 @@ def test_a_network_that_takes_one_crop_at_a_time_gives_the_same() -> None:
     people = people_of(points, points)
     together, single = whole_body(max_batch=8), whole_body(max_batch=1)
     one, other = together(frame_of(image), people), single(frame_of(image), people)
-    assert np.array_equal(one.left_hands, other.left_hands)
-    assert np.array_equal(one.faces, other.faces)
+    assert np.array_equal(one.extras["left_hand"], other.extras["left_hand"])
+    assert np.array_equal(one.extras["face"], other.extras["face"])
     assert single.hands is not None
     assert single.hands.engine.batches == [1, 1, 1, 1]
 
@@ -199,8 +206,8 @@ def test_a_network_that_takes_one_crop_at_a_time_gives_the_same() -> None:
 def test_nobody_in_view_calls_no_network() -> None:
     stage = whole_body()
     found = stage(frame_of(np.zeros((480, 640, 3), np.uint8)), nobody(len(BODY.parts)))
-    assert found.left_hands is not None
-    assert found.left_hands.shape == (0, 21, 3)
+    assert found.extras["left_hand"] is not None
+    assert found.extras["left_hand"].shape == (0, 21, 3)
     assert stage.hands is not None
     assert stage.hands.engine.batches == []
     assert stage.hands.spent_s["network"] == 0
@@ -221,22 +228,22 @@ def test_people_too_small_or_not_in_view_are_passed_over_and_counted() -> None:
     hands, face = stage.looks["hands"], stage.looks["face"]
     assert (hands.looked, hands.small, hands.unseen) == (3, 1, 4)
     assert (face.looked, face.small, face.unseen) == (2, 1, 1)
-    assert found.left_hands is not None
-    assert found.right_hands is not None
-    assert [bool(hand[:, 2].any()) for hand in found.left_hands] == [True, False, False, False]
-    assert [bool(hand[:, 2].any()) for hand in found.right_hands] == [True, False, False, True]
+    assert found.extras["left_hand"] is not None
+    assert found.extras["right_hand"] is not None
+    assert [bool(hand[:, 2].any()) for hand in found.extras["left_hand"]] == [True, False, False, False]
+    assert [bool(hand[:, 2].any()) for hand in found.extras["right_hand"]] == [True, False, False, True]
 
 
 def test_hands_and_face_are_each_looked_for_alone() -> None:
     image = np.zeros((SIZE_WH[1], SIZE_WH[0], 3), np.uint8)
     points, _ = drawn_person(image, (480.0, 300.0, 140), (160.0, 320.0, 140), (320.0, 110.0, 140))
     both = whole_body()
-    hands_alone = HandsAndFace(BODY, hands=both.hands)(frame_of(image), people_of(points))
-    assert hands_alone.faces is None
-    assert hands_alone.left_hands is not None
-    face_alone = HandsAndFace(BODY, face=both.face)(frame_of(image), people_of(points))
-    assert face_alone.left_hands is None
-    assert face_alone.faces is not None
+    hands_alone = Refiner(BODY, hands=both.hands)(frame_of(image), people_of(points))
+    assert "face" not in hands_alone.extras
+    assert "left_hand" in hands_alone.extras
+    face_alone = Refiner(BODY, face=both.face)(frame_of(image), people_of(points))
+    assert "left_hand" not in face_alone.extras
+    assert "face" in face_alone.extras
 
 
 def test_ids_and_key_points_of_the_body_stay_as_they_are() -> None:

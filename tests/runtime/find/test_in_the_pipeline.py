@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.find.hands_and_face import HandsAndFace
+from posetrt.runtime.find.refine import Refiner
 from posetrt.runtime.find.top_down import TopDown
+from posetrt.runtime.find.whole_frame import WholeFrame
 from posetrt.runtime.people import People
 from posetrt.runtime.pipeline import pipeline
 from posetrt.runtime.pose import Pose
@@ -43,10 +44,10 @@ class Takes(Sees):
 
 def pose_with(hands_s: float = 0.0, face_s: float = 0.0, body_s: float = 0.0) -> Pose:
     body = StandIn(body_s)
-    closer = HandsAndFace(
+    refiner = Refiner(
         body.manifest.skeleton, TopDown(Takes("hand21", hands_s)), TopDown(Takes("face70", face_s)), least_hand_px=1, least_face_px=1
     )
-    return Pose(body, closer=closer)
+    return Pose(WholeFrame(body), [refiner])
 
 
 def test_the_second_look_overlaps_with_the_next_frame_s_body() -> None:
@@ -54,7 +55,9 @@ def test_the_second_look_overlaps_with_the_next_frame_s_body() -> None:
         stats = pipeline.RunStats()
         results = list(pipeline.results(pose, frames(20, (640, 480)), stats))
     assert len(results) == 20
-    assert all(result.people.faces is not None and len(result.people.faces) == len(result.people) == 1 for result in results)
+    assert all(
+        result.people.extras["face"] is not None and len(result.people.extras["face"]) == len(result.people) == 1 for result in results
+    )
     assert stats.stages["crops"].busy_s > 20 * 0.035
     # One after the other the two would take the sum of their times.
     assert stats.wall_s < 0.85 * (stats.stages["network"].busy_s + stats.stages["crops"].busy_s)
@@ -75,16 +78,16 @@ def test_a_hand_network_that_fails_ends_a_run_of_files_with_its_reason() -> None
             raise PosetrtError("the hand's engine ran out of memory")
 
     body = StandIn()
-    closer = HandsAndFace(body.manifest.skeleton, TopDown(Fails("hand21")), least_hand_px=1)
-    with Pose(body, closer=closer) as pose, pytest.raises(PosetrtError, match="out of memory"):
+    refiner = Refiner(body.manifest.skeleton, TopDown(Fails("hand21")), least_hand_px=1)
+    with Pose(WholeFrame(body), [refiner]) as pose, pytest.raises(PosetrtError, match="out of memory"):
         list(pipeline.results(pose, frames(3, (640, 480))))
 
 
 def test_closing_a_pose_closes_all_its_networks() -> None:
     pose = pose_with()
     pose.close()
-    assert isinstance(pose.closer, HandsAndFace)
-    assert all(network.engine.closed for network in pose.closer.networks.values())  # type: ignore[attr-defined]
+    assert len(pose.networks) == 2
+    assert all(network.engine.closed for network in pose.networks.values())  # type: ignore[attr-defined]
 
 
 def whole_body_result() -> Result:
@@ -100,10 +103,8 @@ def whole_body_result() -> Result:
 
     body = np.zeros((2, 18, 3), np.float32)
     body[:, :5] = (320, 240, 0.9)
-    people = People(body, np.ones(2, np.float32), None, found(left), found(right), found(face))
-    assert isinstance(pose.closer, HandsAndFace)
-    box = pose.prepare(image).box
-    return Result(Frame(image, "drawn", 0, 0.0), people, pose.manifest, box, skeletons=pose.closer.skeletons)
+    people = People(body, np.ones(2, np.float32), extras={"left_hand": found(left), "right_hand": found(right), "face": found(face)})
+    return Result(Frame(image, "drawn", 0, 0.0), people, pose.manifest, skeletons=pose.skeletons)
 
 
 def test_openpose_s_json_has_hands_and_face_of_each_person(tmp_path: Path) -> None:
@@ -111,8 +112,8 @@ def test_openpose_s_json_has_hands_and_face_of_each_person(tmp_path: Path) -> No
     OpenPoseJson(tmp_path).write(result)
     first, second = json.loads((tmp_path / "drawn_keypoints.json").read_text())["people"]
     assert [len(first[f"{name}_keypoints_2d"]) for name in ("pose", "face", "hand_left", "hand_right")] == [54, 210, 63, 63]
-    assert result.people.left_hands is not None
-    assert first["hand_left_keypoints_2d"][:3] == pytest.approx(result.people.left_hands[0, 0].tolist(), abs=1e-3)
+    assert result.people.extras["left_hand"] is not None
+    assert first["hand_left_keypoints_2d"][:3] == pytest.approx(result.people.extras["left_hand"][0, 0].tolist(), abs=1e-3)
     assert not any(second["face_keypoints_2d"])
 
 
@@ -134,7 +135,7 @@ def test_all_points_of_the_whole_body_are_drawn() -> None:
     result = whole_body_result()
     people = result.people
     drawn = draw_people(result)
-    for points in (people.left_hands, people.right_hands, people.faces):
+    for points in (people.extras["left_hand"], people.extras["right_hand"], people.extras["face"]):
         assert points is not None
         for x, y, _ in points[0]:
             assert drawn[round(float(y)), round(float(x))].max() > 0

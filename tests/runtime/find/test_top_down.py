@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,14 @@ from numpy.typing import NDArray
 from posetrt.export.networks.cpm import centre_map
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.find.box_file import BoxFile, Given, whole
-from posetrt.runtime.find.in_boxes import BoxedPose, InBoxes
-from posetrt.runtime.find.top_down import CPM_GROW, TopDown
+from posetrt.runtime.find.cropped import Cropped
+from posetrt.runtime.find.top_down import TopDown
+from posetrt.runtime.model.format1 import CPM_GROW
 from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.pipeline import pipeline
+from posetrt.runtime.placement import Fit
+from posetrt.runtime.pose import Pose
 from posetrt.runtime.sources import Frame
 from tests.drawn_hands import Sees, draw, in_box
 from tests.stand_in import StandIn
@@ -44,7 +46,7 @@ def test_each_person_is_found_in_the_box_that_shows_them(size_wh: tuple[int, int
     image, truth = picture(*BOXES)
     with network(size_wh) as person:
         people = person(image, BOXES, ids=np.array([7, 3]))
-        crop_px = size_wh[1] / (BOXES[:, 3] * person.grow)
+        crop_px = size_wh[1] / (BOXES[:, 3] * person.fit.grow)
     assert people.ids is not None
     assert people.ids.tolist() == [7, 3]
     for index, points in enumerate(truth):
@@ -77,7 +79,7 @@ def test_the_whole_frame_is_a_box_as_it_is() -> None:
 @pytest.mark.parametrize("scales", [(0.5, 1.0, 1.5), (0.8, 1.25)])
 def test_the_mean_of_several_scales_lies_where_each_alone_does(scales: tuple[float, ...]) -> None:
     image, truth = picture(*BOXES, spread=2.5)
-    person = network(scales=scales, grow=1.3)
+    person = network(scales=scales, fit=Fit("crop", grow=1.3))
     people = person(image, BOXES)
     assert person.looked == 2 * len(scales)
     assert person.calls == 1
@@ -108,10 +110,9 @@ def test_a_person_s_middle_lies_where_cpm_s_centre_map_is() -> None:
             return super().infer(inputs)
 
     engine = Notes("mpi14")
-    engine.manifest = replace(engine.manifest, network="cpm-person")
-    person = TopDown(engine)
+    person = TopDown(engine, fit=Fit("crop", grow=CPM_GROW))
     person(image, BOXES[:1])
-    assert person.grow == CPM_GROW == pytest.approx(1.571, abs=1e-3)
+    assert pytest.approx(1.571, abs=1e-3) == CPM_GROW
     cells = centre_map((368, 368))[0, 0]
     row, column = np.unravel_index(cells.argmax(), cells.shape)
     assert np.abs(seen[0] - 183.5).max() < 0.5
@@ -120,7 +121,7 @@ def test_a_person_s_middle_lies_where_cpm_s_centre_map_is() -> None:
 
 
 def test_networks_that_look_at_whole_pictures_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"coco18.*has Part Affinity Fields.*no network for one person"):
+    with pytest.raises(UsageError, match=r"coco18.*finds everybody in a whole picture.*no network for one person"):
         TopDown(StandIn())
 
 
@@ -171,6 +172,13 @@ def test_coco_s_detections_give_boxes_by_the_photograph_s_number(tmp_path: Path)
         ("a.json", '{"images": [], "annotations": []}', "where a list of boxes was expected"),
         ("a.json", '[{"image_id": 1, "keypoints": [1, 2, 3]}]', "entry 0 is no box.*bbox"),
         ("a.json", '[{"image_id": 1, "bbox": [1, 2, 3]}]', "entry 0 is no box.*3 values"),
+        ("a.json", '[{"image_id": 1, "bbox": [1, 2, NaN, 4]}]', "entry 0 is no box.*out of range"),
+        ("a.json", '[{"image_id": 1, "bbox": [1, 2, null, 4]}]', "entry 0 is no box"),
+        ("a.json", '[{"image_id": 1, "bbox": [1, 2, 1e30, 4]}]', "entry 0 is no box.*out of range"),
+        ("a.json", '[{"image_id": 1.5, "bbox": [1, 2, 3, 4]}]', "no whole number"),
+        ("a.json", '[{"image_id": 1e300, "bbox": [1, 2, 3, 4]}]', "out of range"),
+        ("a.txt", "1,1e300,60,40,90,20,1\n", "out of range"),
+        ("a.txt", "1.5,7,60,40,90,20,1\n", "no whole number"),
     ],
 )
 def test_a_file_that_holds_no_boxes_says_where_and_what_is_wanted(tmp_path: Path, name: str, text: str, said: str) -> None:
@@ -180,17 +188,26 @@ def test_a_file_that_holds_no_boxes_says_where_and_what_is_wanted(tmp_path: Path
         BoxFile(path)
 
 
-def test_a_box_outside_the_frame_names_file_and_frame(tmp_path: Path) -> None:
-    path = tmp_path / "tracks.txt"
-    path.write_text("1,7,700,40,90,230,1\n")
-    with pytest.raises(UsageError, match=r"tracks\.txt, frame clip_000000000000: box 0 .* lies outside the frame of 640x480"):
-        BoxFile(path)(frame(np.zeros((480, 640, 3), np.uint8)))
+@pytest.mark.parametrize("name", ["tracks.txt", "found.json"])
+def test_a_row_outside_the_frame_or_without_area_is_not_in_view_and_counted(tmp_path: Path, name: str) -> None:
+    """A tracker goes on predicting somebody who has left the picture."""
+    path = tmp_path / name
+    boxes = [BOXES[0].tolist(), [700, 40, 90, 230], [60, 40, 0, 230], [60, 40, 90, -3], [-90, 40, 90, 230], BOXES[1].tolist()]
+    if name.endswith(".txt"):
+        path.write_text("".join(f"1,{person},{','.join(map(str, box))},1\n" for person, box in enumerate(boxes)))
+    else:
+        path.write_text(json.dumps([{"image_id": 0, "bbox": box, "category_id": 1, "score": 0.9} for box in boxes]))
+    given = BoxFile(path)(frame(np.zeros((480, 640, 3), np.uint8)))
+    assert given.boxes == pytest.approx(BOXES)
+    assert given.unseen == 4
+    if given.ids is not None:
+        assert given.ids.tolist() == [0, 5]
 
 
 def test_boxes_of_a_file_run_through_the_pipeline_without_a_network_before_them() -> None:
     image, truth = picture(*BOXES)
     given = Given(BOXES, np.array([7, 3]))
-    with BoxedPose(network(), lambda _: given) as pose:
+    with Pose(None, [Cropped(network(), lambda _: given)]) as pose:
         results = list(pipeline.results(pose, [frame(image, index=index) for index in range(3)], options=pipeline.Options(track=True)))
     assert len(results) == 3
     for result in results:
@@ -202,7 +219,7 @@ def test_boxes_of_a_file_run_through_the_pipeline_without_a_network_before_them(
 
 def test_the_whole_frame_runs_through_the_pipeline_too() -> None:
     image, truth = picture(np.array([200, 20, 240, 440]), spread=2.5)
-    with BoxedPose(network(), whole) as pose:
+    with Pose(None, [Cropped(network(), whole)]) as pose:
         (result,) = pipeline.results(pose, [frame(image)])
     assert len(result.people) == 1
     assert np.abs(result.people.keypoints[0, :, :2] - truth[0]).max() < 1
@@ -216,7 +233,7 @@ def test_people_of_another_network_keep_ids_and_scores_and_those_out_of_view_are
         x, y, width, height = box
         rough[index, :2] = [(x - 0.5, y - 0.5, 0.8), (x + width - 0.5, y + height - 0.5, 0.8)]
     people = People(rough, np.array([0.9, 0.8, 0.7], np.float32), np.array([11, 12, 13]))
-    closer = InBoxes(network())
+    closer = Cropped(network())
     found = closer(frame(image), people)
     assert found.ids is not None
     assert found.ids.tolist() == [11, 12]

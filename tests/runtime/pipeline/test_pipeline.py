@@ -290,15 +290,16 @@ def test_a_frame_is_given_up_and_counted_when_a_live_stage_fails_once_and_twice_
 
 def hang_at_the_tenth_frame(monkeypatch: pytest.MonkeyPatch, pose: Pose, release: threading.Event, longest_s: float) -> None:
     """Let the parser wait at its tenth call until it is released."""
-    calls, parse = [0], pose.parser.parse_outputs
+    assert pose.whole is not None
+    calls, decode = [0], pose.whole.decode
 
-    def hang(outputs):  # type: ignore[no-untyped-def]
+    def hang(tensors, placements):  # type: ignore[no-untyped-def]
         calls[0] += 1
         if calls[0] == 10:
             release.wait(longest_s)
-        return parse(outputs)
+        return decode(tensors, placements)
 
-    monkeypatch.setattr(pose.parser, "parse_outputs", hang)
+    monkeypatch.setattr(pose.whole, "decode", hang)
 
 
 def test_a_parser_that_hangs_is_begun_anew_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,7 +354,7 @@ def test_a_file_waits_for_a_sink_that_is_read_slowly_and_a_hanging_parser_is_not
     run(stand_in(), [Listed(frames(10))], [sink], Options(patience_s=0.3))
     assert len(sink.results) == 10
     pose, release = stand_in(), threading.Event()
-    monkeypatch.setattr(pose.parser, "parse_outputs", lambda _: release.wait(20))
+    monkeypatch.setattr(pose.whole, "decode", lambda _tensors, _placements: release.wait(20))
     try:
         with pytest.raises(PosetrtError, match="parser has worked on one frame for more than"):
             run(pose, [Listed(frames(10))], [Kept()], Options(patience_s=0.3))
@@ -388,6 +389,21 @@ print(run(stand_in(before=slow), [Listed(frames(3))], [], Options(patience_s=2.0
     finally:
         child.kill()
         child.communicate()
+
+
+def test_a_sink_that_fails_is_left_out_and_the_others_get_every_frame() -> None:
+    class Full(Kept):
+        def write(self, result: Result) -> None:
+            super().write(result)
+            if len(self.results) == 3:
+                raise PosetrtError("no space left")
+
+    before, full, after, said = Kept(), Full(), Kept(), list[str]()
+    with pytest.raises(PosetrtError, match="no space left"):
+        run(stand_in(), [Listed(frames(20))], [before, full, after], Options(say=said.append))
+    assert [len(sink.results) for sink in (before, full, after)] == [20, 3, 20]
+    assert (before.closed, full.closed, after.closed) == (1, 1, 1)
+    assert any("Full failed and is left out from now on" in line for line in said)
 
 
 @pytest.mark.parametrize("holds_its_lock", [False, True])
@@ -477,15 +493,16 @@ def test_a_network_that_gives_nan_shows_nobody_says_so_once_and_runs_on() -> Non
 
 def test_an_exception_in_the_parser_gives_up_one_frame_of_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     pose, calls = stand_in(0.002), [0]
-    parse = pose.parser.parse_outputs
+    assert pose.whole is not None
+    decode = pose.whole.decode
 
-    def fail(outputs):  # type: ignore[no-untyped-def]
+    def fail(tensors, placements):  # type: ignore[no-untyped-def]
         calls[0] += 1
         if calls[0] == 10:
             raise IndexError("an index out of range")
-        return parse(outputs)
+        return decode(tensors, placements)
 
-    monkeypatch.setattr(pose.parser, "parse_outputs", fail)
+    monkeypatch.setattr(pose.whole, "decode", fail)
     said: list[str] = []
     stats = run(pose, [_live(100, 100)], [Kept()], Options(say=said.append))
     assert stats.sources[0].failed == 1

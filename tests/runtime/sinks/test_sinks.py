@@ -16,13 +16,15 @@ import numpy as np
 import pytest
 
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.letterbox import letterbox_for
+from posetrt.runtime.model.skeleton import load_skeleton
 from posetrt.runtime.people import People, nobody
+from posetrt.runtime.placement import letterbox
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sinks.coco import CocoResults
 from posetrt.runtime.sinks.csv_rows import COLUMNS, CsvRows
+from posetrt.runtime.sinks.draw import draw_people
 from posetrt.runtime.sinks.json_lines import FileLines, SocketLines, open_json_lines
-from posetrt.runtime.sinks.pictures import VideoFile, VideoFiles
+from posetrt.runtime.sinks.video import VideoFile, VideoFiles
 from posetrt.runtime.sources import Frame
 from tests.stand_in import StandIn
 
@@ -36,7 +38,7 @@ def made(index: int, people: int = 2, name: str | None = None) -> Result:
     points[:, 3] = 0
     found = People(points, np.linspace(0.9, 0.5, people, dtype=np.float32), np.arange(people) + 7) if people else nobody(18)
     frame = Frame(np.zeros((64, 64, 3), np.uint8), name or f"clip_{index:012d}", index, index / 25, None, 0, "clip")
-    return Result(frame, found, MANIFEST, letterbox_for((64, 64), (64, 64)))
+    return Result(frame, found, MANIFEST, letterbox((64, 64), (64, 64)))
 
 
 def test_a_json_line_a_frame_with_ids_scores_and_key_points(tmp_path: Path) -> None:
@@ -237,10 +239,11 @@ def test_a_socket_left_by_a_killed_run_is_replaced_and_a_served_one_is_not(tmp_p
 
 
 def test_a_video_that_cannot_be_begun_leaves_nothing_and_says_so_once(tmp_path: Path) -> None:
-    sink = VideoFile(tmp_path / "out.avi", fps=-1.0)
-    with pytest.raises(PosetrtError, match="lacks the encoder"):
-        sink.write(made(0))
-    assert not list(tmp_path.iterdir())
+    for name, fps in (("out.avi", -1.0), ("out.mp4", float("nan")), ("out.mkv", 25.0)):
+        with pytest.raises(UsageError):
+            VideoFile(tmp_path / name, fps)
+    sink = VideoFile(tmp_path / "out.mp4", 25.0)
+    sink.close()
     sink.close()
     assert not list(tmp_path.iterdir())
 
@@ -260,4 +263,13 @@ def test_a_video_that_fails_at_its_end_costs_no_other_source_its_video(tmp_path:
         sink.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out-camera1.avi", "out-camera2.avi"]
     video = cv2.VideoCapture(str(tmp_path / "out-camera2.avi"))
-    assert [video.read()[0] for _ in range(3)] == [True, True, False]
+    # Two frames, three steps of 1/25 s apart: an .avi repeats the first meanwhile.
+    assert [video.read()[0] for _ in range(5)] == [True, True, True, True, False]
+
+
+def test_people_whom_a_detector_found_are_drawn_as_boxes() -> None:
+    manifest = replace(MANIFEST, skeleton=load_skeleton("boxes"))
+    people = People(np.zeros((1, 0, 3), np.float32), np.ones(1, np.float32), boxes=np.array([[10, 12, 30, 40]], np.float32))
+    drawn = draw_people(Result(Frame(np.zeros((64, 64, 3), np.uint8), "f", 0, 0.0), people, manifest))
+    assert drawn[12, 10:40].any(axis=-1).all()
+    assert not drawn[30, 20:30].any()

@@ -156,16 +156,16 @@ def test_others_need_the_token_and_it_leaves_the_address() -> None:
         for path in ("", "stream.mjpg", "snapshot.jpg", "status.json", "people"):
             assert (await get(url + path))[0] == 401
             assert (await get(url + path + "?token=wrong"))[0] == 401
-        assert (await get(url + "status.json", headers={"Authorization": "Bearer hush"}))[0] == 200
+        assert (await get(url + "status.json", headers={"Authorization": "Bearer hush-hush-hush"}))[0] == 200
         jar = aiohttp.CookieJar(unsafe=True)
         async with aiohttp.ClientSession(cookie_jar=jar) as session:
-            async with session.get(url + "?token=hush") as response:
+            async with session.get(url + "?token=hush-hush-hush") as response:
                 assert response.status == 200
                 assert "token" not in str(response.url)
             async with session.get(url + "status.json") as response:
                 assert response.status == 200
 
-    with serving(token="hush") as (page, _):
+    with serving(token="hush-hush-hush") as (page, _):
         asyncio.run(visit(page.url))
 
 

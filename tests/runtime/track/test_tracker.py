@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from posetrt.runtime.model.skeleton import BUILT_IN, load_skeleton
+from posetrt.runtime.model.skeleton import built_in_skeletons, load_skeleton
 from posetrt.runtime.people import People, nobody
 from posetrt.runtime.track.smoothing import OneEuro
 from posetrt.runtime.track.tracker import Tracker
@@ -69,14 +69,15 @@ def test_ids_hold_at_the_irregular_rate_of_a_camera_that_loses_frames() -> None:
 
 def test_every_skeleton_can_be_tracked() -> None:
     random = np.random.default_rng(0)
-    for name in BUILT_IN:
+    for name in built_in_skeletons():
         skeleton = load_skeleton(name)
         points = random.uniform(0, 400, (3, len(skeleton.parts), 3)).astype(np.float32)
         points[:, :, 0] += np.arange(3, dtype=np.float32)[:, None] * 500
         tracker = Tracker(skeleton)
-        people = People(points, np.ones(3, np.float32))
+        boxes = np.array([[500 * place, 20, 200, 400] for place in range(3)], np.float32)
+        people = People(points, np.ones(3, np.float32), boxes=boxes)
         first = tracker.update(people, 0.0).ids
-        moved = People((points + np.float32([3, 2, 0]))[::-1], np.ones(3, np.float32))
+        moved = People((points + np.float32([3, 2, 0]))[::-1], np.ones(3, np.float32), boxes=(boxes + np.float32([3, 2, 0, 0]))[::-1])
         second = tracker.update(moved, 0.03).ids
         assert first is not None
         assert second is not None

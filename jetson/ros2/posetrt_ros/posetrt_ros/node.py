@@ -44,7 +44,7 @@ class PoseNode(Node):
         super().__init__("posetrt")
         for name, default, description in PARAMETERS:
             self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True))
-        self._pose = open_pose(self._value("model"), self._value("precision") or None)
+        self._pose = open_pose(self._value("model"), precision=self._value("precision") or None)
         self._tracker = Tracker(self._pose.manifest.skeleton)
         self._skeletons = {}
         self._tracked = self.create_publisher(IdsList, "/humans/bodies/tracked", 1)
@@ -61,20 +61,18 @@ class PoseNode(Node):
             self.get_logger().warning("an image could not be decoded and was passed over", throttle_duration_sec=5.0)
             return
         time_s = message.header.stamp.sec + message.header.stamp.nanosec / 1e9
-        prepared = self._pose.prepare(image)
-        people = self._pose.finish(self._pose.engine.infer(prepared.tensor), prepared.box)
-        people = self._chosen(self._tracker.update(people, time_s))
+        people = self._chosen(self._tracker.update(self._pose(image), time_s))
         self._publish(people, message.header, (image.shape[1], image.shape[0]))
         if self._drawn is not None:
             frame = Frame(image, "image", self._index, time_s)
-            drawn = draw_people(Result(frame, people, self._pose.manifest, prepared.box, None))
+            drawn = draw_people(Result(frame, people, self._pose.manifest))
             encoded = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, int(self._value("jpeg_quality"))])[1]
             self._drawn.publish(CompressedImage(header=message.header, format="jpeg", data=encoded.tobytes()))
         self._index += 1
 
     def _chosen(self, people: People) -> People:
         keep = np.flatnonzero(people.scores >= self._value("least_score"))[: self._value("max_people") or None]
-        return People(people.keypoints[keep], people.scores[keep], None if people.ids is None else people.ids[keep])
+        return people.chosen(keep)
 
     def _publish(self, people: People, header, size_wh: tuple[int, int]) -> None:
         names = [body_name(int(identity)) for identity in people.ids]

@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from posetrt.calib.scenes.drawn import Scene, draw_scene
+from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
 from posetrt.runtime.heads.paf.parser import PafParser
-from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
+from posetrt.runtime.model.skeleton import Skeleton
 
-COCO18 = load_skeleton("coco18")
+LAYOUT = load_layout("coco18")
+COCO18 = LAYOUT.skeleton
 SHAPE = (40, 60)
 SCENES = st.builds(
-    lambda people, seed, noise: draw_scene(people, COCO18, SHAPE, seed, noise=noise),
+    lambda people, seed, noise: draw_scene(people, LAYOUT, SHAPE, seed, noise=noise),
     st.integers(1, 6),
     st.integers(0, 10_000),
     st.sampled_from([0.005, 0.02]),
@@ -23,8 +25,8 @@ SCENES = st.builds(
 few = settings(max_examples=25, deadline=None)
 
 
-def found(heatmaps: NDArray[np.floating], pafs: NDArray[np.floating], skeleton: Skeleton = COCO18) -> NDArray[np.float32]:
-    return PafParser(skeleton).parse(heatmaps, pafs).keypoints
+def found(heatmaps: NDArray[np.floating], pafs: NDArray[np.floating], layout: MapLayout = LAYOUT) -> NDArray[np.float32]:
+    return PafParser(layout).parse(heatmaps, pafs).keypoints
 
 
 def mirrored(points: NDArray[np.float32], width: int) -> NDArray[np.float32]:
@@ -46,9 +48,9 @@ def test_mirrored_maps_give_mirrored_people(scene: Scene) -> None:
     order = [*COCO18.mirror, len(COCO18.parts)]
     heatmaps = scene.heatmaps[order, :, ::-1]
     pafs = np.empty_like(scene.pafs)
-    for limb, (x, y) in zip(COCO18.limbs, COCO18.paf_channels, strict=True):
+    for limb, (x, y) in zip(COCO18.limbs, LAYOUT.paf_channels, strict=True):
         partner = COCO18.limbs.index((COCO18.mirror[limb[0]], COCO18.mirror[limb[1]]))
-        to_x, to_y = COCO18.paf_channels[partner]
+        to_x, to_y = LAYOUT.paf_channels[partner]
         pafs[to_x], pafs[to_y] = -scene.pafs[x, :, ::-1], scene.pafs[y, :, ::-1]
     close(mirrored(found(heatmaps, pafs), SHAPE[1]), found(scene.heatmaps, scene.pafs))
 
@@ -87,11 +89,14 @@ def test_the_order_of_channels_changes_nothing(scene: Scene, random: object) -> 
     rng = np.random.default_rng(random.getrandbits(32))  # type: ignore[attr-defined]
     parts, limbs, channels = rng.permutation(18), rng.permutation(19), rng.permutation(38)
     new_part, new_channel = np.argsort(parts), np.argsort(channels)
-    shuffled = Skeleton(
+    skeleton = Skeleton(
         "shuffled",
         tuple(COCO18.parts[part] for part in parts),
         tuple((int(new_part[COCO18.limbs[limb][0]]), int(new_part[COCO18.limbs[limb][1]])) for limb in limbs),
-        tuple((int(new_channel[COCO18.paf_channels[limb][0]]), int(new_channel[COCO18.paf_channels[limb][1]])) for limb in limbs),
+    )
+    shuffled = MapLayout(
+        skeleton,
+        tuple((int(new_channel[LAYOUT.paf_channels[limb][0]]), int(new_channel[LAYOUT.paf_channels[limb][1]])) for limb in limbs),
     )
     people = found(scene.heatmaps[[*parts, 18]], scene.pafs[channels], shuffled)
     close(people[:, new_part], found(scene.heatmaps, scene.pafs), 1e-5)

@@ -1,0 +1,52 @@
+"""The people that a network finds on photographs, as accuracy is judged: whole frames, or the boxes that a data set gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from posetrt.calib.accuracy.coco import find_people, find_people_in_boxes
+from posetrt.calib.accuracy.multiscale import MultiScale
+from posetrt.calib.datasets.base import AnnotatedPhotos
+from posetrt.runtime.engines.base import Engine
+from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.find.box_file import whole
+from posetrt.runtime.find.cropped import Cropped
+from posetrt.runtime.find.top_down import TopDown
+from posetrt.runtime.find.whole_frame import WholeFrame
+from posetrt.runtime.heads.base import DecodeOptions, Preset
+from posetrt.runtime.people import People
+from posetrt.runtime.pose import Pose
+
+
+def people_of(
+    engine: Engine,
+    paths: Sequence[Path],
+    annotated: AnnotatedPhotos | None = None,
+    *,
+    scales: Sequence[float] | None = None,
+    preset: Preset = "evaluate",
+    progress: Callable[[int], None] | None = None,
+    broken: Callable[[PosetrtError], People] | None = None,
+) -> list[People]:
+    """People of each photograph, in its pixels.
+
+    Args:
+        engine: left open.
+        paths: photographs.
+        annotated: its boxes are looked at by a network for crops; without, each whole photograph is one crop.
+        scales: at which each photograph (or box) is looked at; the maps of all are averaged.
+        preset: how sure a person must be.
+        progress: takes how many photographs are done.
+        broken: gives what stands for a photograph that cannot be read; without it that is an error.
+
+    Raises:
+        UsageError: scales that this network cannot be shown.
+    """
+    if engine.manifest.head.scope == "frame":
+        pose = Pose(WholeFrame(engine, DecodeOptions(preset)))
+        return find_people(MultiScale(pose, scales) if scales else pose, paths, progress, broken)
+    network = TopDown(engine, scales=scales or (1.0,))
+    if annotated is None:
+        return find_people(Pose(None, [Cropped(network, whole)]), paths, progress, broken)
+    return find_people_in_boxes(network, paths, annotated.boxes, progress, broken)

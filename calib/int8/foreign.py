@@ -1,0 +1,108 @@
+"""Graphs that another tool quantised (ModelOpt, ONNX Runtime, NNCF, quantisation-aware training): what they hold, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from posetrt.calib.int8.quantize import Layout
+from posetrt.calib.int8.shares import multiply_adds
+from posetrt.export.graph.graph import LAYER_KINDS, Graph, load_graph
+from posetrt.runtime.errors import PosetrtError
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A graph with Q/DQ nodes of another tool, kept as it is.
+
+    Attributes:
+        graph: as it was read.
+        activations, weights: how many tensors it rounds.
+        inside: outputs of the convolutions and matrix products that read rounded values on both sides.
+        refused: what TensorRT does not take, a sentence each; empty where it takes everything.
+    """
+
+    graph: Graph
+    activations: int
+    weights: int
+    inside: tuple[str, ...]
+    refused: tuple[str, ...]
+
+    @property
+    def layout(self) -> Layout:
+        """The engine whose layout it is in: TensorRT's where TensorRT takes it."""
+        return "ort" if self.refused else "trt"
+
+    def share(self, shapes: dict[str, tuple[int, ...]]) -> float:
+        """Share of all multiply-adds in INT8; `shapes` of its float tensors, as observed."""
+        cost = multiply_adds(self.graph, shapes)
+        return sum(cost[name] for name in self.inside) / max(sum(cost.values()), 1)
+
+
+def is_quantised(graph: Graph) -> bool:
+    """Whether a graph rounds anything."""
+    return any(node.op_type == "QuantizeLinear" for node in graph.nodes)
+
+
+def read_quantised(path: Path, original: Graph) -> Foreign:
+    """Read a graph that another tool quantised.
+
+    Args:
+        original: the float graph of the model folder, whose inputs and outputs it must have.
+
+    Raises:
+        PosetrtError: it cannot be read, rounds nothing, has other inputs or outputs, or a scale that is not a positive number.
+    """
+    graph = load_graph(path)
+    quantisers = [node for node in graph.nodes if node.op_type == "QuantizeLinear"]
+    dequantisers = [node for node in graph.nodes if node.op_type == "DequantizeLinear"]
+    if not quantisers:
+        raise PosetrtError(
+            f"{path.name} has no QuantizeLinear node, so nothing in it is quantised: give the Q/DQ graph that your tool wrote"
+        )
+    for what, ours, theirs in (("inputs", original.inputs, graph.inputs), ("outputs", original.outputs, graph.outputs)):
+        if set(ours) != set(theirs):
+            raise PosetrtError(
+                f"{path.name} has the {what} {sorted(theirs)}, and the network has {sorted(ours)}: quantise the model.onnx of this folder"
+            )
+    for node in (*quantisers, *dequantisers):
+        scale = graph.constants.get(node.input[1])
+        if scale is not None and not (np.isfinite(scale).all() and (np.asarray(scale, np.float64) > 0).all()):
+            raise PosetrtError(
+                f"{path.name}: the scale {node.input[1]!r} holds what is no positive number; calibrate again in the tool that wrote it"
+            )
+    rounded = {node.output[0] for node in dequantisers}
+    kinds = [node for node in graph.nodes if node.op_type in LAYER_KINDS]
+    inside = tuple(node.output[0] for node in kinds if node.input[0] in rounded and node.input[1] in rounded)
+    weights = sum(_origin(graph, node.input[0]) in graph.constants for node in dequantisers)
+    activations = sum(node.input[0] not in graph.constants for node in quantisers)
+    return Foreign(graph, activations, weights, inside, tuple(_refused(graph, [*quantisers, *dequantisers], kinds)))
+
+
+def _origin(graph: Graph, name: str) -> str:
+    """The tensor that a Q/DQ pair reads."""
+    node = graph.producers.get(name)
+    return str(node.input[0]) if node is not None and node.op_type == "QuantizeLinear" else name
+
+
+def _refused(graph: Graph, pairs: Sequence[object], layers: Sequence[object]) -> list[str]:
+    """What TensorRT does not take."""
+    found = []
+    zeros = [graph.constants.get(node.input[2]) for node in pairs if len(node.input) > 2 and node.input[2]]  # type: ignore[attr-defined]
+    unsigned = sum(zero is not None and zero.dtype == np.uint8 for zero in zeros)
+    moved = sum(zero is not None and bool(np.any(zero != 0)) for zero in zeros)
+    biases = 0
+    for node in layers:
+        inputs = node.input  # type: ignore[attr-defined]
+        bias = graph.producers.get(inputs[2]) if len(inputs) > 2 else None
+        biases += bias is not None and bias.op_type == "DequantizeLinear"
+    if unsigned:
+        found.append(f"{unsigned} unsigned tensors: TensorRT takes int8 alone")
+    if moved:
+        found.append(f"{moved} zero points other than 0: TensorRT's INT8 is symmetric")
+    if biases:
+        found.append(f"{biases} quantised biases: TensorRT wants them in float (QuantizeBias=False in ONNX Runtime's quantizer)")
+    return found

@@ -1,0 +1,224 @@
+"""What INT8 costs: the people that it finds beside those of FP32, on photographs that calibrated nothing, with a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from posetrt.calib.int8.photographs import sample
+from posetrt.runtime.files import read_json
+
+if TYPE_CHECKING:
+    from posetrt.calib.int8.calibration import Calibration
+    from posetrt.calib.int8.quantize import Layout
+    from posetrt.calib.sensitivity.judge import Judge
+    from posetrt.runtime.model.folder import ModelFolder
+
+# What makes a ModelProto, the layout whose arithmetic it gets, and its share of the multiply-adds in INT8.
+Candidate = tuple[Callable[[], Any], "Layout", float]
+Verdict = Literal["fine", "costly", "unusable", "unknown"]
+
+# OKS agreement with FP32 from which a layout is fine, and below which it is unusable. Between FP32 and itself it is 1.
+FINE, USABLE = 0.85, 0.5
+# People whom FP32 must find on the photographs before an agreement says anything.
+ENOUGH_PEOPLE = 10
+# A tenth of the photographs is held back, and at least so many.
+LEAST_HELD_BACK = 20
+LAYOUT_NAMES = {"ort": "ONNX Runtime", "trt": "TensorRT (simulated)"}
+
+
+@dataclass(frozen=True)
+class LayoutPrice:
+    """What one layout costs.
+
+    Attributes:
+        agreement: 0 to 1, with FP32.
+        people: found by INT8 on all photographs together.
+        eight_bit_share: of all multiply-adds of the network, 0 to 1.
+        verdict: "fine", "costly", "unusable", or "unknown" where FP32 itself finds too few people.
+    """
+
+    agreement: float
+    people: int
+    eight_bit_share: float
+    verdict: Verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "agreement": round(self.agreement, 4),
+            "people": self.people,
+            "eight_bit_share": round(self.eight_bit_share, 4),
+            "verdict": self.verdict,
+        }
+
+
+@dataclass(frozen=True)
+class Price:
+    """What INT8 costs in each layout.
+
+    Attributes:
+        photographs: that were looked at, and calibrated nothing.
+        measure: of the agreement, as "OKS".
+        reference_people: whom FP32 finds there.
+        layouts: by layout.
+    """
+
+    photographs: int
+    measure: str
+    reference_people: int
+    layouts: Mapping[str, LayoutPrice]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form; `price_from` reads it back."""
+        return {
+            "photographs": self.photographs,
+            "measure": self.measure,
+            "reference_people": self.reference_people,
+            "layouts": {name: one.to_dict() for name, one in self.layouts.items()},
+        }
+
+    @property
+    def unusable(self) -> list[str]:
+        """Layouts that nobody should build."""
+        return [name for name, one in self.layouts.items() if one.verdict == "unusable"]
+
+
+def price_from(fields: Mapping[str, Any]) -> Price:
+    """The price as calibration.json holds it."""
+    layouts = {name: LayoutPrice(**one) for name, one in fields["layouts"].items()}
+    return Price(int(fields["photographs"]), str(fields["measure"]), int(fields["reference_people"]), layouts)
+
+
+def verdict_on(agreement: float, reference_people: int, people: int) -> Verdict:
+    """What to think of an agreement with FP32.
+
+    Args:
+        reference_people, people: whom FP32 and INT8 find. Where FP32 finds hardly anybody, only an INT8 that finds many can be judged.
+    """
+    if max(reference_people, people) < ENOUGH_PEOPLE:
+        return "unknown"
+    return "fine" if agreement >= FINE else "costly" if agreement >= USABLE else "unusable"
+
+
+def table(price: Price) -> str:
+    """The price as a small table, with what to do where it is too high."""
+    lines = [
+        f"INT8 beside FP32 on {price.photographs} photographs that calibrated nothing (FP32 finds {price.reference_people} people):",
+        f"{'layout':<22} {price.measure + ' agreement':>14} {'people':>7} {'in INT8':>8}  verdict",
+    ]
+    for name, one in price.layouts.items():
+        agreement = "-" if one.verdict == "unknown" else f"{one.agreement:.3f}"
+        lines.append(
+            f"{LAYOUT_NAMES.get(name, name):<22} {agreement:>14} {one.people:>7} {100 * one.eight_bit_share:>6.1f} %  {one.verdict}"
+        )
+    verdicts = {one.verdict for one in price.layouts.values()}
+    if "unknown" in verdicts:
+        lines.append("The price cannot be told: the photographs show too few people. Give photographs of people.")
+    if verdicts & {"costly", "unusable"}:
+        lines.append("Try --sensitivity, which keeps the costliest layers in float; or use fp16.")
+    return "\n".join(lines)
+
+
+def line(fields: Mapping[str, Any] | None, layout: str) -> str:
+    """One line on what INT8 costs in a layout, for `build`, `doctor` and reports.
+
+    Args:
+        fields: `price` of calibration.json; None where it was not measured.
+    """
+    if fields is None or layout not in fields["layouts"]:
+        return "int8: its price was not measured; posetrt calibrate FOLDER --images DIR with 40 photographs or more measures it"
+    price = price_from(fields)
+    one = price.layouts[layout]
+    if one.verdict == "unknown":
+        return "int8: its price is unknown, because the photographs held back show too few people"
+    return (
+        f"int8: {one.verdict} ({price.measure} agreement with fp32 {one.agreement:.3f}, {one.people} people where fp32 finds "
+        f"{price.reference_people}, on {price.photographs} photographs; {LAYOUT_NAMES.get(layout, layout)})"
+    )
+
+
+def folder_line(folder: ModelFolder, layout: str) -> str:
+    """One line on what a folder's INT8 costs in a layout; read from calibration.json, without onnx.
+
+    Raises:
+        PosetrtError: the file cannot be read.
+    """
+    fields = read_json(folder.calibration, "calibration")
+    return line(fields.get("price") if isinstance(fields, dict) else None, layout)
+
+
+def hold_back(images: Sequence[Path], limit: int | None, seed: int) -> tuple[list[Path], list[Path]]:
+    """Photographs that calibrate, and those that are held back to judge INT8 by: a tenth, at least 20, none where fewer than 40 are given.
+
+    Args:
+        limit: how many may calibrate at most; those beyond it are held back first, so that they cost no range a photograph.
+        seed: of the draw.
+    """
+    calibrating = min(limit, len(images)) if limit is not None else len(images)
+    count = max(LEAST_HELD_BACK, calibrating // 10)
+    if len(images) < 2 * LEAST_HELD_BACK:
+        return sample(images, calibrating, seed), []
+    drawn = sample(images, min(calibrating, len(images) - count), seed)
+    rest = [path for path in images if path not in set(drawn)]
+    return drawn, sample(rest, count, seed)
+
+
+def measured(reference: Any, candidates: Mapping[str, Candidate], judge: Judge, say: Callable[[str], None] = lambda _line: None) -> Price:
+    """Compare graphs with a float one on the judge's photographs: ours, or one that another tool quantised, beside them.
+
+    Args:
+        reference: the float ModelProto.
+        candidates: by name: what makes the ModelProto, the layout whose arithmetic it gets, and the share of the multiply-adds in INT8.
+        say: called with a line before each graph is looked at.
+    """
+    from posetrt.calib.sensitivity.judge import runner
+
+    about = f"measuring what INT8 costs on {len(judge)} photographs held back"
+    say(f"{about}: fp32")
+    people = judge.people(runner(reference, judge.manifest))
+    layouts = {}
+    for name, (make, layout, share) in candidates.items():
+        say(f"{about}: {LAYOUT_NAMES.get(name, name)}")
+        found = judge.compare(people, runner(make(), judge.manifest, fused=layout == "ort"))
+        layouts[name] = LayoutPrice(found.oks, found.people, share, verdict_on(found.oks, found.reference_people, found.people))
+    return Price(len(judge), "OKS", sum(map(len, people)), layouts)
+
+
+def priced(
+    folder: ModelFolder,
+    calibration: Calibration,
+    held_back: Sequence[Path],
+    shapes: Mapping[str, tuple[int, ...]],
+    say: Callable[[str], None] = lambda _line: None,
+) -> Calibration:
+    """The calibration with what its graphs cost, measured on photographs that calibrated nothing.
+
+    Args:
+        folder: with model.onnx.
+        shapes: of the float tensors, as observed.
+        say: called with a line before each graph is looked at.
+
+    Raises:
+        PosetrtError: none of the photographs can be read.
+    """
+    from posetrt.calib.int8.equalise import equalised
+    from posetrt.calib.int8.quantize import eight_bit_share, quantize
+    from posetrt.calib.sensitivity.judge import Judge
+    from posetrt.export.graph.graph import load_graph
+
+    base = equalised(load_graph(folder.onnx), calibration.scales)
+    kept: dict[Layout, tuple[str, ...]] = {"ort": calibration.kept_float_ort, "trt": calibration.kept_float}
+    candidates: dict[str, Candidate] = {
+        name: (
+            partial(quantize, base, calibration.ranges, name, layers, calibration.bias.get(name)),
+            name,
+            eight_bit_share(base, name, layers, shapes),
+        )
+        for name, layers in kept.items()
+    }
+    price = measured(base.model, candidates, Judge(folder.manifest(), held_back), say)
+    return replace(calibration, price=price.to_dict())

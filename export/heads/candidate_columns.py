@@ -1,0 +1,333 @@
+"""What the columns of a table of candidates are: every way to read them that shapes and values allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+
+from posetrt.export.heads.base import Asked, GraphFacts
+from posetrt.export.heads.candidate_table import RANKED_AT_MOST, Table, class_names, person_of, point_shape
+from posetrt.runtime.model.skeleton import built_in_skeletons, load_skeleton
+
+Family = Literal["yolo", "yolox", "rtmdet", "rtmo", "nanodet", "movenet", "torchvision", "tensorflow", "ssd"]
+_AGREES = 0.9
+"""Share of the columns that must be of the kind that a reading expects."""
+_BINS = (8, 16, 17, 32)
+"""Distances that a distribution has: NanoDet 8, YOLO v8 16, GFL 17."""
+
+
+YOLO_BOX = 64
+"""Values of a box of YOLO v8 and later before their last layer: 16 distances for each side."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One way to read a table.
+
+    Attributes:
+        fields: of the head.
+        parts: key points; 0 for a detector.
+        why: in a few words.
+        family: of networks, which tells their usual pixels and placement.
+        rank: see `Reading`.
+    """
+
+    fields: Mapping[str, Any]
+    parts: int
+    why: str
+    family: Family
+    rank: int = 1
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a table lacks, and the option that supplies it."""
+
+    why: str
+
+
+def part_counts(facts: GraphFacts, asked: Asked) -> tuple[int, ...]:
+    """Numbers of key points that the network can have: what is said of it, else those of the skeletons that are built in."""
+    if asked.skeleton is not None:
+        return (len(asked.skeleton.parts),)
+    told = point_shape(facts)
+    return (told[0],) if told else tuple(sorted({len(load_skeleton(name).parts) for name in skeleton_names()}))
+
+
+def skeleton_names(parts: int | None = None) -> tuple[str, ...]:
+    """Built-in skeletons with so many parts, COCO's first."""
+    found = [name for name in built_in_skeletons() if parts is None or len(load_skeleton(name).parts) == parts]
+    return tuple(sorted((name for name in found if load_skeleton(name).parts), key=lambda name: (not name.startswith("coco17"), name)))
+
+
+def readings_of(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Missing]:
+    """Every reading of a table, of people with key points and of boxes."""
+    kinds = table.kinds
+    levels = any("/" in role for role in table.outputs)
+    if table.strides and kinds[:2] not in ("xy", "yx"):
+        return _on_the_grid(table, facts, asked, levels=levels)
+    if table.strides:
+        return _complete(table, facts, asked)
+    if len(table.noise) <= RANKED_AT_MOST:
+        found = _ranked(table, facts, asked)
+        if found:
+            return found
+    if len(table.noise) > 20 and kinds[:2] == "cc":
+        return _complete(table, facts, asked)
+    if len(table.noise) > RANKED_AT_MOST and table.columns in (5, 6, 56, 57, 84, 85):
+        return [
+            Missing(
+                f"{table.shape} are {len(table.noise)} candidates without their place, and no strides give as many cells at "
+                f"{facts.size_wh[0]}x{facts.size_wh[1]}. Export the network again with its last layer, or give the size that it was made "
+                "for with --input-size"
+            )
+        ]
+    return []
+
+
+def _complete(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Missing]:
+    """Raw candidates with complete coordinates: box, scores, then key points."""
+    kinds, columns = table.kinds, table.columns
+    place = kinds[:2]
+    # Without a grid, sizes span the picture as coordinates do: centre and size is what raw exports have.
+    form = {place + "--": "centre", place + place: "corners"}.get(kinds[:4]) if table.strides else "centre"
+    if form is None:
+        return []
+    told = point_shape(facts)
+    ways = [(columns - 4, 0, 0)] if "x" not in kinds[4:] and "y" not in kinds[4:] and "c" not in kinds[4:] and not told else []
+    for values in (3, 2):
+        for scores in range(1, columns - 4 - values + 1):
+            parts, rest = divmod(columns - 4 - scores, values)
+            if rest or (told and (parts, values) != told):
+                continue
+            wanted = "-" * scores + (place + "-" * (values - 2)) * parts
+            agree = float(np.mean([a == b for a, b in zip(kinds[4 + scores :], wanted[scores:], strict=True)]))
+            if agree >= _AGREES and kinds[4 : 4 + scores] == "-" * scores:
+                ways.append((scores, parts, values))
+    if asked.skeleton is not None and asked.skeleton.parts:
+        ways = [way for way in ways if way[1] == len(asked.skeleton.parts)] or ways
+    found: list[Columns | Missing] = []
+    for scores, parts, values in ways[:1]:
+        fields = {
+            "transposed": table.transposed,
+            "box": form,
+            "yx": place == "yx",
+            "unit": "fraction" if table.fraction else "pixels",
+            "nms_threshold": 0.65 if parts else 0.6,
+        }
+        found += _with_scores(table, facts, asked, fields, first=4, scores=scores, parts=parts, values=values, family="yolo")
+    return found
+
+
+def _on_the_grid(table: Table, facts: GraphFacts, asked: Asked, *, levels: bool) -> list[Columns | Missing]:
+    """Candidates to which the place of their cell is not yet added."""
+    columns, sure = table.columns, table.probabilities
+    if table.per_cell != 1:
+        return [Missing(f"{table.shape} needs the sizes of its anchors, which are not in the graph. Export it again with its last layer")]
+    fields: dict[str, Any] = {"transposed": table.transposed, "strides": table.strides, "unit": "cells"}
+    positive = (table.both >= 0).mean(0) > 0.95
+    if columns == 5 and positive.sum() == 4:
+        score = 0 if not positive[0] else 4
+        first = 1 if score == 0 else 0
+        fields |= distances_of(table, first) | {"activation": "none" if sure[score] else "sigmoid", "nms_threshold": 0.6}
+        read = {"score": ("rows", score, 1), "box": ("rows", first, 4)}
+        return [
+            Columns(fields | {"values": read, "person_class": None}, 0, f"{table.shape}: a score and distances to four sides", "rtmdet")
+        ]
+    # A distribution of distances behind class scores, or before them.
+    leading = int(np.argmin(sure)) if not sure.all() else columns
+    trailing = int(np.argmin(sure[::-1])) if not sure.all() else columns
+    for classes, first, start in ((leading, 0, leading), (trailing, columns - trailing, 0)):
+        bins, rest = divmod(columns - classes, 4)
+        if classes and not rest and bins in _BINS and not sure[start : start + 4 * bins].all():
+            person = person_of(facts, asked, classes)
+            if person is None:
+                return [Missing(f"{table.shape} has {classes} classes, and nothing tells which is a person: say so with --class N")]
+            fields |= {"box": "distribution", "cell_point": 0.0 if len(table.strides) == 4 else 0.5, "nms_threshold": 0.6}
+            read = {"classes": ("rows", first, classes), "box": ("rows", start, 4 * bins)}
+            why = f"{table.shape}: {classes} classes and a distribution of {bins} distances to each side"
+            return [Columns(fields | {"values": read, "person_class": person}, 0, why, "nanodet")]
+    classes = columns - YOLO_BOX
+    if classes in {1, 80, len(class_names(facts))} and not sure[:YOLO_BOX].all():
+        # YOLO v8 before its last layer: four distributions, then classes, most often as logits.
+        person = person_of(facts, asked, classes)
+        if person is not None:
+            read = {"box": ("rows", 0, YOLO_BOX), "classes": ("rows", YOLO_BOX, classes)}
+            fields |= {"box": "distribution", "cell_point": 0.5, "activation": "none" if sure[YOLO_BOX:].all() else "sigmoid"}
+            why = f"{table.shape}: a distribution of 16 distances to each side and {classes} classes"
+            return [Columns(fields | {"values": read, "person_class": person, "nms_threshold": 0.6}, 0, why, "yolo")]
+    if columns < 6:
+        return []
+    box = {"box": "log-size"} if not positive[:4].all() or not levels else distances_of(table, 0)
+    fields |= box | {"nms_threshold": 0.65}
+    tail = sure[4:]
+    scores = int(np.argmin(tail)) if not tail.all() else len(tail)
+    if scores == len(tail) or (scores == 0 and columns - 5 in (80, 20, 365, len(class_names(facts)))):
+        fields["nms_threshold"] = 0.45
+        return _with_scores(table, facts, asked, fields, first=4, scores=len(tail), parts=0, values=0, family="yolox", objectness=True)
+    told, found = point_shape(facts), list[Columns | Missing]()
+    for values in (3, 2):
+        parts, rest = divmod(columns - 6, values)
+        if not rest and parts in part_counts(facts, asked) and (told is None or told == (parts, values)) and scores in (0, 2):
+            given = sure[6:].reshape(parts, values)
+            if values == 3 and scores == 2 and not given[:, 2].all() and given.any():
+                continue
+            found += _with_scores(
+                table, facts, asked, fields, first=4, scores=2, parts=parts, values=values, family="yolox", objectness=True
+            )
+            break
+    if not found and levels and not columns % 3 and columns // 3 >= 6:
+        return [
+            Missing(f"{table.shape} are three anchors per cell, whose sizes the graph does not hold. Export it again with its last layer")
+        ]
+    return found
+
+
+def distances_of(table: Table, first: int) -> dict[str, Any]:
+    """Distances to the sides, in pixels or cells: pixels where they grow with the stride, or would leave the picture as cells."""
+    counts = [-(-table.size_wh[0] // stride) * -(-table.size_wh[1] // stride) for stride in table.strides]
+    ends = np.cumsum([0, *counts])
+    values = [table.noise[a:b, first : first + 4] for a, b in pairwise(ends.tolist())]
+    means = [float(each.mean()) for each in values]
+    far = max(float(each.max()) * stride for each, stride in zip(values, table.strides, strict=True)) > 4 * max(table.size_wh)
+    return {"box": "distances", "unit": "pixels" if far or means[-1] > 2 * means[0] else "cells"}
+
+
+def _ranked(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Missing]:
+    """The best candidates only: end to end."""
+    columns, found = table.columns, list[Columns | Missing]()
+    fields: dict[str, Any] = {"transposed": table.transposed, "batched": table.batched, "box": "corners", "nms": "none", "ranked": True}
+    empty = not len(table.both) or not table.both.any()
+    counts, told = part_counts(facts, asked), point_shape(facts)
+    if columns >= 6 and not empty and not table.transposed and table.batched and table.fraction:
+        parts, rest = divmod(columns - 5, 3)
+        if not rest and parts in counts and table.probabilities[columns - 1]:
+            # MoveNet: y, x, score of each key point, then top, left, bottom, right and the person's score.
+            read = {"keypoints": ("rows", 0, 3 * parts), "box": ("rows", 3 * parts, 4), "score": ("rows", columns - 1, 1)}
+            own = fields | {"values": read, "unit": "fraction", "yx": True, "origin": "centre", "point_values": 3}
+            return [Columns(own, parts, f"{table.shape}: {parts} key points as y, x, score, a box and a score", "movenet")]
+    if table.transposed:
+        return []
+    if columns >= 6 and (empty or (table.probabilities[4] and table.whole(5) and (not table.batched or table.falls(4)))):
+        if columns == 6:
+            return [*_ended(table, facts, asked, fields, {"score": ("rows", 4, 1), "class": ("rows", 5, 1)}, 0, 0)]
+        for values in (3, 2):
+            parts, rest = divmod(columns - 6, values)
+            if rest or parts not in counts or (told is not None and told != (parts, values)):
+                continue
+            if values == 3 and not empty and not table.probabilities[8::3].all() and not table.probabilities[6:].all():
+                own = {"point_activation": "sigmoid"}
+            else:
+                own = {}
+            scores = {"score": ("rows", 4, 1), "class": ("rows", 5, 1)}
+            found += _ended(table, facts, asked, fields | own, scores, parts, values)
+            if not empty:
+                break
+    if not found and columns > 5 and not empty and table.falls(4):
+        for values in (3, 2):
+            parts, rest = divmod(columns - 5, values)
+            if not rest and parts in counts and (told is None or told == (parts, values)):
+                return [*_ended(table, facts, asked, fields, {"score": ("rows", 4, 1)}, parts, values)]
+    if columns == 5 and not empty and table.falls(4):
+        return [*_ended(table, facts, asked, fields, {"score": ("rows", 4, 1)}, 0, 0)]
+    if columns == 7 and not table.batched and table.whole(0) and (empty or (table.whole(5) and table.probabilities[6])):
+        # YOLO v7's own end-to-end export: number in the batch, box, class, score.
+        own = fields | {"values": {"frame": ("rows", 0, 1), "box": ("rows", 1, 4), "class": ("rows", 5, 1), "score": ("rows", 6, 1)}}
+        person = person_of(facts, asked, None)
+        if person is not None:
+            found.append(Columns(own | {"person_class": person}, 0, f"{table.shape}: frame, box, class and score", "yolo"))
+    return found
+
+
+def _ended(
+    table: Table, facts: GraphFacts, asked: Asked, fields: Mapping[str, Any], scores: Mapping[str, Any], parts: int, values: int
+) -> list[Columns | Missing]:
+    """End-to-end rows: box, score, perhaps a class, key points."""
+    person = person_of(facts, asked, None)
+    if "class" in scores and person is None:
+        return [Missing(f"{table.shape} has classes, and none of them is named person: say which one is with --class N")]
+    first = 4 + len(scores)
+    read: dict[str, Any] = {"box": ("rows", 0, 4), **scores}
+    own = dict(fields) | {"values": read, "person_class": person if "class" in scores else None}
+    if table.fraction and len(table.both) and table.both.any():
+        own["unit"] = "fraction"
+    if parts:
+        read["keypoints"] = ("rows", first, parts * values)
+        own["point_values"] = values
+    of = f" and {parts} key points of {values}" if parts else ""
+    what = "score, class" if "class" in scores else "score"
+    return [Columns(own, parts, f"{table.shape}: rows of box, {what}{of}, end to end", "yolo")]
+
+
+def _with_scores(
+    table: Table,
+    facts: GraphFacts,
+    asked: Asked,
+    fields: Mapping[str, Any],
+    *,
+    first: int,
+    scores: int,
+    parts: int,
+    values: int,
+    family: Family,
+    objectness: bool | None = None,
+) -> list[Columns | Missing]:
+    """Readings of raw candidates whose score columns start at `first`: with objectness, without, or both where nothing tells."""
+    names, masks = len(class_names(facts)), _masks(facts, table, parts)
+    classes = scores - masks
+    if objectness is not None and classes > 1:
+        ways = [objectness]
+    elif classes == 1:
+        ways = [False]
+    elif names:
+        ways = [classes == names + 1]
+    elif classes in (20, 80, 91, 365):
+        ways = [False]
+    elif classes - 1 in (20, 80, 91, 365) or table.per_cell == 3:
+        ways = [True]
+    else:
+        ways = [False] if table.transposed else [True, False]
+    found: list[Columns | Missing] = []
+    for with_objectness in ways:
+        count = classes - int(with_objectness)
+        person = person_of(facts, asked, count)
+        if person is None:
+            found.append(Missing(f"{table.shape} has {count} classes, and nothing tells which is a person: say so with --class N"))
+            continue
+        read: dict[str, Any] = {"box": ("rows", 0, 4)}
+        if with_objectness:
+            read["score"] = ("rows", first, 1)
+        read["classes"] = ("rows", first + int(with_objectness), count)
+        own = dict(fields) | {"values": read, "person_class": person}
+        sure = table.probabilities
+        own["activation"] = "none" if sure[first : first + classes].all() else "sigmoid"
+        if parts:
+            start = first + scores
+            read["keypoints"] = ("rows", start, parts * values)
+            own["point_values"] = values
+            if values == 3 and not sure[start + 2 :: 3].all():
+                own["point_activation"] = "sigmoid"
+        what = (
+            f"objectness and {count} class{'es' if count > 1 else ''}" if with_objectness else f"{count} class{'es' if count > 1 else ''}"
+        )
+        why = f"{table.shape}: box, {what}" + (f" and {parts} key points of {values}" if parts else "")
+        found.append(Columns(own, parts, why, "yolox" if family == "yolox" else "yolo", _rank(facts, parts)))
+    return found
+
+
+def _masks(facts: GraphFacts, table: Table, parts: int) -> int:
+    """Columns of mask coefficients behind the classes, of a network that segments too: as many as it has mask prototypes."""
+    if parts:
+        return 0
+    names = set(table.outputs.values())
+    others = [output.shape[1] for output in facts.outputs if output.name not in names and len(output.shape) == 4 and output.shape[1] == 32]
+    return others[0] if others else 0
+
+
+def _rank(facts: GraphFacts, parts: int) -> int:
+    task = facts.metadata.get("task", "")
+    return 2 if (task == "pose" and parts) or (task == "detect" and not parts) else 1

@@ -1,0 +1,71 @@
+"""From what the outputs can be to readings with a head, the network's usual pixels and placement."""
+
+from __future__ import annotations
+
+from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
+from posetrt.export.heads.candidate_columns import Columns, Family, Missing, readings_of, skeleton_names
+from posetrt.export.heads.candidate_outputs import outputs_readings
+from posetrt.export.heads.candidate_table import level_table, single_tables
+from posetrt.runtime.heads.boxes import BoxesHead
+from posetrt.runtime.heads.candidates import CandidateHead
+from posetrt.runtime.heads.rows import RowsHead
+
+_USUAL: dict[Family, tuple[str, str]] = {
+    "yolo": ("yolo", "centre"),
+    "yolox": ("yolox", "top-left"),
+    "rtmdet": ("rtmdet", "top-left"),
+    "rtmo": ("yolox", "top-left"),
+    "nanodet": ("rtmdet", "stretch"),
+    "movenet": ("movenet", "top-left"),
+    "torchvision": ("unit", "top-left"),
+    "tensorflow": ("movenet", "stretch"),
+    "ssd": ("unit", "stretch"),
+}
+"""Family → its normalisation and how it places a picture, as its authors' own tools do."""
+
+
+def readings_as(kind: type[CandidateHead], facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
+    """Every reading of the graph as that kind, rows or boxes."""
+    if not set(asked.outputs) <= set(kind.roles):
+        return []
+    named = set(asked.outputs.values())
+    found: list[Columns | Missing] = []
+    table = level_table(facts)
+    if table is not None:
+        found += [_with_outputs(one, table.outputs) for one in readings_of(table, facts, asked)]
+    else:
+        beside = outputs_readings(facts, asked) if len(facts.outputs) > 1 else []
+        found += beside
+        if not any(isinstance(one, Columns) for one in beside):
+            for single in single_tables(facts):
+                found += [_with_outputs(one, single.outputs) for one in readings_of(single, facts, asked)]
+    readings: list[Reading | NearMiss] = []
+    for one in found:
+        if isinstance(one, Missing):
+            readings.append(NearMiss(kind.kind, one.why))
+        elif bool(one.parts) == (kind is RowsHead) and (not named or named & set(one.fields["outputs"].values())):
+            readings.append(_reading(kind, one))
+        elif asked.head == kind.kind:
+            other = f"{one.parts} key points each: --head rows" if one.parts else "no key points: --head boxes"
+            readings.append(NearMiss(kind.kind, f"its candidates have {other} ({one.why})"))
+    return readings
+
+
+def _with_outputs(one: Columns | Missing, outputs: object) -> Columns | Missing:
+    if isinstance(one, Missing):
+        return one
+    return Columns({**one.fields, "outputs": outputs}, one.parts, one.why, one.family, one.rank)
+
+
+def _reading(kind: type[CandidateHead], one: Columns) -> Reading:
+    fields = {name: value for name, value in one.fields.items() if kind is not BoxesHead or not name.startswith("point_")}
+    normalise, fit = _USUAL[one.family]
+    return Reading(
+        head=kind(**fields),
+        skeletons=skeleton_names(one.parts) if one.parts else ("boxes",),
+        parts=one.parts,
+        normalise=normalise,
+        fit=fit,
+        why=one.why,
+        rank=one.rank,
+    )

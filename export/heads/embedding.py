@@ -1,0 +1,68 @@
+"""Networks with heat maps and tags: HigherHRNet, EfficientHRNet, OpenVINO's human-pose-estimation-0005 to 0007."""
+
+from __future__ import annotations
+
+from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
+from posetrt.export.heads.grids import Grid, grids_of, named
+from posetrt.export.heads.part_counts import part_counts, skeletons_of
+from posetrt.runtime.heads.embedding import EmbeddingHead
+
+HEATMAPS, TAGS, FINE = EmbeddingHead.roles
+COCO_ORDER = (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16)
+"""Head, trunk, arms, legs: the order in which HigherHRNet groups COCO's 17 parts."""
+
+
+def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
+    """Readings of K heat maps and K tags in one output or two, with or without K finer heat maps."""
+    if set(asked.outputs) - set(EmbeddingHead.roles):
+        return []
+    maps = grids_of(facts)
+    found: list[Reading | NearMiss] = []
+    for parts in part_counts(asked):
+        joint = [each for each in maps if each.channels == 2 * parts]
+        plain = [each for each in maps if each.channels == parts]
+        tags = [each for each in plain if named(each.name, "tag", "embed") or each.name == asked.outputs.get(TAGS)]
+        heat = [each for each in plain if each not in tags]
+        if joint and asked.outputs.get(TAGS, joint[0].name) == joint[0].name:
+            fine = [each for each in plain if each.shape_hw[0] == 2 * joint[0].shape_hw[0]]
+            # With maps beside it that are not finer it is another kind: short offsets have two channels for each part as well.
+            if fine or len(maps) == 1:
+                found.append(_reading(asked, parts, joint[0], joint[0], fine[0] if fine else None, rank=2 if fine else 0))
+        elif len(tags) == 1 and heat:
+            same = [each for each in heat if each.shape_hw == tags[0].shape_hw] or heat
+            finer = [each for each in heat if each.shape_hw[0] == 2 * same[0].shape_hw[0]]
+            found.append(_reading(asked, parts, same[0], tags[0], finer[0] if finer else None, rank=2))
+        elif len(heat) == 2 and len(maps) == 2 and heat[0].shape_hw == heat[1].shape_hw:
+            # Heat maps are probabilities, tags any number.
+            sure = [each for each in heat if each.output.probability]
+            if len(sure) == 1:
+                other = next(each for each in heat if each is not sure[0])
+                found.append(_reading(asked, parts, sure[0], other, None, rank=1))
+            else:
+                found.append(
+                    NearMiss(
+                        "embedding",
+                        f"two outputs of {parts} maps, {heat[0].name} and {heat[1].name}: say which are the tags with --role tags=NAME",
+                    )
+                )
+    return found
+
+
+def _reading(asked: Asked, parts: int, heat: Grid, tags: Grid, fine: Grid | None, *, rank: int) -> Reading:
+    outputs = {HEATMAPS: asked.outputs.get(HEATMAPS, heat.name), TAGS: asked.outputs.get(TAGS, tags.name)}
+    if fine is not None:
+        outputs[FINE] = asked.outputs.get(FINE, fine.name)
+    sure = fine or heat
+    joint = heat is tags
+    logits = sure.output.low < -2 if joint or fine is not None else not sure.output.probability and sure.output.low < -2
+    where = f"{parts} heat maps and {parts} tags in {heat.name}" if joint else f"{parts} heat maps ({heat.name}) and tags ({tags.name})"
+    return Reading(
+        head=EmbeddingHead(outputs=outputs, order=COCO_ORDER if parts == len(COCO_ORDER) else (), logits=logits),
+        skeletons=skeletons_of(parts, asked) or (),
+        parts=parts,
+        normalise="imagenet" if joint else "in-graph",
+        fit="top-left",
+        why=where + (f", finer heat maps in {fine.name}" if fine is not None else ""),
+        nhwc=tuple(dict.fromkeys(each.name for each in (heat, tags, fine) if each is not None and each.nhwc)),
+        rank=rank,
+    )

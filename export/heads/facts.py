@@ -1,0 +1,132 @@
+"""What a user's graph is: its picture's tensor, and its outputs on noise and on grey."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.export.graph.normalisation import Normalisation
+from posetrt.export.graph.onnx_model import ModelProto, run_plainly
+from posetrt.export.heads.base import GraphFacts, OutputFacts
+from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.model.manifest import DType, Layout
+
+_TYPES: dict[int, DType] = {1: "float32", 2: "uint8", 6: "int32", 10: "float32"}
+"""ONNX's element types that a picture can come in. float16 is cast from float32 inside the graph."""
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """The picture's tensor.
+
+    Attributes:
+        name: of it.
+        layout, dtype: as in the manifest.
+        size_wh: width and height, 0 where the graph leaves them open.
+        batch: 0 where it is open.
+        half: whether the graph wants float16.
+    """
+
+    name: str
+    layout: Layout
+    dtype: DType
+    size_wh: tuple[int, int]
+    batch: int
+    half: bool
+
+    @property
+    def axes(self) -> tuple[int, int, int]:
+        """Which axes are the channels, height and width."""
+        return (1, 2, 3) if self.layout == "NCHW" else (3, 1, 2)
+
+    def shape(self, size_wh: tuple[int, int], batch: int = 1) -> tuple[int, ...]:
+        """Of the tensor for a picture of that size."""
+        return (batch, 3, size_wh[1], size_wh[0]) if self.layout == "NCHW" else (batch, size_wh[1], size_wh[0], 3)
+
+
+def image_input(model: ModelProto, path: Path) -> ImageInput:
+    """The one picture that the graph takes.
+
+    Raises:
+        PosetrtError: it takes something else.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        raise PosetrtError(
+            f"{path.name} has {len(inputs)} inputs ({', '.join(value.name for value in inputs)}); one image input was expected"
+        )
+    tensor = inputs[0].type.tensor_type
+    dims = [dim.dim_value for dim in tensor.shape.dim]
+    kind = _TYPES.get(tensor.elem_type)
+    last = len(dims) == 4 and dims[3] == 3 and dims[1] != 3
+    if kind is None or len(dims) != 4 or not (last or dims[1] in (0, 3)):
+        raise PosetrtError(
+            f"{path.name}: input {inputs[0].name!r} must be a picture (N, 3, H, W) or (N, H, W, 3) in float32, float16, uint8 or int32; it has "
+            f"element type {tensor.elem_type} and shape {dims}"
+        )
+    size = (dims[2], dims[1]) if last else (dims[3], dims[2])
+    return ImageInput(str(inputs[0].name), "NHWC" if last else "NCHW", kind, size, dims[0], tensor.elem_type == 10)
+
+
+def noise(image: ImageInput, size_wh: tuple[int, int], pixels: Normalisation | None) -> NDArray[Any]:
+    """A picture of noise as the graph takes it, the same each time; without a normalisation 0 to 1, or 0 to 255 for whole numbers."""
+    values = np.random.default_rng(0).integers(0, 256, image.shape(size_wh)).astype(np.float32)
+    return _fed(values, image, pixels)
+
+
+def _grey(image: ImageInput, size_wh: tuple[int, int], pixels: Normalisation | None) -> NDArray[Any]:
+    return _fed(np.full(image.shape(size_wh), 114, np.float32), image, pixels)
+
+
+def _fed(values: NDArray[np.float32], image: ImageInput, pixels: Normalisation | None) -> NDArray[Any]:
+    if image.dtype != "float32":
+        return np.asarray(values, image.dtype)
+    if pixels is None:
+        return np.asarray(values / 255, np.float32)
+    if pixels.in_graph:
+        return values
+    shape = (3, 1, 1) if image.layout == "NCHW" else (3,)
+    mean, scale = (np.asarray(given, np.float32).reshape(shape) for given in (pixels.mean, pixels.scale))
+    return np.asarray((values - mean) * scale, np.float32)
+
+
+def gather(model: ModelProto, path: Path, image: ImageInput, size_wh: tuple[int, int], pixels: Normalisation | None = None) -> GraphFacts:
+    """Run the graph on noise and on grey, and note what it is made of.
+
+    Raises:
+        PosetrtError: it does not run at that size.
+    """
+    serialised = model.SerializeToString()
+    on_noise = run_plainly(serialised, noise(image, size_wh, pixels), path)
+    on_grey = run_plainly(serialised, _grey(image, size_wh, pixels), path)
+    makers = {name: node for node in model.graph.node for name in node.output}
+    return GraphFacts(
+        file=path.name,
+        input_name=image.name,
+        layout=image.layout,
+        dtype=image.dtype,
+        size_wh=size_wh,
+        outputs=tuple(OutputFacts(name, on_noise[name], on_grey[name], _way_back(makers, name)) for name in on_noise),
+        metadata={entry.key: entry.value for entry in model.metadata_props},
+        producer=str(model.producer_name),
+        operators=Counter(node.op_type for node in model.graph.node),
+    )
+
+
+def _way_back(makers: dict[str, Any], name: str) -> tuple[str, ...]:
+    """Operators that made a tensor, as long as each has one input that another node made."""
+    way: list[str] = []
+    while name in makers and len(way) < 8:
+        node = makers[name]
+        way.append(node.op_type)
+        before = [each for each in node.input if each in makers and makers[each].op_type != "Constant"]
+        if len(before) != 1:
+            break
+        name = before[0]
+    return tuple(way)

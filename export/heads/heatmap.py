@@ -1,0 +1,146 @@
+"""Networks with heat maps of one thing in a crop, told by their channel count and by having nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from posetrt.export.graph.graph_ops import GraphOps, Value, axes
+from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
+from posetrt.export.heads.fuse import Fused
+from posetrt.export.heads.grids import Grid, grids_of, stride_of
+from posetrt.export.heads.paf import map_size
+from posetrt.runtime.errors import UsageError
+from posetrt.runtime.heads.heatmap import HeatmapHead
+from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
+from posetrt.runtime.heads.subpixel import FLATTEST, NOISE, PROFILES, SLOPES_AND_BENDS
+from posetrt.runtime.model.format1 import LEAST_PEAK
+from posetrt.runtime.model.manifest import Manifest
+from posetrt.runtime.model.skeleton import built_in_skeletons
+
+HEATMAPS = HeatmapHead.roles[0]
+_FLOAT, _INT32 = 1, 6  # onnx.TensorProto
+_INFINITE = 3.4e38
+_LOGITS_BELOW = -2.0
+"""Maps that were trained as Gaussians undershoot 0 a little; logits of an empty cell lie far below."""
+
+LEAST_CELLS = 16
+"""Least width and height of a heat map together, in cells: less is a classifier's last grid."""
+
+
+def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
+    """A reading of the last output with as many maps as a skeleton has parts, or one more for the background."""
+    named = asked.outputs.get(HEATMAPS)
+    grids = [grid for grid in grids_of(facts) if sum(grid.shape_hw) >= LEAST_CELLS]
+    chosen = [grid for grid in grids if named in (None, grid.name)]
+    if not chosen or set(asked.outputs) - {HEATMAPS}:
+        return []
+    grid = chosen[-1]
+    others = sorted({other.channels for other in grids} - {grid.channels})
+    if others and named is None:
+        # A kind with further maps would be read as half of itself.
+        return [
+            NearMiss(
+                "heatmap",
+                f"beside {grid.channels} maps there are {', '.join(map(str, others))} more channels, which heat maps alone do not explain. "
+                "Name the heat maps with --role heatmaps=NAME to leave the others out",
+            )
+        ]
+    own = asked.layout or (MapLayout(asked.skeleton, (), False) if asked.skeleton is not None else None)
+    known = [load_layout(name) for name in built_in_skeletons()] if own is None else [own]
+    # The maps of a network whose other outputs were left out when it was exported are no network for crops, unless the user says so.
+    layouts = [layout for layout in known if not layout.paf_channels or asked.head == HeatmapHead.kind or named is not None]
+    fitting: dict[bool, list[MapLayout]] = {False: [], True: []}
+    for layout in layouts:
+        parts = len(layout.skeleton.parts)
+        if parts and parts == grid.channels:
+            fitting[False].append(layout)
+        elif parts and parts + 1 == grid.channels and (layout.background or asked.skeleton is not None):
+            fitting[True].append(layout)
+    readings: list[Reading | NearMiss] = []
+    for background, found in fitting.items():
+        # As many maps as parts need no background to explain them.
+        if found and not (background and fitting[False]):
+            parts = grid.channels - int(background)
+            readings.append(
+                Reading(
+                    head=_head(grid, stride_of(facts, grid), background),
+                    skeletons=tuple(layout.skeleton.name for layout in found),
+                    parts=parts,
+                    normalise="openpose" if background else "imagenet",
+                    fit="crop",
+                    why=f"{parts} heat maps{' and a background' if background else ''} of one thing in a crop",
+                    nhwc=(grid.name,) if grid.nhwc else (),
+                    rank=0,
+                )
+            )
+    if not readings:
+        wanted = f"skeleton {asked.skeleton.name} has {len(asked.skeleton.parts)} parts" if asked.skeleton else "no built-in skeleton fits"
+        readings.append(NearMiss("heatmap", f"{grid.channels} heat maps, and {wanted}: give yours with --skeleton FILE.json"))
+    return readings
+
+
+def _head(grid: Grid, stride: int, background: bool) -> HeatmapHead:
+    """Maps with a background are drawn as OpenPose draws them; those without as SimpleBaseline, HRNet and most since."""
+    outputs = {HEATMAPS: grid.name}
+    if background:
+        return HeatmapHead(outputs=outputs, stride=stride, background=True, least=LEAST_PEAK)
+    return HeatmapHead(
+        outputs=outputs, stride=stride, grid="origin", logits=not grid.output.probability and grid.output.low < _LOGITS_BELOW
+    )
+
+
+def fuse(ops: GraphOps, manifest: Manifest, slots: int | None) -> Fused:
+    """Peaks (N, J, 1, 3) in place of the maps: the best point of each part, as `best_points` finds it.
+
+    Raises:
+        UsageError: slots were asked for, or the head refines in a way that a graph of plain operators does not.
+    """
+    if slots is not None:
+        raise UsageError("--slots says how many candidates are kept, and a network for crops keeps the best of each part; leave it out")
+    head, parts = manifest.head, len(manifest.skeleton.parts)
+    assert isinstance(head, HeatmapHead)
+    if head.refinement not in ("none", "parabola") or "offsets" in head.outputs:
+        raise UsageError("heat maps with short offsets, or refined by DARK, are decoded on the CPU alone; leave --decode in-graph out")
+    heatmaps = head.outputs[HEATMAPS]
+    height, width = map_size(ops, manifest, heatmaps)
+    flat = ops("Reshape", ops("Slice", heatmaps, axes(0), axes(parts), axes(1)), axes(0, parts, -1))
+    value, cell = ops.several("TopK", 2, flat, axes(1), axis=2, largest=1, sorted=1)
+    at = ops("Cast", cell, to=_FLOAT)
+    # Half a cell more keeps the quotient off whole numbers, where a device's division might round either way.
+    row = ops("Floor", ops("Div", ops("Add", at, 0.5), width))
+    column = ops("Sub", at, ops("Mul", row, width))
+    if head.logits:
+        value = ops("Sigmoid", value)
+    places = [column, row]
+    if head.refinement == "parabola":
+        patch = _patch(ops, flat, (row, column), (height, width))
+        if head.logits:
+            patch = ops("Sigmoid", patch)
+        sums = ops("MatMul", patch, np.ascontiguousarray(PROFILES.T))
+        fit = ops("MatMul", ops("Log", ops("Max", sums, float(NOISE))), np.ascontiguousarray(SLOPES_AND_BENDS.T))
+        for axis in (0, 1):
+            slope, bend = (ops("Slice", fit, axes(at_), axes(at_ + 1), axes(2)) for at_ in (axis, axis + 2))
+            offset = ops("Div", slope, ops("Max", bend, float(FLATTEST)))
+            places[axis] = ops("Add", places[axis], ops("Min", ops("Max", offset, -0.5), 0.5))
+    found = ops("And", ops("Greater", value, 0.0), ops("Less", value, _INFINITE))
+    kept = [ops("Where", found, each, 0.0) for each in (*places, ops("Min", value, 1.0))]
+    peaks = ops("Concat", *(ops("Unsqueeze", each, axes(3)) for each in kept), axis=3)
+    role = HeatmapHead.roles[2]
+    return Fused(replace(head, outputs={role: role}), {peaks: role}, {role: [parts, 1, 3]})
+
+
+def _patch(ops: GraphOps, flat: str, place: tuple[str, str], size: tuple[Value, Value]) -> str:
+    """(N, J, 9): the nine cells around each best one; at the border the cell nearest to the one outside."""
+    (row, column), (height, width) = place, size
+
+    def clipped(at: str, step: int, cells: Value) -> str:
+        last = cells - 1.0 if isinstance(cells, float) else ops("Sub", cells, 1.0)
+        return ops("Min", ops("Max", ops("Add", at, float(step)), 0.0), last)
+
+    near = []
+    for down in (-1, 0, 1):
+        start = ops("Mul", clipped(row, down, height), width)
+        near += [ops("Add", start, clipped(column, right, width)) for right in (-1, 0, 1)]
+    return ops("GatherElements", flat, ops("Cast", ops("Concat", *near, axis=2), to=_INT32), axis=2)

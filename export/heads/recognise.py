@@ -1,0 +1,104 @@
+"""The door: which kind of head a graph has, of all that are known."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import replace
+
+from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
+from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.heads.registry import head_class, kinds
+from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
+
+Recogniser = Callable[[GraphFacts, Asked], list[Reading | NearMiss]]
+
+
+def recogniser_of(kind: str) -> Recogniser | None:
+    """What recognises a kind: `recognise` of its module here, or of its class where another package adds it; None where nothing does.
+
+    Raises:
+        PosetrtError: the package that adds it fails on import.
+    """
+    module = f"posetrt.export.heads.{kind.replace('-', '_')}"
+    if importlib.util.find_spec(module) is not None:
+        ours: Recogniser | None = getattr(importlib.import_module(module), "recognise", None)
+        return ours
+    found: Recogniser | None = getattr(head_class(kind), "recognise", None)
+    return found
+
+
+def recognise(facts: GraphFacts, asked: Asked, tell: Callable[[str], None] = lambda _line: None) -> tuple[Reading, Skeleton]:
+    """The one reading of a graph that is likelier than all others, and its skeleton.
+
+    Args:
+        facts: of the graph.
+        asked: what the user said of it.
+        tell: takes a line where a package that adds a kind cannot be used.
+
+    Raises:
+        UsageError: no kind fits, or several do as well: says which option decides.
+    """
+    if asked.head is not None and asked.head not in kinds():
+        raise UsageError(f"--head {asked.head}: this posetrt knows {', '.join(kinds())}")
+    found: list[Reading] = []
+    near: list[NearMiss] = []
+    for kind in kinds() if asked.head is None else (asked.head,):
+        try:
+            look = recogniser_of(kind)
+        except PosetrtError as error:
+            if asked.head is not None:
+                raise
+            tell(f"warning: {error}")
+            continue
+        try:
+            given = look(facts, asked) if look is not None else []
+        except UsageError as error:
+            # What one kind cannot read another may.
+            given = [NearMiss(kind, str(error))]
+        for one in given:
+            (found if isinstance(one, Reading) else near).append(one)  # type: ignore[arg-type]
+    if not found:
+        raise UsageError(_nothing(facts, asked, near))
+    best = [one for one in found if one.rank == max(each.rank for each in found)]
+    if len({one.head.kind for one in best}) > 1:
+        ways = "; ".join(f"--head {one.head.kind} ({one.why})" for one in best)
+        raise UsageError(f"{facts.file} can be read in several ways, so say which: {ways}. Its outputs are {facts.listing()}")
+    if len(best) > 1 and len({one.skeletons for one in best}) == 1:
+        ways = "; ".join(one.why for one in best)
+        raise UsageError(f"{facts.file} can be read in several ways ({ways}): name its outputs with --role ROLE=NAME")
+    return _with_skeleton(facts, best, asked)
+
+
+def _with_skeleton(facts: GraphFacts, best: list[Reading], asked: Asked) -> tuple[Reading, Skeleton]:
+    names = tuple(dict.fromkeys(name for one in best for name in one.skeletons))
+    if asked.skeleton is not None:
+        reading = best[0]
+        if reading.parts != len(asked.skeleton.parts):
+            raise UsageError(
+                f"{facts.file} finds {reading.parts} parts ({reading.why}), and skeleton {asked.skeleton.name!r} has {len(asked.skeleton.parts)}"
+            )
+        return replace(reading, skeletons=(asked.skeleton.name,)), asked.skeleton
+    if len(names) == 1:
+        return best[0], load_skeleton(names[0])
+    if names:
+        raise UsageError(
+            f"{facts.file} fits several skeletons ({', '.join(names)}), which differ in what the parts are and not in how many: choose one with "
+            "--skeleton NAME, or give your own with --skeleton FILE.json"
+        )
+    raise UsageError(
+        f"{facts.file} finds {best[0].parts} parts ({best[0].why}), and no built-in skeleton has as many: give yours with --skeleton FILE.json"
+    )
+
+
+def _nothing(facts: GraphFacts, asked: Asked, near: list[NearMiss]) -> str:
+    told = f"{facts.file} is no network that posetrt knows: its outputs are {facts.listing()}"
+    if asked.head is not None:
+        told = f"{facts.file} cannot be read as --head {asked.head}: its outputs are {facts.listing()}"
+    if near:
+        return f"{told}. Nearly: " + "; ".join(f"{one.kind}: {one.why}" for one in near)
+    last = facts.outputs[-1] if facts.outputs else None
+    if last is not None and len(last.shape) == 2 and last.shape[1] > 1 and len(facts.outputs) == 1:
+        return f"{told}. One row of {last.shape[1]} numbers looks like an image classifier, and posetrt finds people's key points and boxes"
+    return f"{told}. Kinds that can be recognised: {', '.join(kinds())}; docs/export.md shows their outputs"

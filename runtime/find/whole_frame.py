@@ -1,0 +1,111 @@
+"""A network that looks at the whole frame: letterbox, infer, decode, and the way back to the frame."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.engines.base import Engine
+from posetrt.runtime.errors import UsageError
+from posetrt.runtime.heads.base import DecodeOptions, Decoder, Tensors
+from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.people import People
+from posetrt.runtime.picture import place, to_input
+from posetrt.runtime.placement import Placement, check_frame, letterbox
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A frame ready for the network: `tensor` in the manifest's layout and type, `placement` the way back."""
+
+    tensor: NDArray[Any]
+    placement: Placement
+
+
+class WholeFrame:
+    """Finds everybody in a frame. Use it as a context manager; it may be called from several threads.
+
+    Args:
+        engine: closed with this object.
+        options: how sure a person must be.
+
+    Raises:
+        UsageError: the network looks at one thing in a crop.
+    """
+
+    def __init__(self, engine: Engine, options: DecodeOptions | None = None) -> None:
+        manifest = engine.manifest
+        if manifest.head.scope != "frame":
+            raise UsageError(
+                f"{manifest.network} ({manifest.skeleton.name}, head {manifest.head.kind}) looks at one person in a crop: on a whole frame it "
+                'would blend everybody into one. Say where the people are: boxes="whole" for a picture of one person, a box file, or the '
+                "model folder of a network that finds everybody (on the command line: --boxes)"
+            )
+        self.engine, self.manifest, self.options = engine, manifest, options or DecodeOptions()
+        # Fails here, and not on the first frame, where the head and its skeleton do not fit.
+        self._decoders = threading.local()
+        self._decoders.own = manifest.head.decoder(manifest.skeleton, self.options)
+        self._lock = threading.Lock()
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """What it finds."""
+        return self.manifest.skeleton
+
+    @property
+    def decoder(self) -> Decoder:
+        """This thread's decoder: decoders keep scratch memory."""
+        found: Decoder | None = getattr(self._decoders, "own", None)
+        if found is None:
+            found = self._decoders.own = self.manifest.head.decoder(self.manifest.skeleton, self.options)
+        return found
+
+    def prepare(self, image: NDArray[np.uint8], size_wh: tuple[int, int] | None = None) -> Prepared:
+        """Place and normalise a frame.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            size_wh: of the network's input, where that is dynamic; None takes the usual one.
+
+        Raises:
+            PosetrtError: the frame is no such array.
+        """
+        check_frame(image)
+        spec = self.manifest.input
+        placement = letterbox((image.shape[1], image.shape[0]), size_wh or spec.size_wh, spec.fit.how)
+        return Prepared(to_input(place(image, placement, spec.fit.pad), spec), placement)
+
+    def decode(self, tensors: Tensors, placements: Sequence[Placement]) -> list[People]:
+        """People of each frame of a batch, in pixels of the frame."""
+        found = self.decoder.decode(tensors, placements[0].size_wh)
+        return [placement.people_to_frame(people) for people, placement in zip(found, placements, strict=True)]
+
+    def find(self, image: NDArray[np.uint8]) -> People:
+        """People of one frame, in pixels of the frame, best first.
+
+        Raises:
+            PosetrtError: the frame is no such array, or the network failed.
+        """
+        prepared = self.prepare(image)
+        with self._lock:
+            # Decoded before the engine's buffers are filled again.
+            return self.decode(self.engine.infer(prepared.tensor), [prepared.placement])[0]
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

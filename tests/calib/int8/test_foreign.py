@@ -1,0 +1,75 @@
+"""Graphs that another tool quantised are read as they are, and told apart by what TensorRT takes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from posetrt.calib.int8.calibrate import calibrate
+from posetrt.calib.int8.foreign import is_quantised, read_quantised
+from posetrt.calib.int8.photographs import read_photograph
+from posetrt.calib.sensitivity.judge import Judge
+from posetrt.calib.sensitivity.price import measured
+from posetrt.export.graph.graph import load_graph
+from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.model.folder import ModelFolder
+from posetrt.runtime.picture import network_input
+
+
+def by_onnx_runtime(folder: ModelFolder, pictures: list[Path], target: Path, *, for_tensorrt: bool) -> Path:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.waiting = [{"image": network_input(read_photograph(path), folder.manifest().input)} for path in pictures]
+
+        def get_next(self) -> Any:
+            return self.waiting.pop() if self.waiting else None
+
+    kind = QuantType.QInt8 if for_tensorrt else QuantType.QUInt8
+    options = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False} if for_tensorrt else {}
+    quantize_static(str(folder.onnx), str(target), Reader(), QuantFormat.QDQ, activation_type=kind, per_channel=True, extra_options=options)
+    return target
+
+
+def test_a_graph_of_onnx_runtimes_quantizer_is_read_and_judged_beside_the_float_one(
+    small_folder: ModelFolder, pictures: list[Path], tmp_path: Path
+) -> None:
+    original = load_graph(small_folder.onnx)
+    unsigned = read_quantised(by_onnx_runtime(small_folder, pictures, tmp_path / "u.onnx", for_tensorrt=False), original)
+    signed = read_quantised(by_onnx_runtime(small_folder, pictures, tmp_path / "s.onnx", for_tensorrt=True), original)
+    assert unsigned.layout == "ort"
+    assert any("unsigned" in reason for reason in unsigned.refused)
+    assert any("biases" in reason for reason in unsigned.refused)
+    assert (signed.layout, signed.refused) == ("trt", ())
+    assert len(signed.inside) == len(original.layers)
+    judge = Judge(small_folder.manifest(), pictures[:2])
+    price = measured(original.model, {"theirs": (lambda: signed.graph.model, signed.layout, 1.0)}, judge)
+    assert price.layouts["theirs"].agreement <= 1
+
+
+def test_what_is_no_quantised_form_of_this_network_is_refused(small_folder: ModelFolder, pictures: list[Path], tmp_path: Path) -> None:
+    original = load_graph(small_folder.onnx)
+    with pytest.raises(PosetrtError, match="no QuantizeLinear"):
+        read_quantised(small_folder.onnx, original)
+    path = by_onnx_runtime(small_folder, pictures, tmp_path / "u.onnx", for_tensorrt=False)
+    model = onnx.load(str(path))
+    del model.graph.output[1:]
+    onnx.save(model, str(path))
+    with pytest.raises(PosetrtError, match="has the outputs"):
+        read_quantised(path, original)
+
+
+def test_a_quantised_graph_is_not_calibrated(small_folder: ModelFolder, pictures: list[Path], tmp_path: Path) -> None:
+    path = by_onnx_runtime(small_folder, pictures, tmp_path / "u.onnx", for_tensorrt=False)
+    model = onnx.load(str(path))
+    kept = onnx.load(str(small_folder.onnx)).metadata_props
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    onnx.save(model, str(small_folder.onnx))
+    assert is_quantised(load_graph(small_folder.onnx))
+    with pytest.raises(UsageError, match="quantised already"):
+        calibrate(small_folder, pictures)

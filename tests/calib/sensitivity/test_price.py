@@ -1,0 +1,96 @@
+"""What INT8 costs is told every time: on photographs that calibrated nothing, with a verdict, and again wherever INT8 is built."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from posetrt.calib.int8.calibrate import calibrate, folder_calibration, write_variants
+from posetrt.calib.sensitivity.price import LayoutPrice, Price, hold_back, line, price_from, table, verdict_on
+from posetrt.cli import main
+from posetrt.runtime.model.folder import ModelFolder
+
+
+def paths(count: int) -> list[Path]:
+    return [Path(f"{index:04}.jpg") for index in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("given", "limit", "calibrating", "held"),
+    [(5000, 100, 100, 20), (5000, None, 4500, 500), (110, 100, 90, 20), (40, None, 20, 20), (39, None, 39, 0), (12, 5, 5, 0)],
+)
+def test_a_tenth_is_held_back_and_at_least_twenty_but_never_most(given: int, limit: int | None, calibrating: int, held: int) -> None:
+    drawn, kept = hold_back(paths(given), limit, 3)
+    assert (len(drawn), len(kept)) == (calibrating, held)
+    assert not set(drawn) & set(kept), "what calibrates does not judge"
+
+
+def test_the_verdict_follows_the_agreement_and_is_unknown_where_nobody_is_seen() -> None:
+    assert [verdict_on(agreement, 100, 100) for agreement in (0.9, 0.7, 0.3)] == ["fine", "costly", "unusable"]
+    assert verdict_on(1.0, 0, 0) == "unknown", "two empty sets agree, which tells nothing"
+    assert verdict_on(0.05, 3, 300) == "unusable", "people out of nothing are told even where FP32 finds hardly any"
+
+
+def priced_at(**agreements: float) -> Price:
+    layouts = {name: LayoutPrice(one, 100, 0.9, verdict_on(one, 100, 100)) for name, one in agreements.items()}
+    return Price(20, "OKS", 100, layouts)
+
+
+def test_the_price_is_written_and_read_and_put_into_a_table() -> None:
+    price = priced_at(ort=0.95, trt=0.31)
+    assert price_from(json.loads(json.dumps(price.to_dict()))) == price
+    assert price.unusable == ["trt"]
+    assert "unusable" in table(price)
+    assert "fp16" in table(price)
+    assert "cannot be told" in table(Price(20, "OKS", 0, {"ort": LayoutPrice(1.0, 0, 0.9, "unknown")}))
+    assert "not measured" in line(None, "trt")
+
+
+@pytest.fixture
+def many(pictures: list[Path]) -> Path:
+    """42 pictures: enough to hold some back."""
+    random = np.random.default_rng(5)
+    for index in range(12, 42):
+        picture = random.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        cv2.imwrite(str(pictures[0].parent / f"{index:02}.png"), cv2.GaussianBlur(picture, (5, 5), 0))
+    return pictures[0].parent
+
+
+def test_calibrate_measures_the_price_and_says_that_nobody_was_there(
+    small_folder: ModelFolder, many: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["calibrate", str(small_folder.path), "--images", str(many)]) in (0, 1)
+    told = capsys.readouterr()
+    price = folder_calibration(small_folder).price
+    assert price is not None
+    assert price["photographs"] == 20
+    assert folder_calibration(small_folder).images["count"] == 22
+    assert set(price["layouts"]) == {"ort", "trt"}
+    assert "verdict" in told.out
+    assert "photographs held back: fp32" in told.err, "a line says what takes the time"
+
+
+@pytest.mark.parametrize(("force", "code"), [([], 1), (["--force"], 0)])
+def test_an_unusable_layout_ends_with_1_and_leaves_the_files_to_whoever_insists(
+    small_folder: ModelFolder, many: Path, force: list[str], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("posetrt.calib.sensitivity.price.verdict_on", lambda *_args: "unusable")
+    assert main(["calibrate", str(small_folder.path), "--images", str(many), *force]) == code
+    assert small_folder.checked_variant("int8-ort").is_file()
+
+
+def test_build_and_doctor_repeat_the_verdict(small_folder: ModelFolder, pictures: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    made = calibrate(small_folder, pictures)
+    write_variants(small_folder, replace(made.calibration, price=priced_at(ort=0.61, trt=0.31).to_dict()))
+    assert main(["build", str(small_folder.path), "--precision", "int8", "--backend", "onnxruntime"]) == 0
+    assert "int8: costly (OKS agreement with fp32 0.610" in capsys.readouterr().err
+    main(["doctor", str(small_folder.path)])
+    told = capsys.readouterr().out
+    assert "costly" in told
+    assert "unusable" in told
+    assert "--sensitivity" in told
