@@ -377,8 +377,6 @@ def test_a_false_part_on_the_other_side_costs_what_a_missed_one_does():
     known = torch.ones_like(target)
     cost = [float(map_loss(guess, target, both, known)) for guess in (missed, false)]
     assert cost[0] == pytest.approx(cost[1], rel=1e-5)
-    plain = [float(map_loss(guess, target, target, known)) for guess in (missed, false)]
-    assert plain[1] < 0.2 * plain[0], "what it mends"
     known[:, [right, left]] = 0
     assert float(map_loss(false, target, both, known)) == 0, "what nobody can say costs nothing"
 
