@@ -1,6 +1,6 @@
-"""nano of the second generation: a Lightweight OpenPose with factored convolutions and one stage; trained by recipes/nano/.
+"""nano of the second generation: a Lightweight OpenPose with factored convolutions and one stage; trained by recipes/nano2/.
 
-Parameter names are those of `recipes/nano/network.py`.
+Parameter names are those of `recipes/nano2/network.py`.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ _NETWORKS = (
         file="nano2.npz",
         urls=(),
         md5="",
-        licence="Apache-2.0 (posetrt, recipes/nano); made from human-pose-estimation-0001, Apache-2.0 (Open Model Zoo)",
+        licence="Apache-2.0 (posetrt, recipes/nano2); made from human-pose-estimation-0001, Apache-2.0 (Open Model Zoo)",
         unused=("training.*",),
     ),
 )

@@ -21,7 +21,8 @@ def map_loss(guess: Tensor, target: Tensor, weighed: Tensor, known: Tensor, pafs
     """Squared error with the rare cells that hold something weighed up, scaled so that guessing nothing costs about 1.
 
     Heat maps: 1 + 12 t, PAFs: 1 + 6 |t|, where t is the greater of what is wanted and what is given: a person who is not there costs as
-    much as one who is missed. With what is wanted alone, a network in doubt marks .6 where one time in ten is right. The background counts a fifth, since it repeats what the others say.
+    much as one who is missed. With what is wanted alone, a network in doubt marks .6 where one time in ten is right. The background
+    counts a fifth, since it repeats what the others say.
 
     Args:
         weighed: the maps that t is taken of in the weights: `either_side` of the target.
