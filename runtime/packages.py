@@ -11,7 +11,9 @@ from posetrt.runtime.engines.driver import board_name
 JETPACK_OPENCV = "sudo apt install nvidia-opencv (where JetPack has none: sudo apt install python3-opencv)"
 
 # What the `desk` extra of pyproject.toml names.
-DESK = frozenset({"av", "matplotlib", "onnx", "onnxruntime", "onnxsim", "opencv-python", "protobuf", "pycocotools", "scipy", "tqdm"})
+DESK = frozenset(
+    {"av", "matplotlib", "onnx", "onnx-ir", "onnxruntime", "onnxsim", "opencv-python", "pillow", "protobuf", "pycocotools", "scipy", "tqdm"}
+)
 
 # What no other extra has: the web page, a computer's GPU.
 _EXTRAS = {"aiohttp": "web", "pycuda": "gpu", "tensorrt": "gpu"}
@@ -22,7 +24,7 @@ JETPACK_TENSORRT = (
 )
 
 # Modules whose package has another name.
-_PACKAGES = {"cv2": "opencv-python", "google": "protobuf", "jtop": "jetson-stats"}
+_PACKAGES = {"PIL": "pillow", "cv2": "opencv-python", "google": "protobuf", "jtop": "jetson-stats", "onnx_ir": "onnx-ir"}
 
 
 def install_hint(module: str, on_jetson: bool | None = None) -> str:

@@ -94,6 +94,12 @@ class Placement:
         (a, b, _), (d, e, _) = self.matrix
         return float(np.hypot(a, d)), float(np.hypot(b, e))
 
+    def then(self, other: Placement) -> Placement:
+        """Where the picture lies in the input of `other`, whose picture is this one's input."""
+        first, second = np.vstack([self._forward, [0, 0, 1]]), np.vstack([other._forward, [0, 0, 1]])
+        (a, b, c), (d, e, f) = (second @ first)[:2].tolist()
+        return Placement(other.size_wh, ((a, b, c), (d, e, f)))
+
     def to_frame(self, keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
         """Key points in pixels of the input as key points in pixels of the picture.
 

@@ -18,10 +18,11 @@ from posetrt.runtime.engines.choose import EngineOptions, open_engine
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.find.boxes import grown, whole_frame
 from posetrt.runtime.find.cropped import Cropped, boxes_from
+from posetrt.runtime.find.detected import Detected
 from posetrt.runtime.find.refine import open_refiner
 from posetrt.runtime.find.stage import CropStage
 from posetrt.runtime.find.top_down import TopDown, open_top_down
-from posetrt.runtime.find.whole_frame import WholeFrame
+from posetrt.runtime.find.whole_frame import WholeFrame, open_detector
 from posetrt.runtime.heads.base import DecodeOptions, Preset
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.skeleton import Skeleton
@@ -45,15 +46,23 @@ class Pose:
     Args:
         whole: looks at the whole frame; None where boxes come from elsewhere, and the first stage gives the people.
         stages: look at people in crops, one after the other. All are closed with this object.
+        detect_every: in a stream, look at whole frames in every so many of them, or when somebody is lost; in the others the people are
+            followed from box to box. For a first stage that takes the boxes of detected people. A call looks at each frame whole.
 
     Raises:
-        UsageError: there is neither.
+        UsageError: there is neither; or people cannot be followed by these networks.
     """
 
-    def __init__(self, whole: WholeFrame | None, stages: Sequence[CropStage] = ()) -> None:
+    def __init__(self, whole: WholeFrame | None, stages: Sequence[CropStage] = (), *, detect_every: int = 1) -> None:
         if whole is None and not stages:
             raise UsageError("a Pose needs a network: one for whole frames, or one for crops with their boxes")
-        self.whole, self.stages = whole, tuple(stages)
+        if detect_every < 1:
+            raise UsageError(f"a detector looks at every frame (1), or at every so many; got {detect_every}")
+        if detect_every > 1 and (whole is None or not stages or not isinstance(stages[0], Detected)):
+            raise UsageError(
+                "detect_every says how often a detector looks: give a detector, and a pose network for crops (--detector FOLDER)"
+            )
+        self.whole, self.stages, self.detect_every = whole, tuple(stages), detect_every
         self._lock = threading.Lock()
 
     @property
@@ -85,6 +94,14 @@ class Pose:
         """Of the network that looks at each frame first."""
         return self.whole.engine if self.whole is not None else next(iter(self.networks.values())).engine
 
+    @property
+    def people_engine(self) -> Engine:
+        """Of the network whose key points people have in the end."""
+        for stage in reversed(self.stages):
+            if stage.manifest is not None:
+                return next(iter(stage.networks.values())).engine
+        return self.engine
+
     def __call__(self, frame: NDArray[np.uint8]) -> People:
         """Find the people in a frame.
 
@@ -105,10 +122,10 @@ class Pose:
         """No person, before any network has looked."""
         return nobody(len((self.whole.skeleton if self.whole is not None else self.skeleton).parts))
 
-    def look_closer(self, frame: Frame, people: People) -> People:
-        """What the networks for crops make of a frame's people; the people themselves where there are none."""
+    def look_closer(self, frame: Frame, people: People, *, after: int = 0) -> People:
+        """What the networks for crops make of a frame's people, those `after` so many stages; the people themselves where there are none."""
         with self._lock:
-            for stage in self.stages:
+            for stage in self.stages[after:]:
                 people = stage(frame, people)
         return people
 
@@ -181,8 +198,11 @@ class PoseOptions:
     Attributes:
         engine: which engine of the network, and how it runs; the networks beside it run on the same backend and threads.
         preset: how sure a person must be: "balanced", "precise", "all".
-        boxes: of a network for crops: "whole" for the frame itself, a box file, or the model folder (.onnx, engine) of a network that finds
-            everybody.
+        boxes: of a network for crops: "whole" for the frame itself, or a box file.
+        detector: of a network for crops: the model folder (.onnx, engine) of a detector, or of a network that finds everybody.
+        detector_precision: of that; None takes the folder's default.
+        detector_score: least score of a person of the detector; None takes the preset's.
+        detect_every: in a stream the detector looks at every so many frames, and when somebody is lost; between them people are followed.
         grow: how much wider than its box a person is cut out; None takes what the network's manifest says.
         scales: at which a person in a box is looked at; the maps of all are averaged.
         hands, face: networks that look at the hands and faces of the people found.
@@ -192,6 +212,10 @@ class PoseOptions:
     engine: EngineOptions = field(default_factory=EngineOptions)
     preset: Preset = "balanced"
     boxes: str | Path | None = None
+    detector: str | Path | None = None
+    detector_precision: str | None = None
+    detector_score: float | None = None
+    detect_every: int = 1
     grow: float | None = None
     scales: Sequence[float] = (1.0,)
     hands: str | Path | None = None
@@ -209,21 +233,27 @@ def open_pose(path: str | Path, options: PoseOptions | None = None, **changes: A
         changes: any field of `PoseOptions` or `EngineOptions` by its name: `posetrt.open("person/", precision="int8", hands="hand/")`.
 
     Raises:
-        UsageError: no such network or option, or networks that do not go together: one for crops wants `boxes`.
+        UsageError: no such network or option, or networks that do not go together: one for crops wants `boxes` or a `detector`.
         EngineMismatch: no engine fits this device.
     """
     wish = with_changes(options or PoseOptions(), changes)
     with ExitStack() as opened:
         stages: list[CropStage] = []
         whole: WholeFrame | None = None
-        if wish.boxes is not None:
-            boxes = boxes_from(wish.boxes)
+        if wish.boxes is not None and wish.detector is not None:
+            raise UsageError("boxes and a detector both say where the people are: give one of them")
+        given = boxes_from(wish.boxes) if wish.boxes is not None else None
+        if given is not None or wish.detector is not None:
             network = open_top_down(path, wish.engine, grow=wish.grow, scales=wish.scales)
             opened.callback(network.close)
-            stages.append(Cropped(network, boxes))
-            if boxes is None:
-                whole = _whole(wish.boxes, replace(wish.engine, precision=None), wish.preset, opened)
-        else:
+            stages.append(Cropped(network, given) if given is not None else Detected(network))
+        if wish.detector is not None:
+            whole = opened.enter_context(
+                open_detector(
+                    wish.detector, replace(wish.engine, precision=wish.detector_precision), DecodeOptions(wish.preset, wish.detector_score)
+                )
+            )
+        elif given is None:
             whole = _whole(path, wish.engine, wish.preset, opened)
         body = (stages[-1].manifest if stages else None) or (whole.manifest if whole is not None else None)
         assert body is not None
@@ -236,7 +266,7 @@ def open_pose(path: str | Path, options: PoseOptions | None = None, **changes: A
         )
         if refiner is not None:
             stages.append(refiner)
-        pose = Pose(whole, stages)
+        pose = Pose(whole, stages, detect_every=wish.detect_every)
         opened.pop_all()
     return pose
 

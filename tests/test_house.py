@@ -114,8 +114,8 @@ def test_an_installed_wheel_carries_its_data_files(tmp_path: Path) -> None:
 KNOWN_IN = ("runtime/heads/", "export/heads/", "calib/heads/", "export/networks/", "calib/scenes/", "runtime/model/format1.py")
 """Where kinds and roles are known: the heads, the networks that the project writes, the maps that it draws, the reader of old manifests."""
 PARSERS_OWN = ("src/posetrt/bench/parser_benchmark.py", "src/posetrt/bench/reference_parser.py", "src/posetrt/commands/bench_parser.py")
-WORDS = {"paf", "pafs", "paf-decoded", "heatmap", "heatmaps", "simcc", "simcc_x", "simcc_y", "peaks", "displacements"}
-"""Kinds and roles that mean nothing else. (Rows, boxes, offsets, pairs and points are words of the rest of the project too.)"""
+WORDS = {"paf", "pafs", "paf-decoded", "heatmap", "heatmaps", "simcc", "simcc_x", "simcc_y", "displacements"}
+"""Kinds and roles that mean nothing else. (Rows, boxes, offsets, peaks, pairs and points are words of the rest of the project too.)"""
 
 
 def test_no_module_outside_the_heads_names_a_kind_or_a_role() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.calib.accuracy.detections import SURE, overlaps
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 
@@ -66,6 +67,8 @@ def _area(person: NDArray[np.float32]) -> float:
 def agreement(reference: Sequence[People], other: Sequence[People], skeleton: Skeleton) -> Agreement:
     """Compare two sets of people, image by image.
 
+    People of a detector are compared by their boxes (intersection over union), those of a score above .3 alone.
+
     A part that only one of two matched people has counts as 0; a person without a match too. Pairs are matched greedily, the most alike
     first.
 
@@ -74,11 +77,17 @@ def agreement(reference: Sequence[People], other: Sequence[People], skeleton: Sk
         skeleton: of both.
     """
     sigmas = skeleton.tolerances()
+    if not len(skeleton.parts):
+        reference, other = ([one.chosen(one.scores > SURE) for one in each] for each in (reference, other))
     sums, counts = np.zeros(len(reference)), np.zeros(len(reference))
     part_sums, part_counts = np.zeros(len(sigmas)), np.zeros(len(sigmas))
     for index, (ours, theirs) in enumerate(zip(reference, other, strict=True)):
         counts[index] = len(ours) + len(theirs)
         if not len(ours) or not len(theirs):
+            continue
+        if not len(skeleton.parts):
+            likeness = overlaps(*(np.asarray(one.boxes, np.float64).reshape(-1, 4) for one in (ours, theirs)))
+            sums[index] = sum(likeness[pair] for pair in _matches(likeness))
             continue
         parts = part_similarities(ours.keypoints, theirs.keypoints, sigmas)
         known = ~np.isnan(parts)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.calib.accuracy.detections import DetectionsJudged
 from posetrt.calib.datasets.coco_truth import read_truth
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.files import read_json
@@ -68,8 +69,10 @@ class CocoPhotos:
         """COCO's own boxes of the people with key points."""
         return person_boxes(self.truth, list(self.paths))
 
-    def judge(self, found: Sequence[People], skeleton: Skeleton) -> CocoJudged:
-        """COCO's figures; see `calib.datasets.base.AnnotatedPhotos.judge`."""
+    def judge(self, found: Sequence[People], skeleton: Skeleton) -> CocoJudged | DetectionsJudged:
+        """COCO's figures, of key points or, for a detector, of boxes; see `calib.datasets.base.AnnotatedPhotos.judge`."""
+        if not skeleton.parts:
+            return DetectionsJudged(found, self.truth, list(self.paths))
         return CocoJudged(coco_rows(found, self, skeleton), self.truth, list(self.paths))
 
 

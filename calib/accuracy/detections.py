@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.calib.datasets.base import AnnotatedPhotos, Judged
 from posetrt.runtime.people import People
 
 SURE = 0.3
@@ -62,7 +63,7 @@ class DetectionsJudged:
             one = self._found[number]
             boxes = np.zeros((0, 4)) if one.boxes is None else one.boxes[one.scores > SURE].astype(np.float64)
             people += len(wanted)
-            covered += int((_overlaps(wanted, boxes) > OVERLAP).any(axis=1).sum()) if len(boxes) else 0
+            covered += int((overlaps(wanted, boxes) > OVERLAP).any(axis=1).sum()) if len(boxes) else 0
         return people, covered
 
     def _average_precision(self, ids: Sequence[int], found: Sequence[People]) -> tuple[float, float]:
@@ -89,7 +90,12 @@ class DetectionsJudged:
         return max(0.0, float(evaluation.stats[0])), max(0.0, float(evaluation.stats[1]))
 
 
-def _overlaps(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+def titles_of(judged: Judged, annotated: AnnotatedPhotos) -> Mapping[str, str]:
+    """Key of each figure → title of its column: a detector is judged by other figures than the data set's."""
+    return judged.titles if isinstance(judged, DetectionsJudged) else annotated.titles
+
+
+def overlaps(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, M) intersection over union of boxes x, y, width, height."""
     low = np.maximum(one[:, None, :2], other[None, :, :2])
     high = np.minimum(one[:, None, :2] + one[:, None, 2:], other[None, :, :2] + other[None, :, 2:])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -48,12 +50,17 @@ class TopDown:
         looked: at how many crops.
 
     Raises:
-        UsageError: the network looks at whole frames; or scales for one whose outputs are no maps.
+        UsageError: the network is a detector, or finds everybody in whole frames; or scales for one whose outputs are no maps.
     """
 
     def __init__(self, engine: Engine, *, fit: Fit | None = None, scales: Sequence[float] = (1.0,)) -> None:
         manifest = engine.manifest
-        if manifest.head.scope != "crop":
+        if not manifest.skeleton.parts:
+            raise UsageError(
+                f"{manifest.network} (head {manifest.head.summary()}) is a detector: it says where people are, and gives no key points. Give it "
+                "with --detector (in Python: detector=...) beside a pose network for crops"
+            )
+        if not manifest.head.one_person:
             raise UsageError(
                 f"{manifest.network} ({manifest.skeleton.name}, head {manifest.head.kind}) finds everybody in a whole picture, and is no "
                 "network for one person, hand or face in a crop. Run it without boxes, or give a network for crops"
@@ -68,7 +75,9 @@ class TopDown:
         self.engine, self.manifest = engine, manifest
         self.fit = fit or manifest.input.fit
         self.scales = tuple(float(scale) for scale in scales)
-        self._decoder = manifest.head.decoder(manifest.skeleton)
+        # Of a crop exactly one person is wanted, found or not, also from a network that would leave nobody in a frame.
+        self._head = manifest.head if manifest.head.scope == "crop" else replace(manifest.head, scope="crop")
+        self._decoder = self._head.decoder(manifest.skeleton)
         self._lock = threading.Lock()
         self.spent_s = {"crops": 0.0, "network": 0.0, "points": 0.0}
         self.calls = self.looked = 0
@@ -110,11 +119,11 @@ class TopDown:
         check_frame(frame)
         if boxes is None:
             given = whole_frame(frame.shape)
-            keypoints = self.look(frame, grown(given, self.manifest.input.size_wh))
+            keypoints, scores = self._look(frame, grown(given, self.manifest.input.size_wh))
         else:
             given = check_boxes(boxes, frame.shape)
-            keypoints = self.look(frame, grown(given, self.manifest.input.size_wh, self.fit.grow))
-        return People(keypoints, keypoints[..., 2].mean(axis=1), ids, boxes=given)
+            keypoints, scores = self._look(frame, grown(given, self.manifest.input.size_wh, self.fit.grow))
+        return People(keypoints, scores, ids, boxes=given)
 
     def look(self, frame: NDArray[np.uint8], boxes: NDArray[np.float32], mirrored: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         """Key points in crops that are cut out as they are given, as many crops as the network takes in one call.
@@ -127,6 +136,13 @@ class TopDown:
         Returns:
             (M, K, 3) float32 in pixels of the frame; score 0 where nothing was found.
         """
+        return self._look(frame, boxes, mirrored)[0]
+
+    def _look(
+        self, frame: NDArray[np.uint8], boxes: NDArray[np.float32], mirrored: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Key points as `look` gives them, and the (M,) scores of the people: the mean of their parts', times their presence where the
+        network tells that."""
         size, count, each = self.manifest.input.size_wh, len(boxes), len(self.scales)
         turned = np.zeros(count, np.bool_) if mirrored is None else mirrored
         boxes = grown(boxes, size)
@@ -138,30 +154,40 @@ class TopDown:
             wide = np.stack([grown(boxes, size, 1 / scale) for scale in self.scales], axis=1).reshape(-1, 4)
             seen = [crop(box, size, mirrored=turn) for box, turn in zip(wide.tolist(), turned.repeat(each).tolist(), strict=True)]
         found = np.zeros((count, len(self.skeleton.parts), 3), np.float32)
+        scores = np.zeros(count, np.float32)
         step = max(1, self.at_once // each) * each
         with self._lock:
             for start in range(0, len(seen), step):
                 own = slice(start // each, (start + step) // each)
-                found[own] = self._chunk(frame, seen[start : start + step])
+                chunk = seen[start : start + step]
+                found[own], scores[own], following = self._chunk(frame, chunk)
+                if following is not None:
+                    # The first look only says how the person lies in the crop.
+                    placements[own] = following
+                    found[own], scores[own], _ = self._chunk(frame, following)
             began = time.perf_counter()
             points = crops_to_frame(found, placements)
             self.spent_s["points"] += time.perf_counter() - began
-        return points
+        return points, scores
 
     def tensor_of(self, frame: NDArray[np.uint8], placements: Sequence[Placement]) -> NDArray[Any]:
         """The network's input for crops of a frame, one after the other."""
         spec = self.manifest.input
         return np.concatenate([to_input(cut(frame, placement, self.fit.pad), spec) for placement in placements])
 
-    def _chunk(self, frame: NDArray[np.uint8], placements: Sequence[Placement]) -> NDArray[np.float32]:
-        """(M, K, 3) in pixels of the input of the boxes at scale 1, of crops whose scales stand one after the other."""
+    def _chunk(
+        self, frame: NDArray[np.uint8], placements: Sequence[Placement]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[Placement] | None]:
+        """(M, K, 3) and (M,) scores in pixels of the input of the boxes at scale 1, of crops whose scales stand one after the other; and where the network
+        wants to look next, if it says so."""
         times = [time.perf_counter()]
-        head, size = self.manifest.head, self.manifest.input.size_wh
+        head, size = self._head, self.manifest.input.size_wh
         tensor = self.tensor_of(frame, placements)
         times.append(time.perf_counter())
         merging = self.scales != (1.0,)
         kept: dict[str, list[NDArray[Any]]] = {}
         found: list[People] = []
+        following: list[Placement] = []
         decoding = 0.0
         for start in range(0, len(tensor), self.at_once):
             tensors = self.engine.infer(tensor[start : start + self.at_once])
@@ -172,7 +198,11 @@ class TopDown:
                     kept.setdefault(role, []).extend(head.tensor(tensors, role).copy())
             else:
                 began = time.perf_counter()
+                here = placements[len(found) : len(found) + len(tensor)]
                 found += self._decoder.decode(tensors, size)
+                again = head.next_crop(tensors, size)
+                if again is not None:
+                    following += [_closer(placement, *crop) for placement, crop in zip(here, again.tolist(), strict=False)]
                 decoding += time.perf_counter() - began
         self.looked += len(placements)
         times.append(time.perf_counter() - decoding)
@@ -184,12 +214,13 @@ class TopDown:
             }
             found = self._decoder.decode(merged, size)
         points: NDArray[np.float32] = np.zeros((len(found), len(self.skeleton.parts), 3), np.float32)
-        for place, people in zip(points, found, strict=True):
-            place[:] = people.keypoints[0]
+        scores: NDArray[np.float32] = np.zeros(len(found), np.float32)
+        for number, people in enumerate(found):
+            points[number], scores[number] = people.keypoints[0], people.scores[0]
         times.append(time.perf_counter())
         for name, since, until in zip(self.spent_s, times[:-1], times[1:], strict=True):
             self.spent_s[name] += until - since
-        return points
+        return points, scores, following or None
 
     def warm_up(self) -> None:
         """Call the network once, so that its first real crop does not wait for what it sets up."""
@@ -205,6 +236,17 @@ class TopDown:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _closer(first: Placement, x: float, y: float, side: float, angle: float) -> Placement:
+    """The placement of the crop that a network asks for, as `Head.next_crop` gives it; the present one where it asks for none."""
+    if side <= 0:
+        return first
+    width, height = first.size_wh
+    tall = side * height / width
+    # The key point at x, y is the centre of a pixel; a crop's box counts from that pixel's edge.
+    inner = crop((x + 0.5 - side / 2, y + 0.5 - tall / 2, side, tall), first.size_wh, degrees=math.degrees(angle))
+    return first.then(inner)
 
 
 def open_top_down(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.engines.base import Engine
+from posetrt.runtime.engines.choose import EngineOptions, open_engine
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.base import DecodeOptions, Decoder, Tensors
 from posetrt.runtime.model.skeleton import Skeleton
@@ -47,8 +49,8 @@ class WholeFrame:
         if manifest.head.scope != "frame":
             raise UsageError(
                 f"{manifest.network} ({manifest.skeleton.name}, head {manifest.head.kind}) looks at one person in a crop: on a whole frame it "
-                'would blend everybody into one. Say where the people are: boxes="whole" for a picture of one person, a box file, or the '
-                "model folder of a network that finds everybody (on the command line: --boxes)"
+                'would blend everybody into one. Say where the people are: boxes="whole" for a picture of one person, or a box file (on the '
+                "command line: --boxes); or a detector, the model folder of a network that finds everybody (--detector)"
             )
         self.engine, self.manifest, self.options = engine, manifest, options or DecodeOptions()
         # Fails here, and not on the first frame, where the head and its skeleton do not fit.
@@ -95,10 +97,23 @@ class WholeFrame:
         Raises:
             PosetrtError: the frame is no such array, or the network failed.
         """
-        prepared = self.prepare(image)
-        with self._lock:
-            # Decoded before the engine's buffers are filled again.
-            return self.decode(self.engine.infer(prepared.tensor), [prepared.placement])[0]
+        return self.find_all([image])[0]
+
+    def find_all(self, images: Sequence[NDArray[np.uint8]]) -> list[People]:
+        """People of each of several frames, in calls of as many as the engine takes.
+
+        Raises:
+            PosetrtError: as `find`.
+        """
+        found: list[People] = []
+        step = self.engine.max_batch or max(1, len(images))
+        for start in range(0, len(images), step):
+            prepared = [self.prepare(image) for image in images[start : start + step]]
+            tensor = prepared[0].tensor if len(prepared) == 1 else np.concatenate([each.tensor for each in prepared])
+            with self._lock:
+                # Decoded before the engine's buffers are filled again.
+                found += self.decode(self.engine.infer(tensor), [each.placement for each in prepared])
+        return found
 
     def close(self) -> None:
         """Free the engine."""
@@ -109,3 +124,29 @@ class WholeFrame:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def open_detector(path: str | Path, options: EngineOptions | None = None, decoding: DecodeOptions | None = None) -> WholeFrame:
+    """Open a network that says where people are: a detector, or one that finds everybody's key points.
+
+    Args:
+        path: a model folder, a bare .onnx or an engine.
+        options: which engine, and how it runs.
+        decoding: how sure a person must be.
+
+    Raises:
+        UsageError: a network that looks at one person.
+        EngineMismatch: no engine fits this device.
+    """
+    engine = open_engine(path, options)
+    try:
+        manifest = engine.manifest
+        if manifest.head.one_person:
+            raise UsageError(
+                f"{path}: {manifest.network} (head {manifest.head.summary()}) finds the parts of one person, and cannot say where people are. "
+                "A detector is a network with boxes, or one that finds everybody in a frame"
+            )
+        return WholeFrame(engine, decoding)
+    except UsageError:
+        engine.close()
+        raise

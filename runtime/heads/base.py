@@ -129,6 +129,25 @@ class Head(abc.ABC):
                 f"head {self.kind!r} reads its {role} from output {name!r}; the network gave {', '.join(tensors) or 'nothing'}"
             ) from None
 
+    @property
+    def one_person(self) -> bool:
+        """Whether it finds exactly one person, in whatever picture it is shown. Such a network may be shown crops, whatever its scope is."""
+        return self.scope == "crop"
+
+    def next_crop(self, tensors: Tensors, size_wh: tuple[int, int]) -> NDArray[np.float32] | None:  # noqa: ARG002 for kinds that say it
+        """Where the next crop of the same person is, for networks that say so and want to look twice.
+
+        Args:
+            tensors: what the engine gave for N crops.
+            size_wh: of the network's input.
+
+        Returns:
+            (N, 4) float32: x and y of the crop's middle and its side, in pixels of the network's input (centres at integers), and the angle in
+            radians by which it is turned clockwise, as the picture is seen, against the present crop; the side is 0 where it is not known.
+            None for a network that does not say.
+        """
+        return None
+
     def map_stride(self) -> int:
         """Network pixels per cell of the outputs in `maps`; 1 for a head without such."""
         return 1

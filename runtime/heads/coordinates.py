@@ -89,6 +89,11 @@ class CoordinatesHead(Head):
         """Whether the graph was made to decode."""
         return self.in_graph
 
+    @property
+    def one_person(self) -> bool:
+        """Always: in a frame too it finds one person alone."""
+        return True
+
     def check(self, skeleton: Skeleton) -> None:
         """Refuse a skeleton with no parts, or with more than there are rows."""
         parts = len(skeleton.parts)
@@ -131,17 +136,7 @@ class CoordinatesHead(Head):
         return x, y
 
     def next_crop(self, tensors: Tensors, size_wh: tuple[int, int]) -> NDArray[np.float32] | None:
-        """Where the next crop of the same person is, as the network has it.
-
-        Args:
-            tensors: what the engine gave.
-            size_wh: of the network's input.
-
-        Returns:
-            (N, 4) float32: x and y of the crop's middle and its side, in pixels of the network's input, and the angle in radians by which it is
-            turned clockwise (as the picture is seen) against the present crop; the side is 0 where the two points are no numbers or the same.
-            None for a network that does not say.
-        """
+        """See `Head.next_crop`; the side is 0 where the two points are no numbers or the same."""
         if self.next_crop_rows is None:
             return None
         with np.errstate(all="ignore"):

@@ -122,7 +122,7 @@ def _options(options: Fields) -> Mapping[str, Any]:
     if isinstance(options.values.get("runs_on"), Mapping):
         for end in ("from", "below"):
             options.inner("runs_on").text(end, longest=100, form=r"\d+(\.\d+)*")
-    if "profile" in options:
+    if options.values.get("profile"):
         shapes = options.values["profile"]
         if not isinstance(shapes, list) or len(shapes) != 3:
             options.refuse("profile", shapes, "a list of three shapes: smallest, best, largest")

@@ -138,6 +138,7 @@ class RunStats:
     Attributes:
         sources: one a source.
         looks: "hands", "face", "people": of the second look, where there is one.
+        detections: frames that the detector looked at, of a run where it does not look at all; else 0.
         stages: busy time by name; a run of several sources has their reading added up in "source", over `readers` threads.
         wall_s: from the first frame asked for until now, or the end.
     """
@@ -150,6 +151,7 @@ class RunStats:
         self.people = 0
         self.people_now = 0
         self.not_finite = 0
+        self.detections = 0
         self.wall_s = 0.0
         self.precision = ""
         self.backend = ""
@@ -247,6 +249,7 @@ class RunStats:
             "latency_ms": round(1000 * sum(self.stages[name].typical_s for name in ("letterbox", "network", "parser", "crops")), 2),
             "age_p50_ms": round(self.age_ms(50), 2),
             "age_p99_ms": round(self.age_ms(99), 2),
+            "detections": self.detections,
             "limiting": self.limiting,
             "busy": {name: round(share, 4) for name, share in self.shares().items()},
             "looks": {name: asdict(looks) for name, looks in self.looks.items()},
@@ -284,5 +287,7 @@ class RunStats:
             for source in self.sources
             if source.live
         ]
+        if self.detections:
+            lines.append(f"detector: looked at {self.detections} of {self.frames} frames")
         lines += [f"{name}: {looks}" for name, looks in self.looks.items()]
         return "\n".join(lines)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.pipeline.batch import Batch
 from posetrt.runtime.pipeline.counts import RunStats, SourceCounts
+from posetrt.runtime.pipeline.following import Following
 from posetrt.runtime.pipeline.looking import Looking
 from posetrt.runtime.pipeline.mailbox import Closed, Mailbox
 from posetrt.runtime.pipeline.options import Options
@@ -56,7 +57,7 @@ class Pipeline:
     ) -> None:
         options, live = options or Options(), [source.live for source in sources]
         self.pose, self.sources, self.stats = pose, list(sources), stats or RunStats()
-        self.stats.precision, self.stats.backend = pose.engine.precision, pose.engine.backend
+        self.stats.precision, self.stats.backend = pose.people_engine.precision, pose.people_engine.backend
         self.stats.readers = len(self.sources)
         labels = source_labels([source.label for source in self.sources])
         self.stats.sources = [SourceCounts(label, source.live) for label, source in zip(labels, self.sources, strict=True)]
@@ -69,18 +70,27 @@ class Pipeline:
         self._looked: Mailbox[Result] = Mailbox(live) if pose.stages else self._found
         follow = _Follow([Tracker(pose.skeleton, smooth=options.smooth) if options.track else None for _ in live])
         self._stages: list[Stage] = []
-        if pose.whole is not None:
+        every = [self._every_of(source) for source in self.sources]
+        if pose.detect_every > 1:
+            self.stats.looks = {name: looks for stage in pose.stages for name, looks in stage.looks.items()}
+            batch = options.batch or self._batch_of_engine()
+            self._stages.append(Following(self.supervisor, pose, every, batch, options.track, follow, self._captured, self._looked))
+        elif pose.whole is not None:
             last: Callable[[Result], Result] = _as_it_is if pose.stages else follow
             self._stages += [
                 Letterboxing(self.supervisor, pose.whole, options.batch or self._batch_of_engine(), self._captured, self._ready),
                 Network(self.supervisor, pose.whole, self._ready, self._computed),
                 Decoding(self.supervisor, pose.whole, last, options.keep_tensors, self._computed, self._found),
             ]
-        if pose.stages:
+        if pose.stages and pose.detect_every == 1:
             self.stats.looks = {name: looks for stage in pose.stages for name, looks in stage.looks.items()}
             inlet = self._found if pose.whole is not None else self._captured
             self._stages.append(Looking(self.supervisor, pose, follow, inlet, self._looked))
         self._writing = Writing(self.supervisor, sinks, self._looked) if sinks else None
+
+    def _every_of(self, source: Source) -> int:
+        """How often a source's frames are detected in: photographs show no scene in which anybody could be followed."""
+        return self.pose.detect_every if source.live or source.fps else 1
 
     def _batch_of_engine(self) -> int:
         most = self.pose.engine.manifest.input.max_batch or len(self.sources)
@@ -157,7 +167,7 @@ class Pipeline:
 
 
 class _Follow:
-    """Ids and smoothing, on what the user gets: a tracker for each source, or None."""
+    """Ids and smoothing, on what the user gets: a tracker for each source, or None. Ids that people have already are theirs."""
 
     def __init__(self, trackers: Sequence[Tracker | None]) -> None:
         self._trackers = trackers

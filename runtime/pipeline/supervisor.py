@@ -26,6 +26,7 @@ class Stage(abc.ABC):
 
     Attributes:
         name: one of `counts.STAGES`.
+        timed: the names that its work is timed under; its own alone, unless it does the work of several.
         inlet: where its frames come from.
         outlet: where it leaves them; None for the last.
         begun_anew: whether it may be entered a second time while the first hangs.
@@ -33,6 +34,7 @@ class Stage(abc.ABC):
     """
 
     name: ClassVar[str]
+    timed: ClassVar[tuple[str, ...]] = ()
     begun_anew: ClassVar[bool] = False
     may_wait: ClassVar[bool] = False
     inlet: Mailbox[Any]
@@ -128,15 +130,15 @@ class Supervisor:
         """Whether the stage's thread of that turn is still the one that counts."""
         return self._turn[name] == turn
 
-    def on(self, name: str, turn: int, frames: list[Frame], work: Callable[[], T]) -> T | None:
-        """Work on frames; None where the stage failed on them and may go on.
+    def on(self, name: str, turn: int, frames: list[Frame], work: Callable[[], T], timed: str | None = None) -> T | None:
+        """Work on frames; None where the stage failed on them and may go on. Its time counts under `timed`, or the stage's own name.
 
         Raises:
             Closed: the stage failed and may not go on, or its frames were given up meanwhile.
         """
         self._hand[name] = frames
         try:
-            with self.stats.stages[name].work():
+            with self.stats.stages[timed or name].work():
                 done = work()
         except Exception as error:
             with self._lock:
@@ -179,8 +181,9 @@ class Supervisor:
                     return
 
     def _hangs(self, stage: Stage, awake_s: float, now: float) -> bool:
-        began = self.stats.stages[stage.name].began_s
-        return began is not None and now - max(began, awake_s) >= self.patience_s and (self.live or not stage.may_wait)
+        begun = [self.stats.stages[name].began_s for name in stage.timed or (stage.name,)]
+        hangs = any(began is not None and now - max(began, awake_s) >= self.patience_s for began in begun)
+        return hangs and (self.live or not stage.may_wait)
 
     def _begin_anew(self, stage: Stage) -> bool:
         """Give up the frames of a stage that hangs, and start it again where that may be; False where the run is over."""
@@ -192,7 +195,8 @@ class Supervisor:
         with self._lock:
             self._turn[name] += 1
             frames = self._hand.pop(name, [])
-            self.stats.stages[name].began_s = None
+            for timed in stage.timed or (name,):
+                self.stats.stages[timed].began_s = None
         for frame in frames:
             self.stats.dropping(frame.source, "failed")
         if goes_on:

@@ -7,7 +7,7 @@ those who were hidden are kept in mind, and the longer, the less is expected of 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,21 @@ _WIDENING = 2.0
 
 _OF_A_BOX = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5))
 """Where a box is followed that has no key points: shares of its width and height."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Where the people of the frame before should be now.
+
+    Attributes:
+        ids: (T,) int64.
+        moved: (T, 2) float32: by how many pixels each has moved since, if they go on as before.
+        doubt: (T,) float32: how far they may be from there, in pixels: one standard deviation.
+    """
+
+    ids: NDArray[np.int64]
+    moved: NDArray[np.float32]
+    doubt: NDArray[np.float32]
 
 
 class Tracker:
@@ -103,6 +118,18 @@ class Tracker:
             self._next_id += len(new)
             self._begin(ids[new], points[..., new], found[:, new], sizes[new])
         return self._smoothed(people, ids, step, self._ids)
+
+    def expect(self, time_s: float) -> Expected:
+        """Where the people who were seen in the frame before should be in the next one; nothing is changed by asking.
+
+        Args:
+            time_s: of the next frame.
+        """
+        gap = time_s - self._given_s if self._given_s is not None else self._usual_s
+        gap = np.float32(gap if gap > 0 else self._usual_s)
+        seen = self._seen_s >= self._now_s - 1e-6
+        moved = self._speed[:, seen] * (_FADE_S * (1 - np.exp(-gap / np.float32(_FADE_S))))
+        return Expected(self._ids[seen], moved.T.astype(np.float32), (_WANDER * gap * self._sizes[seen]).astype(np.float32))
 
     def _smoothed(self, people: People, ids: NDArray[np.int64], step_s: float, remembered: NDArray[np.int64]) -> People:
         if self._filter is None or not people.keypoints.shape[1]:

@@ -33,6 +33,38 @@ def add_hands_and_face_arguments(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{name}-precision", choices=["fp32", "fp16", "int8"], help="default: the folder's")
 
 
+def add_detector_arguments(parser: argparse.ArgumentParser, *, follow: bool) -> None:
+    """The options of two stages; those of following people between detections where frames are a scene."""
+    group = parser.add_argument_group("two stages: a detector finds people, a pose network for crops finds their parts")
+    group.add_argument("--detector", metavar="FOLDER", type=Path, help="a detector, or any network that finds everybody in a frame")
+    group.add_argument("--detector-precision", choices=["fp32", "fp16", "int8"], help="default: the folder's")
+    group.add_argument("--detector-score", metavar="SCORE", type=float, help="least score of a person of the detector")
+    if follow:
+        group.add_argument(
+            "--detect-every",
+            metavar="N",
+            type=int,
+            help="detect in every N-th frame, and when somebody is lost; in the others people are followed (default 1)",
+        )
+
+
+def check_detector(args: argparse.Namespace) -> None:
+    """Raises: UsageError: options of a detector without one, or with values that they cannot have."""
+    from posetrt.runtime.errors import UsageError
+
+    alone = [
+        f"--{name.replace('_', '-')}"
+        for name in ("detector_precision", "detector_score", "detect_every")
+        if getattr(args, name, None) is not None
+    ]
+    if alone and args.detector is None:
+        raise UsageError(f"{' and '.join(alone)} say how a detector works: give --detector too")
+    if args.detector_score is not None and not 0 <= args.detector_score <= 1:
+        raise UsageError(f"--detector-score lies between 0 and 1; got {args.detector_score:g}")
+    if getattr(args, "detect_every", None) is not None and args.detect_every < 1:
+        raise UsageError(f"--detect-every is 1 or more: 5 detects in every fifth frame; got {args.detect_every}")
+
+
 def scales(text: str) -> tuple[float, ...]:
     """`0.7,1,1.3` → (0.7, 1.0, 1.3)."""
     try:
@@ -52,6 +84,7 @@ def pose_options(args: argparse.Namespace) -> PoseOptions:
     """How the options ask for networks to be opened."""
     from posetrt.runtime.pose import PoseOptions
 
-    names = ("boxes", "grow", "hands", "face", "hands_precision", "face_precision")
+    detector = ("detector", "detector_precision", "detector_score", "detect_every")
+    names = ("boxes", *detector, "grow", "hands", "face", "hands_precision", "face_precision")
     given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     return PoseOptions(engine=engine_options(args), preset=args.preset, scales=getattr(args, "scales", None) or (1.0,), **given)

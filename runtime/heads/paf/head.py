@@ -152,6 +152,12 @@ class PafDecodedDecoder:
         return [in_pixels(self.parser.parse_decoded(*each), self._head.stride) for each in zip(peaks, pairs, strict=True)]
 
 
+EVALUATED_SCORE = 0.3
+"""Least score of a person with the preset "evaluate": average precision ranks people, so a weak one costs little and may be right."""
+
+
 def _parser(layout: MapLayout, options: DecodeOptions) -> PafParser:
-    preset = "balanced" if options.preset == "evaluate" else options.preset
-    return PafParser(layout, preset=preset) if options.min_score is None else PafParser(layout, preset=preset, min_score=options.min_score)
+    evaluated = options.preset == "evaluate"
+    least = options.min_score if options.min_score is not None else EVALUATED_SCORE if evaluated else None
+    preset = "balanced" if evaluated else options.preset
+    return PafParser(layout, preset=preset) if least is None else PafParser(layout, preset=preset, min_score=least)

@@ -108,7 +108,7 @@ def measure(path: Path, source: Source, source_name: str, options: MeasureOption
     telemetry = wish.telemetry
     kept = first_frames(source, wish.frames)
     pose = wish.pose
-    if pose.boxes is None and path.exists() and manifest_of(path).head.scope == "crop":
+    if pose.boxes is None and pose.detector is None and path.exists() and manifest_of(path).head.scope == "crop":
         pose = replace(pose, boxes="whole")
     timings = [open_timed(partial(open_pose, path, with_changes(pose, {"precision": one})), kept[0]) for one in wish.precisions]
     for timing in timings:
@@ -117,7 +117,7 @@ def measure(path: Path, source: Source, source_name: str, options: MeasureOption
         for number in range(wish.rounds):
             for timing in timings:
                 if wish.progress is not None:
-                    wish.progress(f"round {number + 1} of {wish.rounds}: {timing.pose.engine.precision}")
+                    wish.progress(f"round {number + 1} of {wish.rounds}: {timing.pose.people_engine.precision}")
                 if wish.settle is not None:
                     wish.settle()
                 network_round(timing, kept)
@@ -146,7 +146,7 @@ def _result(timing: Timing, path: Path, telemetry: Telemetry | None, power_mode:
     stages = np.asarray(timing.stages_s) * 1000
     latency = stages.sum(axis=1)
     decode, prepare, network, parse, crops = np.median(stages, axis=0)
-    engine = timing.pose.engine
+    engine = timing.pose.people_engine
     size = None
     if path.is_dir():
         built = built_engines(ModelFolder(path), engine.precision, engine.backend)

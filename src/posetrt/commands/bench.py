@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_hands_and_face_arguments, engine_options, pose_options
+from posetrt.arguments import add_detector_arguments, add_hands_and_face_arguments, check_detector, engine_options, pose_options
 from posetrt.commands.run import add_engine_arguments
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from posetrt.runtime.errors import PosetrtError
     from posetrt.runtime.people import People
 
-NOT_WITH_PEOPLE = ("source", "precision", "report", "chart", "coco", "power_mode", "clocks")
+NOT_WITH_PEOPLE = ("source", "precision", "detector", "report", "chart", "coco", "power_mode", "clocks")
 SUMMARY = "fps, latency, memory, watts and accuracy per precision"
 
 
@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=["fp32", "fp16", "int8"], action="append", help="may be given again; default: all that were built"
     )
     add_hands_and_face_arguments(parser)
+    add_detector_arguments(parser, follow=True)
     parser.add_argument("--people", metavar="N,N,...", type=_counts, help="what hands and face cost with so many people in view: 0,1,5,20")
     parser.add_argument("--frames", type=int, default=60, metavar="N", help="frames a round (default 60)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="interleaved rounds (default 3)")
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
     if (args.coco is None) != (args.images is None):
         raise UsageError("--coco and --images go together: the annotations, and the folder with their photographs")
+    check_detector(args)
     if args.frames < 1 or args.rounds < 1:
         raise UsageError(f"--frames and --rounds must be at least 1; got {args.frames} and {args.rounds}")
     if args.people is not None:
@@ -138,8 +140,10 @@ def _annotated(args: argparse.Namespace) -> CocoPhotos | None:
 
     if args.coco is None:
         return None
-    if manifest_of(args.folder).head.scope == "crop":
-        raise UsageError("bench --coco judges networks that find everybody; posetrt eval judges this one, in the annotated boxes")
+    if manifest_of(args.folder).head.scope == "crop" and args.detector is None:
+        raise UsageError(
+            "bench --coco judges networks that find everybody; posetrt eval judges this one in the annotated boxes, or give --detector"
+        )
     return coco_photos(args.coco, args.images)
 
 
@@ -285,17 +289,26 @@ def _nobody_in(parts: int, error: PosetrtError) -> People:
 def _with_accuracy(args: argparse.Namespace, report: Report, precisions: Sequence[Precision | None], photos: CocoPhotos) -> Report:
     """AP of each precision and, to the first, its difference with an interval; a power mode changes neither."""
     from posetrt.calib.accuracy.coco import find_people
+    from posetrt.calib.accuracy.people_of import DETECTED
     from posetrt.calib.accuracy.report import compare_precisions
     from posetrt.runtime.pose import open_pose
 
     found: dict[str, Sequence[People]] = {}
     for precision in precisions:
-        with open_pose(
-            args.folder, engine=engine_options(args, precision), preset="evaluate" if args.preset == "balanced" else args.preset
-        ) as pose:
-            _progress(f"accuracy on {len(photos)} photographs: {pose.engine.precision}")
+        given = pose_options(args)
+        least = DETECTED if args.detector_score is None else args.detector_score
+        judged_as = replace(
+            given,
+            engine=engine_options(args, precision),
+            preset="evaluate" if args.preset == "balanced" else args.preset,
+            detector_score=least if args.detector else None,
+            hands=None,
+            face=None,
+        )
+        with open_pose(args.folder, judged_as) as pose:
+            _progress(f"accuracy on {len(photos)} photographs: {pose.people_engine.precision}")
             skeleton = pose.manifest.skeleton
-            found[pose.engine.precision] = find_people(pose, photos.paths.values(), None, partial(_nobody_in, len(skeleton.parts)))
+            found[pose.people_engine.precision] = find_people(pose, photos.paths.values(), None, partial(_nobody_in, len(skeleton.parts)))
     judged = {one.precision: one for one in compare_precisions(found, list(photos.paths.values()), skeleton, photos)}
     rows = []
     for row in report.results:

@@ -5,12 +5,14 @@
   posetrt eval person/ --images photos/                                   nothing annotated: agreement with fp32
   posetrt eval person/ --coco person_keypoints.json --images photos/ --scales 0.5,1,1.5
   posetrt eval person/ --coco person_keypoints.json --images photos/ --report out/
+  posetrt eval pose/ --detector det/ --coco person_keypoints.json --images photos/     in detected boxes
 
 --annotations takes COCO's key points; MPII (the release's .mat, or the common JSON with gt_valid.mat beside it: PCKh@0.5); LSP
 (joints.mat: PCK@0.2 of the torso); AI Challenger (its JSON: the challenge's own score); PoseTrack 2018 (a JSON a sequence, or the folder
 with them: AP of each part and MOTA with the ids of the tracker); CMU's foot data set (OKS AP of six points, for BODY_25). Parts that the
-network's skeleton has not are left out of the figure, and named. A network that looks at one person (heat maps alone: CPM, or any top-down
-one) is judged in the boxes of the annotated people, and takes --scales at a fixed size too.
+network's skeleton has not are left out of the figure, and named. A network that looks at one person (any top-down one) is judged in the
+boxes of the annotated people, or with --detector in those of the people whom the detector finds (a person's score is the detector's times
+the mean of the parts'); it takes --scales at a fixed size too.
 
 Agreement is the OKS between the people of fp32 and those of another precision on the same photographs: 1 where they are the
 same. --report writes a page with the worst photographs side by side, the error of each part and an interval on each
@@ -24,10 +26,11 @@ import json
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import engine_options
+from posetrt.arguments import add_detector_arguments, check_detector, engine_options
 from posetrt.commands.run import add_engine_arguments
 
 if TYPE_CHECKING:
@@ -56,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=["fp32", "fp16", "int8"], action="append", help="may be given again; default: all that were built"
     )
+    add_detector_arguments(parser, follow=False)
+    parser.add_argument("--grow", metavar="FACTOR", type=float, help="crop so much wider than the box (default: as exported, mostly 1.25)")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N photographs only")
     parser.add_argument("--report", metavar="DIR", type=Path, help="write report.html and report.json")
     parser.add_argument("--json", action="store_true", help="for machines, on stdout")
@@ -66,15 +71,19 @@ def run(args: argparse.Namespace) -> int:
     """Find the people of each photograph in each precision, and print the table."""
     from posetrt.bench.benchmark import precisions_of
     from posetrt.calib.accuracy.agreement import agreement
-    from posetrt.calib.accuracy.people_of import people_of
+    from posetrt.calib.accuracy.detections import titles_of
+    from posetrt.calib.accuracy.people_of import DETECTED, people_of
     from posetrt.calib.accuracy.report import write_report
     from posetrt.runtime.engines.choose import open_engine
     from posetrt.runtime.errors import PosetrtError, UsageError
+    from posetrt.runtime.find.whole_frame import open_detector
+    from posetrt.runtime.heads.base import DecodeOptions
     from posetrt.runtime.people import People, nobody
     from posetrt.runtime.sources import photos_in
 
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit must be at least 1; got {args.limit}")
+    check_detector(args)
     scales = _scales(args.scales) if args.scales else None
     annotated = _annotated(args)
     for note in annotated.notes if annotated else ():
@@ -89,6 +98,13 @@ def run(args: argparse.Namespace) -> int:
             for one in precisions_of(args.folder, args.precision, args.backend)
         ]
         manifest = engines[0].manifest
+        detector = None
+        if args.detector:
+            least = DETECTED if args.detector_score is None else args.detector_score
+            options = engine_options(args, args.detector_precision)
+            if args.detector_precision is None:
+                options = replace(options, precision=None)
+            detector = opened.enter_context(open_detector(args.detector, options, DecodeOptions("evaluate", least)))
         if annotated is not None:
             annotated.judge([nobody(len(manifest.skeleton.parts))] * len(paths), manifest.skeleton)
 
@@ -109,20 +125,27 @@ def run(args: argparse.Namespace) -> int:
                 if sys.stderr.isatty():
                     print(f"\r{name}: {count}/{len(paths)} photographs", end="" if count < len(paths) else "\n", file=sys.stderr)
 
-            if annotated is not None and manifest.head.scope == "crop" and not found:
-                print(f"{manifest.network} looks at one person: judged in the boxes that {annotated.name} gives", file=sys.stderr)
+            if annotated is not None and manifest.head.one_person and not found:
+                whose = (
+                    f"that {annotated.name} gives" if detector is None else f"of {detector.manifest.network}, {detector.engine.precision}"
+                )
+                print(f"{manifest.network} looks at one person: judged in the boxes {whose}", file=sys.stderr)
             preset: Preset = "evaluate" if args.preset == "balanced" else args.preset
-            found[name] = people_of(engine, paths, annotated, scales=scales, preset=preset, progress=progress, broken=skip)
+            found[name] = people_of(
+                engine, paths, annotated, detector=detector, scales=scales, grow=args.grow, preset=preset, progress=progress, broken=skip
+            )
     if broken:
         counted = "; in the figures nobody was found in them" if annotated is not None else ""
         print(f"{len(broken)} broken photographs were skipped{counted}", file=sys.stderr)
     reference = found.get("fp32")
     rows: dict[str, dict[str, float | None]] = {}
+    titles: Mapping[str, str] = {}
     for name, people in found.items():
         row: dict[str, float | None] = {}
         if annotated is not None:
             judged = annotated.judge(people, manifest.skeleton)
             row |= judged.figures
+            titles = titles_of(judged, annotated)
             main = next(iter(judged.figures))
             before = rows["fp32"][main] if "fp32" in rows else None
             row[f"delta_{main}"] = None if before is None or (now := row[main]) is None else now - before
@@ -133,10 +156,12 @@ def run(args: argparse.Namespace) -> int:
                     file=sys.stderr,
                 )
         row["agreement"] = (
-            agreement(reference, people, manifest.skeleton).oks if reference is not None and manifest.skeleton.coco17 else None
+            agreement(reference, people, manifest.skeleton).oks
+            if reference is not None and (manifest.skeleton.coco17 or not manifest.skeleton.parts)
+            else None
         )
         rows[name] = row | {"images": len(paths) - len(broken), "broken": len(broken), "people": sum(len(one) for one in people)}
-    print(json.dumps(rows, indent=1) if args.json else _table(rows, annotated.titles if annotated else {}))
+    print(json.dumps(rows, indent=1) if args.json else _table(rows, titles))
     if args.report:
         write_report(args.report, found, paths, manifest, annotated, title=f"{args.folder.name}: accuracy per precision")
         print(f"wrote {args.report / 'report.html'} and report.json", file=sys.stderr)

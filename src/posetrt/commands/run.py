@@ -4,6 +4,7 @@
   posetrt run person/ --source clip.mp4 --precision int8 --write-json out/ --write-video out.mp4
   posetrt run person/ --source csi://0 --source rtsp://camera/stream --jsonl - --web 8080
   posetrt run person/ --hands hand/ --face face/ --source clip.mp4 --write-json out/
+  posetrt run pose/ --detector det/ --detect-every 5 --source clip.mp4 --write-video out.mp4
   posetrt run cpm/ --boxes tracks.txt --source clip.mp4 --write-video out.mp4
 
 A source is a photograph, a folder, a video, /dev/videoN, csi://N, rtsp://..., http://... (Motion JPEG), a GStreamer string,
@@ -11,8 +12,8 @@ or paced:VIDEO?fps=30 (a file played as if a camera gave it); give --source agai
 wins: a late one is dropped and counted. Files come in order and whole. SIGINT and SIGTERM end the run within a frame; after
 SIGTERM a run of live sources exits with 0, since that is how it is meant to end, and one of files with 143.
 
---hands and --face look at the hands and faces of the people found, with networks of their own, as --boxes lets a network for one person
-look at each person in a box.
+--hands and --face look at the hands and faces of the people found, with networks of their own, as --detector and --boxes let a
+network for one person look at each person in a box.
 
 Writes what you ask for; fps, the stage that limits them, drops and age go to stderr.
 """
@@ -30,7 +31,14 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_backend_argument, add_hands_and_face_arguments, pose_options, scales
+from posetrt.arguments import (
+    add_backend_argument,
+    add_detector_arguments,
+    add_hands_and_face_arguments,
+    check_detector,
+    pose_options,
+    scales,
+)
 from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
 
 if TYPE_CHECKING:
@@ -69,12 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
     add_hands_and_face_arguments(parser)
-    boxes = parser.add_argument_group("a network for one person (CPM, or any top-down network with heat maps)")
+    add_detector_arguments(parser, follow=True)
+    boxes = parser.add_argument_group("a network for one person (any top-down network)")
     boxes.add_argument(
         "--boxes",
-        metavar="whole|FILE|FOLDER",
-        help="where the people are: the whole frame; a tracker's or detector's file (MOTChallenge's .txt, COCO's .json); "
-        "or a model folder that finds them",
+        metavar="whole|FILE",
+        help="where the people are: the whole frame; or a tracker's or detector's file (MOTChallenge's .txt, COCO's .json)",
     )
     boxes.add_argument("--scales", metavar="S,S,...", type=scales, help="look at each box at these scales and take the mean: 0.7,1,1.3")
     boxes.add_argument("--grow", metavar="FACTOR", type=float, help="crop so much wider than the box (default 1.25; cpm-person 1.57)")
@@ -133,6 +141,8 @@ def run(args: argparse.Namespace) -> int:
     moving = live or any(source.fps for source in sources)
     if args.smooth and not moving:
         raise UsageError("--smooth follows people from frame to frame, and photographs are not frames of one scene: leave it out")
+    if (args.detect_every or 1) > 1 and not moving:
+        raise UsageError("--detect-every follows people from frame to frame, and photographs are not frames of one scene: leave it out")
     options = pipeline.Options(track=moving and not args.no_track, smooth=args.smooth, say=say)
     stats = pipeline.RunStats()
     told = [0.0]
@@ -149,7 +159,10 @@ def run(args: argparse.Namespace) -> int:
         _check_drawing(args, pose)
         for what, network in pose.networks.items():
             say(f"{what}: {network}")
-        engine = pose.engine
+        if args.detector:
+            first = pose.engine.manifest
+            say(f"detector: {first.network} {'x'.join(map(str, first.input.size_wh))}, {pose.engine.precision}, {pose.engine.backend}")
+        engine = pose.people_engine
         stopped = held.enter_context(_stop_signals())
         held.enter_context(_status(args.status_port, stats, _token(args)))
         telemetry = None
@@ -187,13 +200,16 @@ def _check(args: argparse.Namespace) -> None:
     if args.boxes and second:
         raise UsageError(f"{' and '.join(second)} want a network that finds everybody, and --boxes is for one that looks at a person a box")
     alone = [f"--{name}" for name in ("scales", "grow") if getattr(args, name) is not None]
-    if alone and not args.boxes:
+    if alone and not (args.boxes or args.detector):
         raise UsageError(
-            f"{' and '.join(alone)} say how people in boxes are looked at: give --boxes too (--boxes whole for the frame itself)"
+            f"{' and '.join(alone)} say how people in boxes are looked at: give --boxes too (--boxes whole for the frame itself), or --detector"
         )
-    if args.boxes and args.draw != "people":
+    check_detector(args)
+    if args.boxes and args.detector:
+        raise UsageError("--boxes and --detector both say where the people are: leave one of them out")
+    if (args.boxes or args.detector) and args.draw != "people":
         raise UsageError(f"--draw {args.draw} shows a map of a whole frame; people in boxes are drawn as people")
-    if args.boxes and len(args.source) > 1 and args.boxes != "whole" and not Path(args.boxes).is_dir():
+    if args.boxes and len(args.source) > 1 and args.boxes != "whole":
         raise UsageError(f"--boxes {args.boxes} names the boxes of one source; run each source with its own file")
     if not 0 < args.max_megapixels <= 1000:
         raise UsageError(f"--max-megapixels lies between 0 and 1000, OpenCV's own limit; got {args.max_megapixels:g}")
@@ -268,8 +284,7 @@ def _build(args: argparse.Namespace) -> None:
     if args.folder.is_file():
         raise UsageError(f"--build builds from a model folder, and {args.folder} is a file, which runs as it is; leave --build out")
     wanted = [(args.folder, args.precision), (args.hands, args.hands_precision), (args.face, args.face_precision)]
-    if args.boxes and Path(args.boxes).is_dir():
-        wanted.append((Path(args.boxes), None))
+    wanted.append((args.detector, args.detector_precision))
     for path, precision in wanted:
         if path is not None and path.is_dir():
             folder = open_folder(path)

@@ -14,7 +14,15 @@ from posetrt.export.engine.tensorrt import read_ranges
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.model.folder import ModelFolder
 
-WHOLE = Calibration("0" * 64, "minmax", (64, 48), {"count": 1}, {"image": Range(-1, 1, 1, "minmax", -1, 1)}, {}, {}, ("conv1",), ("conv1",))
+WHOLE = Calibration(
+    "0" * 64,
+    "minmax",
+    (64, 48),
+    {"count": 1},
+    {"image": Range(-1, 1, 1, "minmax", -1, 1)},
+    kept_float=("conv1",),
+    kept_float_ort=("conv1",),
+)
 
 
 def changed(folder: Path, *path: str, value: Any) -> Path:
@@ -62,6 +70,8 @@ def test_a_range_that_is_none_is_refused_by_calib_and_by_the_builder(tmp_path: P
         (("equalised",), {"conv1": [1.0, float("nan")]}),
         (("equalised",), {"conv1": [-1.0]}),
         (("images",), 5),
+        (("bias",), {"ort": {"conv1": [float("nan")]}}),
+        (("price",), 5),
         (("model_sha256",), "abc"),
         (("method",), None),
     ],

@@ -156,8 +156,8 @@ def test_every_form_becomes_the_equalised_and_the_int8_graphs(exported: tuple[An
     model, manifest = exported
     folder = write_folder(model, manifest, tmp_path / "person")
     graph = load_graph(folder.onnx)
-    seen = observe(graph, [(Path("a"), image())], by_channel=set(), unseen=set(), people_in=lambda _: True, progress=lambda: None)
-    ranges = find_ranges(graph, seen, "minmax", {})
+    seen = observe(graph, [(Path("a"), image())])
+    ranges = find_ranges(graph, seen, "minmax")
     write_variants(folder, Calibration(sha256_of(folder.onnx), "minmax", SIZE_WH, {}, ranges), graph)
     expected = run_onnx(model, image())
     for name, share in (("int8-base", 1e-4), ("int8-ort", 0.1), ("int8-trt", 0.1), ("int8-trt-fp16", 0.1)):

@@ -24,7 +24,9 @@ SMALLEST = float(np.finfo(np.float16).tiny)
 
 def quantized(model: Any, scale_type: Any) -> Any:
     graph = Graph(model, "tiny")
-    return quantize(graph, {name: Range(-1.0, 1.0, 1.0, "minmax", -1.0, 1.0) for name in graph.float_tensors}, "trt", (), scale_type)
+    return quantize(
+        graph, {name: Range(-1.0, 1.0, 1.0, "minmax", -1.0, 1.0) for name in graph.float_tensors}, "trt", (), scale_type=scale_type
+    )
 
 
 def with_dead_filters() -> Any:

@@ -151,9 +151,9 @@ def test_no_network_of_the_zoo_has_a_prefix_that_would_be_dropped() -> None:
     from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
     from posetrt.export.weights.parameters import Parameters
     from posetrt.export.weights.zoo import find_network, names
-    from posetrt.runtime.model.skeleton import load_skeleton
+    from posetrt.runtime.heads.paf.layout import load_layout
 
     for name in names():
         network, parameters = find_network(name), Parameters(None)
-        network.build(GraphWriter(parameters), Tensor(network.image, 3, 1), load_skeleton(network.skeleton), network.size_wh)
+        network.build(GraphWriter(parameters), Tensor(network.image, 3, 1), load_layout(network.skeleton), network.size_wh)
         assert len({each.partition(".")[0] for each in parameters.shapes}) > 1

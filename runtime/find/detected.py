@@ -1,0 +1,96 @@
+"""Two stages: a network that finds everybody gives boxes, and a network for crops finds the person in each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.find.boxes import inside, person_boxes
+from posetrt.runtime.find.top_down import TopDown
+from posetrt.runtime.heads.nms import pose_nms
+from posetrt.runtime.model.manifest import Manifest
+from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.people import People
+from posetrt.runtime.pipeline.counts import Looks
+from posetrt.runtime.sources.base import Frame
+
+
+class Detected:
+    """Finds one person in the box of each person whom another network has found.
+
+    A person's score is the detector's times the mean of the parts'. Of two boxes that show one person, the pose NMS of RMPE (Fang et al.
+    2017) keeps the better one. Boxes without area or outside the frame are counted as not in view, and nobody is looked for in them.
+
+    Args:
+        network: for crops; closed with this object.
+        distinct: drop double people.
+
+    Attributes:
+        looks: "people": how often.
+    """
+
+    def __init__(self, network: TopDown, *, distinct: bool = True) -> None:
+        self.network, self._distinct = network, distinct
+        self.looks = {"people": Looks()}
+
+    @property
+    def networks(self) -> Mapping[str, TopDown]:
+        """The network."""
+        return {"people": self.network}
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """Of the network."""
+        return self.network.manifest
+
+    @property
+    def skeletons(self) -> Mapping[str, Skeleton]:
+        """Nothing is added to people."""
+        return {}
+
+    def __call__(self, frame: Frame, people: People) -> People:
+        """One person in each box of another network's people, best first; ids stay.
+
+        Raises:
+            PosetrtError: the network failed.
+        """
+        return self.look(frame.image, person_boxes(people), people.scores, people.ids)[0]
+
+    def look(
+        self, image: NDArray[np.uint8], boxes: NDArray[np.float32], scores: NDArray[np.float32], ids: NDArray[np.int64] | None = None
+    ) -> tuple[People, NDArray[np.intp]]:
+        """As a call, of boxes that come from anywhere.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            boxes: (M, 4) float32: x, y, width, height in pixels of the frame.
+            scores: (M,) float32: how sure it is that each box shows somebody.
+            ids: (M,) int64, or None.
+
+        Returns:
+            People, best first, without those of whom no part was found; and the number of each one's box.
+
+        Raises:
+            PosetrtError: the network failed.
+        """
+        looks = self.looks["people"]
+        seen = np.isfinite(boxes).all(axis=1) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0) & inside(boxes, image.shape)
+        rows = np.flatnonzero(seen)
+        looks.looked += len(rows)
+        looks.unseen += len(seen) - len(rows)
+        found = self.network(image, boxes[rows], ids=None if ids is None else ids[rows])
+        found = replace(found, scores=(found.scores * scores[rows]).astype(np.float32))
+        order = np.argsort(-found.scores, kind="stable")
+        order = order[found.keypoints[order, :, 2].any(axis=1)]
+        if self._distinct and len(order) > 1:
+            best = found.chosen(order)
+            corners = np.concatenate([boxes[rows[order], :2], boxes[rows[order], :2] + boxes[rows[order], 2:]], axis=1)
+            order = order[pose_nms(best.keypoints, corners)]
+        return found.chosen(order), rows[order]
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.network.close()

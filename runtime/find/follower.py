@@ -1,0 +1,161 @@
+"""People between two detections: where each is looked for in the next frame, and when the detector is needed again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetrt.runtime.find.boxes import LEAST_SCORE, person_boxes
+from posetrt.runtime.find.detected import Detected
+from posetrt.runtime.people import People
+from posetrt.runtime.sources.base import Frame
+from posetrt.runtime.track.tracker import Tracker
+
+Floats = NDArray[np.float32]
+
+_LOST = 0.5
+"""A person is lost whose parts score less than this share of what they scored when the detector last saw them."""
+_SAME_BOX = 0.3
+"""Intersection over union of a detected box and an expected one from which they are one person's."""
+_MISSES = 1
+"""Detections in a row that may miss somebody who is still well found in the expected box: detectors flicker."""
+_MOST_SCALING = 1.25
+"""Nobody grows or shrinks by more between two detections."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is known of one person.
+
+    Attributes:
+        box: (4,) x, y, width, height: the detector's, or the expected one, when it last saw the person.
+        points: (K, 3) key points in that frame, which say how the box lies about the body.
+        score: the detector's.
+        parts: mean score of the parts in that frame.
+        now: (K, 3) key points of the frame before.
+        misses: detections in a row that have missed the person.
+    """
+
+    box: Floats
+    points: Floats
+    score: float
+    parts: float
+    now: Floats
+    misses: int
+
+
+class Follower:
+    """Follows the people of one source from detection to detection. Give it the frames in order.
+
+    Args:
+        stage: looks at people in boxes.
+        every: the detector is due in each frame whose number is a multiple of this, as frames come here.
+    """
+
+    def __init__(self, stage: Detected, every: int) -> None:
+        self._stage, self._every = stage, every
+        self._tracker = Tracker(stage.network.skeleton)
+        self._since = every
+        self._seen: dict[int, _Seen] = {}
+
+    @property
+    def due(self) -> bool:
+        """Whether the next frame needs the detector."""
+        return self._since >= self._every
+
+    def look(self, frame: Frame, detected: People | None, detect: Callable[[], People]) -> People:
+        """People of a frame, with ids, best first.
+
+        Args:
+            frame: the next one.
+            detected: people whom the detector found in it; None where it has not looked.
+            detect: asks the detector; called where a person was lost, or two of those followed turn out to be one.
+
+        Raises:
+            PosetrtError: a network failed.
+        """
+        expected = self._tracker.expect(frame.time_s)
+        ids, boxes = expected.ids, np.zeros((len(expected.ids), 4), np.float32)
+        for number, (who, moved, doubt) in enumerate(zip(ids.tolist(), expected.moved, expected.doubt.tolist(), strict=True)):
+            boxes[number] = _widened(_carried(self._seen[who]), moved, doubt)
+        if detected is None:
+            scores = np.array([self._seen[who].score for who in ids.tolist()], np.float32)
+            people, rows = self._stage.look(frame.image, boxes, scores)
+            self._since += 1
+            if not self._lost(people, ids[rows], len(ids)):
+                return self._kept(people, [replace(self._seen[who]) for who in ids[rows].tolist()], frame, fresh=False)
+            detected = detect()
+        self._since = 1
+        return self._detected(frame, detected, ids, boxes)
+
+    def _lost(self, people: People, ids: NDArray[np.int64], count: int) -> bool:
+        """Whether somebody of `count` people followed is not among those found, or found much worse than before."""
+        now = people.keypoints[..., 2].mean(axis=1)
+        return len(people) < count or any(
+            mean < _LOST * self._seen[who].parts for mean, who in zip(now.tolist(), ids.tolist(), strict=True)
+        )
+
+    def _detected(self, frame: Frame, detected: People, ids: NDArray[np.int64], expected: Floats) -> People:
+        """People in the detector's boxes, and those whom it missed and who are still well found where they are expected."""
+        boxes = person_boxes(detected)
+        missed = ~(_overlaps(expected, boxes) > _SAME_BOX).any(axis=1) if len(boxes) else np.ones(len(ids), np.bool_)
+        known = [self._seen[who] for who in ids[missed].tolist()]
+        given = [
+            *(_Seen(box, np.zeros(0, np.float32), score, 0.0, np.zeros(0, np.float32), 0) for box, score in zip(boxes, detected.scores.tolist(), strict=True)),
+            *(replace(one, misses=one.misses + 1) for one in known),
+        ]  # fmt: skip
+        scores = np.array([one.score for one in given], np.float32)
+        people, rows = self._stage.look(frame.image, np.concatenate([boxes, expected[missed]]), scores)
+        of = [given[row] for row in rows.tolist()]
+        parts = people.keypoints[..., 2].mean(axis=1).tolist()
+        stays = np.array([one.misses <= _MISSES and mean >= _LOST * one.parts for one, mean in zip(of, parts, strict=True)], np.bool_)
+        return self._kept(people.chosen(stays), [one for one, stay in zip(of, stays, strict=True) if stay], frame, fresh=True)
+
+    def _kept(self, people: People, known: list[_Seen], frame: Frame, *, fresh: bool) -> People:
+        """The people with ids, and what is known of each noted for the next frame."""
+        people = self._tracker.update(people, frame.time_s)
+        assert people.ids is not None
+        assert people.boxes is not None
+        seen: dict[int, _Seen] = {}
+        for who, points, box, one in zip(people.ids.tolist(), people.keypoints, people.boxes, known, strict=True):
+            if fresh and not one.misses:
+                seen[who] = _Seen(box, points, one.score, float(points[:, 2].mean()), points, 0)
+            else:
+                seen[who] = replace(one, now=points)
+        self._seen = seen
+        return people
+
+
+def _carried(seen: _Seen) -> Floats:
+    """(4,): a person's box as it lies about the body in the frame before: moved and scaled with the parts, and grown to hold them all."""
+    sure, now = seen.points[:, 2] > LEAST_SCORE, seen.now[:, 2] > LEAST_SCORE
+    both = sure & now
+    low, high = seen.box[:2], seen.box[:2] + seen.box[2:]
+    if both.any():
+        before, after = seen.points[both, :2], seen.now[both, :2]
+        middle, middle_now = before.mean(axis=0), after.mean(axis=0)
+        spread = float(np.hypot(*(before - middle).T).sum())
+        scale = float(np.hypot(*(after - middle_now).T).sum()) / spread if both.sum() > 1 and spread > 0 else 1.0
+        scale = min(max(scale, 1 / _MOST_SCALING), _MOST_SCALING)
+        low, high = middle_now + (low - middle) * scale, middle_now + (high - middle) * scale
+        points = seen.now[now, :2] + np.float32(0.5)
+        low, high = np.minimum(low, points.min(axis=0)), np.maximum(high, points.max(axis=0))
+    return np.concatenate([low, high - low]).astype(np.float32)
+
+
+def _widened(box: Floats, moved: Floats, doubt: float) -> Floats:
+    """A box where the person should be now, wider on each side by how far they may be from there."""
+    return np.concatenate([box[:2] + moved - doubt, box[2:] + 2 * doubt]).astype(np.float32)
+
+
+def _overlaps(one: Floats, other: Floats) -> Floats:
+    """(N, M) intersection over union of boxes x, y, width, height."""
+    low = np.maximum(one[:, None, :2], other[:, :2])
+    high = np.minimum(one[:, None, :2] + one[:, None, 2:], other[:, :2] + other[:, 2:])
+    shared = np.maximum(high - low, 0).prod(axis=2)
+    areas = one[:, 2:].prod(axis=1)[:, None] + other[:, 2:].prod(axis=1)
+    result: Floats = shared / np.maximum(areas - shared, np.float32(1e-9))
+    return result
