@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 
-.PHONY: demo test test-full test-arm64 lint bench pictures clean
+.PHONY: demo test test-full test-arm64 test-jetson-userland lint bench pictures clean
 
 $(VENV)/.desk: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,6 +31,9 @@ test-full: $(VENV)/.full ## the slow tests: whole networks, references, real bin
 
 test-arm64: $(VENV)/.desk ## a Jetson's processor, emulated: debootstrap, qemu-user-static and root
 	PYTHON=$(BIN)/python tests/arm64.sh build/arm64 tests/runtime/model/test_skeleton.py tests/bench/test_comparison.py tests/runtime/test_pixel_centres.py tests/jetson/test_board.py tests/jetson/test_telemetry.py tests/jetson/test_doctor.py -k 'not costs_less_than'
+
+test-jetson-userland: ## setup.sh and the units on Ubuntu 22.04 and 24.04, booted: debootstrap, systemd-container and root
+	tests/jetson_userland.sh build/userland
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -130,14 +130,14 @@ def read_board(root: Path = Path("/")) -> Board | None:
     unreadable leave their fields None: a report must not fail because a board is new.
     """
     release = text_of(root / "etc/nv_tegra_release")
-    compatible = _strings(root / "proc/device-tree/compatible")
+    compatible = _device_tree(root, "compatible")
     tegra = next((entry.partition(",")[2] for entry in compatible if entry.startswith("nvidia,tegra")), None)
     if release is None and tegra is None:
         return None
     part = _part_number(compatible)
     known = MODULES.get(part or "")
     soc, sm, dla_cores = (known.soc, known.sm, known.dla_cores) if known else _SOCS.get(tegra or "", (None, None, None))
-    model = "".join(_strings(root / "proc/device-tree/model")).strip() or "unknown board"
+    model = "".join(_device_tree(root, "model")).strip() or "unknown board"
     packages = installed_packages(root)
     l4t = _l4t(release, packages)
     jetpack, jetpack_from = _jetpack(l4t, packages)
@@ -183,6 +183,11 @@ def installed_packages(root: Path) -> dict[str, str]:
 def _strings(path: Path) -> list[str]:
     """A device-tree property: strings that end in NUL."""
     return [entry for entry in (text_of(path) or "").split("\0") if entry]
+
+
+def _device_tree(root: Path, name: str) -> list[str]:
+    """A property of the device tree; in a container, which hides the host's, the file that compose.yaml mounts in its place."""
+    return _strings(root / "proc/device-tree" / name) or _strings(root / "run/posetrt/device-tree" / name)
 
 
 def _part_number(compatible: list[str]) -> str | None:

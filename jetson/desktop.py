@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,17 @@ class DesktopSensors:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def nvml_load(root: Path = Path("/")) -> Callable[[], float | None] | None:
+    """Asks NVML for the first GPU's load, 0 to 1; None where there is no NVML, or `root` is another computer's."""
+    if root != Path("/"):
+        return None
+    try:
+        nvml = Nvml(ctypes.CDLL("libnvidia-ml.so.1"))
+    except (OSError, AttributeError):
+        return None
+    return lambda: nvml.read().gpu_load
 
 
 def desktop_sensors(root: Path = Path("/")) -> DesktopSensors | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,21 +39,51 @@ class Before:
 
 
 def note_path(root: Path = Path("/")) -> Path:
-    """Where the state before a change is noted; it survives a power cut, as the mode does."""
-    return root / "var/lib/posetrt/power.json"
+    """Where the state before a change is noted; it survives a power cut, as the mode does.
+
+    The folder is root's alone. It is not the service's /var/lib/posetrt: root acts on what the note says.
+    """
+    return root / "var/lib/posetrt-power/power.json"
+
+
+def _check_roots_own(path: Path) -> None:
+    """Refuse a file or folder that somebody else may have written, before root acts on it.
+
+    Raises:
+        PosetrtError: it is a link, belongs to another user, or is open to others for writing.
+    """
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode) or status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PosetrtError(
+            f"{path} is not root's own: it is a link, or others may write it, so what it says is not acted on. Look at it, delete it, "
+            "and set the mode by hand with nvpmodel -m"
+        )
+
+
+def clocks_path(root: Path = Path("/")) -> Path:
+    """Where jetson_clocks stores what was in force before."""
+    return note_path(root).with_name("clocks.conf")
 
 
 def left_over(root: Path = Path("/")) -> Before | None:
     """What a run that died without its guard left changed; None where nothing is left.
 
     Raises:
-        PosetrtError: the note is there but cannot be read.
+        PosetrtError: the note is there but cannot be read, or is not root's own.
     """
     path = note_path(root)
     if not path.is_file():
         return None
+    _check_roots_own(path.parent)
+    _check_roots_own(path)
     given = read_fields(path, "note of the power mode before", "Set the mode by hand with nvpmodel -m, then delete the note")
-    return Before(given.whole("mode_id", 0, 99), given.text("mode"), given.text("clocks") if "clocks" in given else None)
+    before = Before(given.whole("mode_id", 0, 99), given.text("mode"), given.text("clocks") if "clocks" in given else None)
+    if before.clocks is not None:
+        if Path(before.clocks) != clocks_path(root):
+            raise PosetrtError(f"{path} names {before.clocks} for the clocks, where {clocks_path(root)} was expected; delete the note")
+        if Path(before.clocks).exists():
+            _check_roots_own(Path(before.clocks))
+    return before
 
 
 def restore(root: Path = Path("/")) -> Before | None:
@@ -100,9 +131,10 @@ def held(mode: str | None = None, *, clocks: bool = False, root: Path = Path("/"
         raise PosetrtError("setting the power mode needs root: run this command with sudo, or leave --power-mode and --clocks out")
     restore(root)
     modes = read_power_modes(root) or modes
-    stored = note_path(root).with_name("clocks.conf") if clocks else None
+    stored = clocks_path(root) if clocks else None
+    note_path(root).parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    _check_roots_own(note_path(root).parent)
     if stored is not None:
-        stored.parent.mkdir(parents=True, exist_ok=True)
         stored.unlink(missing_ok=True)
         _command("jetson_clocks", "--store", str(stored))
     write_json(note_path(root), {"mode_id": modes.current_id, "mode": modes.current, "clocks": str(stored) if stored is not None else None})

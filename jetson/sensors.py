@@ -6,8 +6,8 @@ Files of sysfs are opened once and read again from their start: a tenth of the c
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -113,6 +113,11 @@ class SysfsSensors:
         self.found = bool(self._rails) or gpu is not None
 
     @property
+    def tells_gpu_load(self) -> bool:
+        """Whether sysfs has the GPU's load; Thor's does not."""
+        return self._gpu_load is not None
+
+    @property
     def source(self) -> str:
         """As in "INA3221 VDD_IN: the module"."""
         return f"INA3221 {' + '.join(self.total)}: the module" if self.total else "not measured"
@@ -172,10 +177,10 @@ class SysfsSensors:
             gpu_load=load / 1000 if load is not None and 0 <= load <= 1000 else None,
             gpu_mhz=clock / 1e6 if clock is not None and clock > 0 else None,
             memory_mhz=memory / 1e6 if memory is not None and memory > 0 else None,
-            throttled=self._throttled(),
+            throttled=self.throttled(),
         )
 
-    def _throttled(self) -> bool | None:
+    def throttled(self) -> bool | None:
         """By a cooling device in action, or an over-current event since the reading before."""
         if not self._cooling and not self._events:
             return None
@@ -195,3 +200,42 @@ class SysfsSensors:
 
 def _number(file: _File | None) -> float | None:
     return file.number() if file is not None else None
+
+
+class Beside:
+    """Sensors whose gaps others fill: jetson-stats does not tell of throttling, and Thor's sysfs not of the GPU's load.
+
+    Args:
+        sensors: read, named and closed.
+        throttled: whether the board was held back since it was asked before; taken where `sensors` do not tell.
+        gpu_load: 0 to 1; taken where `sensors` do not tell.
+        cost_note: whose cost `Watch.cost` leaves out; "" for nobody's.
+    """
+
+    def __init__(
+        self,
+        sensors: Sensors,
+        *,
+        throttled: Callable[[], bool | None] | None = None,
+        gpu_load: Callable[[], float | None] | None = None,
+        cost_note: str = "",
+    ) -> None:
+        self._sensors, self._throttled, self._gpu_load, self.cost_note = sensors, throttled, gpu_load, cost_note
+
+    @property
+    def source(self) -> str:
+        """Of the sensors."""
+        return self._sensors.source
+
+    def read(self) -> Reading:
+        """One moment."""
+        reading = self._sensors.read()
+        if reading.throttled is None and self._throttled is not None:
+            reading = replace(reading, throttled=self._throttled())
+        if reading.gpu_load is None and self._gpu_load is not None:
+            reading = replace(reading, gpu_load=self._gpu_load())
+        return reading
+
+    def close(self) -> None:
+        """Close the sensors."""
+        self._sensors.close()

@@ -1,11 +1,9 @@
 """Run `posetrt run` under systemd: tell it when people are being found, and feed its watchdog only as long as they are.
 
-  python -m posetrt.jetson.service --health http://127.0.0.1:9464/health -- posetrt build person/ --if-needed \\
-      --then posetrt run person/ --source csi://0 --status-port 9464
+  python -m posetrt.jetson.service --health http://127.0.0.1:9464/health -- posetrt run person/ --source csi://0 --status-port 9464
 
-What stands before --then is run to its end first. It belongs here and not into ExecStartPre=, whose exit code
-RestartPreventExitStatus= does not look at (systemd.service(5)): a wrong command line would be tried again and again.
-systemd starts its watchdog at READY=1; until then TimeoutStartSec= holds.
+systemd starts its watchdog at READY=1; until then TimeoutStartSec= holds. The engine is built by a unit of its own,
+posetrt-build.service.
 
 The program's own `/health` answers 200 while frames pass. A hung camera or network then starves the watchdog, and systemd
 restarts the service, which a check that the process is alive would never do. Protocol: sd_notify(3).
@@ -15,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -48,18 +45,16 @@ def healthy(url: str, timeout_s: float = 2.0) -> bool:
         return False
 
 
-def supervise(commands: Sequence[Sequence[str]], url: str, period_s: float) -> int:
-    """Run commands one after the other, each only where the one before ended with 0, passing on SIGTERM and SIGINT.
-
-    Health is looked at during the last one alone. A signal during another one also keeps those after it from starting.
+def supervise(command: Sequence[str], url: str, period_s: float) -> int:
+    """Run a command, passing on SIGTERM and SIGINT, and tell systemd while its health is good.
 
     Returns:
-        The exit code of the last that ran; 128 + n where signal n ended it.
+        The command's exit code; 128 + n where signal n ended it.
     """
     # The child must not believe that it is the one to notify.
     inherited = {name: value for name, value in os.environ.items() if name not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")}
     process: subprocess.Popen[bytes] | None = None
-    stopping = False
+    stopping = ready = False
 
     def pass_on(number: int, _: object) -> None:
         nonlocal stopping
@@ -70,39 +65,21 @@ def supervise(commands: Sequence[Sequence[str]], url: str, period_s: float) -> i
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, pass_on)
-    code = 0
-    for turn, command in enumerate(commands, start=1):
-        if stopping or code:
-            break
-        last, ready = turn == len(commands), False
-        if not last:
-            notify(f"STATUS=first: {shlex.join(command)}")
-        process = subprocess.Popen(command, env=inherited)
-        if stopping:
-            # The signal came while the process was being made, before `pass_on` could know it.
-            process.terminate()
-        while process.poll() is None:
-            if last and not stopping and healthy(url):
-                notify("WATCHDOG=1" if ready else "READY=1\nSTATUS=finding people\nWATCHDOG=1")
-                ready = True
-            try:
-                process.wait(period_s)
-            except subprocess.TimeoutExpired:
-                continue
-        code = process.returncode if process.returncode >= 0 else 128 - process.returncode
-        sys.stderr.write(f"posetrt: {command[0]} ended with code {code}\n")
+    process = subprocess.Popen(command, env=inherited)
+    if stopping:
+        # The signal came while the process was being made, before `pass_on` could know it.
+        process.terminate()
+    while process.poll() is None:
+        if not stopping and healthy(url):
+            notify("WATCHDOG=1" if ready else "READY=1\nSTATUS=finding people\nWATCHDOG=1")
+            ready = True
+        try:
+            process.wait(period_s)
+        except subprocess.TimeoutExpired:
+            continue
+    code = process.returncode if process.returncode >= 0 else 128 - process.returncode
+    sys.stderr.write(f"posetrt: {command[0]} ended with code {code}\n")
     return code
-
-
-def in_turn(words: Sequence[str]) -> list[list[str]]:
-    """The commands that --then divides."""
-    commands: list[list[str]] = [[]]
-    for word in words:
-        if word == "--then":
-            commands.append([])
-        else:
-            commands[-1].append(word)
-    return commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,13 +88,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="posetrt.jetson.service", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--health", metavar="URL", default="http://127.0.0.1:9464/health", help="answers 200 while all is well")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="after --; several, one after the other, with --then between them")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="after --")
     args = parser.parse_args(argv)
-    commands = in_turn(args.command[1:] if args.command[:1] == ["--"] else args.command)
-    if not all(commands):
-        parser.error("give the command to run after --, and one on either side of --then")
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if not command:
+        parser.error("give the command to run after --")
     period_s = min(5.0, int(os.environ.get("WATCHDOG_USEC", "10000000")) / 2e6)
-    return supervise(commands, args.health, period_s)
+    return supervise(command, args.health, period_s)
 
 
 if __name__ == "__main__":

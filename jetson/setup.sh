@@ -4,22 +4,24 @@
 #   jetson/setup.sh                        what would be done on this board
 #   sudo jetson/setup.sh --apply           packages, virtual environment, pycuda, posetrt
 #   sudo jetson/setup.sh --apply --jtop --swap --service
+#   sudo jetson/setup.sh --apply --upgrade     this checkout in place of the installed posetrt; the service restarted
 #
 # TensorRT and OpenCV come from JetPack: the virtual environment sees the system's packages, and pip never installs its own OpenCV,
 # which would hide JetPack's: pip's has no GStreamer for a cv2.VideoCapture of your own, and may need another NumPy. posetrt's own
 # CSI cameras and hardware decoding run in gst-launch-1.0 and need GStreamer's tools, not OpenCV's GStreamer.
 set -euo pipefail
 
-apply=no jtop=no swap=no service=no root="" venv=/opt/posetrt
+apply=no jtop=no swap=no service=no upgrade=no root="" venv=/opt/posetrt
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
-    sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
     printf '%s\n' "" "options:" \
         "  --apply       do it (root)" \
         "  --jtop        install jetson-stats and its service (AGPL-3.0)" \
         "  --swap        make an 8 GB /swapfile where memory is under 8 GiB and there is no swap" \
         "  --service     install and enable the systemd unit, its environment file and the camera rule" \
+        "  --upgrade     install posetrt again from this checkout, and restart the service where it runs" \
         "  --venv DIR    virtual environment (default $venv; the unit expects it there)" \
         "  --root DIR    look for the board's files below DIR (for tests)"
 }
@@ -30,6 +32,7 @@ while [ $# -gt 0 ]; do
     --jtop) jtop=yes ;;
     --swap) swap=yes ;;
     --service) service=yes ;;
+    --upgrade) upgrade=yes ;;
     --venv) venv=${2:?--venv needs a folder} && shift ;;
     --root) root=${2:?--root needs a folder} && shift ;;
     -h | --help) usage && exit 0 ;;
@@ -58,7 +61,8 @@ major=$(sed -n '1s/^# R\([0-9]*\) (release).*/\1/p' "$release")
 revision=$(sed -n '1s/.*REVISION: \([0-9.]*\).*/\1/p' "$release")
 [ -n "$major" ] || fail "the first line of /etc/nv_tegra_release is not as expected: $(head -n 1 "$release")"
 [ "$major" -ge 36 ] || fail "L4T $major.$revision is JetPack 5 or older, whose Python is 3.8; JetPack 6 is the oldest that posetrt runs on"
-model=$(tr -d '\0' <"$root/proc/device-tree/model" 2>/dev/null || printf 'unknown board')
+model="unknown board"
+if [ -r "$root/proc/device-tree/model" ]; then model=$(tr -d '\0' <"$root/proc/device-tree/model"); fi
 say "board: $model, L4T $major.$revision"
 if [ "$apply" = yes ]; then
     [ "$(id -u)" -eq 0 ] || fail "--apply needs root: sudo ${BASH_SOURCE[0]} --apply"
@@ -95,10 +99,12 @@ fi
 
 # --- swap: building pycuda and a large engine needs more than 8 GiB.
 kilobytes=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' "$root/proc/meminfo")
-if [ "${kilobytes:-0}" -ge 8388608 ] || [ "$(wc -l <"$root/proc/swaps" 2>/dev/null || printf 0)" -gt 1 ]; then
+# zram, which JetPack switches on, lies in the same memory: it helps no build.
+swaps=$(tail -n +2 "$root/proc/swaps" 2>/dev/null | grep -vc '^/dev/zram' || true)
+if [ "${kilobytes:-0}" -ge 8388608 ] || [ "${swaps:-0}" -gt 0 ]; then
     have "memory and swap enough to build"
 elif [ "$swap" = no ]; then
-    say "look: $((kilobytes / 1024)) MiB of memory and no swap: builds may be killed; add --swap for an 8 GB swap file"
+    say "look: $((kilobytes / 1024)) MiB of memory and no swap beside zram: builds may be killed; add --swap for an 8 GB swap file"
 elif [ -e "$root/swapfile" ]; then
     run "switch the swap file on" swapon "$root/swapfile"
 else
@@ -118,21 +124,57 @@ if [ -x "$venv/bin/python" ] && grep -qi '^include-system-site-packages *= *true
 else
     run "virtual environment that sees JetPack's TensorRT and OpenCV" python3 -m venv --system-site-packages "$venv"
 fi
+# NumPy as the system's OpenCV was built for: JetPack 6's and Ubuntu 24.04's do not import with NumPy 2. Where Ubuntu's own NumPy is
+# newer, so is its OpenCV. Every pip below is told, since any of them may bring another NumPy along.
+numpy='numpy>=1.23,<2'
+theirs=$(dpkg-query --admindir="$root/var/lib/dpkg" -W -f '${Version}' python3-numpy 2>/dev/null || true)
+theirs=${theirs#*:}
+if [ -n "$theirs" ] && [ "${theirs%%.*}" -ge 2 ]; then numpy='numpy>=2'; fi
 knows() { [ -x "$venv/bin/python" ] && "$venv/bin/python" -c "import $1" 2>/dev/null; }
 
 if knows pycuda; then
     have "pycuda"
 else
-    run "pycuda, built against $cuda" env "PATH=$cuda/bin:$PATH" "CUDA_ROOT=$cuda" "$venv/bin/python" -m pip install --no-cache-dir 'pycuda>=2024.1'
+    run "pycuda, built against $cuda" env "PATH=$cuda/bin:$PATH" "CUDA_ROOT=$cuda" "$venv/bin/python" -m pip install --no-cache-dir "$numpy" 'pycuda>=2024.1'
 fi
 
-# JetPack 6's OpenCV is built against NumPy 1; NumPy 2 breaks its import. numpy is the only package that posetrt itself needs.
-numpy='numpy>=1.23'
-[ "$major" -ge 38 ] || numpy='numpy>=1.23,<2'
-if knows posetrt; then
-    have "posetrt"
+# numpy is the only package that posetrt itself needs.
+if [ "$upgrade" = no ] && knows posetrt; then
+    have "posetrt (--upgrade installs it again from this checkout)"
 else
     run "posetrt" "$venv/bin/python" -m pip install --upgrade "$numpy" "$here/.."
+    # A version number that has not changed would otherwise leave the installed files as they are.
+    if [ "$upgrade" = yes ]; then
+        run "posetrt, of this checkout" "$venv/bin/python" -m pip install --force-reinstall --no-deps "$here/.."
+    fi
+fi
+
+# link PROGRAM: where `sudo` and every shell find it.
+link() {
+    local target="$root/usr/local/bin/$1"
+    if [ "$(readlink "$target" 2>/dev/null)" = "$venv/bin/$1" ]; then
+        have "$target"
+    elif [ -e "$target" ] && [ ! -L "$target" ]; then
+        have "$target, which is another one; ours is $venv/bin/$1"
+    else
+        run "$1, where sudo finds it" mkdir -p "$root/usr/local/bin"
+        run "a link to it" ln -sfn "$venv/bin/$1" "$target"
+    fi
+}
+link posetrt
+
+# The GPU and cameras belong to these groups; a user outside them has "no GPU".
+person=${SUDO_USER:-}
+if [ -n "$person" ] && [ "$person" != root ]; then
+    for group in video render; do
+        if ! getent group "$group" >/dev/null; then
+            continue
+        elif id -nG "$person" | tr ' ' '\n' | grep -qx "$group"; then
+            have "$person in the group $group"
+        else
+            run "$person in the group $group (log out and in again afterwards)" usermod --append --groups "$group" "$person"
+        fi
+    done
 fi
 
 # `posetrt bench --report` draws with matplotlib; --coco counts with pycocotools.
@@ -154,8 +196,10 @@ if [ "$jtop" = yes ]; then
     if knows jtop; then
         have "jetson-stats"
     else
-        run "jetson-stats" "$venv/bin/python" -m pip install 'jetson-stats>=4.2'
+        run "jetson-stats" "$venv/bin/python" -m pip install "$numpy" 'jetson-stats>=4.2'
     fi
+    # Its unit starts /usr/local/bin/jtop, wherever jetson-stats was installed.
+    link jtop
     if [ -e "$root/etc/systemd/system/jtop.service" ]; then
         have "jtop's service"
     else
@@ -169,18 +213,28 @@ if [ "$service" = yes ]; then
     if id posetrt >/dev/null 2>&1; then
         have "user posetrt"
     else
-        run "user posetrt" useradd --system --groups video,render --home-dir /var/lib/posetrt --shell /usr/sbin/nologin posetrt
+        groups=video
+        if getent group render >/dev/null; then groups=video,render; fi
+        run "user posetrt" useradd --system --groups "$groups" --home-dir /var/lib/posetrt --shell /usr/sbin/nologin posetrt
     fi
     copy() { # copy SOURCE TARGET: where it differs
         if cmp -s "$1" "$2"; then have "$2"; else run "$(basename "$2")" install -D --mode=644 "$1" "$2"; fi
     }
     copy "$here/system/posetrt.service" "$root/etc/systemd/system/posetrt.service"
+    copy "$here/system/posetrt-build.service" "$root/etc/systemd/system/posetrt-build.service"
     copy "$here/system/99-posetrt-camera.rules" "$root/etc/udev/rules.d/99-posetrt-camera.rules"
     # The user's own settings are never written over.
     if [ -e "$root/etc/posetrt.env" ]; then have "/etc/posetrt.env"; else copy "$here/system/posetrt.env" "$root/etc/posetrt.env"; fi
-    run "let systemd and udev see them" systemctl daemon-reload
-    run "rules for cameras" udevadm control --reload
+    if [ -d /run/systemd/system ]; then
+        run "let systemd and udev see them" systemctl daemon-reload
+        run "rules for cameras" udevadm control --reload
+    else
+        say "look: systemd does not run here, as in an image that is being made: the units and rules count from the next boot"
+    fi
     run "start at boot" systemctl enable posetrt.service
     say "next: put a model folder to /var/lib/posetrt/person, edit /etc/posetrt.env, then: sudo systemctl start posetrt"
 fi
-say "then: $venv/bin/posetrt doctor"
+if [ "$upgrade" = yes ] && [ -d /run/systemd/system ]; then
+    run "the service with what was installed, where it runs" systemctl try-restart posetrt.service
+fi
+say "then: posetrt doctor"

@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-from posetrt.jetson.sensors import Reading, Sensors, SysfsSensors
+from posetrt.jetson.sensors import Beside, Reading, Sensors, SysfsSensors
 from posetrt.runtime.telemetry import Usage
 
 HERTZ = 10.0
+_JTOP_COST = "the cost of sampling is this process's own; jtop's service reads the sensors, and its work is not counted"
 # Where samples lie further apart than this many periods, the machine slept or the sensor was stuck: nothing is known of the time between.
 _GAP_PERIODS = 5.0
 # Energy is told only where samples cover this share of the time asked for.
@@ -105,8 +106,13 @@ class Watch:
             return self._samples[-1][1] if self._samples else None
 
     def cost(self) -> float | None:
-        """Share of one core that sampling takes."""
+        """Share of one core that this process's sampling takes; `cost_note` says whose work is not in it."""
         return self._busy_s / self._wall_s if self._wall_s > 0 else None
+
+    @property
+    def cost_note(self) -> str:
+        """Whose work `cost` does not count, as that of a service which reads the sensors for us; "" for nobody's."""
+        return str(getattr(self._sensors[0], "cost_note", "")) if self._sensors else ""
 
     def between(self, start_s: float, end_s: float) -> Usage:
         """Usage between two moments of `time.monotonic()`; power is taken as straight lines between samples."""
@@ -170,25 +176,34 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 @contextmanager
-def watch(root: Path = Path("/"), hertz: float = HERTZ, *, jtop: Callable[[], Sensors] | None = None) -> Iterator[Watch]:
+def watch(
+    root: Path = Path("/"),
+    hertz: float = HERTZ,
+    *,
+    jtop: Callable[[], Sensors] | None = None,
+    gpu_load: Callable[[], float | None] | None = None,
+) -> Iterator[Watch]:
     """Sample whatever this machine has.
 
     Args:
         root: where sysfs is read from.
         jtop: opens jetson-stats; None takes the installed one.
+        gpu_load: the GPU's load, 0 to 1, where sysfs does not tell it, as on Thor; None asks NVML.
     """
-    from posetrt.jetson.desktop import desktop_sensors
+    from posetrt.jetson.desktop import desktop_sensors, nvml_load
     from posetrt.jetson.jetson_stats import JtopSensors
 
     sensors: list[Sensors] = []
     notes = []
     sysfs = SysfsSensors(root)
     if sysfs.found:
+        load = None if sysfs.tells_gpu_load else gpu_load or nvml_load(root)
         try:
-            sensors.append((jtop or JtopSensors)())
+            # Both look at the same files of sysfs for throttling: each event is counted once.
+            sensors.append(Beside((jtop or JtopSensors)(), throttled=sysfs.throttled, gpu_load=load, cost_note=_JTOP_COST))
         except RuntimeError as error:
             notes.append(f"jetson-stats is not used: {error}")
-        sensors.append(sysfs)
+        sensors.append(Beside(sysfs, gpu_load=load))
     else:
         sysfs.close()
         desktop = desktop_sensors(root)
@@ -196,4 +211,6 @@ def watch(root: Path = Path("/"), hertz: float = HERTZ, *, jtop: Callable[[], Se
             sensors.append(desktop)
     with Watch(sensors, hertz) as running:
         running.notes += notes
+        if running.cost_note:
+            running.notes.append(running.cost_note)
         yield running

@@ -85,11 +85,15 @@ class Detected:
         found = replace(found, scores=(found.scores * scores[rows]).astype(np.float32))
         order = np.argsort(-found.scores, kind="stable")
         order = order[found.keypoints[order, :, 2].any(axis=1)]
-        if self._distinct and len(order) > 1:
-            best = found.chosen(order)
-            corners = np.concatenate([boxes[rows[order], :2], boxes[rows[order], :2] + boxes[rows[order], 2:]], axis=1)
-            order = order[pose_nms(best.keypoints, corners)]
+        order = order[self.distinct(found.chosen(order))]
         return found.chosen(order), rows[order]
+
+    def distinct(self, people: People) -> NDArray[np.intp]:
+        """Numbers of those who stay of people with boxes, best first, where double people are dropped; of all where they are not."""
+        if not self._distinct or len(people) < 2 or people.boxes is None:
+            return np.arange(len(people))
+        corners = np.concatenate([people.boxes[:, :2], people.boxes[:, :2] + people.boxes[:, 2:]], axis=1)
+        return pose_nms(people.keypoints, corners)
 
     def close(self) -> None:
         """Free the engine."""

@@ -85,48 +85,72 @@ class Follower:
             scores = np.array([self._seen[who].score for who in ids.tolist()], np.float32)
             people, rows = self._stage.look(frame.image, boxes, scores)
             self._since += 1
-            if not self._lost(people, ids[rows], len(ids)):
-                return self._kept(people, [replace(self._seen[who]) for who in ids[rows].tolist()], frame, fresh=False)
-            detected = detect()
+            known = [self._seen[who] for who in ids[rows].tolist()]
+            well = _well(people, known)
+            people, known = people.chosen(well), [one for one, is_well in zip(known, well, strict=True) if is_well]
+            if len(people) == len(ids):
+                return self._kept(people, known, frame)
+            self._since = 1
+            return self._added(frame, people, known, detect())
         self._since = 1
         return self._detected(frame, detected, ids, boxes)
 
-    def _lost(self, people: People, ids: NDArray[np.int64], count: int) -> bool:
-        """Whether somebody of `count` people followed is not among those found, or found much worse than before."""
-        now = people.keypoints[..., 2].mean(axis=1)
-        return len(people) < count or any(
-            mean < _LOST * self._seen[who].parts for mean, who in zip(now.tolist(), ids.tolist(), strict=True)
-        )
+    def _added(self, frame: Frame, people: People, known: list[_Seen], detected: People) -> People:
+        """The people who are still well found in a frame, and those of the detector's whom none of them is."""
+        assert people.boxes is not None
+        boxes = person_boxes(detected)
+        new = ~(_overlaps(boxes, people.boxes) > _SAME_BOX).any(axis=1)
+        others, rows = self._stage.look(frame.image, boxes[new], detected.scores[new])
+        both = _joined(people, others)
+        known = known + [_first_seen(boxes[new][row], float(detected.scores[new][row])) for row in rows]
+        order = np.argsort(-both.scores, kind="stable")
+        order = order[self._stage.distinct(both.chosen(order))]
+        return self._kept(both.chosen(order), [known[row] for row in order], frame)
 
     def _detected(self, frame: Frame, detected: People, ids: NDArray[np.int64], expected: Floats) -> People:
         """People in the detector's boxes, and those whom it missed and who are still well found where they are expected."""
         boxes = person_boxes(detected)
         missed = ~(_overlaps(expected, boxes) > _SAME_BOX).any(axis=1) if len(boxes) else np.ones(len(ids), np.bool_)
         known = [self._seen[who] for who in ids[missed].tolist()]
-        given = [
-            *(_Seen(box, np.zeros(0, np.float32), score, 0.0, np.zeros(0, np.float32), 0) for box, score in zip(boxes, detected.scores.tolist(), strict=True)),
-            *(replace(one, misses=one.misses + 1) for one in known),
-        ]  # fmt: skip
+        given = [_first_seen(box, score) for box, score in zip(boxes, detected.scores.tolist(), strict=True)]
+        given += [replace(one, misses=one.misses + 1) for one in known]
         scores = np.array([one.score for one in given], np.float32)
         people, rows = self._stage.look(frame.image, np.concatenate([boxes, expected[missed]]), scores)
         of = [given[row] for row in rows.tolist()]
-        parts = people.keypoints[..., 2].mean(axis=1).tolist()
-        stays = np.array([one.misses <= _MISSES and mean >= _LOST * one.parts for one, mean in zip(of, parts, strict=True)], np.bool_)
-        return self._kept(people.chosen(stays), [one for one, stay in zip(of, stays, strict=True) if stay], frame, fresh=True)
+        stays = _well(people, of) & np.array([one.misses <= _MISSES for one in of], np.bool_)
+        return self._kept(people.chosen(stays), [one for one, stay in zip(of, stays, strict=True) if stay], frame)
 
-    def _kept(self, people: People, known: list[_Seen], frame: Frame, *, fresh: bool) -> People:
+    def _kept(self, people: People, known: list[_Seen], frame: Frame) -> People:
         """The people with ids, and what is known of each noted for the next frame."""
         people = self._tracker.update(people, frame.time_s)
         assert people.ids is not None
-        assert people.boxes is not None
-        seen: dict[int, _Seen] = {}
-        for who, points, box, one in zip(people.ids.tolist(), people.keypoints, people.boxes, known, strict=True):
-            if fresh and not one.misses:
-                seen[who] = _Seen(box, points, one.score, float(points[:, 2].mean()), points, 0)
-            else:
-                seen[who] = replace(one, now=points)
-        self._seen = seen
+        self._seen = {}
+        for who, points, one in zip(people.ids.tolist(), people.keypoints, known, strict=True):
+            fresh = replace(one, points=points, parts=float(points[:, 2].mean())) if not len(one.points) else one
+            self._seen[who] = replace(fresh, now=points)
         return people
+
+
+def _first_seen(box: Floats, score: float) -> _Seen:
+    """Somebody in a detected box, before anybody has looked at it."""
+    return _Seen(box, np.zeros((0, 3), np.float32), score, 0.0, np.zeros((0, 3), np.float32), 0)
+
+
+def _well(people: People, known: list[_Seen]) -> NDArray[np.bool_]:
+    """(N,) whose parts score about as well as when the detector last saw them."""
+    least = np.array([_LOST * one.parts for one in known], np.float32)
+    return np.asarray(people.keypoints[..., 2].mean(axis=1) >= least)
+
+
+def _joined(one: People, other: People) -> People:
+    """People of two looks at one frame."""
+    assert one.boxes is not None
+    assert other.boxes is not None
+    return People(
+        np.concatenate([one.keypoints, other.keypoints]),
+        np.concatenate([one.scores, other.scores]),
+        boxes=np.concatenate([one.boxes, other.boxes]),
+    )
 
 
 def _carried(seen: _Seen) -> Floats:

@@ -40,13 +40,14 @@ def _rounded(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def json_line(result: Result) -> bytes:
-    """One line: `frame`, `time_s`, `source`, `name` and `people`."""
-    frame = result.frame
+    """One line: `frame`, `time_s`, `source`, `name` and `people`; of a live source also `age_s`, how old the frame is as the line is made."""
+    frame, age_s = result.frame, result.age_s
     fields = {
         "frame": frame.index,
         "time_s": round(frame.time_s, 4),
         "source": frame.label,
         "name": frame.name,
+        **({} if age_s is None else {"age_s": round(age_s, 4)}),
         "people": people_record(result),
     }
     return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode() + b"\n"

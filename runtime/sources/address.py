@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -40,14 +42,23 @@ class Address:
         return redacted(self.target)
 
 
-_OPTIONS = {"paced": {"fps", "frames"}, "v4l2": {"width", "height", "fps"}, "csi": {"width", "height", "fps", "flip"}}
+_OPTIONS = {
+    "paced": {"fps", "frames"},
+    "v4l2": {"width", "height", "fps", "mjpeg"},
+    "csi": {"width", "height", "fps", "flip", "mode", "exposure", "gain", "wb"},
+}
+# Options that may be 0: numbers of a list that begins there.
+_FROM_ZERO = frozenset({"frames", "flip", "mode", "wb", "mjpeg"})
+_FILES_IN_DEV = ("/dev/shm/", "/dev/fd/", "/dev/std")  # noqa: S108 only compared with
+# video4linux in Linux's devices.txt.
+_MAJOR_V4L = 81
 
 
 def parse_address(text: str) -> Address:
     """Which kind of source a text names.
 
-    `paced:FILE?fps=30`, `/dev/videoN` or a number, `csi://N`, `rtsp://...`, `http(s)://...`, a GStreamer string (it holds ` ! `,
-    or begins with `gst:`), else a file or folder.
+    `paced:FILE?fps=30`, `/dev/videoN`, another name of a camera below /dev/ or a number, `csi://N`, `rtsp://...`, `http(s)://...`,
+    a GStreamer string (it holds ` ! `, or begins with `gst:`), else a file or folder.
 
     A file of exactly that name comes first: one may hold a colon or ` ! `, or be called 0.
 
@@ -73,7 +84,7 @@ def parse_address(text: str) -> Address:
         if not re.fullmatch(r"[0-9]{1,4}", address.target):
             raise UsageError(f"a CSI camera is named by its number, as in csi://0; got {text}")
         return address
-    if re.match(r"/dev/video[0-9]+", text):
+    if _is_camera(text):
         return _with_options("v4l2", text)
     if re.fullmatch(r"[0-9]+", text):
         return Address("v4l2", f"/dev/video{text}")
@@ -91,10 +102,26 @@ def parse_address(text: str) -> Address:
 def _is_there(text: str) -> bool:
     """Whether a file or folder has that name; devices are cameras."""
     try:
-        return not text.startswith("/dev/video") and Path(text).exists()
+        return not _is_camera(text) and Path(text).exists()
     except OSError:
         # Longer than a name may be, as a GStreamer string may be.
         return False
+
+
+def _is_camera(text: str) -> bool:
+    """Whether a text names a camera below /dev/: by the name, as udev gives them, by what is there, or as one that is not plugged in.
+
+    /dev/shm/ and /dev/fd/ hold files.
+    """
+    if re.match(r"/dev/(?:video[0-9]|v4l/|posetrt-camera-)", text):
+        return True
+    if not text.startswith("/dev/") or text.startswith(_FILES_IN_DEV):
+        return False
+    try:
+        status = Path(text.partition("?")[0]).stat()
+    except OSError:
+        return True
+    return stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) == _MAJOR_V4L
 
 
 def _with_options(kind: str, text: str) -> Address:
@@ -107,6 +134,6 @@ def _with_options(kind: str, text: str) -> Address:
             number = float(value)
         except ValueError as error:
             raise UsageError(f"{name}={value}: a number was expected") from error
-        if not 0 < number < 1e9 and not (name in ("frames", "flip") and number == 0):
+        if not 0 < number < 1e9 and not (name in _FROM_ZERO and number == 0):
             raise UsageError(f"{name}={value} is out of range")
     return Address(kind, target, options)

@@ -19,13 +19,22 @@ LONGEST_PAUSE_S = 15.0
 DAMAGED_IN_A_ROW = 25
 """So many damaged pictures without a whole one are no accident: a second of a usual camera."""
 
+IN_VAIN = 3
+"""After so many connections in a row without a picture the user is told what may help."""
+_LEAVE_S = 2.5
+"""A thread is waited for so long: a pipeline gets two seconds to release its camera before the next one asks for it."""
+
 
 class Lost(Exception):
     """The connection failed or ended; it may come back."""
 
 
 class Connection(Protocol):
-    """One connection to a camera, read from one thread."""
+    """One connection to a camera, read from one thread.
+
+    It may have `came_s`, a float or None: when the picture that was read last was taken or first came, on the clock of
+    `time.perf_counter`; otherwise the moment after reading counts.
+    """
 
     def read(self) -> NDArray[np.uint8] | None:
         """The next picture, (H, W, 3) uint8 BGR; None for one that came damaged.
@@ -49,6 +58,8 @@ class Camera:
         shown: the address without credentials, for lines to people.
         connect: opens a connection; raises `Lost` where that may succeed later, and PosetrtError where it never will.
         stall_s: no picture for so long means that the camera is gone.
+        first_s: a connection's first picture may take so long; None for `stall_s`.
+        advice: told after three connections in a row that gave no picture; None for nothing.
         frozen_s: the same picture for so long, to the last sampled bit, means that it is frozen; 0 never asks.
         say: takes lines for people.
 
@@ -66,8 +77,10 @@ class Camera:
         connect: Callable[[], Connection],
         *,
         stall_s: float = 5.0,
+        first_s: float | None = None,
         frozen_s: float = 10.0,
         say: Callable[[str], None] | None = None,
+        advice: str | None = None,
     ) -> None:
         self.label = label
         self.state = "away"
@@ -77,13 +90,15 @@ class Camera:
         self._shown = shown
         self._connect = connect
         self._stall_s = stall_s
+        self._first_s = stall_s if first_s is None else first_s
+        self._advice = advice
         self._frozen_s = frozen_s
         self._say = say
         self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:
         first_s: float | None = None
-        seen, pause, away_since, told_frozen = 0, FIRST_PAUSE_S, time.perf_counter(), False
+        seen, pause, away_since, told_frozen, in_vain = 0, FIRST_PAUSE_S, time.perf_counter(), False, 0
         while not self._closed.is_set():
             grabber = _Grabber(self._connect, self._came_damaged)
             reason, sample, changed_s, before = "", b"", time.perf_counter(), seen
@@ -93,8 +108,9 @@ class Camera:
                     taken = grabber.take(0.1)
                     now = time.perf_counter()
                     if taken is None:
-                        if now - heard_s > self._stall_s:
-                            reason = f"no picture for {self._stall_s:g} s"
+                        limit_s = self._stall_s if seen > before else self._first_s
+                        if now - heard_s > limit_s:
+                            reason = f"no picture for {limit_s:g} s"
                             break
                         continue
                     image, captured_s, count = taken
@@ -124,6 +140,9 @@ class Camera:
                 away_since = time.perf_counter()
             self.state = "frozen" if "frozen" in reason else "away"
             self._tell(f"{reason}; connecting again in {pause:g} s")
+            in_vain = in_vain + 1 if seen == before else 0
+            if in_vain == IN_VAIN and self._advice is not None:
+                self._tell(self._advice)
             self._closed.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
@@ -169,7 +188,7 @@ class _Grabber:
                     self._came_damaged(in_a_row)
                     continue
                 with self._changed:
-                    self._latest = (image, time.perf_counter(), count)
+                    self._latest = (image, _came(connection), count)
                     self._changed.notify_all()
         except (Lost, PosetrtError) as lost:
             error = lost
@@ -202,4 +221,10 @@ class _Grabber:
         connection = self._connection
         if connection is not None:
             connection.interrupt()
-        self._thread.join(1.0)
+        self._thread.join(_LEAVE_S)
+
+
+def _came(connection: Connection) -> float:
+    """When the picture came that was just read."""
+    came_s: float | None = getattr(connection, "came_s", None)
+    return time.perf_counter() if came_s is None else came_s

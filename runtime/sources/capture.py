@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,21 @@ class _Capture:
 
 
 class V4l2(_Capture):
-    """A USB camera: /dev/videoN, with width, height and fps where given."""
+    """A USB camera: /dev/videoN, with width, height and fps where given.
+
+    `came_s` is the driver's own time of the picture, as V4L2 stamps it on CLOCK_MONOTONIC (which is `time.perf_counter`'s on Linux), at the
+    begin or end of its transfer; None where the driver gives none that can be true.
+    """
+
+    came_s: float | None = None
+
+    def read(self) -> NDArray[np.uint8] | None:
+        """The next picture."""
+        import cv2
+
+        image = super().read()
+        self.came_s = driver_time(self._capture.get(cv2.CAP_PROP_POS_MSEC), time.perf_counter())
+        return image
 
     def __init__(self, device: str, options: Mapping[str, str]) -> None:
         import cv2
@@ -54,6 +69,12 @@ class V4l2(_Capture):
             if name in options:
                 capture.set(prop, float(options[name]))
         super().__init__(capture, "the device cannot be opened; another program may hold it, or you may lack the group 'video'")
+
+
+def driver_time(milliseconds: float, now_s: float) -> float | None:
+    """A driver's time of a picture in seconds; None for one of another clock: in the future, or more than two seconds old."""
+    taken_s = milliseconds / 1e3
+    return taken_s if 0.0 <= now_s - taken_s <= 2.0 and taken_s > 0 else None
 
 
 class Stream(_Capture):

@@ -53,7 +53,8 @@ def _open_file(path: Path, most_megapixels: float) -> Source:
 
 
 def _no_camera(device: str) -> PosetrtError:
-    here = sorted(str(path) for path in Path("/dev").glob("video[0-9]*"))
+    names = ("video[0-9]*", "posetrt-camera-*", "v4l/by-id/*", "v4l/by-path/*")
+    here = sorted(str(path) for name in names for path in Path("/dev").glob(name))
     return PosetrtError(
         f"there is no camera {device}: {'this computer has ' + ', '.join(here) if here else 'this computer has no /dev/video* at all'}. "
         "Plug it in, or give another source; a camera that goes away later is waited for"
@@ -64,17 +65,24 @@ def _open_camera(address: Address, say: Callable[[str], None] | None, most_megap
     from posetrt.runtime.sources import capture, gstreamer, mjpeg
     from posetrt.runtime.sources.camera import Camera
 
-    target = address.target
+    target, options = address.target, address.options
+
+    def launched(label: str, shown: str, pipeline: str, advice: str | None = None) -> Camera:
+        return Camera(label, shown, lambda: gstreamer.Launched(pipeline), first_s=gstreamer.FIRST_PICTURE_S, say=say, advice=advice)
+
     if address.kind == "csi":
-        return Camera(f"csi{target}", f"csi://{target}", lambda: gstreamer.Launched(gstreamer.csi(int(target), address.options)), say=say)
+        return launched(f"csi{target}", f"csi://{target}", gstreamer.csi(int(target), options), gstreamer.ARGUS_ADVICE)
     if address.kind == "v4l2":
         if not Path(target).exists():
             raise _no_camera(target)
-        return Camera(Path(target).name, target, lambda: capture.V4l2(target, address.options), say=say)
+        if float(options.get("mjpeg", 0)):
+            by_hardware = gstreamer.has_element("nvv4l2decoder")
+            return launched(Path(target).name, target, gstreamer.usb_mjpeg(target, options, by_hardware=by_hardware))
+        return Camera(Path(target).name, target, lambda: capture.V4l2(target, options), say=say)
     if address.kind == "http":
         return Camera("http", address.shown, lambda: mjpeg.Mjpeg(target, most_megapixels), say=say)
     if address.kind == "rtsp":
         if gstreamer.has_element("nvv4l2decoder"):
-            return Camera("rtsp", address.shown, lambda: gstreamer.Launched(gstreamer.rtsp(target)), say=say)
+            return launched("rtsp", address.shown, gstreamer.rtsp(target))
         return Camera("rtsp", address.shown, lambda: capture.Stream(target), say=say)
-    return Camera("gst", address.shown, lambda: gstreamer.Launched(target), say=say)
+    return launched("gst", address.shown, target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import importlib.metadata
+import os
 import platform
 import shlex
 import shutil
@@ -54,7 +55,7 @@ def examine(root: Path = Path("/")) -> list[Finding]:
     old = sys.version_info < (3, 10)
     return [
         Finding("Python", python, "everything" if old else "", "install Python 3.10 or newer" if old else ""),
-        *(_board(board, root) if board else [Finding("Jetson", "not a Jetson")]),
+        *(_board(board, root) if board is not None else [Finding("Jetson", "not a Jetson")]),
         _package("numpy", "numpy", "everything", "pip install numpy"),
         _opencv(on_jetson),
         _gstreamer(on_jetson),
@@ -67,7 +68,7 @@ def examine(root: Path = Path("/")) -> list[Finding]:
         _package("tqdm", "tqdm", "calibrate and fetch", install_hint("tqdm", on_jetson)),
         _package("PyAV", "av", "run --write-video", install_hint("av", on_jetson)),
         _package("aiohttp", "aiohttp", "run --web and --status-port, which the service asks", install_hint("aiohttp", on_jetson)),
-        _driver(),
+        _driver(on_jetson),
         _cuda(root),
         _tensorrt(on_jetson, board.tensorrt if board else None),
         _package("pycuda", "pycuda", "running TensorRT engines", "pip install pycuda (with CUDA's bin folder first on PATH)"),
@@ -146,8 +147,38 @@ def _board(board: Board, root: Path) -> list[Finding]:
                     f"sudo {shlex.quote(sys.executable)} -m posetrt doctor --restore-power",
                 )
             )
-    findings.append(_package("jetson-stats", "jtop", "nothing: power is read by sysfs", "sudo pip install jetson-stats"))
-    return findings
+    findings.append(_package("jetson-stats", "jtop", "nothing: power is read by sysfs", "sudo jetson/setup.sh --apply --jtop"))
+    return [*findings, *_groups(root), _camera_daemon(root), _cameras(root)]
+
+
+def _groups(root: Path) -> list[Finding]:
+    """The groups that own the GPU and the cameras, where this user lacks one: the usual cause of "no GPU"."""
+    lines = [line.split(":") for line in (text_of(root / "etc/group") or "").splitlines()]
+    numbers = {fields[0]: int(fields[2]) for fields in lines if len(fields) == 4 and fields[2].isdigit()}
+    lacking = [name for name in ("video", "render") if name in numbers and numbers[name] not in os.getgroups()]
+    if os.geteuid() == 0 or not lacking:
+        return []
+    remedy = f"sudo usermod -aG {','.join(lacking)} $USER, then log out and in again"
+    return [Finding("groups", None, f"the GPU and the cameras: this user is not in {' and '.join(lacking)}", remedy)]
+
+
+def _camera_daemon(root: Path) -> Finding:
+    """NVIDIA's service that opens CSI cameras, by the socket that it listens on."""
+    path = root / "tmp/argus_socket"
+    if path.exists():
+        return Finding("camera daemon", str(path))
+    return Finding("camera daemon", None, f"csi:// cameras: {path} is not there", "sudo systemctl restart nvargus-daemon")
+
+
+def _cameras(root: Path) -> Finding:
+    """What Linux has of cameras: a CSI sensor is there only after its driver found it."""
+    names = [
+        f"{folder.name} {text_of(folder / 'name') or ''}".strip() for folder in sorted((root / "sys/class/video4linux").glob("video[0-9]*"))
+    ]
+    if names:
+        return Finding("cameras", ", ".join(names))
+    remedy = "plug it in with the power off; a CSI camera is chosen with: sudo /opt/nvidia/jetson-io/jetson-io.py; then see: sudo dmesg"
+    return Finding("cameras", None, "csi:// and USB cameras: Linux has no /dev/video*", remedy)
 
 
 def _jetpack(board: Board) -> Finding:
@@ -160,7 +191,8 @@ def _jetpack(board: Board) -> Finding:
 
 
 def _swap_needed(board: Board, root: Path) -> bool:
-    swaps = (text_of(root / "proc/swaps") or "").splitlines()[1:]
+    # zram lies in the memory that is short.
+    swaps = [line for line in (text_of(root / "proc/swaps") or "").splitlines()[1:] if not line.startswith("/dev/zram")]
     return board.memory_gb is not None and board.memory_gb < 8 and not swaps
 
 
@@ -222,7 +254,7 @@ def _gstreamer(on_jetson: bool) -> Finding:
     return Finding("GStreamer", launch)
 
 
-def _driver() -> Finding:
+def _driver(on_jetson: bool) -> Finding:
     stops = "building and running TensorRT engines"
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
@@ -236,7 +268,9 @@ def _driver() -> Finding:
             "NVIDIA driver",
             None,
             f"{stops}: cuInit failed with CUDA error {code}",
-            "check nvidia-smi, and that this user may open /dev/nvidia*",
+            "the user must be in the groups video and render: sudo usermod -aG video,render $USER, then log out and in again"
+            if on_jetson
+            else "check nvidia-smi, and that this user may open /dev/nvidia*",
         )
     version, count = ctypes.c_int(), ctypes.c_int()
     cuda.cuDriverGetVersion(ctypes.byref(version))

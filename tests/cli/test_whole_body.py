@@ -1,4 +1,4 @@
-"""`run --hands --face` and `run --boxes` as a user calls them, on the network that ships and a drawn scene."""
+"""`run --hands --face`, `--boxes` and `--detector` as a user calls them, on the network that ships and a drawn scene."""
 
 from __future__ import annotations
 
@@ -134,6 +134,10 @@ def test_build_builds_what_the_second_look_needs(
         (("--boxes", "whole", "--hands", "x"), "want a network that finds everybody"),
         (("--boxes", "whole", "--draw", "heatmaps"), "people in boxes are drawn as people"),
         (("--boxes", "nowhere.txt"), 'boxes come from "whole"'),
+        (("--boxes", "."), "give: --detector ."),
+        (("--detect-every", "5"), "--detect-every say how a detector works: give --detector too"),
+        (("--detector", "x", "--boxes", "whole"), "both say where the people are"),
+        (("--detector", "x", "--detect-every", "5"), "photographs are not frames of one scene"),
         (("--boxes", "whole", "--scales", "big"), "is no list of scales"),
     ],
 )
@@ -160,6 +164,12 @@ def test_boxes_come_from_the_frame_a_file_and_another_network(
         assert len(people[0]["pose_keypoints_2d"]) == 42
         if boxes is tracks:
             assert [one["person_id"] for one in people] == [[5], [9]]
+
+
+def test_a_network_for_crops_is_no_detector(small: dict[str, Path], photo: Path, posetrt: Posetrt) -> None:
+    said = posetrt("run", small["cpm"], "--detector", small["cpm"], "--source", photo)
+    assert said.code == 2
+    assert "cannot say where people are" in said.err
 
 
 def test_a_box_outside_the_frame_is_counted_as_not_in_view(small: dict[str, Path], photo: Path, posetrt: Posetrt, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from posetrt.runtime.sources.gstreamer import Launched, csi, has_element, rtsp
+from posetrt.runtime.sources.gstreamer import Launched, csi, has_element, rtsp, usb_mjpeg
 from tests.jetson.conftest import Tree
 from tests.runtime.pipeline.test_streams import free_port, needs_gstreamer, rtsp_server
 
@@ -86,6 +86,33 @@ def test_an_rtsp_camera_in_h264_is_decoded_by_the_boards_pipeline(read: Callable
     assert picture.shape == (240, 320, 3)
     assert (picture > 200).any(axis=2).sum() > 200, "the ball"
     assert (picture < 40).all(axis=2).mean() > 0.8, "the dark around it"
+
+
+@pytest.mark.slow
+def test_a_cameras_sound_is_never_taken_for_its_picture(read: Callable[[str, int], NDArray[np.uint8]]) -> None:
+    port = free_port()
+    with rtsp_server(port, sound=True):
+        # Which of the two comes first differs from one connection to the next.
+        for _ in range(6):
+            assert read(stood_in(rtsp(f"rtsp://127.0.0.1:{port}/camera")), 2).shape == (240, 320, 3)
+
+
+@pytest.mark.slow
+def test_a_width_that_is_no_multiple_of_8_is_read_from_a_real_y4menc(read: Callable[[str, int], NDArray[np.uint8]]) -> None:
+    for width in (100, 102, 106, 636):
+        picture = read(f"videotestsrc pattern=red ! video/x-raw,format=I420,width={width},height=48", 3)
+        assert picture.shape == (48, width, 3)
+        assert (picture[..., 2] > 200).all(), f"red all over at {width}"
+        assert (picture[..., :2] < 60).all(), f"red alone at {width}"
+
+
+@pytest.mark.slow
+def test_a_usb_cameras_jpeg_pictures_are_decoded_on_the_cpu(read: Callable[[str, int], NDArray[np.uint8]]) -> None:
+    pipeline = usb_mjpeg("/dev/video0", {"width": "320", "height": "240"}, by_hardware=False)
+    camera = "videotestsrc pattern=blue ! video/x-raw,format=I420 ! jpegenc"
+    blue, _, red = read(pipeline.replace("v4l2src device=/dev/video0", camera), 3)[120, 160].astype(int)
+    assert blue > 200
+    assert red < 60
 
 
 @pytest.mark.slow

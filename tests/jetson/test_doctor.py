@@ -10,7 +10,7 @@ import pytest
 from posetrt import doctor
 from posetrt.doctor import Finding, can_run, examine
 from posetrt.jetson.power import note_path
-from tests.jetson.conftest import Tree
+from tests.jetson.conftest import Tree, write_tree
 
 
 def _found(findings: list[Finding], what: str) -> Finding:
@@ -137,3 +137,42 @@ def test_the_doctor_looks_at_every_package_of_the_extras_and_ends_with_a_verdict
     assert "cannot be found on this machine as it is: first OpenCV" in doctor.verdict(examine(board_root("orin-nx_jetpack-6.2")))
     main(["doctor"])
     assert "people can" in capsys.readouterr().out.strip().splitlines()[-1]
+
+
+def test_zram_is_no_swap_to_build_in(board_root: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    _opencv(monkeypatch, "YES (1.20.3)")
+    root = board_root("orin-nano_jetpack-6.2")
+    (root / "proc/swaps").write_text("Filename Type Size Used Priority\n/dev/zram0 partition 650000 0 5\n")
+    assert "swapon" in _found(examine(root), "swap").remedy
+
+
+def test_a_user_outside_the_gpus_groups_is_told(board_root: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    _opencv(monkeypatch, "YES (1.20.3)")
+    root = board_root("orin-nano_jetpack-6.2")
+    (root / "etc/group").write_text("root:x:0:\nvideo:x:44:robot\nrender:x:104:\n")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("os.getgroups", lambda: [1000, 44])
+    groups = _found(examine(root), "groups")
+    assert "not in render" in groups.stops
+    assert groups.remedy.startswith("sudo usermod -aG render $USER")
+    monkeypatch.setattr("os.getgroups", lambda: [1000, 44, 104])
+    assert not [finding for finding in examine(root) if finding.what == "groups"]
+
+
+def test_the_camera_daemon_and_the_sensors_are_looked_for(board_root: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    _opencv(monkeypatch, "YES (1.20.3)")
+    root = board_root("orin-nano_jetpack-6.2")
+    findings = examine(root)
+    assert "restart nvargus-daemon" in _found(findings, "camera daemon").remedy
+    assert "jetson-io" in _found(findings, "cameras").remedy
+    write_tree(root, {"tmp/argus_socket": "", "sys/class/video4linux/video0/name": "vi-output, imx219 9-0010\n"})
+    findings = examine(root)
+    assert (_found(findings, "camera daemon").found or "").endswith("/tmp/argus_socket")
+    assert _found(findings, "cameras").found == "video0 vi-output, imx219 9-0010"
+
+
+def test_no_remedy_calls_pip_as_root_which_ubuntu_24_refuses(board_root: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    _opencv(monkeypatch, "YES (1.20.3)")
+    for module in ("jtop", "aiohttp"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert not [finding for finding in examine(board_root("thor_jetpack-7.2")) if "sudo pip" in finding.remedy]

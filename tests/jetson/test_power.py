@@ -134,3 +134,41 @@ def test_the_present_mode_needs_no_root(nano: Path) -> None:
 def test_a_computer_has_no_power_modes(tmp_path: Path) -> None:
     with pytest.raises(PosetrtError, match="on a Jetson only"), held("MAXN", root=tmp_path):
         pass
+
+
+def _note(root: Path, mode: int = 0o755) -> Path:
+    """A note that asks for the mode 25W, in a folder of these rights."""
+    note_path(root).parent.mkdir(parents=True)
+    note_path(root).write_text('{"mode_id": 1, "mode": "25W", "clocks": null}')
+    note_path(root).parent.chmod(mode)
+    return note_path(root)
+
+
+def test_root_acts_on_no_note_that_others_may_write(nano: Path) -> None:
+    _note(nano, 0o777)
+    with pytest.raises(PosetrtError, match="not root's own"):
+        restore(nano)
+    note_path(nano).parent.chmod(0o755)
+    note_path(nano).chmod(0o666)
+    with pytest.raises(PosetrtError, match="not root's own"):
+        restore(nano)
+    assert _mode(nano) == "MAXN_SUPER"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_root_acts_on_no_note_of_the_services_user(nano: Path) -> None:
+    os.chown(_note(nano), 65534, 65534)
+    with pytest.raises(PosetrtError, match="not root's own"):
+        restore(nano)
+
+
+def test_the_note_lies_in_no_folder_of_the_services_user(nano: Path) -> None:
+    unit = (Path(__file__).resolve().parents[2] / "jetson/system/posetrt.service").read_text()
+    assert "StateDirectory=posetrt\n" in unit
+    assert not note_path(nano).is_relative_to(nano / "var/lib/posetrt")
+
+
+def test_a_note_cannot_name_a_file_of_clocks_elsewhere(nano: Path, tmp_path: Path) -> None:
+    _note(nano).write_text(f'{{"mode_id": 1, "mode": "25W", "clocks": "{tmp_path}/clocks.conf"}}')
+    with pytest.raises(PosetrtError, match=r"clocks\.conf was expected"):
+        restore(nano)

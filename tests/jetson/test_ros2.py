@@ -113,7 +113,7 @@ def _fake_ros(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], ids: list[
             self.destroyed.append(publisher.topic)
 
         def create_subscription(self, kind: Any, topic: str, call: Any, qos: Any) -> None:
-            self.subscribed, self.call = topic, call
+            self.subscribed, self.call, self.qos = topic, call, qos
 
         def destroy_node(self) -> None: ...
 
@@ -133,12 +133,19 @@ def _fake_ros(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], ids: list[
             scores = np.array([1 - 0.1 * index for index in range(len(found))], np.float32)
             return People(keypoints, scores, np.array(found, np.int64))
 
-    kinds = ("IdsList", "NormalizedPointOfInterest2D", "Skeleton2D", "CompressedImage", "ParameterDescriptor")
+    kinds = ("IdsList", "NormalizedPointOfInterest2D", "Skeleton2D", "CompressedImage", "Image", "ParameterDescriptor")
+    kinds += ("BoundingBox2D", "Detection2D", "Detection2DArray", "ObjectHypothesis", "ObjectHypothesisWithPose", "Point2D", "Pose2D")
     members = {kind: type(kind, (Message,), {}) for kind in kinds}
     for name, values in {
         "rclpy": {},
         "rclpy.node": {"Node": Node},
-        "rclpy.qos": {"qos_profile_sensor_data": object()},
+        "rclpy.qos": {
+            "QoSProfile": SimpleNamespace,
+            "HistoryPolicy": SimpleNamespace(KEEP_LAST="keep last"),
+            "ReliabilityPolicy": SimpleNamespace(BEST_EFFORT="best effort"),
+        },
+        "vision_msgs": {},
+        "vision_msgs.msg": members,
         "hri_msgs": {},
         "hri_msgs.msg": members,
         "rcl_interfaces": {},
@@ -157,11 +164,82 @@ def _image(width: int = 80, height: int = 60) -> Any:
     return SimpleNamespace(data=data, header=SimpleNamespace(stamp=SimpleNamespace(sec=5, nanosec=250_000_000), frame_id="camera"))
 
 
-def test_the_node_publishes_who_is_there_and_drops_who_left(package: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    model = tmp_path / "tiny"
-    command = ["export", "onnx", "--weights", str(tiny_network(tmp_path / "t.onnx")), "--input-size", "96x64", "-o", str(model)]
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "tiny"
+    command = ["export", "onnx", "--weights", str(tiny_network(tmp_path / "t.onnx")), "--input-size", "96x64", "-o", str(folder)]
     assert main(command) == 0
-    assert main(["build", str(model), "--precision", "fp32"]) == 0
+    assert main(["build", str(folder), "--precision", "fp32"]) == 0
+    return folder
+
+
+def test_only_the_newest_image_waits(package: None, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    _fake_ros(monkeypatch, {"model": str(model), "precision": "fp32"}, [])
+    node = importlib.import_module("posetrt_ros.node").PoseNode()
+    assert (node.qos.depth, node.qos.history, node.qos.reliability) == (1, "keep last", "best effort")
+    node.destroy_node()
+
+
+def test_raw_images_are_taken_and_people_have_boxes_and_ids(package: None, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    _fake_ros(monkeypatch, {"model": str(model), "precision": "fp32", "raw": True}, [[3, 8]])
+    node = importlib.import_module("posetrt_ros.node").PoseNode()
+    assert node.subscribed == "image"
+    header = _image().header
+    node.call(SimpleNamespace(encoding="rgb8", height=60, width=80, step=256, data=bytes(60 * 256), header=header))
+    (message,) = node.publishers["~/detections"].sent
+    assert [one.id for one in message.detections] == ["body_3", "body_8"]
+    first = message.detections[0]
+    assert (first.bbox.center.position.x, first.bbox.size_x) == (0.5, 0.0), "all its parts are at one place"
+    assert (first.results[0].hypothesis.class_id, first.results[0].hypothesis.score) == ("person", 1.0)
+    assert message.header is header
+    node.call(SimpleNamespace(encoding="yuv422", height=60, width=80, step=160, data=b"", header=header))
+    assert "its encoding is 'yuv422'; expected one of bgr8, rgb8" in node.destroyed[-1]
+    node.destroy_node()
+    pytest.importorskip("rosbags", reason="pip install rosbags")
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    # vision_msgs 4.1, as docs.ros.org prints it; poses and headers are of ROS itself.
+    for name, text in {
+        "vision_msgs/msg/Point2D": "float64 x\nfloat64 y\n",
+        "vision_msgs/msg/Pose2D": "vision_msgs/Point2D position\nfloat64 theta\n",
+        "vision_msgs/msg/BoundingBox2D": "vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y\n",
+    }.items():
+        store.register(get_types_from_msg(text, name))
+    kinds = store.types
+    position = kinds["vision_msgs/msg/Point2D"](**vars(first.bbox.center.position))
+    centre = kinds["vision_msgs/msg/Pose2D"](position=position, theta=first.bbox.center.theta)
+    box = kinds["vision_msgs/msg/BoundingBox2D"](center=centre, size_x=first.bbox.size_x, size_y=first.bbox.size_y)
+    name = "vision_msgs/msg/BoundingBox2D"
+    assert store.deserialize_cdr(store.serialize_cdr(box, name), name).center.position.x == 0.5
+
+
+def test_the_colours_and_rows_of_raw_images(package: None) -> None:
+    to_bgr = importlib.import_module("posetrt_ros.raw_images").to_bgr
+    bgr = np.random.default_rng(1).integers(0, 255, (4, 5, 3), np.uint8)
+    for encoding, code in (("bgr8", None), ("rgb8", cv2.COLOR_BGR2RGB), ("bgra8", cv2.COLOR_BGR2BGRA), ("rgba8", cv2.COLOR_BGR2RGBA)):
+        sent = bgr if code is None else cv2.cvtColor(bgr, code)
+        rows = np.pad(sent.reshape(4, -1), ((0, 0), (0, 3)))
+        assert (to_bgr(encoding, 4, 5, rows.shape[1], rows.tobytes()) == bgr).all(), encoding
+    grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+    assert (to_bgr("mono8", 4, 5, 5, grey.tobytes()) == cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)).all()
+    with pytest.raises(ValueError, match="does not fit 3 bytes"):
+        to_bgr("bgr8", 4, 5, 15, b"abc")
+
+
+def test_the_box_is_the_networks_own_or_around_what_was_found(package: None) -> None:
+    body_box = importlib.import_module("posetrt_ros.boxes").body_box
+    keypoints = np.zeros((2, 18, 3), np.float32)
+    keypoints[0, 3], keypoints[0, 5] = (10, 20, 0.9), (30, 60, 0.5)
+    people = People(keypoints, np.ones(2, np.float32))
+    box = body_box(people, 0)
+    assert (box.centre_x, box.centre_y, box.width, box.height) == (20, 40, 20, 40)
+    assert body_box(people, 1) is None
+    own = People(keypoints, np.ones(2, np.float32), boxes=np.array([[0, 0, 8, 4], [2, 2, 4, 6]], np.float32))
+    assert (body_box(own, 1).centre_x, body_box(own, 1).height) == (4, 6)
+
+
+def test_the_node_publishes_who_is_there_and_drops_who_left(package: None, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     given = {"model": str(model), "precision": "fp32", "publish_image": True, "max_people": 2}
     _fake_ros(monkeypatch, given, [[3, 8, 9], [8]])
     node = importlib.import_module("posetrt_ros.node").PoseNode()

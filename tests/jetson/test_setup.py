@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.jetson.conftest import Tree
 
@@ -51,7 +53,7 @@ class Fake:
         programs.mkdir()
         self.log.touch()
         scripts = {"apt-get": _APT, "python3": _PYTHON}
-        scripts |= dict.fromkeys(("systemctl", "udevadm", "useradd", "swapon", "fallocate", "mkswap", "chown"), _LOG)
+        scripts |= dict.fromkeys(("systemctl", "udevadm", "useradd", "swapon", "fallocate", "mkswap", "chown", "usermod"), _LOG)
         for name, text in {**scripts, "venv-python": _VENV_PYTHON, "logger": _LOG}.items():
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
@@ -118,16 +120,76 @@ def test_applied_once_everything_is_there_and_twice_nothing_is_done_again(nano: 
     assert (nano.root / "etc/posetrt.env").read_text() == "POSETRT_MODEL=/my/own\n"
 
 
-def test_jetpack_7_takes_ubuntus_opencv_and_any_numpy(board_root: Tree, tmp_path: Path) -> None:
+def test_jetpack_7_takes_ubuntus_opencv_and_the_numpy_that_it_imports_with(board_root: Tree, tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     done = Fake(board_root("thor_jetpack-7.2"), tmp_path / "work").run()
     assert "python3-opencv" in done.stdout
-    assert "<2" not in done.stdout
+    pips = [line for line in done.stdout.splitlines() if " -m pip install " in line]
+    assert pips
+    assert all("numpy>=1.23,<2" in line for line in pips), "Ubuntu 24.04's OpenCV is built against NumPy 1"
     assert "have: memory and swap enough to build" in done.stdout
+
+
+def test_a_system_whose_numpy_is_2_keeps_it(nano: Fake) -> None:
+    with (nano.root / "var/lib/dpkg/status").open("a") as status:
+        status.write("\nPackage: python3-numpy\nStatus: install ok installed\nVersion: 1:2.3.1-1\nArchitecture: arm64\n")
+    said = nano.run().stdout
+    assert "numpy>=2" in said
+    assert "<2" not in said
+
+
+def test_the_jetson_extra_never_brings_a_numpy_that_ubuntus_opencv_does_not_import_with() -> None:
+    extra = next(line for line in (ROOT / "pyproject.toml").read_text().splitlines() if line.startswith("jetson = "))
+    named = [Requirement(text) for text in re.findall(r'"([^"]+)"', extra) if text.startswith("numpy")]
+    for python in ("3.10", "3.12"):
+        assert any(
+            "2.0" not in one.specifier and (one.marker is None or one.marker.evaluate({"python_version": python})) for one in named
+        ), python
 
 
 def test_too_little_memory_is_told(nano: Fake) -> None:
     assert "add --swap for an 8 GB swap file" in nano.run().stdout
+
+
+def test_zram_is_no_swap_to_build_in(nano: Fake) -> None:
+    zram = "Filename Type Size Used Priority\n" + "".join(f"/dev/zram{core} partition 650000 0 5\n" for core in range(6))
+    (nano.root / "proc/swaps").write_text(zram)
+    assert "add --swap for an 8 GB swap file" in nano.run().stdout
+    (nano.root / "proc/swaps").write_text(zram + "/swapfile file 8388604 0 -2\n")
+    assert "have: memory and swap enough" in nano.run().stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="--apply asks for root")
+def test_sudo_finds_posetrt_and_jtops_unit_finds_jtop(nano: Fake) -> None:
+    assert nano.run("--apply", "--jtop").returncode == 0
+    for program in ("posetrt", "jtop"):
+        assert (nano.root / "usr/local/bin" / program).readlink() == nano.venv / "bin" / program
+    log = nano.log.read_text()
+    assert log.index("jetson-stats") < log.index("jtop --install-service")
+
+
+def test_the_user_who_calls_it_gets_the_groups_of_the_gpu_and_cameras(nano: Fake) -> None:
+    nano.environment["SUDO_USER"] = "nobody"
+    assert "usermod --append --groups video nobody" in nano.run().stdout
+    nano.environment["SUDO_USER"] = "root"
+    assert "usermod" not in nano.run().stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="--apply asks for root")
+def test_an_upgrade_installs_posetrt_again_and_restarts_the_service(nano: Fake) -> None:
+    assert nano.run("--apply").returncode == 0
+    nano.log.write_text("installed posetrt\n")
+    assert nano.run("--apply", "--upgrade").returncode == 0
+    log = nano.log.read_text()
+    assert f"pip install --force-reinstall --no-deps {ROOT / 'jetson'}/.." in log
+    # An image that is being made has no systemd to restart anything.
+    assert ("systemctl try-restart posetrt.service" in log) == Path("/run/systemd/system").is_dir()
+
+
+def test_every_unit_that_the_service_needs_is_installed(nano: Fake) -> None:
+    said = nano.run("--service").stdout
+    for unit in (ROOT / "jetson/system").glob("*.service"):
+        assert f"/etc/systemd/system/{unit.name}" in said
 
 
 @pytest.mark.parametrize(

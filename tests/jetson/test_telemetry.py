@@ -237,6 +237,36 @@ def test_jtops_sum_of_all_rails_is_corrected_on_agx_orin(monkeypatch: pytest.Mon
     assert JtopSensors().read().watts == pytest.approx(7.963)
 
 
+def test_over_current_that_jetson_stats_hides_is_read_from_sysfs_beside_it(
+    board_root: Tree, monkeypatch: pytest.MonkeyPatch, jtop_socket: Path
+) -> None:
+    jtop_socket.touch()
+    monkeypatch.setitem(sys.modules, "jtop", _fake_jtop())
+    root = board_root("orin-nano_jetpack-6.2")
+    with watch(root, 50.0) as running:
+        _until(lambda: running.latest() is not None)
+        assert running.source.startswith("jetson-stats")
+        (root / "sys/class/hwmon/hwmon3/oc3_event_cnt").write_text("37\n")
+        began = time.monotonic() - 10
+        _until(lambda: running.between(began, time.monotonic()).throttled is True)
+        assert any("jtop's service reads the sensors, and its work is not counted" in note for note in running.notes)
+
+
+def test_thors_gpu_load_is_nvmls(board_root: Tree) -> None:
+    with watch(board_root("thor_jetpack-7.2"), 50.0, gpu_load=lambda: 0.25) as running:
+        _until(lambda: running.latest() is not None)
+        newest = running.latest()
+    assert newest is not None
+    assert (newest.gpu_load, newest.gpu_mhz) == (0.25, 1575)
+
+
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize(
     ("module", "said"),
     [(_fake_jtop("3.1.4"), "jetson-stats 3.1.4 is not one of the versions"), (_fake_jtop(start=OSError("no socket")), "no socket")],

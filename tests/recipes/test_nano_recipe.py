@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "nano"
 
 
 @pytest.fixture(autouse=True)
-def recipe_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def recipe_on_the_path(only_this_recipe: Callable[[Path], None]) -> None:
     """Its modules import each other by bare names, as a script's do."""
-    monkeypatch.syspath_prepend(str(RECIPE))
+    only_this_recipe(RECIPE)
 
 
 def _tiny_canvases(hints: bool) -> Any:

@@ -196,7 +196,7 @@ def test_the_command_prints_the_licence_and_the_path(tmp_path: Path, capsys: pyt
     assert "Apache-2.0" in said.err
     assert main(["fetch", "no-such-network"]) == 2
     assert main(["fetch", "nano", "-o", str(tmp_path)]) == 2
-    assert "--from" in capsys.readouterr().err
+    assert "posetrt run nano" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from posetrt.export.networks.cpm import centre_map
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.find.box_file import BoxFile, Given, whole
 from posetrt.runtime.find.cropped import Cropped
+from posetrt.runtime.find.detected import Detected
 from posetrt.runtime.find.top_down import TopDown
 from posetrt.runtime.model.format1 import CPM_GROW
 from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
@@ -225,7 +226,7 @@ def test_the_whole_frame_runs_through_the_pipeline_too() -> None:
     assert np.abs(result.people.keypoints[0, :, :2] - truth[0]).max() < 1
 
 
-def test_people_of_another_network_keep_ids_and_scores_and_those_out_of_view_are_left_out() -> None:
+def test_people_of_another_network_keep_ids_and_those_out_of_view_are_left_out() -> None:
     image, truth = picture(*BOXES)
     body = load_skeleton("coco18")
     rough = np.zeros((3, len(body.parts), 3), np.float32)
@@ -233,10 +234,10 @@ def test_people_of_another_network_keep_ids_and_scores_and_those_out_of_view_are
         x, y, width, height = box
         rough[index, :2] = [(x - 0.5, y - 0.5, 0.8), (x + width - 0.5, y + height - 0.5, 0.8)]
     people = People(rough, np.array([0.9, 0.8, 0.7], np.float32), np.array([11, 12, 13]))
-    closer = Cropped(network())
+    closer = Detected(network())
     found = closer(frame(image), people)
     assert found.ids is not None
     assert found.ids.tolist() == [11, 12]
-    assert found.scores == pytest.approx([0.9, 0.8])
+    assert found.scores == pytest.approx(np.array([0.9, 0.8]) * found.keypoints[..., 2].mean(axis=1), abs=1e-5)
     assert np.abs(found.keypoints[:, :, :2] - np.stack(truth[::-1])).max() < 0.7
     assert (closer.looks["people"].looked, closer.looks["people"].unseen) == (2, 1)

@@ -25,12 +25,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def rtsp_server(port: int, codec: str = "vp8") -> Iterator[None]:
+def rtsp_server(port: int, codec: str = "vp8", *, sound: bool = False) -> Iterator[None]:
     python = "/usr/bin/python3"
     probe = "import gi; gi.require_version('GstRtspServer', '1.0')"
     if not Path(python).exists() or subprocess.run([python, "-c", probe], capture_output=True, check=False).returncode:
         pytest.skip("no RTSP server: apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good")
-    process = subprocess.Popen([python, str(SERVER), str(port), codec], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    command = [python, str(SERVER), str(port), codec, *(["audio"] if sound else [])]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == b"serving\n"

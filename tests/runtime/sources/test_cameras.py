@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +18,8 @@ from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.sources import Frame, open_source, redacted
 from posetrt.runtime.sources.address import parse_address
 from posetrt.runtime.sources.camera import Camera, Lost
-from posetrt.runtime.sources.gstreamer import Launched
+from posetrt.runtime.sources.capture import driver_time
+from posetrt.runtime.sources.gstreamer import Launched, csi, usb_mjpeg
 from posetrt.runtime.sources.mjpeg import Mjpeg
 from tests.mjpeg_server import MjpegServer, picture
 
@@ -227,6 +230,11 @@ def test_addresses_are_shown_without_secrets(text: str, shown: str) -> None:
         ("https://cam/mjpg", "http", "https://cam/mjpg"),
         ("videotestsrc ! appsink", "gstreamer", "videotestsrc ! appsink"),
         ("gst:mysrc", "gstreamer", "mysrc"),
+        ("/dev/posetrt-camera-A1B2?width=640", "v4l2", "/dev/posetrt-camera-A1B2"),
+        ("/dev/v4l/by-id/usb-Cam_0001-video-index0", "v4l2", "/dev/v4l/by-id/usb-Cam_0001-video-index0"),
+        ("/dev/v4l/by-path/platform-usb-0:2.1:1.0-video-index0?fps=30", "v4l2", "/dev/v4l/by-path/platform-usb-0:2.1:1.0-video-index0"),
+        ("/dev/front-camera-of-my-own-rule", "v4l2", "/dev/front-camera-of-my-own-rule"),
+        ("/dev/shm/clip.mp4", "file", "/dev/shm/clip.mp4"),
         ("paced:clip.mp4?fps=120", "paced", "clip.mp4"),
         ("clip.mp4", "file", "clip.mp4"),
     ],
@@ -296,11 +304,12 @@ def _programs(mark: str) -> list[int]:
 
 @pytest.fixture
 def gst_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """Has a shell script stand in for gst-launch-1.0."""
+    """Has a shell script stand in for gst-launch-1.0: its standard output is fdsink's descriptor, and what it prints goes to 4."""
+    begin = 'for word; do case "$word" in fd=*) exec 4>&1 1>"/dev/fd/${word#fd=}" ;; esac; done'
 
     def put(script: str) -> None:
         program = tmp_path / "gst-launch-1.0"
-        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.write_text(f"#!/bin/sh\n{begin}\n{script}\n")
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
 
@@ -364,3 +373,127 @@ def test_a_pipeline_that_complains_without_end_goes_on_and_its_last_words_are_to
         assert launched.read() is not None
         with pytest.raises(Lost, match="the sensor is gone"):
             launched.read()
+
+
+def test_what_the_pipeline_prints_is_no_picture_and_its_complaint_is_told(gst_launch) -> None:  # type: ignore[no-untyped-def]
+    picture = "echo FRAME; head -c 12 /dev/zero | tr '\\0' '\\200'"
+    prints = "echo 'GST_ARGUS: Creating output stream' >&4"
+    gst_launch(
+        f"{prints}; echo 'YUV4MPEG2 W4 H2 F30:1'; {prints}; {picture}; {prints}; {picture}; {prints}; "
+        "echo 'Error generated. gstnvarguscamerasrc.cpp, execute:751 Failed to create CaptureSession' >&4"
+    )
+    launched = Launched("nvarguscamerasrc")
+    for _ in range(2):
+        image = launched.read()
+        assert image is not None
+        assert np.ptp(image) == 0
+    with pytest.raises(Lost, match="Failed to create CaptureSession"):
+        launched.read()
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_rows_that_an_older_gstreamer_pads_are_read_as_they_are_meant(padded: bool, gst_launch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    width, height = 100, 8
+    luma = np.tile(np.arange(16, 16 + width, dtype=np.uint8), (height, 1))
+    chroma = np.full((height, width // 2), 128, np.uint8)
+    if padded:
+        chroma = np.pad(chroma, ((0, 0), (0, 2)))
+    frame = b"FRAME\n" + luma.tobytes() + chroma.tobytes()
+    (tmp_path / "stream").write_bytes(f"YUV4MPEG2 W{width} H{height} F30:1\n".encode() + 3 * frame)
+    gst_launch(f"cat '{tmp_path}/stream'")
+    launched = Launched("oddsrc")
+    for _ in range(3):
+        image = launched.read()
+        assert image is not None
+        grey = image.astype(int)
+        assert np.ptp(grey, axis=2).max() <= 1, "no colour anywhere"
+        assert (np.diff(grey[:, :, 0], axis=1) >= 0).all(), "each row brightens to the right"
+    with pytest.raises(Lost, match="end of stream"):
+        launched.read()
+
+
+def test_a_pipeline_is_asked_to_end_so_that_it_can_release_the_camera(gst_launch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    program = "import signal, sys, time, pathlib\n"
+    program += f"signal.signal(signal.SIGINT, lambda *_: (pathlib.Path({str(tmp_path / 'released')!r}).touch(), sys.exit(0)))\n"
+    program += f"pathlib.Path({str(tmp_path / 'begun')!r}).touch()\ntime.sleep(60)\n"
+    (tmp_path / "camera.py").write_text(program)
+    gst_launch(f"exec '{sys.executable}' '{tmp_path}/camera.py'")
+    launched = Launched("camerasrc")
+    _wait_for(tmp_path / "begun")
+    launched.close()
+    assert (tmp_path / "released").exists()
+
+
+def test_a_pipeline_that_does_not_end_when_asked_is_killed(gst_launch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    gst_launch(f"trap '' INT; touch '{tmp_path}/begun'; while :; do sleep 0.2; done")
+    launched = Launched("stubbornsrc")
+    _wait_for(tmp_path / "begun")
+    launched.close()
+    assert launched._process.returncode == -9
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline, f"no {path.name}"
+        time.sleep(0.02)
+
+
+def test_a_first_picture_may_take_longer_than_the_next_and_repeated_failure_says_what_helps() -> None:
+    said: list[str] = []
+    connections: list[Scripted] = []
+
+    def give(number: int) -> np.ndarray:
+        # The first connection's first picture is late; all later connections give none.
+        if number == 1 and len(connections) == 1:
+            time.sleep(0.8)
+        elif number > 2 or len(connections) > 1:
+            raise Lost("Failed to create CaptureSession")
+        return np.full((32, 32, 3), number, np.uint8)
+
+    def connect() -> Scripted:
+        connections.append(Scripted(give))
+        return connections[-1]
+
+    with Reading(Camera("c", "csi://0", connect, stall_s=0.3, first_s=5.0, say=said.append, advice="restart nvargus-daemon")) as reading:
+        reading.wait(1)
+        deadline = time.monotonic() + 15
+        while not any("nvargus" in line for line in said) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert "no picture for" not in said[0]
+    assert [line for line in said if "nvargus" in line] == ["csi://0: restart nvargus-daemon"]
+
+
+def test_a_frame_is_as_old_as_its_picture_and_not_as_its_conversion() -> None:
+    class Slow(Scripted):
+        came_s: float | None = None
+
+        def read(self):  # type: ignore[no-untyped-def]
+            self.came_s = time.perf_counter()
+            time.sleep(0.2)
+            return np.full((32, 32, 3), self.came_s % 1 * 250, np.uint8)
+
+    with Reading(Camera("c", "c", lambda: Slow(None), say=None)) as reading:
+        before = time.perf_counter()
+        frame = reading.wait(1)[0]
+    assert frame.captured_s is not None
+    assert time.perf_counter() - frame.captured_s >= 0.2
+    assert frame.captured_s < before + 0.2
+
+
+def test_a_drivers_own_time_is_taken_only_where_it_is_of_this_clock() -> None:
+    assert driver_time(99_950.0, 100.0) == pytest.approx(99.95)
+    for other_clock in (0.0, 1.7e12, 12_000.0, 100_500.0):
+        assert driver_time(other_clock, 100.0) is None
+
+
+def test_a_csi_cameras_mode_exposure_gain_and_white_balance_reach_its_element() -> None:
+    options = parse_address("csi://0?mode=4&exposure=5000&gain=2&wb=0").options
+    words = shlex.split(csi(0, options))
+    assert {"sensor-mode=4", "exposuretimerange=5000000 5000000", "gainrange=2 2", "wbmode=0"} <= set(words)
+    assert "exposuretimerange" not in csi(0, {})
+
+
+def test_a_usb_cameras_jpeg_is_decoded_by_hardware_where_there_is_some() -> None:
+    assert "nvv4l2decoder mjpeg=1" in usb_mjpeg("/dev/video0", {"width": "1920", "height": "1080"}, by_hardware=True)
+    assert "image/jpeg,width=1280,height=720,framerate=30/1 ! jpegdec" in usb_mjpeg("/dev/video0", {}, by_hardware=False)

@@ -1,0 +1,57 @@
+"""nano of the second generation: a Lightweight OpenPose with factored convolutions and one stage; trained by recipes/nano2/.
+
+Parameter names are those of `recipes/nano2/network.py`.
+"""
+
+from __future__ import annotations
+
+from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
+from posetrt.export.networks.maps import Maps
+from posetrt.runtime.heads.paf.layout import MapLayout
+
+# Channels and stride of each depthwise separable block up to stride 8.
+EARLY = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
+# Dilation and rank of each of the blocks of LATE_WIDTH channels after them.
+LATE = ((1, 80), (2, 72), (1, 72), (1, 108), (1, 104), (1, 88))
+LATE_WIDTH = 512
+WIDTH = 128
+# Ranks of the 3x3 convolutions behind the trunk, and the blocks with a wide view: channels inside, dilations.
+MIDDLE, GUESS = 56, (40, 40, 32)
+INSIDE, DILATIONS = 48, (3,)
+
+
+def nano2(net: GraphWriter, image: Tensor, layout: MapLayout) -> Maps:
+    """A depthwise separable trunk at stride 8, three convolutions, two dilated blocks, and a head for each kind of map."""
+    x = net.conv(image, "stem", 32, stride=2)
+    for index, (width, stride) in enumerate(EARLY):
+        x = net.conv(_depthwise(net, x, f"trunk.{index}", stride=stride), f"trunk.{index}.pointwise", width, 1)
+    for index, (dilation, rank) in enumerate(LATE, start=len(EARLY)):
+        x = _depthwise(net, x, f"trunk.{index}", dilation=dilation)
+        x = _factored(net, x, f"trunk.{index}.pointwise", LATE_WIDTH, rank, 1)
+    x = net.conv(x, "narrow", WIDTH, 1)
+    x = _factored(net, x, "middle", WIDTH, MIDDLE, 3)
+    for index, rank in enumerate(GUESS):
+        x = _factored(net, x, f"guess.{index}", WIDTH, rank, 3)
+    for index, dilation in enumerate(DILATIONS):
+        x = _wide(net, x, f"wide.{index}", dilation)
+    return Maps(_head(net, x, "heatmaps", layout.heatmap_channels), _head(net, x, "pafs", layout.paf_channel_count))
+
+
+def _depthwise(net: GraphWriter, x: Tensor, name: str, *, stride: int = 1, dilation: int = 1) -> Tensor:
+    """A 3 × 3 convolution of each channel by itself."""
+    return net.conv(x, f"{name}.depthwise", x.channels, stride=stride, dilation=dilation, groups=x.channels)
+
+
+def _factored(net: GraphWriter, x: Tensor, name: str, width: int, rank: int, kernel: int) -> Tensor:
+    """A convolution to `rank` channels, and 1 × 1 from there."""
+    return net.conv(net.conv(x, f"{name}.inner", rank, kernel, bias=False, activation=None), f"{name}.outer", width, 1)
+
+
+def _wide(net: GraphWriter, x: Tensor, name: str, dilation: int) -> Tensor:
+    """A dilated convolution of few channels beside a shortcut."""
+    inside = net.conv(net.conv(x, f"{name}.first", INSIDE, 1), f"{name}.second", INSIDE, dilation=dilation)
+    return net.combine("Add", x, net.conv(inside, f"{name}.third", x.channels, 1, activation=None), f"{name}.sum", "Relu")
+
+
+def _head(net: GraphWriter, x: Tensor, name: str, maps: int) -> Tensor:
+    return net.conv(net.conv(x, f"{name}.hidden", WIDTH, 1), f"{name}.maps", maps, 1, activation=None)
