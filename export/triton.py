@@ -15,6 +15,7 @@ from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError, pri
 from posetrt.runtime.files import written_together
 from posetrt.runtime.model.folder import open_folder
 from posetrt.runtime.model.manifest import Manifest
+from posetrt.runtime.model.shipped import shipped_name
 from posetrt.runtime.model.sidecar import Sidecar, check_engine_file
 from posetrt.runtime.packages import install_hint
 
@@ -51,7 +52,7 @@ def write_repository(
         EngineMismatch: no TensorRT engine of that precision, or more than one.
         UsageError: an engine that is not of this folder.
     """
-    name = path.resolve().name if name is None else name
+    name = shipped_name(path) or path.resolve().name if name is None else name
     if not re.fullmatch(_NAME, name):
         raise UsageError(f"--name {name!r}: Triton's models are named by letters, digits, '.', '_' and '-', a letter or digit first")
     folder = open_folder(path)

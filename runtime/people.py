@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class People:
             the frame. One that was not looked at, or not found, has scores of 0.
         keypoints_3d: (N, K, 4): x, y, z in the units of the cameras' world, and score, 0 for a part not found; None where nobody
             triangulated (`runtime.triangulate`).
+        skeleton: names the K parts and their limbs; None until a finder has set it.
+        skeletons: of each of the extras, by its name.
     """
 
     keypoints: NDArray[np.float32]
@@ -38,14 +40,88 @@ class People:
     classes: NDArray[np.int64] | None = None
     extras: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     keypoints_3d: NDArray[np.floating] | None = None
+    skeleton: Skeleton | None = None
+    skeletons: Mapping[str, Skeleton] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
     def chosen(self, rows: NDArray[Any]) -> People:
         """Those that `rows` names, as NumPy indexes: numbers or a mask."""
-        one: dict[str, Any] = {name: None if value is None else value[rows] for name, value in vars(self).items() if name != "extras"}
-        return People(**one, extras={name: points[rows] for name, points in self.extras.items()})
+        of_all = {"extras", "skeleton", "skeletons"}
+        one: dict[str, Any] = {name: None if value is None else value[rows] for name, value in vars(self).items() if name not in of_all}
+        return replace(self, **one, extras={name: points[rows] for name, points in self.extras.items()})
+
+    def named(self) -> Skeleton:
+        """The skeleton.
+
+        Raises:
+            UsageError: nobody has set it.
+        """
+        if self.skeleton is None:
+            raise UsageError(
+                "these people do not say which skeleton they have, so their parts have no names: take them from posetrt.open(...), "
+                "or set it with dataclasses.replace(people, skeleton=posetrt.load_skeleton(NAME))"
+            )
+        return self.skeleton
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """One dictionary per person, of plain numbers, as `json.dumps` takes them.
+
+        Returns:
+            `id` (None without a tracker); `score`; `box` as [x, y, width, height], or None; `keypoints`: name of each part that was found →
+            [x, y, score]; and one such field for each of the extras.
+
+        Raises:
+            UsageError: the people have no skeleton.
+        """
+
+        def found(points: NDArray[np.float32], skeleton: Skeleton) -> dict[str, list[float]]:
+            exact = np.round(points.astype(np.float64), 4).tolist()
+            return {part: point for part, point in zip(skeleton.parts, exact, strict=True) if point[2] > 0}
+
+        skeleton = self.named()
+        return [
+            {
+                "id": None if self.ids is None else int(self.ids[index]),
+                "score": round(float(self.scores[index]), 6),
+                "box": None if self.boxes is None else np.round(self.boxes[index].astype(np.float64), 3).tolist(),
+                "keypoints": found(self.keypoints[index], skeleton),
+            }
+            | {name: found(points[index], self.skeletons[name]) for name, points in self.extras.items() if name in self.skeletons}
+            for index in range(len(self))
+        ]
+
+    def to_coco(self, image_id: int) -> list[dict[str, Any]]:
+        """COCO's result format for key points, one object per person; see `to_coco_results`.
+
+        Raises:
+            UsageError: no skeleton, or one without COCO's key points.
+        """
+        return to_coco_results(self, self.named(), image_id)
+
+    def to_supervision(self) -> Any:
+        """The people as the package supervision has them: `KeyPoints`; of a detector's people, `Detections`.
+
+        `data` (of detections, `tracker_id`) holds the ids of a tracker.
+
+        Raises:
+            ModuleNotFoundError: supervision is not installed.
+        """
+        import supervision
+
+        if self.boxes is not None and not self.keypoints.shape[1]:
+            corners = np.concatenate([self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]], axis=1)
+            classes = np.zeros(len(self), np.int64) if self.classes is None else self.classes
+            return supervision.Detections(corners, confidence=self.scores, class_id=classes, tracker_id=self.ids)
+        # Newer versions have a confidence for the whole person beside that of its key points.
+        name = "keypoint_confidence" if "keypoint_confidence" in supervision.KeyPoints.__annotations__ else "confidence"
+        return supervision.KeyPoints(
+            xy=self.keypoints[..., :2].copy(),
+            class_id=np.zeros(len(self), np.int64),
+            data={} if self.ids is None else {"tracker_id": self.ids},
+            **{name: self.keypoints[..., 2].copy()},
+        )
 
 
 def nobody(parts: int) -> People:

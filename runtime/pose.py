@@ -25,6 +25,7 @@ from posetrt.runtime.find.top_down import TopDown, open_top_down
 from posetrt.runtime.find.whole_frame import WholeFrame, open_detector
 from posetrt.runtime.heads.base import DecodeOptions, Preset
 from posetrt.runtime.model.manifest import Manifest
+from posetrt.runtime.model.shipped import network_folder, shipped_model
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People, nobody
 from posetrt.runtime.placement import check_frame, crop
@@ -120,7 +121,8 @@ class Pose:
 
     def nobody(self) -> People:
         """No person, before any network has looked."""
-        return nobody(len((self.whole.skeleton if self.whole is not None else self.skeleton).parts))
+        skeleton = self.whole.skeleton if self.whole is not None else self.skeleton
+        return replace(nobody(len(skeleton.parts)), skeleton=skeleton)
 
     def look_closer(self, frame: Frame, people: People, *, after: int = 0) -> People:
         """What the networks for crops make of a frame's people, those `after` so many stages; the people themselves where there are none."""
@@ -224,11 +226,11 @@ class PoseOptions:
     face_precision: str | None = None
 
 
-def open_pose(path: str | Path, options: PoseOptions | None = None, **changes: Any) -> Pose:
+def open_pose(path: str | Path | None = None, options: PoseOptions | None = None, **changes: Any) -> Pose:
     """Open a model folder (or a bare .onnx, or an engine) for use: `with posetrt.open("person/") as pose: people = pose(frame)`.
 
     Args:
-        path: of the network.
+        path: of the network, or the name of one that ships; None takes the one that ships.
         options: what else is opened, and how.
         changes: any field of `PoseOptions` or `EngineOptions` by its name: `posetrt.open("person/", precision="int8", hands="hand/")`.
 
@@ -237,6 +239,7 @@ def open_pose(path: str | Path, options: PoseOptions | None = None, **changes: A
         EngineMismatch: no engine fits this device.
     """
     wish = with_changes(options or PoseOptions(), changes)
+    path = network_folder(shipped_model() if path is None else path)
     with ExitStack() as opened:
         stages: list[CropStage] = []
         whole: WholeFrame | None = None

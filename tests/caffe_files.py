@@ -13,11 +13,20 @@ from numpy.typing import NDArray
 Blobs = dict[str, list[NDArray[np.float32]]]
 
 
-def layer_table(spec: Path, network: str) -> list[dict[str, Any]]:
-    """Layers of one network of the spec."""
-    table: dict[str, Any] = json.loads((spec / "openpose_layers.json").read_text())
-    layers: list[dict[str, Any]] = table[network]["layers"]
-    return layers
+_NUMBERS = {
+    "Convolution": ("num_output", "kernel", "pad", "stride", "dilation"),
+    "Pooling": ("pool", "kernel", "stride"),
+    "Concat": ("axis",),
+}
+
+
+def layer_table(network: str) -> list[dict[str, Any]]:
+    """Layers of one of OpenPose's published networks (`tests/facts`)."""
+    rows = json.loads((Path(__file__).parent / "facts" / "openpose_layers.json").read_text(encoding="utf-8"))[network]
+    return [
+        {"name": name, "type": kind, "bottom": bottom.split(), "top": top.split()} | dict(zip(_NUMBERS.get(kind, ()), numbers, strict=True))
+        for name, kind, bottom, top, numbers in rows
+    ]
 
 
 def random_blobs(layers: list[dict[str, Any]], seed: int = 0) -> Blobs:

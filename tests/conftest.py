@@ -32,12 +32,6 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_spec() -> Path:
-    """Layer tables and skeletons; skips where absent, fails in CI."""
-    return _shared("spec")
-
-
-@pytest.fixture(scope="session")
 def hpe0001(shared_data: Path) -> Path:
     """human-pose-estimation-0001, the real float32 network."""
     return shared_data / "weights" / "hpe0001" / "human-pose-estimation-0001_dequant_fp32.onnx"

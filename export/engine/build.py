@@ -11,13 +11,15 @@ from posetrt.export.engine.origin import check_origin, origin_of
 from posetrt.export.engine.progress import Report
 from posetrt.export.engine.request import BuildRequest
 from posetrt.export.engine.tensorrt import OwnCalibration, Show, build_engine
+from posetrt.export.graph.float16 import write_fp16
 from posetrt.runtime.engines.base import Precision
-from posetrt.runtime.engines.choose import best_backend, find_engine
+from posetrt.runtime.engines.choose import CPU_VARIANTS, best_backend, find_engine
 from posetrt.runtime.engines.library import as_library, installed
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import sha256_of, written_together
 from posetrt.runtime.model.folder import ModelFolder
 from posetrt.runtime.model.manifest import manifest_of_onnx
+from posetrt.runtime.model.shipped import shipped_name
 from posetrt.runtime.model.sidecar import Sidecar, sidecar_path, sidecar_text
 from posetrt.runtime.packages import install_hint
 
@@ -51,6 +53,8 @@ def build(
         PosetrtError: no calibration for int8, or the library refuses the graph.
         EngineMismatch: the calibration or a variant is of another model.
     """
+    if precision == "fp16" and shipped_name(folder.path) and not folder.variant("fp16").is_file():
+        write_fp16(folder)  # does not ship: it is made of model.onnx alone
     if if_needed:
         with contextlib.suppress(EngineMismatch):
             return find_engine(folder, precision, backend, None if wish is None else lambda found: wish.dla == found.device.get("dla"))
@@ -75,7 +79,7 @@ def build_onnxruntime(folder: ModelFolder, precision: Precision) -> tuple[Path, 
         PosetrtError: onnxruntime is missing or refuses the graph, or the model was replaced meanwhile.
     """
     hashes = folder.hashes()
-    graph = folder.onnx if precision == "fp32" else folder.checked_variant({"fp16": "fp16", "int8": "int8-ort"}[precision])
+    graph = folder.onnx if precision == "fp32" else folder.checked_variant(CPU_VARIANTS[precision])
     made_from = origin_of(graph, hashes, calibrated=precision == "int8")
     manifest = manifest_of_onnx(graph)
     try:

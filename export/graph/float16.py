@@ -205,7 +205,11 @@ class _Converter:
             return cast.outputs[0]
         uses = list(value.uses())
         scale = any(use.node.op_type in _SCALED and use.idx == 1 for use in uses)
-        array = _as_half(value.const_value.numpy(), value.name, self._where, is_scale=scale)
+        exact = value.const_value.numpy()
+        if all(use.node.op_type == "Clip" and use.idx in (1, 2) for use in uses):
+            # A bound that no float16 reaches bounds nothing; what was clipped at float32's largest number is at float16's.
+            exact = np.clip(exact, -LARGEST, LARGEST)
+        array = _as_half(exact, value.name, self._where, is_scale=scale)
         alone = not value.is_graph_output() and all((use.node, use.idx) in reading for use in uses)
         kept = value if alone else self._value(f"{value.name}/half", value, half=True)
         kept.const_value = ir.tensor(array, name=kept.name)

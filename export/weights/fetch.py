@@ -63,7 +63,10 @@ def fetch(network: Network, folder: Path, source: str | None = None) -> Fetched:
     if target.is_file() and source is None:
         return Fetched(target, sha256_of(target), "", _trusted(network, target, target))
     if source is None and not network.urls:
-        raise UsageError(f"{network.name} was trained by this project and is published nowhere else; give its file with --from")
+        raise UsageError(
+            f"{network.name} ships with posetrt, so there is nothing to fetch. Use it by its name: "
+            f"posetrt run {network.name} --source photo.jpg --write-images out/"
+        )
     sources = [source] if source is not None else list(network.urls)
     said = []
     for address in sources:

@@ -25,12 +25,14 @@ class Engine(abc.ABC):
     Attributes:
         frames_in_flight: how many batches `submit` takes before the first must be collected. A GPU works on one while
             the next is copied to it; ONNX Runtime has one.
+        built: `posetrt build` made it for this device; False where a graph runs as it is.
     """
 
     manifest: Manifest
     precision: Precision
     backend: str
     frames_in_flight: int = 1
+    built: bool = True
     _submitted: Tensors | None = None
 
     @property

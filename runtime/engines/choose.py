@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +16,7 @@ from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import check_name
 from posetrt.runtime.model.folder import ModelFolder, open_folder
 from posetrt.runtime.model.manifest import manifest_of_onnx
+from posetrt.runtime.model.shipped import SHIPPED, network_folder, shipped_name
 from posetrt.runtime.model.sidecar import Sidecar, check_engine_file, read_sidecar, sidecar_path
 
 # Each module gives `mismatch(sidecar) -> reason or None` and `open_built(engine, sidecar, threads=, trust=, cuda_graph=) -> Engine`.
@@ -26,6 +26,8 @@ _BACKENDS = {
     "tensorrt-rtx": "posetrt.runtime.engines.tensorrt",
 }
 BACKENDS = ("auto", *_BACKENDS)
+CPU_VARIANTS = {"fp16": "fp16", "int8": "int8-ort"}
+"""The graph of a model folder that ONNX Runtime runs for a precision; fp32 is model.onnx itself."""
 
 
 def backend_module(name: str) -> ModuleType:
@@ -111,7 +113,7 @@ def why_not(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | 
 
 def build_command(folder: Path, precision: str, backend: str) -> str:
     """The command that builds the engine that was looked for; names the backend where one was asked for."""
-    return f"posetrt build {shlex.quote(str(folder))} --precision {precision}" + ("" if backend == "auto" else f" --backend {backend}")
+    return f"posetrt build {ModelFolder(folder).quoted} --precision {precision}" + ("" if backend == "auto" else f" --backend {backend}")
 
 
 def find_engine(
@@ -183,7 +185,8 @@ def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engin
     """Open the engine of a model folder, a bare .onnx with a manifest, or one engine file.
 
     Args:
-        path: a model folder; an .onnx file (run on ONNX Runtime as it is); or an engine with its sidecar.
+        path: a model folder, or the name of a network that ships, which needs no build on a CPU;
+            an .onnx file (run on ONNX Runtime as it is); or an engine with its sidecar.
         options: which engine, and how it runs.
 
     Raises:
@@ -193,14 +196,20 @@ def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engin
     options = options or EngineOptions()
     precision, backend, threads, trust = options.precision, options.backend, options.threads, options.trust
     cuda_graph = options.cuda_graph
-    path = Path(path)
+    path = network_folder(path)
     check_name(path.absolute())
     wanted = as_precision(precision) if precision else None
     if path.is_dir():
         folder = open_folder(path)
-        engine, sidecar = find_engine(folder, wanted or default_precision(folder), backend)
+        asked = wanted or default_precision(folder)
+        try:
+            engine, sidecar = find_engine(folder, asked, backend)
+        except EngineMismatch:
+            if shipped_name(folder.path) is None or asked == "fp16" or (best_backend() if backend == "auto" else backend) != "onnxruntime":
+                raise
+            return _as_it_ships(folder, asked, threads)
     elif not path.is_file():
-        raise UsageError(f"there is no model folder, .onnx or engine at {path}")
+        raise UsageError(f"there is no model folder, .onnx or engine at {path}; {' and '.join(SHIPPED)} ships with posetrt")
     elif path.suffix == ".onnx" and not sidecar_path(path).is_file():
         from posetrt.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
@@ -216,3 +225,11 @@ def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engin
         check_engine_file(engine, sidecar)
     opened: Engine = backend_module(sidecar.backend).open_built(engine, sidecar, threads=threads, trust=trust, cuda_graph=cuda_graph)
     return opened
+
+
+def _as_it_ships(folder: ModelFolder, precision: Precision, threads: int) -> Engine:
+    """A network that ships, on ONNX Runtime without a build, so that the first picture takes one command."""
+    from posetrt.runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+    graph = folder.onnx if precision == "fp32" else folder.checked_variant(CPU_VARIANTS[precision])
+    return OnnxRuntimeEngine(graph, folder.manifest(), precision, threads=threads, built=False)

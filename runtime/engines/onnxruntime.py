@@ -59,7 +59,7 @@ class OnnxRuntimeEngine(Engine):
         manifest: of the network.
         precision: what the graph is, for tables.
         threads: of one call; 0 takes all cores.
-        optimise: let ONNX Runtime optimise at load; False for a graph that `build` has optimised already.
+        built: `posetrt build` has optimised the graph; False lets ONNX Runtime optimise it at load.
 
     Raises:
         PosetrtError: the package is missing, or the graph does not load.
@@ -67,7 +67,7 @@ class OnnxRuntimeEngine(Engine):
 
     backend = "onnxruntime"
 
-    def __init__(self, graph: Path, manifest: Manifest, precision: Precision, *, threads: int = 0, optimise: bool = True) -> None:
+    def __init__(self, graph: Path, manifest: Manifest, precision: Precision, *, threads: int = 0, built: bool = False) -> None:
         try:
             import onnxruntime
         except ModuleNotFoundError as error:
@@ -77,7 +77,8 @@ class OnnxRuntimeEngine(Engine):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads
-        if not optimise:
+        self.built = built
+        if built:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._names = list(dict.fromkeys(manifest.head.outputs.values()))
         try:
@@ -107,4 +108,4 @@ class OnnxRuntimeEngine(Engine):
 def open_built(engine: Path, sidecar: Sidecar, *, threads: int = 0, trust: bool = False, cuda_graph: bool = True) -> Engine:
     """Open an optimised graph that `posetrt build` wrote and that was checked to fit; it carries no code to trust, and runs on no GPU."""
     del trust, cuda_graph
-    return OnnxRuntimeEngine(engine, sidecar.manifest, sidecar.precision, threads=threads, optimise=False)
+    return OnnxRuntimeEngine(engine, sidecar.manifest, sidecar.precision, threads=threads, built=True)

@@ -84,10 +84,10 @@ class Refiner:
             PosetrtError: a network failed.
         """
         count = len(people)
-        extras = dict(people.extras)
+        extras, skeletons = dict(people.extras), {**people.skeletons, **self.skeletons}
         if not count:
             extras |= {name: np.zeros((0, len(skeleton.parts), 3), np.float32) for name, skeleton in self.skeletons.items()}
-            return replace(people, extras=extras)
+            return replace(people, extras=extras, skeletons=skeletons)
         if self.hands is not None:
             boxes = self._boxes.hands(people.keypoints).transpose(1, 0, 2).reshape(-1, 4)
             left = np.arange(2 * count) < count
@@ -96,7 +96,7 @@ class Refiner:
         if self.face is not None:
             boxes = self._boxes.faces(people.keypoints)
             extras["face"] = self._look(self.face, frame, boxes, np.zeros(count, np.bool_), "face", self._least_face_px)
-        return replace(people, extras=extras)
+        return replace(people, extras=extras, skeletons=skeletons)
 
     def _look(
         self, network: TopDown, frame: Frame, boxes: NDArray[np.float32], mirrored: NDArray[np.bool_], kind: str, least_px: float

@@ -123,7 +123,7 @@ class TopDown:
         else:
             given = check_boxes(boxes, frame.shape)
             keypoints, scores = self._look(frame, grown(given, self.manifest.input.size_wh, self.fit.grow))
-        return People(keypoints, scores, ids, boxes=given)
+        return People(keypoints, scores, ids, boxes=given, skeleton=self.skeleton)
 
     def look(self, frame: NDArray[np.uint8], boxes: NDArray[np.float32], mirrored: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         """Key points in crops that are cut out as they are given, as many crops as the network takes in one call.

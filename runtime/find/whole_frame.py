@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -89,7 +89,8 @@ class WholeFrame:
     def decode(self, tensors: Tensors, placements: Sequence[Placement]) -> list[People]:
         """People of each frame of a batch, in pixels of the frame."""
         found = self.decoder.decode(tensors, placements[0].size_wh)
-        return [placement.people_to_frame(people) for people, placement in zip(found, placements, strict=True)]
+        named = (replace(people, skeleton=self.skeleton) for people in found)
+        return [placement.people_to_frame(people) for people, placement in zip(named, placements, strict=True)]
 
     def find(self, image: NDArray[np.uint8]) -> People:
         """People of one frame, in pixels of the frame, best first.

@@ -12,6 +12,7 @@ from posetrt.runtime.fields import fields_of, read_fields
 from posetrt.runtime.files import check_name, parse_json, remove_leftovers, sha256_of, write_json
 from posetrt.runtime.model.manifest import Manifest, manifest_of_onnx
 from posetrt.runtime.model.onnx_metadata import metadata_of_onnx
+from posetrt.runtime.model.shipped import network_folder, own_copy, shipped_name
 
 MADE_FROM_KEY = "posetrt.made_from"
 
@@ -38,8 +39,8 @@ class ModelFolder:
 
     @property
     def quoted(self) -> str:
-        """The path as a shell takes it, for commands that errors recommend."""
-        return shlex.quote(str(self.path))
+        """The path (of a network that ships, its name) as a shell takes it, for commands that errors recommend."""
+        return shlex.quote(shipped_name(self.path) or str(self.path))
 
     @property
     def engines(self) -> Path:
@@ -121,14 +122,18 @@ class ModelFolder:
         write_json(self.settings, {"precision": precision})
 
 
-def open_folder(path: str | Path) -> ModelFolder:
+def open_folder(path: str | Path, *, to_write: bool = False) -> ModelFolder:
     """A model folder that exists and holds a model.
+
+    Args:
+        path: of the folder, or the name of a network that ships.
+        to_write: the caller adds files to it; of a network that ships this gives the user's copy, made where absent.
 
     Raises:
         UsageError: no such folder.
         PosetrtError: a folder without a model.onnx of ours.
     """
-    folder = ModelFolder(Path(path))
+    folder = ModelFolder(own_copy(path) if to_write else network_folder(path))
     check_name(folder.path.absolute())
     if not folder.path.is_dir():
         raise UsageError(f"there is no model folder {folder.path}; make one with: posetrt export NETWORK --weights FILE -o {folder.quoted}")

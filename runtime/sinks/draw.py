@@ -3,58 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.people import People
 from posetrt.runtime.sinks.base import Result
 
 
 def draw_people(result: Result) -> NDArray[np.uint8]:
-    """The frame with a skeleton a person: limbs in the colours of the rainbow, joints as dots; hands and faces in thinner lines;
-    boxes where there are no key points.
+    """As `draw`, of a result."""
+    return draw(result.frame.image, replace(result.people, skeleton=result.manifest.skeleton, skeletons=result.skeletons))
 
-    Returns a new (H, W, 3) uint8 BGR.
+
+def draw(frame: NDArray[np.uint8], people: People) -> NDArray[np.uint8]:
+    """The frame with one skeleton per person: limbs in the colours of the rainbow, joints as dots, ids where there are some; hands and
+    faces in thinner lines; boxes where there are no key points.
+
+    Args:
+        frame: (H, W, 3) uint8 BGR; stays as it is.
+        people: in pixels of the frame, with their skeleton.
+
+    Returns:
+        A new (H, W, 3) uint8 BGR.
+
+    Raises:
+        UsageError: the people have no skeleton.
     """
     import cv2
 
-    image: NDArray[np.uint8] = result.frame.image.copy()
-    skeleton = result.manifest.skeleton
+    image: NDArray[np.uint8] = frame.copy()
+    skeleton = people.named()
     colours = _rainbow(len(skeleton.limbs))
     unit = max(1, round(min(image.shape[:2]) / 240))
     limbs = image.copy()
-    for person in result.people.keypoints:
+    for person in people.keypoints:
         for (a, b), colour in zip(skeleton.limbs, colours, strict=True):
             if person[a, 2] > 0 and person[b, 2] > 0 and not _is_redundant(skeleton.parts[a], skeleton.parts[b]):
                 cv2.line(limbs, _pixel(person[a]), _pixel(person[b]), colour, 2 * unit, cv2.LINE_AA)
     cv2.addWeighted(limbs, 0.75, image, 0.25, 0, dst=image)
     part_colours = _rainbow(len(skeleton.parts))
-    if result.people.boxes is not None and not skeleton.parts:
-        for x, y, across, down in result.people.boxes:
+    if people.boxes is not None and not skeleton.parts:
+        for x, y, across, down in people.boxes:
             cv2.rectangle(image, (round(float(x)), round(float(y))), (round(float(x + across)), round(float(y + down))), (0, 255, 0), unit)
-    for index, person in enumerate(result.people.keypoints):
+    for index, person in enumerate(people.keypoints):
         for point, colour in zip(person, part_colours, strict=True):
             if point[2] > 0:
                 cv2.circle(image, _pixel(point), 2 * unit, colour, -1, cv2.LINE_AA)
         found = person[person[:, 2] > 0]
-        if result.people.ids is not None and len(found):
+        if people.ids is not None and len(found):
             top = found[np.argmin(found[:, 1])]
             place = (int(top[0]), max(10, int(top[1]) - 4 * unit))
-            cv2.putText(
-                image, str(int(result.people.ids[index])), place, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * unit, (255, 255, 255), unit, cv2.LINE_AA
-            )
-    _draw_hands_and_faces(image, result, unit)
+            cv2.putText(image, str(int(people.ids[index])), place, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * unit, (255, 255, 255), unit, cv2.LINE_AA)
+    _draw_hands_and_faces(image, people, unit)
     return image
 
 
-def _draw_hands_and_faces(image: NDArray[np.uint8], result: Result, unit: int) -> None:
+def _draw_hands_and_faces(image: NDArray[np.uint8], people: People, unit: int) -> None:
     """Hands in the colours of the rainbow, a finger a colour or so; faces in white, as OpenPose shows them."""
     import cv2
 
-    for name, array in result.people.extras.items():
-        skeleton = result.skeletons.get(name)
+    for name, array in people.extras.items():
+        skeleton = people.skeletons.get(name)
         if skeleton is None:
             continue
         coloured = name != "face"

@@ -13,15 +13,17 @@ from posetrt.runtime.sinks.draw import drawing
 
 
 class Pictures(Sink):
-    """Writes `DIR/NAME_rendered.png`.
+    """Writes `DIR/NAME_rendered.jpg`.
 
     Args:
         folder: made where absent.
         what: "people", "heatmaps" or "pafs".
+        form: "jpg", which is small and quick to write, or "png", which keeps every pixel.
     """
 
-    def __init__(self, folder: Path, what: str = "people") -> None:
+    def __init__(self, folder: Path, what: str = "people", form: str = "jpg") -> None:
         self.folder = folder
+        self.form = form
         self.draw = drawing(what)
         self.needs_tensors = what != "people"
 
@@ -29,7 +31,7 @@ class Pictures(Sink):
         """Draw and write one picture, whole or not at all."""
         import cv2
 
-        target = self.folder / f"{result.frame.name}_rendered.png"
+        target = self.folder / f"{result.frame.name}_rendered.{self.form}"
         with written_whole(target) as temporary:
             written, data = cv2.imencode(target.suffix, self.draw(result))
             if not written:

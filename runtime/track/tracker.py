@@ -119,6 +119,10 @@ class Tracker:
             self._begin(ids[new], points[..., new], found[:, new], sizes[new])
         return self._smoothed(people, ids, step, self._ids)
 
+    def __call__(self, people: People, time_s: float) -> People:
+        """As `update`: `people = tracker(pose(frame), time_s)`."""
+        return self.update(people, time_s)
+
     def expect(self, time_s: float) -> Expected:
         """Where the people who were seen in the frame before should be in the next one; nothing is changed by asking.
 

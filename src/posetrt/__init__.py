@@ -14,7 +14,9 @@ from posetrt.runtime.people import People
 from posetrt.runtime.pose import Pose, PoseOptions
 from posetrt.runtime.pose import open_pose as open  # noqa: A004 (read as posetrt.open)
 from posetrt.runtime.sinks.base import Result, Sink
+from posetrt.runtime.sinks.draw import draw
 from posetrt.runtime.sources.base import Frame, Source
+from posetrt.runtime.track.tracker import Tracker
 
 __version__ = "0.1.0"
 
@@ -35,10 +37,12 @@ __all__ = [
     "Skeleton",
     "Source",
     "TopDown",
+    "Tracker",
     "UsageError",
     "__version__",
     "build",
     "calibrate",
+    "draw",
     "evaluate",
     "export_onnx",
     "load_skeleton",

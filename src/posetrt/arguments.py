@@ -17,6 +17,29 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="default: the best that this device has")
 
 
+def network_path(text: str) -> Path:
+    """A model folder, .onnx or engine by its path, or a network by its name: a folder of that name, else one that ships.
+
+    Raises:
+        UsageError: there is no such folder, and the name is one of the zoo's: says what makes it.
+    """
+    from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.model.shipped import network_folder
+
+    path = network_folder(text)
+    if not path.exists() and not {"/", "."} & set(text):
+        from posetrt.export.weights.zoo import find_network, names
+
+        if text in names():
+            raise UsageError(
+                f"{text} is a network of the zoo, and its model folder is not here yet. Make it with:",
+                f"  posetrt fetch {text}",
+                f"  posetrt export {text} --weights weights/{find_network(text).file} -o {text}/",
+                f"  posetrt build {text}/",
+            )
+    return path
+
+
 def size_wh(text: str) -> tuple[int, int]:
     """`456x256` → (456, 256)."""
     width, _, height = text.lower().partition("x")
@@ -29,14 +52,14 @@ def add_hands_and_face_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the second look at hands and faces."""
     group = parser.add_argument_group("hands and face")
     for name, parts in (("hands", "21 parts a hand"), ("face", "70 parts")):
-        group.add_argument(f"--{name}", metavar="FOLDER", type=Path, help=f"look at {name} too, with this network of {parts}")
+        group.add_argument(f"--{name}", metavar="FOLDER", type=network_path, help=f"look at {name} too, with this network of {parts}")
         group.add_argument(f"--{name}-precision", choices=["fp32", "fp16", "int8"], help="default: the folder's")
 
 
 def add_detector_arguments(parser: argparse.ArgumentParser, *, follow: bool) -> None:
     """The options of two stages; those of following people between detections where frames are a scene."""
     group = parser.add_argument_group("two stages: a detector finds people, a pose network for crops finds their parts")
-    group.add_argument("--detector", metavar="FOLDER", type=Path, help="a detector, or any network that finds everybody in a frame")
+    group.add_argument("--detector", metavar="FOLDER", type=network_path, help="a detector, or any network that finds everybody in a frame")
     group.add_argument("--detector-precision", choices=["fp32", "fp16", "int8"], help="default: the folder's")
     group.add_argument("--detector-score", metavar="SCORE", type=float, help="least score of a person of the detector")
     if follow:

@@ -38,6 +38,24 @@ _ORDER = (
 )
 
 
+_WELCOME = """posetrt finds people in pictures, and takes pose networks to a Jetson.
+
+Start here, with the network that ships (nothing to download):
+  posetrt run --source photo.jpg --write-images out/     people in a photograph, drawn
+  posetrt run --source /dev/video0 --web 8080            a camera, in the browser
+  posetrt doctor                                         what this machine has, and what is missing
+
+With a network of your own:
+  posetrt export onnx --weights pose.onnx -o person/     make a model folder
+  posetrt calibrate person/ --images photos/             ranges for INT8, once, on any computer
+  posetrt build person/ --precision int8                 on the device that will run it
+  posetrt run person/ --source clip.mp4 --write-video out.mp4
+  posetrt bench person/ --source clip.mp4                fps, latency and memory per precision
+
+All commands: posetrt --help. One command: posetrt run --help."""
+"""What `posetrt` alone prints."""
+
+
 def commands() -> list[str]:
     """Names of the commands, in the order in which a user meets them."""
     names = {module.name.replace("_", "-") for module in pkgutil.iter_modules(posetrt.commands.__path__)}
@@ -72,7 +90,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     command = ""
     try:
-        args = build_parser().parse_args(argv)
+        if not (sys.argv[1:] if argv is None else argv):
+            print(_WELCOME)
+            return 0
+        parser = build_parser()
+        _complete(parser)
+        args = parser.parse_args(argv)
         command = f" {args.command}"
         code = int(args.run(args))
         sys.stdout.flush()
@@ -96,6 +119,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         _let_go_of_stdout()
         reason = "it is closed" if closed else error.strerror
         return _ended(f"posetrt{command}: cannot write to standard output: {reason}", 1)
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell that asks for completions, where the package argcomplete is installed; else do nothing."""
+    if "_ARGCOMPLETE" not in os.environ:
+        return
+    try:
+        import argcomplete
+    except ModuleNotFoundError:
+        return
+    argcomplete.autocomplete(parser)
 
 
 def _ended(line: str, code: int) -> int:

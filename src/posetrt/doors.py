@@ -55,7 +55,7 @@ def calibrate(folder: str | Path, images: str | Path | Sequence[Path], **options
     from posetrt.runtime.model.folder import open_folder
 
     paths = photographs_in(Path(images)) if isinstance(images, (str, Path)) else list(images)
-    return calibrate_folder(open_folder(Path(folder)), paths, **options)
+    return calibrate_folder(open_folder(folder, to_write=True), paths, **options)
 
 
 def build(folder: str | Path, precision: str = "fp32", backend: str = "auto", *, if_needed: bool = True) -> Path:
@@ -74,7 +74,7 @@ def build(folder: str | Path, precision: str = "fp32", backend: str = "auto", *,
     from posetrt.runtime.engines.choose import as_precision
     from posetrt.runtime.model.folder import open_folder
 
-    return build_folder(open_folder(Path(folder)), as_precision(precision), backend, if_needed=if_needed)[0]
+    return build_folder(open_folder(folder, to_write=True), as_precision(precision), backend, if_needed=if_needed)[0]
 
 
 def evaluate(folder: str | Path, annotations: str | Path, images: str | Path, **options: Any) -> Mapping[str, float | None]:

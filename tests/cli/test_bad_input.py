@@ -432,7 +432,7 @@ def test_a_second_run_into_the_same_folder_says_so_and_overwrite_leaves_nothing_
     assert "--overwrite" in said.err
     (out / "notes.txt").write_text("the user's own")
     assert posetrt("run", tiny, "--source", other, *write, "--overwrite").code == 0
-    assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "other_keypoints.json", "other_rendered.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "other_keypoints.json", "other_rendered.jpg"]
 
 
 def test_three_photographs_of_two_names_give_three_files_and_shared_ids_are_refused(

@@ -89,7 +89,7 @@ def test_the_video_gives_a_json_and_a_picture_a_frame(posetrt: Posetrt, person: 
 @pytest.mark.parametrize("what", ["people", "heatmaps", "pafs"])
 def test_pictures_show_what_was_asked_for(posetrt: Posetrt, person: Path, shared_data: Path, tmp_path: Path, what: str) -> None:
     photo = shared_data / "images" / PHOTO
-    said = posetrt("run", person, "--source", photo, "--write-images", tmp_path, "--draw", what)
+    said = posetrt("run", person, "--source", photo, "--write-images", tmp_path, "--draw", what, "--image-format", "png")
     assert said.code == 0
     drawn = cv2.imread(str(tmp_path / f"{photo.stem}_rendered.png"))
     original = cv2.imread(str(photo))

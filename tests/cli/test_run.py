@@ -53,7 +53,7 @@ def test_a_sink_that_cannot_be_opened_closes_those_before_it(tmp_path: Path) -> 
     ("words", "said"),
     [
         (["--smooth", "--no-track"], "leave one of them out"),
-        (["--draw", "pafs"], "give --write-images or --write-video"),
+        (["--draw", "pafs"], "give --write-images, --write-video or --show"),
         (["--web-token", "secret"], "give that too"),
         (["--boxes", "tracks.txt", "--source", "another"], "boxes of one source"),
     ],

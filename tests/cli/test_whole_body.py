@@ -1,4 +1,4 @@
-"""`run --hands --face` and `run --boxes` and `--detector` as a user calls them, on a real body network and a real photograph."""
+"""`run --hands --face`, `run --boxes` and `--detector` as a user calls them, on the network that ships and a drawn scene."""
 
 from __future__ import annotations
 
@@ -10,15 +10,29 @@ import cv2
 import numpy as np
 import pytest
 
+from posetrt.calib.scenes.scenes import draw_scene
 from posetrt.cli import main
+from posetrt.runtime.model.shipped import shipped_model
 from tests.cli.conftest import Posetrt
 from tests.tiny import tiny_network
 
 
 @pytest.fixture(scope="module")
-def photo(shared_data: Path) -> Path:
-    """A person large in the picture."""
-    return shared_data / "images" / "000000000785.jpg"
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn scene with people large in the picture."""
+    path = tmp_path_factory.mktemp("scene") / "photo.png"
+    cv2.imwrite(str(path), draw_scene(7001, (456, 256)).image)
+    return path
+
+
+@pytest.fixture(scope="module")
+def person(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """nano, built in fp32 and int8."""
+    folder = tmp_path_factory.mktemp("models") / "person"
+    shutil.copytree(shipped_model(), folder)
+    for precision in ("fp32", "int8"):
+        assert main(["build", str(folder), "--precision", precision]) == 0
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +65,7 @@ def test_one_command_writes_hands_and_face_of_everybody(
     assert "face: " in said.err
     assert "looked at" in said.err
     assert "hands: onnx 96x96, fp32, onnxruntime, up to 8 crops a call" in said.err
-    assert cv2.imread(str(out / f"{photo.stem}_rendered.png")) is not None
+    assert cv2.imread(str(out / f"{photo.stem}_rendered.jpg")) is not None
 
 
 def test_hands_alone_leave_the_face_empty(person: Path, small: dict[str, Path], photo: Path, posetrt: Posetrt, tmp_path: Path) -> None:

@@ -78,9 +78,9 @@ def test_decoding_in_the_graph_saves_bytes_and_time_behind_the_network(hpe0001: 
     assert medians["parse decoded"] <= 1.1 * medians["parse"], "no more time behind the network; a tenth for a busy machine"
 
 
-def test_body25_is_exported_in_seconds_and_little_memory(shared_spec: Path, tmp_path: Path) -> None:
+def test_body25_is_exported_in_seconds_and_little_memory(tmp_path: Path) -> None:
     weights = tmp_path / "random.caffemodel"
-    weights.write_bytes(caffemodel(random_blobs(layer_table(shared_spec, "openpose-body25"))))
+    weights.write_bytes(caffemodel(random_blobs(layer_table("openpose-body25"))))
     root = Path(__file__).resolve().parents[2]
     program = (
         "import re, sys, time\nfrom pathlib import Path\n"

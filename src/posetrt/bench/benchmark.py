@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from posetrt.bench.benchmark_report import Report, Result
 from posetrt.bench.timing import Timing, end_to_end_round, first_frames, latency_round, network_round, open_timed, warm_up
 from posetrt.runtime.engines.base import PRECISIONS, Precision
-from posetrt.runtime.engines.choose import as_precision, build_command, built_engines, default_precision, why_not
+from posetrt.runtime.engines.choose import as_precision, best_backend, build_command, built_engines, default_precision, why_not
 from posetrt.runtime.errors import EngineMismatch
 from posetrt.runtime.model.folder import ModelFolder, open_folder
+from posetrt.runtime.model.shipped import shipped_name
 from posetrt.runtime.model.sidecar import manifest_of
 from posetrt.runtime.pose import PoseOptions, open_pose, with_changes
 from posetrt.runtime.sources import Source
@@ -56,6 +57,9 @@ def precisions_of(path: Path, asked: Sequence[str] | None = None, backend: str =
     engines = built_engines(folder, backend=backend)
     reasons = {engine.name: why_not(engine, sidecar, hashes) for engine, sidecar in engines.items()}
     fitting = {sidecar.precision for engine, sidecar in engines.items() if reasons[engine.name] is None}
+    if not fitting and shipped_name(folder.path) and (best_backend() if backend == "auto" else backend) == "onnxruntime":
+        # Its graphs run without a build; there is one of float16 only after one.
+        return ["fp32", "int8"]
     if not fitting:
         told = "; ".join(f"{name} {reason}" for name, reason in reasons.items()) or f"{path} has no engine for this device yet"
         raise EngineMismatch(f"{told}. Build one with: {build_command(path, default_precision(folder), backend)}")

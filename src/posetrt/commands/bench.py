@@ -26,7 +26,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_detector_arguments, add_hands_and_face_arguments, check_detector, engine_options, pose_options
+from posetrt.arguments import (
+    add_detector_arguments,
+    add_hands_and_face_arguments,
+    check_detector,
+    engine_options,
+    network_path,
+    pose_options,
+)
 from posetrt.commands.run import add_engine_arguments
 
 if TYPE_CHECKING:
@@ -43,7 +50,7 @@ SUMMARY = "fps, latency, memory, watts and accuracy per precision"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt bench`."""
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a model folder, a bare .onnx, or an engine")
+    parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, a bare .onnx, an engine, or nano")
     parser.add_argument("--source", metavar="PHOTO|DIR|VIDEO", help="frames to time with")
     parser.add_argument(
         "--precision", choices=["fp32", "fp16", "int8"], action="append", help="may be given again; default: all that were built"

@@ -14,9 +14,8 @@ import argparse
 import json
 import sys
 from itertools import islice
-from pathlib import Path
 
-from posetrt.arguments import pose_options
+from posetrt.arguments import network_path, pose_options
 from posetrt.commands.run import add_engine_arguments
 
 SUMMARY = "what the live pipeline gives: overlap, age, drops, fair shares, viewers"
@@ -24,7 +23,7 @@ SUMMARY = "what the live pipeline gives: overlap, age, drops, fair shares, viewe
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt bench-live`."""
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a model folder, a bare .onnx, or an engine")
+    parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, a bare .onnx, an engine, or nano")
     parser.add_argument("--source", metavar="PHOTO|DIR|VIDEO", required=True, help="its first 64 frames are used over and over")
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--only", choices=["overlap", "age", "shares", "viewers"], action="append", help="may be given again; default: all")

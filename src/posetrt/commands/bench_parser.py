@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from posetrt.arguments import network_path
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
@@ -34,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--maps", type=Path, nargs="+", metavar="DIR", help="folders of recorded maps (.npz) instead of drawn people")
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="COCO key points of the photographs behind --maps: gives AP")
     parser.add_argument("--nobody", type=Path, metavar="DIR", help="photographs without people: counts false people, chooses nothing")
-    parser.add_argument("--network", type=Path, metavar="FOLDER", help="built model folder that looks at --nobody, by exact matching")
+    parser.add_argument(
+        "--network", type=network_path, metavar="FOLDER", help="built model folder that looks at --nobody, by exact matching"
+    )
     parser.add_argument("--skeleton", default="coco18", help="skeleton of the maps: a built-in name or a JSON file (default: %(default)s)")
     parser.add_argument("--preset", default="balanced", choices=sorted(PRESETS), help="of the parser (default: %(default)s)")
     parser.add_argument("--assignment", default="exact", choices=("exact", "greedy"), help="matching a limb (default: %(default)s)")

@@ -15,14 +15,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from posetrt.arguments import add_backend_argument, size_wh
+from posetrt.arguments import add_backend_argument, network_path, size_wh
 
 SUMMARY = "model folder to an engine for this device"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt build`."""
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a model folder")
+    parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, or nano")
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp16 on a GPU and fp32 on a CPU")
     add_backend_argument(parser)
     parser.add_argument("--if-needed", action="store_true", help="build nothing where a fitting engine is there already")
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.runtime.engines.choose import as_precision, default_precision
     from posetrt.runtime.model.folder import open_folder
 
-    folder = open_folder(args.folder)
+    folder = open_folder(args.folder, to_write=True)
     precision = as_precision(args.precision) if args.precision else default_precision(folder)
     engine, sidecar = build(
         folder,

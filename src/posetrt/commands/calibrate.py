@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from posetrt.arguments import network_path
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.files import write_text
 from posetrt.runtime.model.folder import ModelFolder, open_folder
@@ -33,7 +34,7 @@ SUMMARY = "find INT8 ranges on photographs and make the INT8 graphs"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="model folder, as `posetrt export` makes it")
+    parser.add_argument("folder", type=network_path, metavar="FOLDER", help="model folder, as `posetrt export` makes it; or nano")
     parser.add_argument("--images", type=Path, metavar="DIR", help="photographs of people, as the camera will see them")
     parser.add_argument("--method", default=None, help="mse (default), minmax, percentile[-99.9] or entropy")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N images, drawn at random by --seed (default: all)")
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.calib.int8.photographs import photographs_in, sample
     from posetrt.calib.sensitivity.price import hold_back, price_from, priced, table
 
-    folder = open_folder(args.folder)
+    folder = open_folder(args.folder, to_write=True)
     _check(args)
     if args.images is None:
         if args.cache is None:

@@ -16,6 +16,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from posetrt.arguments import network_path
+
 SUMMARY = "the whole job in one go, with nothing to download"
 
 CALIBRATION_SEED = 7000
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt demo`."""
     parser.add_argument("--source", metavar="PHOTO|DIR|VIDEO", help="your own; default: a drawn video with exact key points")
     parser.add_argument(
-        "--model", metavar="FOLDER", type=Path, help="a model folder of your own; default: nano, which ships with the package"
+        "--model", metavar="FOLDER", type=network_path, help="a model folder of your own; default: nano, which ships with the package"
     )
     parser.add_argument("--images", metavar="DIR", type=Path, help="photographs to calibrate INT8 with; default: drawn scenes")
     parser.add_argument("--frames", type=int, default=60, metavar="N", help="frames of the drawn video (default 60)")
@@ -93,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         code = _step(step)
         if code != 0:
             return code
-    pictures = sorted((out / "pictures").glob("*.png"))
+    pictures = sorted((out / "pictures").glob("*.jpg"))
     # At a third of the drawn clip all walkers are apart; later one passes behind another.
     print(f"\nlook at: {pictures[len(pictures) // 3]}, {out / 'people.mp4'}, {out / 'bench.png'}")
     return 0

@@ -30,7 +30,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_detector_arguments, check_detector, engine_options
+from posetrt.arguments import add_detector_arguments, check_detector, engine_options, network_path
 from posetrt.commands.run import add_engine_arguments
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _DATASETS = ("coco", "mpii", "lsp", "ai-challenger", "posetrack", "feet")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt eval`."""
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a model folder, a bare .onnx, or an engine")
+    parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, a bare .onnx, an engine, or nano")
     parser.add_argument(
         "--images", metavar="DIR", type=Path, required=True, help="photographs; those that the annotations name, where given"
     )

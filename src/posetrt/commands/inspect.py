@@ -17,13 +17,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from posetrt.arguments import network_path
+
 SUMMARY = "what an engine is made of and runs in"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt inspect`."""
     parser.add_argument(
-        "engine", metavar="ENGINE|FOLDER", type=Path, help="an engine with its sidecar, or a model folder for all of its engines"
+        "engine", metavar="ENGINE|FOLDER", type=network_path, help="an engine with its sidecar, or a model folder for all of its engines"
     )
     parser.add_argument("--layers", action="store_true", help="list every layer")
     parser.add_argument("--json", action="store_true", help="for machines; always with every layer")

@@ -1,5 +1,6 @@
 """Find people in photographs, a video, cameras or network streams.
 
+  posetrt run --source photo.jpg --write-images out/            the network that ships: nothing to download or build
   posetrt run person/ --source photo.jpg --write-images out/
   posetrt run person/ --source clip.mp4 --precision int8 --write-json out/ --write-video out.mp4
   posetrt run person/ --source csi://0 --source rtsp://camera/stream --jsonl - --web 8080
@@ -26,7 +27,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ from posetrt.arguments import (
     add_detector_arguments,
     add_hands_and_face_arguments,
     check_detector,
+    network_path,
     pose_options,
     scales,
 )
@@ -69,7 +71,13 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt run`."""
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a model folder, a bare .onnx, or an engine")
+    parser.add_argument(
+        "folder",
+        metavar="FOLDER",
+        nargs="?",
+        type=network_path,
+        help="a model folder, a bare .onnx, an engine, or a network's name; default: the one that ships",
+    )
     parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="see above; may be given again")
     parser.add_argument(
         "--max-megapixels", metavar="N", type=float, default=MOST_MEGAPIXELS, help="refuse larger pictures before decoding (default: 100)"
@@ -98,6 +106,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--write-csv", metavar="FILE", type=Path, help="a row a key point")
     parser.add_argument("--write-images", metavar="DIR", type=Path, help="annotated pictures")
+    parser.add_argument("--image-format", choices=["jpg", "png"], help="of --write-images (default: jpg)")
+    parser.add_argument("--show", action="store_true", help="show the annotated frames in a window; q or Esc ends the run")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--write-video", metavar="FILE", type=Path, help="annotated video, .mp4 or .avi; a file a source")
     parser.add_argument(
         "--overwrite", action="store_true", help="remove what an earlier run left in the folders of --write-json and --write-images first"
@@ -125,15 +136,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the sources through the network; 1 where a video ended early."""
     from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.model.shipped import network_folder, shipped_model, shipped_name
     from posetrt.runtime.pipeline import pipeline
     from posetrt.runtime.sources import complaints, open_source
 
+    if args.folder is None:
+        args.folder = network_folder(shipped_model())
     _check(args)
     if args.build:
         _build(args)
 
     def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        if not args.quiet:
+            print(line, file=sys.stderr, flush=True)
 
     sources = [open_source(text, say, args.max_megapixels) for text in args.source]
     _check_ids(args, sources)
@@ -148,6 +163,8 @@ def run(args: argparse.Namespace) -> int:
     told = [0.0]
 
     def progress(stats: RunStats) -> None:
+        if args.quiet:
+            return
         if sys.stderr.isatty():
             print(f"\r{stats.frames} frames, {stats.fps_now:.1f} fps", end="", file=sys.stderr)
         elif live and time.monotonic() - told[0] > 60:
@@ -163,6 +180,10 @@ def run(args: argparse.Namespace) -> int:
             first = pose.engine.manifest
             say(f"detector: {first.network} {'x'.join(map(str, first.input.size_wh))}, {pose.engine.precision}, {pose.engine.backend}")
         engine = pose.people_engine
+        if not engine.built and shipped_name(args.folder):
+            say(
+                f"{shipped_name(args.folder)} runs as it ships, on ONNX Runtime; to tune it for this computer: posetrt build {shipped_name(args.folder)}"
+            )
         stopped = held.enter_context(_stop_signals())
         held.enter_context(_status(args.status_port, stats, _token(args)))
         telemetry = None
@@ -170,9 +191,9 @@ def run(args: argparse.Namespace) -> int:
             from posetrt.jetson.telemetry import watch
 
             telemetry = held.enter_context(watch())
-        sinks = _sinks(args, sources, telemetry)
+        sinks = _sinks(args, sources, telemetry, lambda: stopped.append(signal.SIGINT))
         pipeline.run(pose, sources, sinks, options, stats=stats, progress=progress, stop=lambda: bool(stopped))
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not args.quiet:
             # The line that was written over again and again makes room for those that stay.
             print("\r\033[K", end="", file=sys.stderr)
     for source in sources:
@@ -184,7 +205,7 @@ def run(args: argparse.Namespace) -> int:
     for line in details:
         say(line)
     if not sinks and not args.status_port:
-        say("nothing was written: ask for --jsonl, --write-json, --write-images, --write-video or --web")
+        say("nothing was written: ask for --jsonl, --write-json, --write-images, --write-video, --show or --web")
     if stopped and stopped[0] == signal.SIGINT:
         raise KeyboardInterrupt
     if stopped and not live:
@@ -215,8 +236,10 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--max-megapixels lies between 0 and 1000, OpenCV's own limit; got {args.max_megapixels:g}")
     if args.smooth and args.no_track:
         raise UsageError("--smooth follows each person by its id, and --no-track gives none: leave one of them out")
-    if args.draw != "people" and not (args.write_images or args.write_video):
-        raise UsageError(f"--draw {args.draw} says what written pictures and video show: give --write-images or --write-video too")
+    if args.draw != "people" and not (args.write_images or args.write_video or args.show):
+        raise UsageError(f"--draw {args.draw} says what pictures and video show: give --write-images, --write-video or --show too")
+    if args.image_format and not args.write_images:
+        raise UsageError("--image-format is of the pictures of --write-images: give that too")
     if args.web_token and not (args.web or args.status_port):
         raise UsageError("--web-token is asked of those who read --web and --status-port: give that too")
     _check_places(args)
@@ -287,7 +310,7 @@ def _build(args: argparse.Namespace) -> None:
     wanted.append((args.detector, args.detector_precision))
     for path, precision in wanted:
         if path is not None and path.is_dir():
-            folder = open_folder(path)
+            folder = open_folder(path, to_write=True)
             build(folder, as_precision(precision) if precision else default_precision(folder), args.backend, if_needed=True)
 
 
@@ -298,7 +321,9 @@ def _open(args: argparse.Namespace) -> Pose:
     return open_pose(args.folder, pose_options(args))
 
 
-def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None) -> list[Sink]:
+def _sinks(
+    args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None, stop: Callable[[], None] = lambda: None
+) -> list[Sink]:
     """The sinks that were asked for; where one cannot be opened, those before it are closed."""
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.plugins import SINKS, load_plugin
@@ -309,10 +334,11 @@ def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry
     from posetrt.runtime.sinks.openpose_json import OpenPoseJson
     from posetrt.runtime.sinks.pictures import Pictures
     from posetrt.runtime.sinks.video import VideoFiles
+    from posetrt.runtime.sinks.window import PHOTOGRAPH_MS, Window
 
     if args.write_coco and len(sources) > 1:
         raise UsageError("--write-coco numbers the images of one source; write a file a run, or use --jsonl")
-    for folder, pattern in ((args.write_json, "*_keypoints.json"), (args.write_images, "*_rendered.png")):
+    for folder, pattern in ((args.write_json, "*_keypoints.json"), (args.write_images, "*_rendered.*")):
         if folder is not None:
             check_free(folder, pattern, overwrite=args.overwrite)
     sinks: list[Sink] = []
@@ -343,7 +369,9 @@ def _sinks(args: argparse.Namespace, sources: list[Source], telemetry: Telemetry
             name, _, argument = given.partition("=")
             add(load_plugin(SINKS, name)(argument))
         if args.write_images:
-            add(Pictures(args.write_images, args.draw))
+            add(Pictures(args.write_images, args.draw, args.image_format or "jpg"))
+        if args.show:
+            add(Window(args.draw, stop, 1 if any(source.live or source.fps for source in sources) else PHOTOGRAPH_MS))
         if args.write_video:
             add(VideoFiles(args.write_video, [source.fps or (25.0 if source.live else 1.0) for source in sources], args.draw))
         opened.pop_all()

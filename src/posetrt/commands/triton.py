@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from posetrt.arguments import network_path
+
 SUMMARY = "a Triton model repository from a model folder"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt triton`."""
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a model folder")
+    parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, or nano")
     parser.add_argument("-o", "--out", metavar="DIR", type=Path, required=True, help="Triton's model repository")
     parser.add_argument("--name", metavar="NAME", help="of the model (default: the folder's)")
     which = parser.add_mutually_exclusive_group()

@@ -22,6 +22,8 @@ import json
 import sys
 from pathlib import Path
 
+from posetrt.arguments import network_path
+
 SUMMARY = "check engines on a machine with a GPU"
 
 
@@ -41,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the report as JSON instead of the table")
     group = parser.add_argument_group("at the desk")
     group.add_argument("--prepare", action="store_true", help="make the bundle")
-    group.add_argument("--model", metavar="FOLDER", type=Path, action="append", default=[], help="a model folder; give it for each")
+    group.add_argument("--model", metavar="FOLDER", type=network_path, action="append", default=[], help="a model folder; give it for each")
     group.add_argument("--photographs", metavar="DIR", type=Path, help="photographs with people to compare on")
     group.add_argument("--video", metavar="FILE", type=Path)
     group.add_argument("--compare", metavar="N", type=int, default=8, help="photographs to compare (default: 8)")

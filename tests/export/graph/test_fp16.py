@@ -27,9 +27,9 @@ from tests.caffe_files import caffemodel, layer_table, random_blobs
 from tests.running import run_onnx
 
 
-def random_body25(spec: Path, folder: Path, size: tuple[int, int] = (96, 64)) -> tuple[Any, Any]:
+def random_body25(folder: Path, size: tuple[int, int] = (96, 64)) -> tuple[Any, Any]:
     path = folder / "body25.caffemodel"
-    path.write_bytes(caffemodel(random_blobs(layer_table(spec, "openpose-body25"))))
+    path.write_bytes(caffemodel(random_blobs(layer_table("openpose-body25"))))
     return model_from_weights(find_network("openpose-body25"), path, size_wh=size)
 
 
@@ -43,8 +43,8 @@ def every_activation(model: Any) -> Any:
     return shown
 
 
-def test_the_network_runs_in_float16_and_what_stands_around_it_in_float32(shared_spec: Path, tmp_path: Path) -> None:
-    model, manifest = random_body25(shared_spec, tmp_path)
+def test_the_network_runs_in_float16_and_what_stands_around_it_in_float32(tmp_path: Path) -> None:
+    model, manifest = random_body25(tmp_path)
     fused, _ = with_decoding(*with_uint8_input(model, manifest))
     half = to_fp16(fused)
     onnx.checker.check_model(half, full_check=True)
@@ -65,8 +65,8 @@ def test_the_network_runs_in_float16_and_what_stands_around_it_in_float32(shared
 
 
 @pytest.mark.slow
-def test_random_body25_does_not_overflow_and_stays_near_float32(shared_spec: Path, tmp_path: Path) -> None:
-    model, _ = random_body25(shared_spec, tmp_path)
+def test_random_body25_does_not_overflow_and_stays_near_float32(tmp_path: Path) -> None:
+    model, _ = random_body25(tmp_path)
     image = np.random.default_rng(1).uniform(-0.5, 0.5, (1, 3, 64, 96)).astype(np.float32)
     full, half = run_onnx(every_activation(model), image), run_onnx(every_activation(to_fp16(model)), image)
     largest = max(float(np.abs(value).max()) for value in full.values())
@@ -131,8 +131,8 @@ def test_a_weight_that_the_decoding_reads_too_is_kept_in_both_types() -> None:
     assert peaks[0] == np.float32(np.float16(0.1)) + np.float32(0.1)
 
 
-def test_the_folder_knows_what_its_fp16_graph_was_made_from(shared_spec: Path, tmp_path: Path) -> None:
-    model, manifest = random_body25(shared_spec, tmp_path)
+def test_the_folder_knows_what_its_fp16_graph_was_made_from(tmp_path: Path) -> None:
+    model, manifest = random_body25(tmp_path)
     folder = write_folder(model, manifest, tmp_path / "person")
     write_fp16(folder)
     assert folder.checked_variant("fp16").is_file()

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.reference
 import pytest
 from onnx import TensorProto, numpy_helper
 
 from posetrt.calib.int8.quantize import quantize
 from posetrt.calib.int8.ranges import Range
-from posetrt.export.graph.float16 import half_around_int8
+from posetrt.export.graph.float16 import half_around_int8, to_fp16
 from posetrt.export.graph.fused import with_uint8_input
 from posetrt.export.graph.graph import Graph
 from posetrt.runtime.errors import PosetrtError
@@ -69,3 +70,26 @@ def test_what_stands_in_front_of_the_network_stays_float32() -> None:
     convolutions = [node for node in half.graph.node if node.op_type == "Conv"]
     assert {types[node.output[0]] for node in convolutions} == {TensorProto.FLOAT16}
     build_with_rtx(half)
+
+
+def test_a_clip_at_float32s_largest_number_does_not_keep_a_network_from_float16() -> None:
+    """RTMPose's ScaleNorm clips so in some exports: a bound that bounds nothing."""
+    nodes = [
+        onnx.helper.make_node("Conv", ["image", "w"], ["sum"], "c", pads=[1, 1, 1, 1]),
+        onnx.helper.make_node("Clip", ["sum", "least", "most"], ["clipped"], "clip"),
+        onnx.helper.make_node("Conv", ["clipped", "v"], ["out"], "d"),
+    ]
+    constants = {
+        "w": np.full((4, 3, 3, 3), 0.1, np.float32),
+        "v": np.full((2, 4, 1, 1), 0.5, np.float32),
+        "least": np.array(1e-4, np.float32),
+        "most": np.array(np.finfo(np.float32).max, np.float32),
+    }
+    tensors = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    image = onnx.helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 8, 8])
+    out = onnx.helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 2, 8, 8])
+    graph = onnx.helper.make_graph(nodes, "clips", [image], [out], tensors)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    picture = np.random.default_rng(0).uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32)
+    whole, half = (onnx.reference.ReferenceEvaluator(one).run(None, {"image": picture})[0] for one in (model, to_fp16(model)))
+    assert np.allclose(whole, half, atol=2e-3)

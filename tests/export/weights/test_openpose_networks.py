@@ -42,8 +42,8 @@ def assert_close(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) ->
 
 
 @pytest.mark.parametrize(("name", "size"), CASES)
-def test_a_caffe_network_gives_what_opencv_gives(name: str, size: tuple[int, int], shared_spec: Path, tmp_path: Path) -> None:
-    layers = layer_table(shared_spec, name)
+def test_a_caffe_network_gives_what_opencv_gives(name: str, size: tuple[int, int], tmp_path: Path) -> None:
+    layers = layer_table(name)
     data = caffemodel(random_blobs(layers))
     weights = tmp_path / "random.caffemodel"
     weights.write_bytes(data)
@@ -61,12 +61,12 @@ def test_a_caffe_network_gives_what_opencv_gives(name: str, size: tuple[int, int
 
 
 @pytest.mark.parametrize("name", [*QUICK, *SLOW])
-def test_layers_have_the_names_and_joins_of_the_published_network(name: str, shared_spec: Path) -> None:
+def test_layers_have_the_names_and_joins_of_the_published_network(name: str) -> None:
     """Compared blob by blob: who feeds whom, and the shape of every parameter."""
     from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
     from posetrt.export.weights.parameters import Parameters
 
-    network, parameters, layers = find_network(name), Parameters(None), layer_table(shared_spec, name)
+    network, parameters, layers = find_network(name), Parameters(None), layer_table(name)
     net = GraphWriter(parameters)
     maps = network.build(net, Tensor("image", 3, 1), load_layout(network.skeleton), (64, 48))
     graph = net.model("image", [1, 3, 48, 64], {"maps": maps.heatmaps}, 17, 8).graph
@@ -147,16 +147,16 @@ def cpm_person_layers() -> list[dict[str, Any]]:
     return layers
 
 
-def write_random(name: str, spec: Path, folder: Path) -> tuple[Path, Blobs]:
+def write_random(name: str, folder: Path) -> tuple[Path, Blobs]:
     """Random weights of a Caffe network as a file."""
-    blobs = random_blobs(layer_table(spec, name))
+    blobs = random_blobs(layer_table(name))
     path = folder / f"{name}.caffemodel"
     path.write_bytes(caffemodel(blobs))
     return path, blobs
 
 
-def test_every_graph_names_its_weights_and_licence(shared_spec: Path, tmp_path: Path) -> None:
-    weights, _ = write_random("openpose-hand", shared_spec, tmp_path)
+def test_every_graph_names_its_weights_and_licence(tmp_path: Path) -> None:
+    weights, _ = write_random("openpose-hand", tmp_path)
     model, manifest = model_from_weights(find_network("openpose-hand"), weights, size_wh=(64, 64))
     stored = {entry.key: entry.value for entry in model.metadata_props}["posetrt"]
     assert stored == manifest.to_json()

@@ -11,23 +11,25 @@ from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.paf.layout import load_layout
 from posetrt.runtime.model.skeleton import built_in_skeletons, load_skeleton
 
+FACTS = Path(__file__).parents[2] / "facts" / "skeletons.json"
+
 
 @pytest.mark.parametrize(
     "name", [name for name in built_in_skeletons() if name in ("coco18", "body25", "mpi15", "car12", "hand21", "face70")]
 )
-def test_a_built_in_skeleton_is_the_published_one(name: str, shared_spec: Path) -> None:
-    published = json.loads((shared_spec / "skeletons.json").read_text())[name]
+def test_a_built_in_skeleton_is_the_published_one(name: str) -> None:
+    published = json.loads(FACTS.read_text(encoding="utf-8"))[name]
     layout = load_layout(name)
     ours = layout.skeleton
     assert list(ours.parts) == published["parts"]
     assert [list(limb) for limb in ours.limbs] == published["limbs"]
-    assert [list(pair) for pair in layout.paf_channels] == (published["paf_channels_xy"] or [])
-    assert layout.background == published["background_channel"]
+    assert [list(pair) for pair in layout.paf_channels] == published["paf_channels"]
+    assert layout.background == published["background"]
 
 
 @pytest.mark.parametrize("name", ["coco18", "body25"])
-def test_coco_order_is_the_published_one(name: str, shared_spec: Path) -> None:
-    published = json.loads((shared_spec / "skeletons.json").read_text())["coco17"]
+def test_coco_order_is_the_published_one(name: str) -> None:
+    published = json.loads(FACTS.read_text(encoding="utf-8"))["coco17"]
     assert list(load_skeleton(name).coco17) == published[f"from_{name}"]
 
 

@@ -1,0 +1,121 @@
+"""What a newcomer types first, on the network that ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from posetrt.calib.scenes.scenes import draw_scene
+from posetrt.export.weights.random_weights import write_random_weights
+from posetrt.export.weights.zoo import find_network
+from posetrt.runtime.model.shipped import shipped_model
+from tests.cli.conftest import Posetrt
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No copy of a shipped network yet."""
+    monkeypatch.setenv("POSETRT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A drawn scene with people."""
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), draw_scene(7001, (456, 256)).image)
+    return path
+
+
+def test_one_command_draws_people_with_nothing_built_or_downloaded(posetrt: Posetrt, own_cache: Path, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said = posetrt("run", "--source", photo, "--write-images", out)
+    assert said.code == 0, said.err
+    assert "nano runs as it ships" in said.err
+    (picture,) = out.iterdir()
+    assert picture.name == "photo_rendered.jpg"
+    changed = np.abs(cv2.imread(str(picture)).astype(int) - cv2.imread(str(photo))).max(axis=2) > 60
+    assert changed.mean() > 0.002
+    assert not own_cache.exists()
+
+
+@pytest.mark.parametrize("form", ["jpg", "png"])
+def test_pictures_have_the_format_that_was_asked_for(posetrt: Posetrt, own_cache: Path, photo: Path, tmp_path: Path, form: str) -> None:
+    assert posetrt("run", "nano", "--source", photo, "--write-images", tmp_path / "out", "--image-format", form).code == 0
+    (picture,) = (tmp_path / "out").iterdir()
+    assert picture.read_bytes()[:4] == {"jpg": b"\xff\xd8\xff\xe0", "png": b"\x89PNG"}[form]
+
+
+def test_quiet_prints_nothing(posetrt: Posetrt, own_cache: Path, photo: Path, tmp_path: Path) -> None:
+    said = posetrt("run", "--source", photo, "--write-json", tmp_path / "out", "--quiet")
+    assert (said.code, said.out, said.err) == (0, "", "")
+
+
+def test_engines_of_the_shipped_network_are_built_in_the_users_copy(posetrt: Posetrt, own_cache: Path, photo: Path) -> None:
+    before = sorted(shipped_model().rglob("*"))
+    assert posetrt("build", "nano").code == 0
+    assert sorted(shipped_model().rglob("*")) == before
+    said = posetrt("run", "nano", "--source", photo, "--jsonl", "-")
+    assert said.code == 0
+    assert "as it ships" not in said.err
+    assert posetrt("inspect", "nano").code == 0
+
+
+def test_a_precision_that_does_not_ship_is_built_by_the_command_of_the_message(posetrt: Posetrt, own_cache: Path, photo: Path) -> None:
+    said = posetrt("run", "nano", "--precision", "fp16", "--source", photo, "--jsonl", "-")
+    assert said.code == 3
+    command = said.err.partition("Build it with: posetrt ")[2].split()
+    assert posetrt(*command).code == 0
+    assert posetrt("run", "nano", "--precision", "fp16", "--source", photo, "--jsonl", "-").code == 0
+
+
+def test_a_zoo_name_says_lines_that_make_its_folder(posetrt: Posetrt, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "lightweight-openpose"
+    write_random_weights(name, tmp_path / "published.npz")
+    said = posetrt("bench", name, "--source", photo)
+    assert said.code == 2
+    fetch, export, build = (line.split()[1:] for line in said.err.splitlines()[1:])
+    assert fetch == ["fetch", name]
+    assert export[export.index("--weights") + 1] == f"weights/{find_network(name).file}"
+    export[export.index("--weights") + 1] = "published.npz"
+    assert posetrt(*export).code == 0
+    assert posetrt(*build).code == 0
+    assert posetrt("run", name, "--source", photo, "--jsonl", "-").code == 0
+
+
+def test_a_folder_of_the_same_name_comes_before_the_network_that_ships(
+    posetrt: Posetrt, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("nano").mkdir()
+    said = posetrt("run", "nano", "--source", photo)
+    assert said.code == 1
+    assert "no model.onnx" in said.err
+    assert posetrt("run", "--source", photo, "--jsonl", "-").code == 0
+
+
+def test_a_window_without_a_display_is_refused_with_what_to_use_instead(
+    posetrt: Posetrt, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    said = posetrt("run", "--source", photo, "--show")
+    assert said.code == 1
+    assert "DISPLAY" in said.err
+    assert "--web" in said.err
+
+
+def test_posetrt_alone_says_where_to_start(posetrt: Posetrt) -> None:
+    said = posetrt()
+    assert said.code == 0
+    assert "posetrt run --source photo.jpg --write-images out/" in said.out
+
+
+def test_fetching_what_ships_says_how_to_use_it(posetrt: Posetrt) -> None:
+    said = posetrt("fetch", "nano")
+    assert said.code == 2
+    assert "posetrt run nano" in said.err
