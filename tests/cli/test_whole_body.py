@@ -1,4 +1,4 @@
-"""`run --hands --face`, `--boxes` and `--detector` as a user calls them, on the network that ships and a drawn scene."""
+"""`run --hands --face`, `run --boxes` and `--detector` as a user calls them, on the network that ships and a drawn scene."""
 
 from __future__ import annotations
 
