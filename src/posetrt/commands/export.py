@@ -3,7 +3,7 @@
 NETWORK is a name of the zoo (`posetrt export --list`), or `onnx` for your own graph (any ONNX with heat maps and PAFs):
 
   posetrt export openpose-body25 --weights pose_iter_584000.caffemodel -o person/
-  posetrt export onnx --weights pose.onnx --input-size 456x256 --normalise openpose -o person/
+  posetrt export onnx --weights pose.onnx --input-size 456x256 -o person/
 
 Of your own graph, outputs and skeleton are found by their channel counts where you do not name them, and the exported graph is
 compared with the original on random input before anything is written. For a camera on a GPU, add `--input uint8 --decode in-graph`:
@@ -50,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--normalise",
         choices=_NORMALISATIONS,
         help="what the pixels become; default: the network's own; for `onnx`, what its kind usually wants",
+    )
+    parser.add_argument(
+        "--no-look",
+        action="store_true",
+        help="do not show the network drawn scenes under each normalisation (`onnx` only); it then takes the usual one unseen",
     )
     parser.add_argument("--skeleton", metavar="NAME|FILE.json", help="default: the network's own; for `onnx`, the one that fits")
     parser.add_argument("--head", metavar="KIND", help="what the outputs are (`onnx` only); default: recognised from the graph")
@@ -119,6 +124,7 @@ def run(args: argparse.Namespace) -> int:
 def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
     from posetrt.export.heads.base import Asked
     from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
+    from posetrt.looking import judge_on_drawn_scenes
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.heads.paf.layout import load_layout
 
@@ -140,6 +146,7 @@ def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
         opset=args.opset,
         licence=args.licence,
         tell=lambda line: print(line, file=sys.stderr),
+        judge=None if args.no_look else judge_on_drawn_scenes,
     )
     return model_from_onnx(args.weights, options)
 

@@ -133,8 +133,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_engine_arguments(parser)
 
 
+EMPTY, EMPTY_LIVE = 10, 300
+"""Frames in which nobody is found until a run says why that may be: at its end, and while it goes on."""
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the sources through the network; 1 where a video ended early."""
+    from posetrt.looking import why_nobody
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.model.shipped import network_folder, shipped_model, shipped_name
     from posetrt.runtime.pipeline import pipeline
@@ -161,10 +166,17 @@ def run(args: argparse.Namespace) -> int:
     options = pipeline.Options(track=moving and not args.no_track, smooth=args.smooth, say=say)
     stats = pipeline.RunStats()
     told = [0.0]
+    doubted = [False]
+
+    def doubt(least: int) -> None:
+        if stats.frames >= least and not stats.people and not doubted[0]:
+            doubted[0] = True
+            say(why_nobody(pose.people_engine.manifest, stats.frames))
 
     def progress(stats: RunStats) -> None:
         if args.quiet:
             return
+        doubt(EMPTY_LIVE)
         if sys.stderr.isatty():
             print(f"\r{stats.frames} frames, {stats.fps_now:.1f} fps", end="", file=sys.stderr)
         elif live and time.monotonic() - told[0] > 60:
@@ -204,6 +216,7 @@ def run(args: argparse.Namespace) -> int:
     say(f"{summary}; {stats.people} people ({per_frame:.2f} a frame); {engine.precision}, {engine.backend}")
     for line in details:
         say(line)
+    doubt(EMPTY)
     if not sinks and not args.status_port:
         say("nothing was written: ask for --jsonl, --write-json, --write-images, --write-video, --show or --web")
     if stopped and stopped[0] == signal.SIGINT:
