@@ -19,7 +19,7 @@ from posetrt.runtime.placement import HOWS
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("add_a_head", "api", "bring_your_own_network", "skeletons_and_normalisation")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("how-to/add_a_head", "reference/python", "tutorials/your_own_network", "reference/skeletons")),
 ]
 
 
@@ -49,21 +49,21 @@ def test_every_command_of_a_page_is_one_that_the_program_takes(page: Path) -> No
 
 
 def test_the_skeletons_page_has_every_skeleton_normalisation_and_placement() -> None:
-    text = (ROOT / "docs" / "skeletons_and_normalisation.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "skeletons.md").read_text(encoding="utf-8")
     assert [name for name in (*built_in_skeletons(), *NORMALISATIONS, *HOWS) if f"`{name}`" not in text] == []
-    (example,) = _blocks(ROOT / "docs" / "skeletons_and_normalisation.md", "json")
+    (example,) = _blocks(ROOT / "docs" / "reference" / "skeletons.md", "json")
     assert skeleton_from_dict(json.loads(example)).parts == ("Shoulder", "Elbow", "Wrist")
     for name, colour, pad in re.findall(r"^\| `(\S+)` \| (BGR|RGB) \|.*?\| (\d+) \|", text, re.M):
         assert (NORMALISATIONS[name].colour, NORMALISATIONS[name].pad) == (colour, int(pad)), name
 
 
 def test_the_api_page_has_every_public_name() -> None:
-    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
     assert [name for name in posetrt.__all__ if not re.search(rf"`[^`]*\b{name}\b[^`]*`", text)] == []
 
 
 def test_the_head_of_the_page_about_heads_decodes() -> None:
-    (code,) = _blocks(ROOT / "docs" / "add_a_head.md", "python")
+    (code,) = _blocks(ROOT / "docs" / "how-to" / "add_a_head.md", "python")
     names: dict[str, object] = {"__name__": __name__}
     exec(compile(code, "add_a_head.md", "exec"), names)
     head = names["CentreHead"](outputs={"points": "out"})  # type: ignore[operator]
