@@ -101,4 +101,4 @@ def _nothing(facts: GraphFacts, asked: Asked, near: list[NearMiss]) -> str:
     last = facts.outputs[-1] if facts.outputs else None
     if last is not None and len(last.shape) == 2 and last.shape[1] > 1 and len(facts.outputs) == 1:
         return f"{told}. One row of {last.shape[1]} numbers looks like an image classifier, and posetrt finds people's key points and boxes"
-    return f"{told}. Kinds that can be recognised: {', '.join(kinds())}; docs/export.md shows their outputs"
+    return f"{told}. Kinds that can be recognised: {', '.join(kinds())}; docs/reference/heads.md shows their outputs"
