@@ -272,8 +272,6 @@ def _check_places(args: argparse.Namespace) -> None:
     for name, folder in (("--write-images", args.write_images), ("--write-json", args.write_json)):
         if folder is not None and folder.suffix.lower() in _FILES and not folder.is_dir():
             raise UsageError(f"{name} writes a file per frame into a folder, and {folder} looks like a file; give a folder, as out/")
-    if args.write_video is not None and args.write_video.suffix.lower() not in (".mp4", ".avi"):
-        raise UsageError(f"a video is written as .mp4 or .avi; got {args.write_video}")
     for source in args.source:
         given = Path(source.removeprefix("paced:").partition("?")[0]) if source.startswith("paced:") else Path(source)
         for name, path in files.items():
