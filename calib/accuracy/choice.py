@@ -55,7 +55,7 @@ def choose(costs: Sequence[Cost], figure: str, photographs: int) -> str:
     first, *others = costs
     if not others:
         return f"Only {first.name} was measured, so there is nothing to choose from: build int8 too, and measure again."
-    others = sorted(others, key=lambda one: -PRECISIONS.index(one.precision))  # type: ignore[arg-type]
+    others = sorted(others, key=lambda one: -PRECISIONS.index(one.precision))
     if all(one.low is None for one in others):
         return _by_agreement(first, others, photographs)
     chosen = next((one for one in others if one.holds), None)

@@ -220,8 +220,8 @@ def _choice(reports: Sequence[PrecisionReport], titles: Mapping[str, str], photo
     costs = []
     for one in reports:
         where = " on a GPU (a CPU runs it slower than fp32)" if one.precision == "fp16" else ""
-        given = (None, None, None) if one.delta is None else (one.delta.delta, one.delta.low, one.delta.high)
-        costs.append(Cost(one.precision, one.precision, *given, one.oks, where))
+        delta, low, high = (one.delta.delta, one.delta.low, one.delta.high) if one.delta else (None, None, None)
+        costs.append(Cost(one.precision, one.precision, delta, low, high, one.oks, where))
     return choose(costs, next(iter(titles.values())), photographs)
 
 
