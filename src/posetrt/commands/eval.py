@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.runtime.errors import PosetrtError, UsageError
     from posetrt.runtime.find.whole_frame import open_detector
     from posetrt.runtime.heads.base import DecodeOptions
+    from posetrt.runtime.model.shipped import shipped_name
     from posetrt.runtime.people import People, nobody
     from posetrt.runtime.sources import photos_in
 
@@ -170,7 +171,9 @@ def run(args: argparse.Namespace) -> int:
             print(f"{name}: {why_nobody(manifest, len(paths))}", file=sys.stderr)
     print(json.dumps(rows, indent=1) if args.json else _table(rows, titles))
     if args.report:
-        write_report(args.report, found, paths, manifest, annotated, title=f"{args.folder.name}: accuracy per precision")
+        write_report(
+            args.report, found, paths, manifest, annotated, title=f"{shipped_name(args.folder) or args.folder.name}: accuracy per precision"
+        )
         print(f"wrote {args.report / 'report.html'} and report.json", file=sys.stderr)
     return 0
 
