@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 import posetrt
 from posetrt.export.graph.canonical import canonical
 from posetrt.export.graph.onnx_file import ModelProto as ModelProto
-from posetrt.export.graph.onnx_file import check, describe, first_line, in_opset, serialised
+from posetrt.export.graph.onnx_file import check, describe, first_line, serialised
+from posetrt.export.graph.opset import in_opset
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import written_together
 from posetrt.runtime.model.folder import ModelFolder
