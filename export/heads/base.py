@@ -70,6 +70,7 @@ class GraphFacts:
         metadata: the file's metadata_props; Ultralytics writes task, kpt_shape, stride and names there.
         producer: name of the program that wrote it.
         operators: how often each operator type occurs.
+        stem: operator types of the nodes that read the picture, behind casts, transposes and arithmetic.
     """
 
     file: str
@@ -81,6 +82,7 @@ class GraphFacts:
     metadata: Mapping[str, str] = field(default_factory=dict)
     producer: str = ""
     operators: Mapping[str, int] = field(default_factory=dict)
+    stem: frozenset[str] = frozenset()
 
     def listing(self) -> str:
         """The outputs with their shapes, for errors."""

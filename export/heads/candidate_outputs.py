@@ -135,12 +135,27 @@ def _beside(boxes: OutputFacts, facts: GraphFacts, asked: Asked) -> Columns | Mi
         told = _raw(table, score, classes, facts, fields)
         if told is not None:
             return told
-    family: Family = "ssd" if classes > 1 else "tensorflow" if fields.get("yx") else "torchvision" if not batched else "rtmo"
-    family = "yolo" if parts and not fields.get("ranked") else family
+    family = _family(facts, fields, classes, parts, labelled=labels is not None)
     words = [_SAID[role] for role in outputs if role in _SAID]
     named = [any(word in name.lower() for word in _SAID[role]) for role, name in outputs.items() if role in _SAID]
     why = f"{facts.listing()}: boxes{f', {parts} key points' if parts else ''} and scores{', end to end' if fields.get('ranked') else ''}"
     return Columns(fields, parts, why, family, 2 if words and all(named) else 1)
+
+
+def _family(facts: GraphFacts, fields: Mapping[str, Any], classes: int, parts: int, *, labelled: bool) -> Family:
+    """Whose network it is, which tells its usual pixels."""
+    if parts and any("pred_" in output.name for output in facts.outputs):
+        return "yolo-nas"
+    if parts and not fields.get("ranked"):
+        return "yolo"
+    if classes > 1:
+        return "ssd"
+    if fields.get("yx"):
+        return "tensorflow"
+    if not fields["batched"]:
+        return "torchvision"
+    # OpenMMLab's detectors give boxes and labels. YOLOX, and RTMO with its trunk, take every other pixel of the picture first.
+    return "rtmdet" if labelled and not parts and "Slice" not in facts.stem else "rtmo"
 
 
 def _table(output: OutputFacts, facts: GraphFacts, *, batched: bool) -> Table:

@@ -12,6 +12,7 @@ from posetrt.runtime.heads.rows import RowsHead
 
 _USUAL: dict[Family, tuple[str, str]] = {
     "yolo": ("yolo", "centre"),
+    "yolo-nas": ("yolo-nas", "top-left"),
     "yolox": ("yolox", "top-left"),
     "rtmdet": ("rtmdet", "top-left"),
     "rtmo": ("yolox", "top-left"),
@@ -44,7 +45,7 @@ def readings_as(kind: type[CandidateHead], facts: GraphFacts, asked: Asked) -> l
         if isinstance(one, Missing):
             readings.append(NearMiss(kind.kind, one.why))
         elif bool(one.parts) == (kind is RowsHead) and (not named or named & set(one.fields["outputs"].values())):
-            readings.append(_reading(kind, one))
+            readings.append(_reading(kind, one, facts))
         elif asked.head == kind.kind:
             other = f"{one.parts} key points each: --head rows" if one.parts else "no key points: --head boxes"
             readings.append(NearMiss(kind.kind, f"its candidates have {other} ({one.why})"))
@@ -57,9 +58,12 @@ def _with_outputs(one: Columns | Missing, outputs: object) -> Columns | Missing:
     return Columns({**one.fields, "outputs": outputs}, one.parts, one.why, one.family, one.rank)
 
 
-def _reading(kind: type[CandidateHead], one: Columns) -> Reading:
+def _reading(kind: type[CandidateHead], one: Columns, facts: GraphFacts) -> Reading:
     fields = {name: value for name, value in one.fields.items() if kind is not BoxesHead or not name.startswith("point_")}
     normalise, fit = _USUAL[one.family]
+    if one.family == "yolo-nas" and facts.dtype != "float32":
+        # Super-gradients puts the pixels' preparation into such a graph, the swap to BGR too.
+        normalise = "unit"
     return Reading(
         head=kind(**fields),
         skeletons=skeleton_names(one.parts) if one.parts else ("boxes",),

@@ -116,7 +116,24 @@ def gather(model: ModelProto, path: Path, image: ImageInput, size_wh: tuple[int,
         metadata={entry.key: entry.value for entry in model.metadata_props},
         producer=str(model.producer_name),
         operators=Counter(node.op_type for node in model.graph.node),
+        stem=_stem(model.graph, image.name),
     )
+
+
+_PIXELWISE = {"Add", "Cast", "DequantizeLinear", "Div", "Identity", "Mul", "QuantizeLinear", "Sub", "Transpose"}
+
+
+def _stem(graph: Any, name: str) -> frozenset[str]:
+    """Operators that read the picture, behind those that change its pixels alone."""
+    same, found = {name}, set()
+    for node in graph.node:
+        if same.isdisjoint(node.input):
+            continue
+        if node.op_type in _PIXELWISE:
+            same.update(node.output)
+        else:
+            found.add(str(node.op_type))
+    return frozenset(found)
 
 
 def _way_back(makers: dict[str, Any], name: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from typing import Any
 from posetrt.arguments import size_wh
 
 _NORMALISATIONS = (
-    "in-graph", "openpose", "imagenet", "unit", "yolo", "yolox", "rtmpose", "rtmdet", "tinypose", "movenet", "posenet", "mediapipe",
+    "in-graph", "openpose", "imagenet", "unit", "yolo", "yolo-nas", "yolox", "rtmpose", "rtmdet", "tinypose", "movenet", "posenet", "mediapipe",
 )  # fmt: skip
 """As export.graph.normalisation has them; a test holds both together."""
 

@@ -71,5 +71,5 @@ def test_newer_forms_are_written_in_opset_17_and_compute_the_same(what: str, ops
 
 def test_what_opset_17_cannot_say_is_refused_with_the_way_out() -> None:
     node = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], mode="linear", antialias=1)
-    with pytest.raises(PosetrtError, match="antialias.*export the network again with opset 17"):
+    with pytest.raises(PosetrtError, match=r"antialias.*export the network again with opset 17"):
         in_opset(_model(18, node), 17, 8)

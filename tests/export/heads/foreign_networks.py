@@ -58,7 +58,7 @@ def write(network: Network, path: Path, *, opset: int = 17, dynamo: bool = False
 
     axes = {0: "batch", 2: "height", 3: "width"}
     if dynamo:
-        shapes = ({axis: torch.export.Dim.DYNAMIC for axis in dynamic},) if dynamic else None
+        shapes = (dict.fromkeys(dynamic, torch.export.Dim.DYNAMIC),) if dynamic else None
         keywords: dict[str, Any] = {"dynamic_shapes": shapes, "dynamo": True, "verbose": False}
     else:
         names = (network.name,) if set(dynamic) - {0} else (network.name, *network.outputs)
