@@ -13,7 +13,7 @@ from posetrt.export.heads.base import Asked, GraphFacts
 from posetrt.export.heads.candidate_table import RANKED_AT_MOST, Table, class_names, person_of, point_shape
 from posetrt.runtime.model.skeleton import built_in_skeletons, load_skeleton
 
-Family = Literal["yolo", "yolo-nas", "yolox", "rtmdet", "rtmo", "nanodet", "movenet", "torchvision", "tensorflow", "ssd"]
+Family = Literal["yolo", "yolo-nas", "yolox", "rtmdet", "rtmo", "nanodet", "movenet", "torchvision", "tensorflow", "ssd", "detr"]
 _AGREES = 0.9
 """Share of the columns that must be of the kind that a reading expects."""
 _BINS = (8, 16, 17, 32)
@@ -83,12 +83,17 @@ def readings_of(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns |
     if len(table.noise) > RANKED_AT_MOST and table.columns in (5, 6, 56, 57, 84, 85):
         return [
             Missing(
-                f"{table.shape} are {len(table.noise)} candidates without their place, and no strides give as many cells at "
-                f"{facts.size_wh[0]}x{facts.size_wh[1]}. Export the network again with its last layer, or give the size that it was made "
-                "for with --input-size"
+                f"{table.shape} are {len(table.noise)} candidates without their place, and {_tried(facts)} as many cells at "
+                f"{facts.size_wh[0]}x{facts.size_wh[1]}. Give the strides with --strides, as --strides 8,16,32, or the size that the network was "
+                "made for with --input-size, or export it again with its last layer"
             )
         ]
     return []
+
+
+def _tried(facts: GraphFacts) -> str:
+    """The strides that do not fit, for an error."""
+    return f"--strides {','.join(map(str, facts.strides))} does not give" if facts.strides else "no usual strides give"
 
 
 def _complete(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Missing]:

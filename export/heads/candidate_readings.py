@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
 from posetrt.export.heads.candidate_columns import Columns, Family, Missing, readings_of, skeleton_names
 from posetrt.export.heads.candidate_outputs import outputs_readings
-from posetrt.export.heads.candidate_table import level_table, single_tables
+from posetrt.export.heads.candidate_table import anchors_missing, level_table, single_tables
 from posetrt.runtime.heads.boxes import BoxesHead
 from posetrt.runtime.heads.candidates import CandidateHead
 from posetrt.runtime.heads.rows import RowsHead
@@ -21,6 +23,7 @@ _USUAL: dict[Family, tuple[str, str]] = {
     "torchvision": ("unit", "top-left"),
     "tensorflow": ("movenet", "stretch"),
     "ssd": ("unit", "stretch"),
+    "detr": ("unit", "stretch"),
 }
 """Family → its normalisation and how it places a picture, as its authors' own tools do."""
 
@@ -30,6 +33,7 @@ def readings_as(kind: type[CandidateHead], facts: GraphFacts, asked: Asked) -> l
     if not set(asked.outputs) <= set(kind.roles):
         return []
     named = set(asked.outputs.values())
+    facts = replace(facts, strides=asked.strides)
     found: list[Columns | Missing] = []
     table = level_table(facts)
     if table is not None:
@@ -40,6 +44,12 @@ def readings_as(kind: type[CandidateHead], facts: GraphFacts, asked: Asked) -> l
         if not any(isinstance(one, Columns) for one in beside):
             for single in single_tables(facts):
                 found += [_with_outputs(one, single.outputs) for one in readings_of(single, facts, asked)]
+    anchored = [output for output in facts.outputs if anchors_missing(facts, output)]
+    if anchored and not found:
+        shapes = ", ".join(f"{output.name} {'x'.join(map(str, output.shape))}" for output in anchored)
+        found.append(
+            Missing(f"{shapes} are three anchors per cell, whose sizes the graph does not hold. Export it again with its last layer")
+        )
     readings: list[Reading | NearMiss] = []
     for one in found:
         if isinstance(one, Missing):

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from posetrt.export.heads.base import GraphFacts, OutputFacts
 from posetrt.runtime.errors import UsageError
 
-
 MOST_DIMENSIONS = 16
 """Most dimensions of a tag; the published networks have 1, HigherHRNet with flips 2."""
 
@@ -60,11 +59,11 @@ def grids_of(facts: GraphFacts) -> list[Grid]:
 
 def tag_grids(facts: GraphFacts) -> list[Grid]:
     """The outputs (1, K, h, w, dimensions): tags, whose dimensions come last."""
-    found = []
-    for output in facts.outputs:
-        if len(output.shape) == 5 and output.shape[0] == 1 and output.shape[4] <= MOST_DIMENSIONS and _like(facts, output.shape[2:4]):
-            found.append(Grid(output, output.shape[1], (output.shape[2], output.shape[3]), nhwc=False))
-    return found
+    return [
+        Grid(output, output.shape[1], (output.shape[2], output.shape[3]), nhwc=False)
+        for output in facts.outputs
+        if len(output.shape) == 5 and output.shape[0] == 1 and output.shape[4] <= MOST_DIMENSIONS and _like(facts, output.shape[2:4])
+    ]
 
 
 def named(name: str, *words: str) -> bool:

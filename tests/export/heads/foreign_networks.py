@@ -34,6 +34,7 @@ class Network:
         name: of its input.
         metadata: that its exporter writes into the file.
         nhwc, dtype: of its input.
+        batched: whether its input has the batch's axis.
     """
 
     module: nn.Module
@@ -43,10 +44,13 @@ class Network:
     metadata: Mapping[str, str] = field(default_factory=dict)
     nhwc: bool = False
     dtype: torch.dtype = torch.float32
+    batched: bool = True
 
     def picture(self) -> Tensor:
         """Noise as the network takes it."""
         width, height = self.size_wh
+        if not self.batched:
+            return torch.rand((3, height, width), generator=torch.Generator().manual_seed(0))
         shape = (1, height, width, 3) if self.nhwc else (1, 3, height, width)
         noise = torch.rand(shape, generator=torch.Generator().manual_seed(0))
         return noise if self.dtype.is_floating_point else (noise * 255).to(self.dtype)
@@ -377,6 +381,18 @@ class Regressed(nn.Module):
         return points, flag, maps[..., :1].sigmoid(), maps, world
 
 
+class KeyPointRcnn(nn.Module):
+    """torchvision's Keypoint R-CNN: one picture (3, H, W), as many rows as there are, classes from 1, logits of visibility."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = Suppressed(17, kept=20)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        boxes, points = self.rows(x[None])
+        return boxes[0, :, :4], torch.ones_like(boxes[0, :, 4]).long(), boxes[0, :, 4], points[0], points[0, :, :, 2] * 9 - 3
+
+
 class Ssd(nn.Module):
     """Boxes as steps from anchors, class scores before the softmax; with the anchors as an output or without."""
 
@@ -511,6 +527,9 @@ NETWORKS: Mapping[str, Callable[[], Network]] = {
     ),
     "deeppose": lambda: Network(Regressed("deeppose", 256), (192, 256), ("output",), "input"),
     "residual log-likelihood": lambda: Network(Regressed("rle", 256), (192, 256), ("output",), "input"),
+    "key point r-cnn": lambda: Network(
+        KeyPointRcnn(), (320, 256), ("boxes", "labels", "scores", "keypoints", "keypoints_scores"), "image", batched=False
+    ),
     "ssd with its anchors": lambda: Network(Ssd(priors=True), (320, 320), ("boxes", "scores", "priors"), "input"),
     "ssd without anchors": lambda: Network(Ssd(priors=False), (320, 320), ("boxes", "scores"), "input"),
     "detr": lambda: Network(Detr(), (320, 320), ("logits", "pred_boxes"), "pixel_values"),
