@@ -247,9 +247,9 @@ class NanoDet(nn.Module):
 class Suppressed(nn.Module):
     """What OpenMMLab's deploy tool puts behind RTMDet and RTMO: the 100 best by score, boxes with scores, labels or key points."""
 
-    def __init__(self, parts: int = 0, classes: int = 1, kept: int = 100) -> None:
+    def __init__(self, parts: int = 0, classes: int = 1, kept: int = 100, least: float | None = None) -> None:
         super().__init__()
-        self.trunk, self.parts, self.classes, self.kept = Trunk((16,)), parts, classes, kept
+        self.trunk, self.parts, self.classes, self.kept, self.least = Trunk((16,)), parts, classes, kept, least
         self.heads = _convs(classes + 4 + 3 * parts, 1, -1.0)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -259,6 +259,10 @@ class Suppressed(nn.Module):
         scores, labels = values[..., : self.classes].sigmoid().max(-1)
         near = values[..., self.classes : self.classes + 4].exp() * 32
         score, best = scores.topk(self.kept)
+        if self.least is not None:
+            # As many rows as there are people: the graph's own shape depends on the picture.
+            sure = (score[0] > self.least).nonzero()[:, 0]
+            score, best = score[:, sure], best[:, sure]
         boxes = torch.cat([place - near[..., :2], place + near[..., 2:]], -1)
         boxes = torch.cat([boxes.gather(1, best[..., None].expand(-1, -1, 4)), score[..., None]], -1)
         if not self.parts:
@@ -291,12 +295,15 @@ class YoloNas(nn.Module):
         if self.form == "raw":
             return box, score, point, sure
         value, best = score[..., 0].topk(self.kept)
+        if self.form == "flat, nobody":
+            keep = (value[0] > 0.99).nonzero()[:, 0]
+            value, best = value[:, keep], best[:, keep]
         box, sure = (each.gather(1, best[..., None].expand(-1, -1, each.shape[2])) for each in (box, sure))
         point = torch.cat([point.gather(1, best[..., None, None].expand(-1, -1, 17, 2)), sure[..., None]], -1)
         if self.form == "batch":
             return (value > 0.3).sum(1, keepdim=True), box, value, point
-        frame = torch.arange(x.shape[0])[:, None, None].expand(-1, self.kept, 1).float()
-        return torch.cat([frame, box, value[..., None], point.flatten(2)], -1).flatten(0, 1)
+        frame = torch.zeros_like(value[..., None])
+        return torch.cat([frame, box, value[..., None], point.reshape(1, -1, 51)], -1)[0]
 
 
 class Maps(nn.Module):
@@ -384,9 +391,9 @@ class Regressed(nn.Module):
 class KeyPointRcnn(nn.Module):
     """torchvision's Keypoint R-CNN: one picture (3, H, W), as many rows as there are, classes from 1, logits of visibility."""
 
-    def __init__(self) -> None:
+    def __init__(self, least: float | None = None) -> None:
         super().__init__()
-        self.rows = Suppressed(17, kept=20)
+        self.rows = Suppressed(17, kept=20, least=least)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         boxes, points = self.rows(x[None])
@@ -483,11 +490,15 @@ NETWORKS: Mapping[str, Callable[[], Network]] = {
     "yolox-pose, decoded": lambda: Network(Yolox(1, parts=17, decoded=True), (416, 416), ("output",)),
     "yolox-pose, mmdeploy": lambda: Network(Suppressed(17), (416, 416), ("dets", "keypoints"), "input"),
     "rtmo": lambda: Network(Suppressed(17), (640, 640), ("dets", "keypoints"), "input"),
+    "rtmo, rows of the people alone": lambda: Network(Suppressed(17, least=0.5), (416, 416), ("dets", "keypoints"), "input"),
+    "rtmo, nobody": lambda: Network(Suppressed(17, least=0.99), (416, 416), ("dets", "keypoints"), "input"),
+    "rtmdet, nobody": lambda: Network(Suppressed(least=0.99), (416, 416), ("dets", "labels"), "input"),
     "rtmdet": lambda: Network(Suppressed(), (320, 320), ("dets", "labels"), "input"),
     "rtmdet, 80 classes": lambda: Network(Suppressed(classes=80), (640, 640), ("dets", "labels"), "input"),
     "nanodet-plus": lambda: Network(NanoDet(), (416, 416), ("output",), "data"),
     "nanodet": lambda: Network(NanoDet(levels=True), (320, 320), _LEVELS, "input.1"),
     "yolo-nas-pose, flat": lambda: Network(YoloNas("flat"), (640, 640), ("graph2_flat_predictions",), "input"),
+    "yolo-nas-pose, flat, nobody": lambda: Network(YoloNas("flat, nobody"), (640, 640), ("graph2_flat_predictions",), "input"),
     "yolo-nas-pose, batch": lambda: Network(
         YoloNas("batch"), (640, 640), ("graph2_num_predictions", "graph2_pred_boxes", "graph2_pred_scores", "graph2_pred_joints"), "input"
     ),
@@ -529,6 +540,9 @@ NETWORKS: Mapping[str, Callable[[], Network]] = {
     "residual log-likelihood": lambda: Network(Regressed("rle", 256), (192, 256), ("output",), "input"),
     "key point r-cnn": lambda: Network(
         KeyPointRcnn(), (320, 256), ("boxes", "labels", "scores", "keypoints", "keypoints_scores"), "image", batched=False
+    ),
+    "key point r-cnn, nobody": lambda: Network(
+        KeyPointRcnn(0.99), (320, 256), ("boxes", "labels", "scores", "keypoints", "keypoints_scores"), "image", batched=False
     ),
     "ssd with its anchors": lambda: Network(Ssd(priors=True), (320, 320), ("boxes", "scores", "priors"), "input"),
     "ssd without anchors": lambda: Network(Ssd(priors=False), (320, 320), ("boxes", "scores"), "input"),
