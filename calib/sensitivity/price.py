@@ -105,8 +105,8 @@ def verdict_on(agreement: float, reference_people: int, people: int) -> Verdict:
     return "fine" if agreement >= FINE else "costly" if agreement >= USABLE else "unusable"
 
 
-def table(price: Price) -> str:
-    """The price as a small table, with what to do where it is too high."""
+def table(price: Price, *, advise: bool = True) -> str:
+    """The price as a small table, with what to do where it is too high if that is asked for."""
     lines = [
         f"INT8 beside FP32 on {price.photographs} photographs that calibrated nothing (FP32 finds {price.reference_people} people):",
         f"{'layout':<22} {price.measure + ' agreement':>14} {'people':>7} {'in INT8':>8}  verdict",
@@ -119,8 +119,8 @@ def table(price: Price) -> str:
     verdicts = {one.verdict for one in price.layouts.values()}
     if "unknown" in verdicts:
         lines.append("The price cannot be told: the photographs show too few people. Give photographs of people.")
-    if verdicts & {"costly", "unusable"}:
-        lines.append("Try --sensitivity, which keeps the costliest layers in float; or use fp16.")
+    if advise and verdicts & {"costly", "unusable"}:
+        lines.append("Keep more layers in float with --sensitivity and a smaller --budget-oks; or use fp16.")
     return "\n".join(lines)
 
 
