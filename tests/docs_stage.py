@@ -26,11 +26,7 @@ def make_stage(folder: Path) -> None:
     for seed in range(PHOTOGRAPHS):
         cv2.imwrite(str(folder / "photos" / f"{seed:03d}.jpg"), draw_scene(seed, SIZE_WH, 2).image)
     _write_clip(folder / "clip.mp4", 40)
-    for side in ("left", "right"):
-        _write_clip(folder / f"{side}.mp4", 4)
-    camera = [[400.0, 0.0, 228.0, 0.0], [0.0, 400.0, 128.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
-    moved = [[400.0, 0.0, 228.0, -40.0], *camera[1:]]
-    (folder / "cameras.json").write_text(json.dumps([camera, moved]), encoding="utf-8")
+    _write_cameras(folder)
     shutil.copy(Path(shipped_model()) / "model.onnx", folder / "pose.onnx")
     onnx.save(_crops_network(), folder / "crops.onnx")
     posetrt.export_onnx(folder / "pose.onnx", folder / "person")
@@ -39,11 +35,21 @@ def make_stage(folder: Path) -> None:
         posetrt.build(folder / "person", precision)
 
 
-def _write_clip(path: Path, frames: int) -> None:
+def _write_clip(path: Path, frames: int, left: int = 0) -> None:
+    """Drawn people who walk, moved to the left by so many pixels."""
     video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 20.0, SIZE_WH)
     for scene in draw_video(3, SIZE_WH, 2, frames, 20.0):
-        video.write(scene.image)
+        video.write(np.roll(scene.image, -left, axis=1))
     video.release()
+
+
+def _write_cameras(folder: Path) -> None:
+    """Two cameras of focal length 400 px, 0.2 m apart, that see the drawing 4 m away: 20 px farther left in the right one."""
+    _write_clip(folder / "left.mp4", 4)
+    _write_clip(folder / "right.mp4", 4, left=20)
+    one = [[400.0, 0.0, 228.0, 0.0], [0.0, 400.0, 128.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
+    other = [[400.0, 0.0, 228.0, -80.0], *one[1:]]
+    (folder / "cameras.json").write_text(json.dumps([one, other]), encoding="utf-8")
 
 
 def _crops_network() -> onnx.ModelProto:
