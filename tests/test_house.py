@@ -44,6 +44,7 @@ def _environment() -> dict[str, str]:
 
 
 FLOORS = {"runtime": 0, "export": 1, "jetson": 1, "calib": 2, "bench": 3, "doctor": 3, "arguments": 3, "doors": 3, "commands": 4, "cli": 5}
+FLOORS |= {"usage": 1, "defaults_file": 1}
 """Who may import whom: a module imports from its own folder and from lower floors."""
 
 
