@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from posetrt.runtime.model.folder import ModelFolder
 
 _NORMALISATIONS = (
-    "in-graph", "openpose", "imagenet", "unit", "yolo", "yolox", "rtmpose", "rtmdet", "tinypose", "movenet", "posenet", "mediapipe",
+    "in-graph", "openpose", "imagenet", "unit", "yolo", "yolo-nas", "yolox", "rtmpose", "rtmdet", "tinypose", "movenet", "posenet", "mediapipe",
 )  # fmt: skip
 """As export.graph.normalisation has them; a test holds both together."""
 
@@ -77,6 +77,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--class", metavar="N", type=int, dest="person_class", help="number of the class that is a person (`onnx` only)")
     parser.add_argument(
+        "--strides", metavar="LIST", type=_whole_numbers, help="of raw candidates, in their order, as 8,16,32 (`onnx` only); default: found"
+    )
+    parser.add_argument(
+        "--anchors",
+        metavar="FILE",
+        type=Path,
+        help="anchors of an SSD (`onnx` only): .npy or .json, a row of centre x, y, width, height each, as fractions of the input",
+    )
+    parser.add_argument(
         "--placement",
         choices=["top-left", "centre", "stretch", "crop"],
         help="how a picture lies in the input (`onnx` only); default: as its kind wants",
@@ -86,6 +95,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--licence", metavar="TEXT", default="", help="a note on the weights' licence, kept in the manifest")
     parser.add_argument("--force", action="store_true", help="replace the model of an existing folder")
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in text.split(","))
+
+
+_whole_numbers.__name__ = "list of strides"  # what argparse calls it in an error
 
 
 def run(args: argparse.Namespace) -> int:
@@ -135,6 +151,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
+    from posetrt.export.heads.anchors import read_anchors
     from posetrt.export.heads.base import Asked
     from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
     from posetrt.looking import judge_on_drawn_scenes
@@ -148,7 +165,15 @@ def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
             raise UsageError(f"--role takes ROLE=NAME, as heatmaps=output_1; got {given!r}")
         roles[role] = name
     layout = load_layout(args.skeleton) if args.skeleton else None
-    asked = Asked(args.head, layout.skeleton if layout else None, layout, roles, args.person_class)
+    asked = Asked(
+        args.head,
+        layout.skeleton if layout else None,
+        layout,
+        roles,
+        args.person_class,
+        args.strides or (),
+        read_anchors(args.anchors) if args.anchors else (),
+    )
     options = GraphOptions(
         asked=asked,
         normalise=args.normalise,
@@ -202,10 +227,12 @@ def _zoo_network(args: argparse.Namespace) -> tuple[Any, Any]:
             ("--role", args.role),
             ("--head", args.head),
             ("--class", args.person_class),
+            ("--strides", args.strides),
+            ("--anchors", args.anchors),
             ("--placement", args.placement),
             ("--quantised", args.quantised),
         )
-        if value
+        if value not in (None, [])
     ]
     if own:
         raise UsageError(f"{' and '.join(own)} describe a graph of your own; a network of the zoo knows its own")
