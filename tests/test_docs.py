@@ -22,6 +22,7 @@ import pytest
 
 import posetrt
 from posetrt.cli import build_parser
+from posetrt.defaults_file import NAME, read_defaults, use_defaults
 from posetrt.export.graph.normalisation import NORMALISATIONS
 from posetrt.runtime.heads.registry import head_class, kinds
 from posetrt.runtime.model.manifest import manifest_of_onnx
@@ -175,6 +176,15 @@ def test_the_normalisations_page_has_every_normalisation_and_placement() -> None
     assert [name for name in (*NORMALISATIONS, *HOWS) if f"`{name}`" not in text] == []
     for name, colour, pad in re.findall(r"^\| `(\S+)` \| (BGR|RGB) \|.*?\| (\d+) \|", text, re.M):
         assert (NORMALISATIONS[name].colour, NORMALISATIONS[name].pad) == (colour, int(pad)), name
+
+
+def test_the_file_of_defaults_that_the_page_shows_is_taken(tmp_path: Path) -> None:
+    ((_, example),) = _blocks(DOCS / "reference" / "posetrt_toml.md", "toml")
+    (tmp_path / NAME).write_text(example, encoding="utf-8")
+    read = read_defaults(tmp_path / NAME)
+    assert read is not None
+    (commands,) = (action.choices for action in build_parser()._actions if isinstance(action.choices, dict))
+    assert use_defaults(commands, "run", *read) == ["folder", "precision", "smooth", "source", "web"]
 
 
 def test_the_head_of_the_page_about_heads_decodes() -> None:
