@@ -131,3 +131,16 @@ def test_no_module_outside_the_heads_names_a_kind_or_a_role() -> None:
                 if isinstance(word, str) and word in WORDS:
                     named.append(f"{where}:{node.lineno} {word}")
     assert not named
+
+
+def test_the_public_workflow_is_one_that_the_runner_takes_and_covers_each_python() -> None:
+    import yaml
+
+    path = ROOT / ".github" / "workflows" / "ci.yml"
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(path)]
+    said = subprocess.run(command, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout + said.stderr
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    pythons = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]["fast"]["strategy"]["matrix"]["python"]
+    assert f'requires-python = ">={pythons[0]}"' in project
+    assert pythons == ["3.10", "3.11", "3.12", "3.13"]

@@ -156,7 +156,7 @@ def _groups(root: Path) -> list[Finding]:
     lines = [line.split(":") for line in (text_of(root / "etc/group") or "").splitlines()]
     numbers = {fields[0]: int(fields[2]) for fields in lines if len(fields) == 4 and fields[2].isdigit()}
     lacking = [name for name in ("video", "render") if name in numbers and numbers[name] not in os.getgroups()]
-    if os.geteuid() == 0 or not lacking:
+    if getattr(os, "geteuid", lambda: 0)() == 0 or not lacking:
         return []
     remedy = f"sudo usermod -aG {','.join(lacking)} $USER, then log out and in again"
     return [Finding("groups", None, f"the GPU and the cameras: this user is not in {' and '.join(lacking)}", remedy)]
