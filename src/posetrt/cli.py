@@ -31,6 +31,7 @@ _ORDER = (
     "bench",
     "bench-parser",
     "bench-live",
+    "bench-map",
     "compare",
     "compare-models",
     "verify-gpu",

@@ -86,14 +86,9 @@ def run(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(line, file=sys.stderr, flush=True)
 
+    place = Place(args.on, args.workers, options.engine.threads)
     tally = map_clips(
-        job,
-        args.source,
-        args.output,
-        Place(args.on, args.workers),
-        retry_failed=args.retry_failed,
-        say=say,
-        progress=_Progress(quiet=args.quiet),
+        job, args.source, args.output, place, note=note, retry_failed=args.retry_failed, say=say, progress=_Progress(quiet=args.quiet)
     )
     say(tally.line())
     for line in tally.shares():
@@ -105,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     for source, missing in tally.incomplete:
         print(f"incomplete: {source}: {missing}", file=sys.stderr)
     if args.json:
-        print(json.dumps({name: value for name, value in asdict(tally).items() if name not in ("whole", "began_s")}, indent=1))
+        print(json.dumps({name: value for name, value in asdict(tally).items() if name not in ("whole", "began_s", "first_s")}, indent=1))
     return 1 if tally.failed or tally.incomplete else 0
 
 

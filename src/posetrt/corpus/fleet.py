@@ -38,15 +38,20 @@ def outcomes(
         UsageError: another `on`, or workers below 0.
         PosetrtError: workers cannot be started.
     """
-    if workers < 0:
-        raise UsageError(f"--workers is 1 or more; got {workers}")
-    if on not in ("local", "auto") and not on.startswith("ray://"):
-        raise UsageError(f"--on takes local, auto or ray://HOST:PORT; got {on}")
+    check_place(on, workers)
     first = next(items, None)
     if first is None:
         return
     with _open(job, first, on, workers, threads, say) as fleet:
         yield from fleet.results(itertools.chain([first], items))
+
+
+def check_place(on: str, workers: int) -> None:
+    """Raises: UsageError: a place that is none, or workers below 0."""
+    if workers < 0:
+        raise UsageError(f"--workers is 1 or more; got {workers}")
+    if on not in ("local", "auto") and not on.startswith("ray://"):
+        raise UsageError(f"--on takes local, auto or ray://HOST:PORT; got {on}")
 
 
 def _open(job: Job, first: Any, on: str, workers: int, threads: int, say: Callable[[str], None]) -> AbstractContextManager[Fleet]:

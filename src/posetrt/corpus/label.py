@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from posetrt.corpus.listing import Clip, clip_at, content_sha256, photographs_of
 from posetrt.corpus.shards import SINKS, arrow
@@ -67,7 +68,7 @@ class LabelJob:
     options: PoseOptions
     sinks: tuple[str, ...]
     track: bool
-    note: Mapping[str, str]
+    note: Mapping[str, Any]
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Callable[[Wanted], Shard]]:

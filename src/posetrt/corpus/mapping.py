@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from posetrt.corpus.fleet import outcomes
-from posetrt.corpus.label import LabelJob, Wanted
+from posetrt.corpus.fleet import check_place, outcomes
+from posetrt.corpus.label import Wanted
 from posetrt.corpus.listing import check_sources, clips
 from posetrt.corpus.records import Record, Results
-from posetrt.corpus.work import Outcome
+from posetrt.corpus.work import Job, Outcome
 from posetrt.runtime.engines.choose import as_precision, default_precision
+from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.files import sha256_of
 from posetrt.runtime.model.folder import open_folder
 from posetrt.runtime.pose import PoseOptions
@@ -46,7 +48,8 @@ class Tally:
         failures: the first of them with their errors.
         incomplete: the first clips of which a part could not be read, with what was missing.
         nodes: by the name of the machine.
-        began_s: on the clock of `time.perf_counter`.
+        began_s: on the clock of `time.perf_counter`, and
+        first_s: when the first worker had begun; None before the first outcome.
     """
 
     listed: int = 0
@@ -60,6 +63,7 @@ class Tally:
     incomplete: list[tuple[str, str]] = field(default_factory=list)
     nodes: dict[str, NodeShare] = field(default_factory=dict)
     began_s: float = field(default_factory=time.perf_counter)
+    first_s: float | None = None
 
     def line(self) -> str:
         """Progress in a line: clips, failures and rates."""
@@ -93,18 +97,29 @@ class Place:
     Attributes:
         on: "local", "auto" or `ray://HOST:PORT`.
         workers: how many; 0 takes all that there is room for.
+        threads: of each.
     """
 
     on: str = "local"
     workers: int = 0
+    threads: int = 1
+
+
+class ClipJob(Job, Protocol):
+    """A job whose items are `Wanted` clips, and whose values are `Shard`s with a file for each of its sinks."""
+
+    @property
+    def sinks(self) -> Sequence[str]:
+        """Names in `shards.SINKS`."""
 
 
 def map_clips(
-    job: LabelJob,
+    job: ClipJob,
     sources: Sequence[str],
     output: Path,
     place: Place,
     *,
+    note: Mapping[str, Any],
     retry_failed: bool = False,
     say: Callable[[str], None] = lambda _: None,
     progress: Callable[[Tally], None] = lambda _: None,
@@ -116,6 +131,7 @@ def map_clips(
         sources: as `listing.clips` takes them.
         output: the folder of results; see `Results`.
         place: where the work is done.
+        note: what decides the results; see `job_note`.
         retry_failed: try clips again that failed for good in an earlier call.
         say: takes lines for people.
         progress: is told after each clip.
@@ -126,20 +142,23 @@ def map_clips(
             goes on from there.
     """
     tally = Tally()
+    check_place(place.on, place.workers)
     check_sources(sources)
-    with Results(output, job.note) as results:
+    with Results(output, note) as results:
         missing = _missing(job, sources, results, tally, retry_failed=retry_failed)
-        threads = max(1, job.options.engine.threads)
         try:
-            for outcome in outcomes(job, missing, place.on, place.workers, threads=threads, say=say):
-                _take(outcome, results, tally)
+            for outcome in outcomes(job, missing, place.on, place.workers, threads=place.threads, say=say):
+                _keep(outcome, results, tally)
                 progress(tally)
-        finally:
-            results.manifest()
+        except BaseException:
+            with contextlib.suppress(PosetrtError):  # the disk is still full
+                results.manifest()
+            raise
+        results.manifest()
     return tally
 
 
-def _missing(job: LabelJob, sources: Sequence[str], results: Results, tally: Tally, *, retry_failed: bool) -> Iterator[Wanted]:
+def _missing(job: ClipJob, sources: Sequence[str], results: Results, tally: Tally, *, retry_failed: bool) -> Iterator[Wanted]:
     for clip in clips(sources):
         tally.listed += 1
         record = results.record(clip)
@@ -158,10 +177,19 @@ def _missing(job: LabelJob, sources: Sequence[str], results: Results, tally: Tal
     tally.whole = True
 
 
-def _take(outcome: Outcome, results: Results, tally: Tally) -> None:
+def _keep(outcome: Outcome, results: Results, tally: Tally) -> None:
+    try:
+        _write(outcome, results, tally)
+    except PosetrtError as error:
+        raise PosetrtError(f"{error} {tally.done} clips were done in this call; the same command goes on from there") from error
+
+
+def _write(outcome: Outcome, results: Results, tally: Tally) -> None:
     clip, shard = outcome.item.clip, outcome.value
     share = tally.nodes.setdefault(outcome.node or "not known", NodeShare())
     share.busy_s += outcome.busy_s
+    if tally.first_s is None:
+        tally.first_s = time.perf_counter() - outcome.busy_s
     if shard is None:
         tally.add_failure(readable(clip.path), outcome.error)
         results.fail(clip, outcome.error, outcome.attempts, lasting=outcome.lasting)

@@ -20,7 +20,7 @@ class JsonLines:
 
     suffix = "jsonl"
 
-    def __init__(self, manifest: Manifest, note: Mapping[str, str]) -> None:
+    def __init__(self, manifest: Manifest, note: Mapping[str, Any]) -> None:
         del manifest, note
         self._text = io.BytesIO()
 
@@ -38,7 +38,7 @@ class Coco:
 
     suffix = "json"
 
-    def __init__(self, manifest: Manifest, note: Mapping[str, str]) -> None:
+    def __init__(self, manifest: Manifest, note: Mapping[str, Any]) -> None:
         del note
         self._skeleton = manifest.skeleton
         self._entries: list[str] = []
@@ -59,7 +59,7 @@ class Parquet:
 
     suffix = "parquet"
 
-    def __init__(self, manifest: Manifest, note: Mapping[str, str]) -> None:
+    def __init__(self, manifest: Manifest, note: Mapping[str, Any]) -> None:
         self._arrow = arrow()
         self._note = {**note, "skeleton": manifest.skeleton.name, "parts": list(manifest.skeleton.parts)}
         self._columns: dict[str, list[Any]] = {
