@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -120,11 +121,9 @@ def _actors() -> list[int]:
     """Process ids of Ray's workers that run our actor."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
+        with contextlib.suppress(OSError):  # it has ended meanwhile
             if path.read_bytes().startswith(b"ray::MapWorker(Map(_Actor))"):
                 found.append(int(path.parent.name))
-        except OSError:
-            continue
     return found
 
 
