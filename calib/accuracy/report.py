@@ -193,15 +193,22 @@ def _page(
     pictures = "".join(_worst(one, found, paths, manifest, first) for one in reports[1:])
     names = "".join(f"<th>{html.escape(one.precision)}</th>" for one in reports)
     return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{html.escape(title)}</title><style>"
-        "body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}"
-        "table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .8em;border-bottom:1px solid #ccc;text-align:right}"
-        "td:first-child,th:first-child{text-align:left}img{max-width:49%;margin-right:.5%}figure{margin:1.5em 0}</style>"
-        f"<h1>{html.escape(title)}</h1><p>{len(paths)} photographs. {html.escape(main)} is to {html.escape(first)}, with the interval that holds 95 % of "
+        f"{page_head(title)}<p>{len(paths)} photographs. {html.escape(main)} is to {html.escape(first)}, with the interval that holds 95 % of "
         f"{RESAMPLES} paired resamples of the photographs. OKS agreement: how far the people are those of {html.escape(first)}; it needs no "
         "annotation.</p><table><tr><th>precision</th>" + heads + "<th>OKS agreement</th>"
         f"<th>people</th></tr>{rows}</table><h2>Each part's similarity to {html.escape(first)}</h2>"
         f"<table><tr><th>part</th>{names}</tr>{parts}</table>{pictures}</html>\n"
+    )
+
+
+def page_head(title: str) -> str:
+    """The begin of a page of pictures side by side, up to its heading; it loads nothing."""
+    return (
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{html.escape(title)}</title><style>"
+        "body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}"
+        "table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .8em;border-bottom:1px solid #ccc;text-align:right}"
+        "td:first-child,th:first-child{text-align:left}img{max-width:49%;margin-right:.5%}figure{margin:1.5em 0}</style>"
+        f"<h1>{html.escape(title)}</h1>"
     )
 
 
@@ -214,12 +221,12 @@ def _worst(report: PrecisionReport, found: Mapping[str, Sequence[People]], paths
     for name, oks in report.worst:
         index = places[name]
         frame = read_photograph(paths[index])
-        images = "".join(_picture(frame, found[which][index], manifest, f"{which}: {name}") for which in (first, report.precision))
+        images = "".join(embedded_picture(frame, found[which][index], manifest, f"{which}: {name}") for which in (first, report.precision))
         figures.append(f"<figure>{images}<figcaption>{html.escape(name)}, agreement {oks:.2f}</figcaption></figure>")
     return f"<h2>Worst photographs: {html.escape(first)} and {html.escape(report.precision)}</h2>{''.join(figures)}"
 
 
-def _picture(frame: NDArray[np.uint8], people: People, manifest: Manifest, alt: str) -> str:
+def embedded_picture(frame: NDArray[np.uint8], people: People, manifest: Manifest, alt: str) -> str:
     """A photograph with its people as an img element that holds a JPEG."""
     import cv2
 

@@ -123,12 +123,21 @@ def people_of_clip(pose: Pose, clip: Clip, *, track: bool) -> tuple[Source, Iter
     Raises:
         Unreadable: at once or on the way: no decoder reads it.
     """
+    source = source_of(clip)
+    return source, _results(pose, source, track and source.fps is not None)
+
+
+def source_of(clip: Clip) -> Source:
+    """What gives a clip's frames.
+
+    Raises:
+        Unreadable: no decoder reads it.
+    """
+    path = Path(clip.path)
     try:
-        path = Path(clip.path)
-        source = Photos(photographs_of(path)) if path.is_dir() else open_source(path)
+        return Photos(photographs_of(path)) if path.is_dir() else open_source(path)
     except PosetrtError as error:
         raise Unreadable(str(error)) from error
-    return source, _results(pose, source, track and source.fps is not None)
 
 
 def _results(pose: Pose, source: Source, track: bool) -> Iterator[Result]:
