@@ -35,13 +35,14 @@ _SINKS = ("jsonl", "coco", "parquet")
 """As corpus.shards has them; a test holds both together."""
 
 
-def add_place_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the work is done, common to the commands that work on a corpus."""
+def add_place_arguments(parser: argparse.ArgumentParser, default: str | None = "local") -> None:
+    """Where the work is done, common to the commands that work on a corpus; `default` where nothing is said."""
+    own = "workers on this machine" if default is None else "this machine (default)"
     parser.add_argument(
         "--on",
         metavar="local|auto|ray://HOST:PORT",
-        default="local",
-        help="this machine (default), a Ray cluster, or auto: the cluster of this machine",
+        default=default,
+        help=f"local: {own}; a Ray cluster; auto: the cluster of this machine",
     )
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="an engine each (default: as many as there are cores)")
 
