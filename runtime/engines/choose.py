@@ -12,6 +12,7 @@ from typing import get_args
 
 from posetrt.runtime.engines import driver, library
 from posetrt.runtime.engines.base import PRECISIONS, Engine, Precision
+from posetrt.runtime.engines.triton import TritonEngine, is_remote, remote_address
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import check_name
 from posetrt.runtime.model.folder import ModelFolder, open_folder
@@ -186,7 +187,7 @@ def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engin
 
     Args:
         path: a model folder, or the name of a network that ships, which needs no build on a CPU;
-            an .onnx file (run on ONNX Runtime as it is); or an engine with its sidecar.
+            an .onnx file (run on ONNX Runtime as it is); an engine with its sidecar; or `triton://HOST:PORT/NAME`, a network on a server.
         options: which engine, and how it runs.
 
     Raises:
@@ -196,6 +197,8 @@ def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engin
     options = options or EngineOptions()
     precision, backend, threads, trust = options.precision, options.backend, options.threads, options.trust
     cuda_graph = options.cuda_graph
+    if is_remote(path):
+        return _on_server(path, options)
     path = network_folder(path)
     check_name(path.absolute())
     wanted = as_precision(precision) if precision else None
@@ -225,6 +228,15 @@ def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engin
         check_engine_file(engine, sidecar)
     opened: Engine = backend_module(sidecar.backend).open_built(engine, sidecar, threads=threads, trust=trust, cuda_graph=cuda_graph)
     return opened
+
+
+def _on_server(path: str | Path, options: EngineOptions) -> Engine:
+    """A network on a Triton server, which has one precision."""
+    engine = TritonEngine(remote_address(path))
+    if options.precision not in (None, engine.precision):
+        engine.close()
+        raise UsageError(f"{remote_address(path)} runs in {engine.precision}, and {options.precision} was asked for; leave --precision out")
+    return engine
 
 
 def _as_it_ships(folder: ModelFolder, precision: Precision, threads: int) -> Engine:
