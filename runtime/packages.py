@@ -17,8 +17,13 @@ DESK = frozenset(
 
 # What no other extra has: the web page, a computer's GPU, a cluster, a server.
 _EXTRAS = {
-    "aiohttp": "web", "grpc": "triton", "pyarrow": "parquet", "pycuda": "gpu", "ray": "cluster",
-    "tensorrt": "gpu", "tritonclient": "triton",
+    "aiohttp": "web",
+    "grpc": "triton",
+    "pyarrow": "parquet",
+    "pycuda": "gpu",
+    "ray": "cluster",
+    "tensorrt": "gpu",
+    "tritonclient": "triton",
 }
 # JetPack has it for the system's Python.
 JETPACK_TENSORRT = (

@@ -107,8 +107,6 @@ class Service(service_pb2_grpc.GRPCInferenceServiceServicer):
                         f"shared memory size specified with the request for output '{wanted.name}' ({size} bytes) is too small"
                     )
                 self._write(region, array.tobytes())
-                described.parameters["shared_memory_region"].string_param = region
-                described.parameters["shared_memory_byte_size"].int64_param = array.nbytes
             else:
                 answer.raw_output_contents.append(array.tobytes())
         return answer

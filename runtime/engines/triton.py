@@ -186,7 +186,10 @@ class TritonEngine(Engine):
         if self._shared is not None:
             array = self._shared.array(name, described)
         if array is None:
-            array = answer.as_numpy(name)
+            try:
+                array = answer.as_numpy(name)
+            except ValueError as error:
+                raise PosetrtError(f"{self._address}: output {name} is not as long as its shape says: {error}") from error
         if array is None:
             raise PosetrtError(f"{self._address}: the server gave no data for output {name}")
         if self._shared is not None:
@@ -216,11 +219,14 @@ class _SharedMemory:
         self._regions: dict[str, Any] = {}
         self._sizes: dict[str, int] = {}
         self._refused = False
+        # The server's answer does not say where an output lies: it lies where it was asked to.
+        self._asked: set[str] = set()
 
     def place(self, given: Any, inputs: NDArray[Any], wanted: list[Any]) -> None:
         """Put the input there, and have the outputs put there whose size is known."""
         from tritonclient.utils import shared_memory
 
+        self._asked.clear()
         region = None if self._refused else self._region("in", inputs.nbytes)
         if region is None:
             given.set_data_from_numpy(np.ascontiguousarray(inputs))
@@ -231,12 +237,13 @@ class _SharedMemory:
             size = self._sizes.get(output.name())
             if size and self._region(output.name(), size) is not None:
                 output.set_shared_memory(self._name(output.name()), size)
+                self._asked.add(output.name())
 
     def array(self, name: str, described: Any) -> NDArray[Any] | None:
         """A copy of an output that lies there; None where it came over the network."""
         from tritonclient.utils import shared_memory
 
-        if "shared_memory_region" not in described.parameters:
+        if name not in self._asked:
             return None
         kind = np.dtype(_TYPES[described.datatype])
         found = shared_memory.get_contents_as_numpy(self._regions[name], kind, list(described.shape))

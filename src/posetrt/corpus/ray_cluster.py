@@ -25,6 +25,8 @@ _AT_ONCE = 500
 """Items in one message to the cluster, so that the driver never holds more."""
 _IN_FLIGHT = 2
 """Items that an actor has: the one that it works on, and the next."""
+_CONNECTING = 3
+"""Attempts to connect to a cluster whose head answers."""
 _PATIENCE_S = 180.0
 """For a machine to answer before the start: it may have to start Python and to open an engine."""
 
@@ -222,11 +224,17 @@ def connect(address: str) -> Any:
     if address != "auto":
         _knock(address)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:
-        said = str(error).strip().splitlines()
-        raise PosetrtError(f"there is no Ray cluster at {address}: {said[0] if said else type(error).__name__}. {_START}") from error
+    for attempt in range(1, _CONNECTING + 1):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            break
+        except Exception as error:
+            # The head starts a server for each client, which a busy machine does not always do in the time that Ray gives it.
+            if attempt == _CONNECTING or "Initialization failure" not in str(error):
+                said = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+                raise PosetrtError(
+                    f"there is no Ray cluster at {address}: {' '.join(dict.fromkeys((said[0], said[-1])))}. {_START}"
+                ) from error
     return ray
 
 

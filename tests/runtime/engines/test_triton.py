@@ -179,6 +179,8 @@ def test_every_head_works_behind_a_server(name: str, shared_data: Path, tmp_path
 
 MODEL = """
 import os
+import sys
+sys.path[:0] = PATHS
 import numpy as np
 import onnxruntime
 import triton_python_backend_utils as pb_utils
@@ -195,12 +197,14 @@ class TritonPythonModel:
     def execute(self, requests):
         answers = []
         for request in requests:
-            image = pb_utils.get_input_tensor_by_name(request, self.given).as_numpy()
+            image = np.from_dlpack(pb_utils.get_input_tensor_by_name(request, self.given)).copy()
             found = self.session.run(self.names, {self.given: image})
-            answers.append(pb_utils.InferenceResponse([pb_utils.Tensor(n, a) for n, a in zip(self.names, found)]))
+            answers.append(pb_utils.InferenceResponse([pb_utils.Tensor.from_dlpack(n, a) for n, a in zip(self.names, found)]))
         return answers
 """
-"""The wheel of nvidia-pytriton has tritonserver with its Python backend alone: it stands in for the ONNX Runtime backend."""
+"""The wheel of nvidia-pytriton has tritonserver with its Python backend alone: it stands in for the ONNX Runtime backend.
+
+That server was built before NumPy 2, whose arrays it takes and gives by DLPack alone."""
 
 
 @contextmanager
@@ -218,7 +222,7 @@ def _tritonserver(repository: Path, log: Path) -> Iterator[str]:
         path.write_text(path.read_text().replace('platform: "onnxruntime_onnx"', 'backend: "python"'))
         if "ensemble_scheduling" not in path.read_text():
             for version in path.parent.glob("[0-9]*"):
-                (version / "model.py").write_text(MODEL)
+                (version / "model.py").write_text(MODEL.replace("PATHS", repr([one for one in sys.path if one])))
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
@@ -234,7 +238,7 @@ def _tritonserver(repository: Path, log: Path) -> Iterator[str]:
         f"--backend-config=python,shm-region-prefix-name=posetrt-{os.getpid()}",
     ]
     libraries = [package.parent / "nvidia_pytriton.libs", server / "external_libs"]
-    environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries)), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries))}
     with log.open("wb") as file:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
     try:
