@@ -94,9 +94,7 @@ class Service(service_pb2_grpc.GRPCInferenceServiceServicer):
         answer = service_pb2.ModelInferResponse(model_name=request.model_name, model_version=request.model_version or "1")
         for wanted in request.outputs:
             array = found[wanted.name]
-            described = answer.outputs.add(
-                name=wanted.name, datatype=next(k for k, v in _KINDS.items() if v == array.dtype), shape=array.shape
-            )
+            answer.outputs.add(name=wanted.name, datatype=next(k for k, v in _KINDS.items() if v == array.dtype), shape=array.shape)
             if "shared_memory_region" in wanted.parameters:
                 region, size = (
                     wanted.parameters["shared_memory_region"].string_param,

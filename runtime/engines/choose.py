@@ -97,12 +97,9 @@ def _read_sidecars(folder: ModelFolder, precision: Precision | None, backend: st
 
 def why_not(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | None:
     """Why an engine cannot be used here, as the rest of a sentence; None where it fits. Touches no engine library but for its version."""
-    if not engine.is_file():
-        return "is gone; only its sidecar is left"
-    for what, file in (("model", "model.onnx"), ("calibration", "calibration.json")):
-        made = sidecar.made_from.get(what)
-        if made is not None and made != hashes.get(what):
-            return f"was built from another {file} (sha256 {made[:12]}; here {hashes.get(what, 'none')[:12]})"
+    made_from = check_made_from(engine, sidecar, hashes)
+    if made_from is not None:
+        return made_from
     try:
         reason: str | None = backend_module(sidecar.backend).mismatch(sidecar)
     except EngineMismatch as error:
@@ -110,6 +107,17 @@ def why_not(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | 
     except ModuleNotFoundError as error:
         return f"needs the package {error.name}, which is not installed here"
     return reason
+
+
+def check_made_from(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | None:
+    """Why an engine is not of the folder's present files, as the rest of a sentence; None where it is."""
+    if not engine.is_file():
+        return "is gone; only its sidecar is left"
+    for what, file in (("model", "model.onnx"), ("calibration", "calibration.json")):
+        made = sidecar.made_from.get(what)
+        if made is not None and made != hashes.get(what):
+            return f"was built from another {file} (sha256 {made[:12]}; here {hashes.get(what, 'none')[:12]})"
+    return None
 
 
 def build_command(folder: Path, precision: str, backend: str) -> str:

@@ -141,6 +141,12 @@ HEADS = {
     "hpe0001": {},
 }
 """Real networks of every kind of head, and what else each needs."""
+SIZES = {
+    "hpe0001": ["--input-size", "456x256", "--normalise", "in-graph"],
+    "movenet-multipose": ["--input-size", "256x256"],
+    "posenet-mobilenetv1-075": ["--input-size", "385x385"],
+}
+"""Of those that take any size."""
 
 
 @pytest.mark.slow
@@ -149,7 +155,7 @@ def test_every_head_works_behind_a_server(name: str, shared_data: Path, tmp_path
     def export(network: str) -> Path:
         place = shared_data / "weights" / ("" if network == "hpe0001" else "heads") / network
         weights = next(path for path in sorted(place.glob("*.onnx")) if "int8" not in path.name)
-        size = ["--input-size", "456x256", "--normalise", "in-graph"] if network == "hpe0001" else []
+        size = SIZES.get(network, [])
         said = posetrt("export", "onnx", "--weights", weights, *size, "-o", tmp_path / network)
         assert said.code == 0, said.err
         assert posetrt("build", tmp_path / network, "--precision", "fp32").code == 0
