@@ -49,6 +49,7 @@ FLOORS = {
     "jetson": 1,
     "calib": 2,
     "corpus": 3,
+    "rollout": 3,
     "doctor": 3,
     "arguments": 3,
     "doors": 3,

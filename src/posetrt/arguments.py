@@ -40,6 +40,13 @@ def network_path(text: str) -> Path:
     return path
 
 
+def for_workers(path: Path) -> Path:
+    """The path as other processes and machines find it: absolute, but for a network on a server."""
+    from posetrt.runtime.engines.triton import is_remote
+
+    return path if is_remote(path) else path.absolute()
+
+
 def size_wh(text: str) -> tuple[int, int]:
     """`456x256` → (456, 256)."""
     width, _, height = text.lower().partition("x")

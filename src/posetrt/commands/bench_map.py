@@ -17,7 +17,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from posetrt.arguments import network_path, pose_options
+from posetrt.arguments import for_workers, network_path, pose_options
 from posetrt.commands.map import add_place_arguments
 from posetrt.commands.run import add_engine_arguments
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     check_sources(args.source)
     options = pose_options(args)
     options = replace(options, engine=replace(options.engine, threads=args.threads or 1))
-    network = args.folder.absolute()
+    network = for_workers(args.folder)
     job = LabelJob(network, options, ("jsonl",), True, job_note(network, options, track=True))
     parts: dict[str, Any] = {"machine": this_machine()}
     for name in args.only or _PARTS:

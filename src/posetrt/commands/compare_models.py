@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posetrt.arguments import add_detector_arguments, check_detector, network_path, pose_options
+from posetrt.arguments import add_detector_arguments, check_detector, for_workers, network_path, pose_options
 from posetrt.commands.map import add_place_arguments
 from posetrt.commands.run import add_engine_arguments
 
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     for name in ("every", "worst", "select"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise UsageError(f"--{name} is 1 or more; got {value}")
-    paths = (args.first.absolute(), args.second.absolute())
+    paths = (for_workers(args.first), for_workers(args.second))
     manifests = (manifest_at(paths[0]), manifest_at(paths[1]))
     common_skeleton(manifests[0].skeleton, manifests[1].skeleton)
     options = tuple(
@@ -108,7 +108,7 @@ def _options(args: argparse.Namespace, precision: str | None, manifest: Any) -> 
     options = replace(options, engine=replace(options.engine, precision=precision, threads=args.threads or 1))
     if manifest.head.scope != "crop":
         return replace(options, boxes=None, detector=None, detector_precision=None, detector_score=None)
-    return replace(options, detector=None if options.detector is None else Path(options.detector).absolute())
+    return replace(options, detector=None if options.detector is None else for_workers(Path(options.detector)))
 
 
 def _watched(came: Iterator[Outcome]) -> Iterator[Outcome]:

@@ -31,7 +31,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_detector_arguments, check_detector, engine_options, network_path
+from posetrt.arguments import add_detector_arguments, check_detector, engine_options, for_workers, network_path
 from posetrt.commands.map import add_place_arguments
 from posetrt.commands.run import add_engine_arguments
 
@@ -154,9 +154,9 @@ def run(args: argparse.Namespace) -> int:
                 )
                 continue
             job = EvaluationJob(
-                args.folder.absolute(),
+                for_workers(args.folder),
                 replace(engine_options(args, name), threads=args.threads or 1),
-                None if detector is None else args.detector.absolute(),
+                None if detector is None else for_workers(args.detector),
                 None if detector_options is None else replace(detector_options, threads=args.threads or 1),
                 least,
                 None if scales is None else tuple(scales),

@@ -23,7 +23,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_detector_arguments, add_hands_and_face_arguments, check_detector, network_path, pose_options
+from posetrt.arguments import add_detector_arguments, add_hands_and_face_arguments, check_detector, for_workers, network_path, pose_options
 from posetrt.commands.run import add_engine_arguments
 
 if TYPE_CHECKING:
@@ -77,8 +77,10 @@ def run(args: argparse.Namespace) -> int:
     options = pose_options(args)
     # The same arithmetic whatever the number of workers.
     options = replace(options, engine=replace(options.engine, threads=args.threads or 1))
-    network = args.folder.absolute()
-    detector, hands, face = (None if given is None else Path(given).absolute() for given in (options.detector, options.hands, options.face))
+    network = for_workers(args.folder)
+    detector, hands, face = (
+        None if given is None else for_workers(Path(given)) for given in (options.detector, options.hands, options.face)
+    )
     options = replace(options, detector=detector, hands=hands, face=face)
     note = job_note(network, options, track=not args.no_track)
     job = LabelJob(network, options, sinks, not args.no_track, note)

@@ -12,6 +12,8 @@ from posetrt.calib.accuracy.agreement import agreement
 from posetrt.corpus.label import frames_of, opened, source_of
 from posetrt.corpus.listing import Clip, clip_at
 from posetrt.corpus.work import Outcome
+from posetrt.runtime.engines.choose import open_engine
+from posetrt.runtime.engines.triton import is_remote
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.model.folder import open_folder
 from posetrt.runtime.model.manifest import Manifest, manifest_of_onnx
@@ -181,11 +183,14 @@ def common_skeleton(first: Skeleton, second: Skeleton) -> tuple[Skeleton, Callab
 
 
 def manifest_at(path: Path) -> Manifest:
-    """Of a model folder, a bare .onnx or an engine, without opening it.
+    """Of a model folder, a bare .onnx or an engine, without opening it; of a network on a server.
 
     Raises:
         PosetrtError: there is none.
     """
+    if is_remote(path):
+        with open_engine(path) as engine:
+            return engine.manifest
     if path.is_dir():
         return open_folder(path).manifest()
     if not path.is_file():

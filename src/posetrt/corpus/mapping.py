@@ -15,6 +15,7 @@ from posetrt.corpus.listing import check_sources, clips
 from posetrt.corpus.records import Record, Results
 from posetrt.corpus.work import Job, Outcome
 from posetrt.runtime.engines.choose import as_precision, default_precision
+from posetrt.runtime.engines.triton import is_remote, remote_address
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.files import sha256_of
 from posetrt.runtime.model.folder import open_folder
@@ -234,6 +235,8 @@ def job_note(network: Path, options: PoseOptions, *, track: bool) -> dict[str, A
 
 
 def _identity(path: Path, precision: str | None) -> dict[str, str]:
+    if is_remote(path):
+        return {"server": str(remote_address(path)), **({"precision": precision} if precision else {})}
     if path.is_file():
         return {"file": sha256_of(path)}
     folder = open_folder(path)

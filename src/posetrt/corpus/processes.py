@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from posetrt.corpus.work import ATTEMPTS, Job, Outcome, Worker, node
+from posetrt.corpus.work import ATTEMPTS, Job, Outcome, node
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 class _Seat:
     """One worker's process, the pipe to it, and the item that it has, with how often that was given out."""
 
-    process: BaseProcess
+    process: subprocess.Popen[bytes]
     pipe: Connection
     item: Any = None
     attempt: int = 0
@@ -45,7 +44,6 @@ class Processes:
 
     def __init__(self, job: Job, workers: int) -> None:
         self._job, self._count = job, workers
-        self._context = multiprocessing.get_context("spawn")
         self._seats: list[_Seat] = []
 
     def __enter__(self) -> Self:
@@ -84,30 +82,28 @@ class Processes:
             seat.pipe.close()
             seat.process.terminate()
         for seat in self._seats:
-            seat.process.join(5)
-            if seat.process.is_alive():
-                seat.process.kill()
-                seat.process.join()
+            _wait_for(seat.process)
         self._seats.clear()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def _start(self) -> _Seat:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(self._job, theirs), daemon=True)
-        process.start()
+        """Not by multiprocessing, which would run the program's own main module again in each worker."""
+        ours, theirs = Pipe()
+        command = [sys.executable, "-m", "posetrt.corpus.serve", str(theirs.fileno())]
+        path = os.pathsep.join(str(one) or "." for one in sys.path)
+        process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL)
         theirs.close()
+        ours.send(self._job)
         return _Seat(process, ours)
 
     def _hear_ready(self, seat: _Seat) -> None:
         try:
             said = seat.pipe.recv()
         except (EOFError, OSError):
-            seat.process.join(5)
-            raise PosetrtError(
-                f"a worker ended before it began (exit code {seat.process.exitcode}); give fewer --workers if memory is short"
-            ) from None
+            code = seat.process.wait(5)
+            raise PosetrtError(f"a worker ended before it began (exit code {code}); give fewer --workers if memory is short") from None
         if said is not None:
             code, text = said
             raise {2: UsageError, 3: EngineMismatch}.get(code, PosetrtError)(text)
@@ -128,8 +124,7 @@ class Processes:
 
     def _replace(self, seat: _Seat) -> Outcome | None:
         """A new worker at this place with the same item; the outcome of an item that was given out often enough."""
-        seat.process.join()
-        code, pid = seat.process.exitcode, seat.process.pid or 0
+        code, pid = seat.process.wait(), seat.process.pid
         seat.pipe.close()
         new = self._start()
         seat.process, seat.pipe = new.process, new.pipe
@@ -138,32 +133,15 @@ class Processes:
             seat.attempt += 1
             self._give(seat)
             return None
-        how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return Outcome(
             seat.item, error=f"{ATTEMPTS} workers ended while they worked on it, the last by {how}", attempts=ATTEMPTS, node=node(), pid=pid
         )
 
 
-def _serve(job: Job, pipe: Connection) -> None:
-    """A worker's process: until the pipe ends. Ctrl-C goes to all processes of a terminal, and is the driver's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _wait_for(process: subprocess.Popen[bytes]) -> None:
     try:
-        worker = Worker(job)
-    except PosetrtError as error:
-        pipe.send((error.exit_code, str(error)))
-        return
-    except ModuleNotFoundError as error:
-        pipe.send((1, f"a worker needs the package {error.name}, which is not installed"))
-        return
-    pipe.send(None)
-    while True:
-        try:
-            item = pipe.recv()
-        except (EOFError, OSError):
-            break
-        try:
-            pipe.send(worker(item))
-        except BrokenPipeError:
-            break
-    # What the engine's own threads do at the end must not keep the process.
-    os._exit(0)
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
