@@ -77,10 +77,11 @@ class Processes:
                 yield outcome
 
     def close(self) -> None:
-        """End the workers at once."""
+        """End the workers; one that works on an item is not waited for."""
         for seat in self._seats:
             seat.pipe.close()
-            seat.process.terminate()
+            if seat.busy:
+                seat.process.terminate()
         for seat in self._seats:
             _wait_for(seat.process)
         self._seats.clear()

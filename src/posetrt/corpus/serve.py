@@ -28,6 +28,7 @@ def serve(pipe: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):  # the driver has ended
         while True:
             pipe.send(worker(pipe.recv()))
+    worker.close()
 
 
 if __name__ == "__main__":
