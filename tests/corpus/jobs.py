@@ -21,6 +21,8 @@ class Faulty:
     notes: Path
     opens: bool = True
 
+    may_use_gpu = False
+
     @contextlib.contextmanager
     def open(self) -> Iterator[Callable[[Any], Any]]:
         if not self.opens:

@@ -78,6 +78,8 @@ def test_what_changed_is_done_again_and_what_was_only_touched_is_not(tmp_path: P
 def test_a_folder_of_another_model_is_refused_and_left_as_it_is(corpus: Path, tmp_path: Path, posetrt: Posetrt) -> None:  # noqa: F811
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "job.json").write_text('{"format": 1, "network": {"model": "0", "precision": "fp32"}}')
+    (tmp_path / "out" / "done" / "aa").mkdir(parents=True)
+    (tmp_path / "out" / "done" / "aa" / "aa00.json").write_text("{}")
     before = files_of(tmp_path / "out")
     said = posetrt("map", "nano", "--source", corpus, "-o", tmp_path / "out")
     assert said.code == 2

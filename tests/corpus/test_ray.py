@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from posetrt.calib.scenes.scenes import draw_scene
+from posetrt.calib.scenes.truth import write_scenes
 from tests.cli.conftest import Said
 from tests.corpus.conftest import write_clips
 from tests.corpus.test_map import files_of
@@ -150,6 +152,18 @@ def test_two_workers_of_a_cluster_give_the_same_bytes_also_when_one_is_killed(cl
     assert files_of(tmp_path / "killed") == expected
     again = json.loads(posetrt(*call, "-o", tmp_path / "killed", "--on", cluster.address).out)
     assert (again["done"], again["earlier"]) == (0, 12)
+
+
+def test_figures_of_a_cluster_are_those_of_one_machine(cluster: Cluster, clips: Path, tmp_path: Path) -> None:
+    write_scenes([draw_scene(seed, (320, 240), people=2) for seed in range(20)], tmp_path / "drawn")
+    (annotations,) = tmp_path.rglob("*.json")
+    images = next(path.parent for path in sorted(tmp_path.rglob("*")) if path.suffix in (".jpg", ".png"))
+    evaluate = ("eval", "nano", "--coco", annotations, "--images", images, "--precision", "fp32", "--precision", "int8", "--json")
+    compare = ("compare-models", "nano", "nano", "--precision-b", "int8", "--source", clips / "b", "--json")
+    for call, out in ((evaluate, ()), (compare, ("-o", tmp_path / "out"))):
+        alone, together = posetrt(*call, *out), posetrt(*call, *out, "--on", cluster.address)
+        assert (alone.code, together.code) == (0, 0), together.err
+        assert json.loads(together.out) == json.loads(alone.out)
 
 
 def test_a_machine_with_another_posetrt_is_named_and_nothing_is_started(cluster: Cluster, clips: Path, tmp_path: Path) -> None:

@@ -34,6 +34,11 @@ class SleepingJob:
     length: int = 1000
     sinks: tuple[str, ...] = ("jsonl",)
 
+    @property
+    def may_use_gpu(self) -> bool:
+        """See `Job.may_use_gpu`."""
+        return False
+
     @contextlib.contextmanager
     def open(self) -> Iterator[Callable[[Any], Any]]:
         """See `Job.open`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from posetrt.calib.accuracy.agreement import agreement
-from posetrt.corpus.label import frames_of, opened, source_of
+from posetrt.corpus.label import frames_of, may_use_gpu, opened, source_of
 from posetrt.corpus.listing import Clip, clip_at
 from posetrt.corpus.work import Outcome
 from posetrt.runtime.engines.choose import open_engine
@@ -105,6 +105,11 @@ class CompareJob:
     options: tuple[PoseOptions, PoseOptions]
     every: int = 1
     keep: int = 12
+
+    @property
+    def may_use_gpu(self) -> bool:
+        """See `Job.may_use_gpu`."""
+        return any(may_use_gpu(path, options.engine) for path, options in zip(self.networks, self.options, strict=True))
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Callable[[Clip], Compared]]:

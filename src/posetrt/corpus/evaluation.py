@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from posetrt.calib.accuracy.people_of import people_of
 from posetrt.calib.datasets.base import AnnotatedPhotos
 from posetrt.corpus.fleet import outcomes
+from posetrt.corpus.label import may_use_gpu
 from posetrt.corpus.mapping import Place
 from posetrt.runtime.engines.choose import EngineOptions, open_engine
 from posetrt.runtime.errors import PosetrtError
@@ -57,6 +58,11 @@ class EvaluationJob:
     scales: tuple[float, ...] | None = None
     grow: float | None = None
     preset: Preset = "evaluate"
+
+    @property
+    def may_use_gpu(self) -> bool:
+        """See `Job.may_use_gpu`."""
+        return may_use_gpu(self.network, self.engine)
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Callable[[Photographs], list[People | str]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -11,6 +10,8 @@ from typing import Any, Protocol
 
 from posetrt.corpus.processes import Processes
 from posetrt.corpus.work import Job, Outcome
+from posetrt.runtime.engines import driver
+from posetrt.runtime.engines.choose import best_backend
 from posetrt.runtime.errors import PosetrtError, UsageError
 
 
@@ -30,7 +31,7 @@ def outcomes(
         job: what is done.
         items: taken lazily.
         on: "local", `ray://HOST:PORT`, or "auto": the Ray cluster that this machine belongs to, else this machine.
-        workers: how many; 0 takes a worker for every `threads` cores.
+        workers: how many; 0 takes a worker for each GPU where the job may use them, else one for every `threads` cores.
         threads: that each worker uses.
         say: takes a line that says where the work is done.
 
@@ -55,26 +56,30 @@ def check_place(on: str, workers: int) -> None:
 
 
 def _open(job: Job, first: Any, on: str, workers: int, threads: int, say: Callable[[str], None]) -> AbstractContextManager[Fleet]:
-    if on == "auto":
-        try:
-            opened = _on_ray(job, first, on, workers, threads, say)
-        except PosetrtError as error:
-            if not isinstance(error.__cause__, ConnectionError | ModuleNotFoundError):
-                raise
-            say("no Ray cluster here: this machine works alone")
-        else:
-            return opened
-    elif on != "local":
-        return _on_ray(job, first, on, workers, threads, say)
-    count = workers or max(1, len(os.sched_getaffinity(0)) // max(1, threads))
-    say(f"{count} workers on this machine")
-    return Processes(job, count)
+    if on != "local" and (on != "auto" or _has_cluster(say)):
+        from posetrt.corpus.ray_cluster import RayCluster
+
+        say(f"workers on the Ray cluster at {on}")
+        return RayCluster(job, workers, on, first, cpus=max(1, threads), gpu=job.may_use_gpu)
+    gpus = _gpus() if job.may_use_gpu else 0
+    count = workers or gpus or max(1, len(os.sched_getaffinity(0)) // max(1, threads))
+    say(f"{count} workers on this machine" + (f", {gpus} GPUs" if gpus else ""))
+    return Processes(job, count, gpus)
 
 
-def _on_ray(job: Job, first: Any, on: str, workers: int, threads: int, say: Callable[[str], None]) -> AbstractContextManager[Fleet]:
-    from posetrt.corpus.ray_cluster import RayCluster, connect
+def _has_cluster(say: Callable[[str], None]) -> bool:
+    from posetrt.corpus.ray_cluster import connect
 
-    connect(on).shutdown()
-    cluster = RayCluster(job, workers, on, first, cpus=max(1, threads), gpu=importlib.util.find_spec("tensorrt") is not None)
-    say(f"workers on the Ray cluster at {on}")
-    return cluster
+    try:
+        connect("auto").shutdown()
+    except PosetrtError as error:
+        if not isinstance(error.__cause__, ConnectionError | ModuleNotFoundError):
+            raise
+        say("no Ray cluster here: this machine works alone")
+        return False
+    return True
+
+
+def _gpus() -> int:
+    """How many GPUs engines run on here."""
+    return 0 if best_backend() == "onnxruntime" else len(driver.probe().gpus)

@@ -11,6 +11,8 @@ from typing import Any
 from posetrt.corpus.listing import Clip, clip_at, content_sha256, photographs_of
 from posetrt.corpus.shards import SINKS, arrow
 from posetrt.corpus.work import Unreadable
+from posetrt.runtime.engines.choose import EngineOptions
+from posetrt.runtime.engines.triton import is_remote
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.pose import Pose, PoseOptions, open_pose
 from posetrt.runtime.sinks.base import Result
@@ -70,6 +72,11 @@ class LabelJob:
     track: bool
     note: Mapping[str, Any]
 
+    @property
+    def may_use_gpu(self) -> bool:
+        """See `Job.may_use_gpu`."""
+        return may_use_gpu(self.network, self.options.engine)
+
     @contextlib.contextmanager
     def open(self) -> Iterator[Callable[[Wanted], Shard]]:
         """Open the networks; see `Job.open`."""
@@ -101,6 +108,11 @@ class LabelJob:
                 file.add(result)
         notes = (*source.skipped, *((source.shortfall,) if source.shortfall else ()))
         return Shard({name: file.done() for name, file in files.items()}, digest, frames, people, notes, source.shortfall is None)
+
+
+def may_use_gpu(network: Path, options: EngineOptions) -> bool:
+    """Whether a network runs on a GPU of its worker where there is one."""
+    return options.backend != "onnxruntime" and not is_remote(network)
 
 
 @contextlib.contextmanager

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Seat:
-    """One worker's process, the pipe to it, and the item that it has, with how often that was given out."""
+    """One worker's process, the pipe to it, its place among the others, and the item that it has, with how often that was given out."""
 
     process: subprocess.Popen[bytes]
     pipe: Connection
+    place: int
     item: Any = None
     attempt: int = 0
     busy: bool = field(default=False)
@@ -37,19 +38,20 @@ class Processes:
     Args:
         job: what is done.
         workers: how many.
+        gpus: of this machine, which workers take in turn; 0 where none is used.
 
     Raises:
         PosetrtError: a worker cannot open the job; as the worker said.
     """
 
-    def __init__(self, job: Job, workers: int) -> None:
-        self._job, self._count = job, workers
+    def __init__(self, job: Job, workers: int, gpus: int = 0) -> None:
+        self._job, self._count, self._gpus = job, workers, gpus
         self._seats: list[_Seat] = []
 
     def __enter__(self) -> Self:
         try:
-            for _ in range(self._count):
-                self._seats.append(self._start())
+            for place in range(self._count):
+                self._seats.append(self._start(place))
             for seat in self._seats:
                 self._hear_ready(seat)
         except BaseException:
@@ -89,15 +91,20 @@ class Processes:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _start(self) -> _Seat:
+    def _start(self, place: int) -> _Seat:
         """Not by multiprocessing, which would run the program's own main module again in each worker."""
         ours, theirs = Pipe()
         command = [sys.executable, "-m", "posetrt.corpus.serve", str(theirs.fileno())]
         path = os.pathsep.join(str(one) or "." for one in sys.path)
-        process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL)
+        # A clip that cannot be read is listed with its error; FFmpeg would add lines of its own.
+        environment = {"OPENCV_FFMPEG_LOGLEVEL": "8", **os.environ, "PYTHONPATH": path}
+        if self._gpus > 1:
+            shown = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one] or [str(one) for one in range(self._gpus)]
+            environment["CUDA_VISIBLE_DEVICES"] = shown[place % len(shown)]
+        process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
         theirs.close()
         ours.send(self._job)
-        return _Seat(process, ours)
+        return _Seat(process, ours, place)
 
     def _hear_ready(self, seat: _Seat) -> None:
         try:
@@ -127,7 +134,7 @@ class Processes:
         """A new worker at this place with the same item; the outcome of an item that was given out often enough."""
         code, pid = seat.process.wait(), seat.process.pid
         seat.pipe.close()
-        new = self._start()
+        new = self._start(seat.place)
         seat.process, seat.pipe = new.process, new.pipe
         self._hear_ready(seat)
         if seat.attempt < ATTEMPTS:

@@ -79,7 +79,9 @@ class Results:
         path = self.folder / "job.json"
         if path.is_file():
             theirs = read_json(path, "note of a folder of results")
-            if theirs != self._job:
+            if theirs != self._job and not any((self.folder / "done").glob("*/*.json")):
+                write_json(path, self._job)  # of a call that could not begin
+            elif theirs != self._job:
                 raise UsageError(
                     f"{self.folder} holds the results of another job; give another --output. There, and here:",
                     *_differences(theirs, self._job),

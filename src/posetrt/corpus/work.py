@@ -25,6 +25,10 @@ class Unreadable(PosetrtError):
 class Job(Protocol):
     """What is done to each item. It travels to the workers, so it holds what can be pickled alone."""
 
+    @property
+    def may_use_gpu(self) -> bool:
+        """Whether its engine runs on a GPU where there is one."""
+
     def open(self) -> AbstractContextManager[Callable[[Any], Any]]:
         """Open the engine; gives what takes an item to its value.
 
