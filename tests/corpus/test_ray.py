@@ -119,14 +119,21 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT / "src")}
 
 
-def _actors() -> list[int]:
-    """Process ids of Ray's workers that run our actor."""
+def _actors(cluster: Cluster) -> list[int]:
+    """Process ids of the cluster's workers that run our actor; other clusters on the machine are left alone."""
+    ours = {node.pid for node in cluster.nodes}
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            if path.read_bytes().startswith(b"ray::MapWorker(Map(_Actor))"):
+            if path.read_bytes().startswith(b"ray::MapWorker(Map(_Actor))") and ours & set(_ancestors(int(path.parent.name))):
                 found.append(int(path.parent.name))
     return found
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    while pid > 1:
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        yield pid
 
 
 def test_two_workers_of_a_cluster_give_the_same_bytes_also_when_one_is_killed(cluster: Cluster, clips: Path, tmp_path: Path) -> None:
@@ -145,7 +152,9 @@ def test_two_workers_of_a_cluster_give_the_same_bytes_also_when_one_is_killed(cl
     done = tmp_path / "killed" / "done"
     while driver.poll() is None and len(list(done.rglob("*.json"))) < 2:
         time.sleep(0.02)
-    os.kill(_actors()[0], signal.SIGKILL)
+    actors = _actors(cluster)
+    assert actors
+    os.kill(actors[0], signal.SIGKILL)
     out, _ = driver.communicate(timeout=120)
     told = json.loads(out)
     assert (told["done"], told["failed"]) == (12, 1)

@@ -107,7 +107,7 @@ class LabelJob:
             for file in files.values():
                 file.add(result)
         notes = (*source.skipped, *((source.shortfall,) if source.shortfall else ()))
-        return Shard({name: file.done() for name, file in files.items()}, digest, frames, people, notes, source.shortfall is None)
+        return Shard({name: file.done() for name, file in files.items()}, digest, frames, people, notes, not notes)
 
 
 def may_use_gpu(network: Path, options: EngineOptions) -> bool:
