@@ -57,6 +57,7 @@ FLOORS = {
     "commands": 5,
     "cli": 6,
 }
+FLOORS |= {"usage": 1, "defaults_file": 1}
 """Who may import whom: a module imports from its own folder and from lower floors."""
 
 
@@ -127,7 +128,7 @@ def test_an_installed_wheel_carries_its_data_files(tmp_path: Path) -> None:
         "from posetrt.runtime.model.shipped import shipped_model; assert posetrt.runtime.model.folder.open_folder(shipped_model()); "
         "print(len(posetrt.load_skeleton('face70').parts), posetrt.__file__)"
     )
-    said = subprocess.run([str(python), "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([str(python), "-I", "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert said.startswith("70 ")
     assert str(tmp_path) in said
 

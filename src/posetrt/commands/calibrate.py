@@ -44,6 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all-int8", action="store_true", help="keep no layer in float, where a few cheap ones are by default")
     parser.add_argument("--ranges-from", type=Path, metavar="QDQ.onnx", help="take the ranges that a Q/DQ model trained elsewhere has")
     parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="QDQ.onnx",
+        action="append",
+        default=[],
+        help="judge this graph of another tool beside ours; again for more",
+    )
+    parser.add_argument(
         "--cache",
         metavar="VERSION",
         help="also write the calibration cache text of this TensorRT (8.6.1, 10.3.0); without --images from the ranges that are there",
@@ -62,11 +70,14 @@ def run(args: argparse.Namespace) -> int:
     """Calibrate."""
     from posetrt.calib.int8.cache import cache_text
     from posetrt.calib.int8.calibrate import DEFAULT_METHOD, calibrate, folder_calibration, write_variants
+    from posetrt.calib.int8.foreign import read_quantised
     from posetrt.calib.int8.photographs import photographs_in, sample
     from posetrt.calib.sensitivity.price import hold_back, price_from, priced, table
+    from posetrt.export.graph.graph import load_graph
 
     folder = open_folder(args.folder, to_write=True)
     _check(args)
+    beside = {path.name: read_quantised(path, load_graph(folder.onnx)) for path in args.beside}
     if args.images is None:
         if args.cache is None:
             raise UsageError("--images DIR is needed: photographs of people, 50 or more")
@@ -119,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
             )
     if held_back:
         shapes = {name: seen.shape for name, seen in made.observation.tensors.items()}
-        calibration = priced(folder, calibration, held_back, shapes, say=lambda line: print(line, file=sys.stderr))
+        calibration = priced(folder, calibration, held_back, shapes, lambda line: print(line, file=sys.stderr), beside)
     else:
         print(
             f"warning: {len(images)} photographs are too few to hold some back: what INT8 costs is not measured. Give 40", file=sys.stderr
@@ -158,6 +169,8 @@ def _check(args: argparse.Namespace) -> None:
         cache_header(args.cache)
     if args.sensitivity and args.images is None:
         raise UsageError("--sensitivity needs --images DIR: photographs of people, 50 or more")
+    if args.beside and args.images is None:
+        raise UsageError("--beside judges a graph on photographs: give --images DIR with 40 or more")
     if args.budget_ap is not None and args.coco is None:
         raise UsageError("--budget-ap needs annotated photographs: --coco ANNOTATIONS --coco-images DIR; without them give --budget-oks")
     if (args.coco is None) != (args.coco_images is None) or (args.coco is not None and not args.sensitivity):

@@ -70,6 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_engine_arguments(parser)
 
 
+EMPTY = 10
+"""Photographs without anybody found from which the likely causes are named."""
+
+
 def run(args: argparse.Namespace) -> int:
     """Find the people of each photograph in each precision, and print the table."""
     from posetrt.bench.benchmark import precisions_of
@@ -80,10 +84,12 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.corpus.evaluation import EvaluationJob, people_on
     from posetrt.corpus.fleet import check_place
     from posetrt.corpus.mapping import Place
+    from posetrt.looking import why_nobody
     from posetrt.runtime.engines.choose import open_engine
     from posetrt.runtime.errors import PosetrtError, UsageError
     from posetrt.runtime.find.whole_frame import open_detector
     from posetrt.runtime.heads.base import DecodeOptions
+    from posetrt.runtime.model.shipped import shipped_name
     from posetrt.runtime.people import People, nobody
     from posetrt.runtime.sources import photos_in
 
@@ -194,9 +200,13 @@ def run(args: argparse.Namespace) -> int:
             else None
         )
         rows[name] = row | {"images": len(paths) - len(broken), "broken": len(broken), "people": sum(len(one) for one in people)}
+        if len(paths) >= EMPTY and rows[name]["people"] == 0:
+            print(f"{name}: {why_nobody(manifest, len(paths))}", file=sys.stderr)
     print(json.dumps(rows, indent=1) if args.json else _table(rows, titles))
     if args.report:
-        write_report(args.report, found, paths, manifest, annotated, title=f"{args.folder.name}: accuracy per precision")
+        write_report(
+            args.report, found, paths, manifest, annotated, title=f"{shipped_name(args.folder) or args.folder.name}: accuracy per precision"
+        )
         print(f"wrote {args.report / 'report.html'} and report.json", file=sys.stderr)
     return 0
 

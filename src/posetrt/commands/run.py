@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from posetrt.runtime.sources import Source
     from posetrt.runtime.telemetry import Telemetry
 
+_FILES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".json", ".mp4"})
+"""What a folder is hardly called."""
 SUMMARY = "find people in photographs, video or cameras"
 
 
@@ -82,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", metavar="triton://HOST:PORT/NAME", help="a network on a Triton server, in place of FOLDER (?shm=off: no shared memory)"
     )
-    parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="see above; may be given again")
+    parser.add_argument("--source", metavar="SOURCE", action="append", help="see above; may be given again")
     parser.add_argument(
         "--max-megapixels", metavar="N", type=float, default=MOST_MEGAPIXELS, help="refuse larger pictures before decoding (default: 100)"
     )
@@ -137,13 +139,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_engine_arguments(parser)
 
 
+EMPTY, EMPTY_LIVE = 10, 300
+"""Frames in which nobody is found until a run says why that may be: at its end, and while it goes on."""
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the sources through the network; 1 where a video ended early."""
+    from posetrt.looking import why_nobody
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.model.shipped import network_folder, shipped_model, shipped_name
     from posetrt.runtime.pipeline import pipeline
     from posetrt.runtime.sources import complaints, open_source
 
+    if not args.source:
+        raise UsageError("--source is missing: a photograph, a folder of them, a video, /dev/video0, csi://0 or rtsp://...")
     if args.engine is not None:
         args.folder = _remote(args)
     if args.folder is None:
@@ -167,10 +176,17 @@ def run(args: argparse.Namespace) -> int:
     options = pipeline.Options(track=moving and not args.no_track, smooth=args.smooth, say=say)
     stats = pipeline.RunStats()
     told = [0.0]
+    doubted = [False]
+
+    def doubt(least: int) -> None:
+        if stats.frames >= least and not stats.people and not doubted[0]:
+            doubted[0] = True
+            say(why_nobody(pose.people_engine.manifest, stats.frames))
 
     def progress(stats: RunStats) -> None:
         if args.quiet:
             return
+        doubt(EMPTY_LIVE)
         if sys.stderr.isatty():
             print(f"\r{stats.frames} frames, {stats.fps_now:.1f} fps", end="", file=sys.stderr)
         elif live and time.monotonic() - told[0] > 60:
@@ -191,7 +207,7 @@ def run(args: argparse.Namespace) -> int:
                 f"{shipped_name(args.folder)} runs as it ships, on ONNX Runtime; to tune it for this computer: posetrt build {shipped_name(args.folder)}"
             )
         stopped = held.enter_context(_stop_signals())
-        held.enter_context(_status(args.status_port, stats, _token(args)))
+        held.enter_context(_status(args.status_port, stats, _token(args), say))
         telemetry = None
         if args.web:
             from posetrt.jetson.telemetry import watch
@@ -210,6 +226,7 @@ def run(args: argparse.Namespace) -> int:
     say(f"{summary}; {stats.people} people ({per_frame:.2f} a frame); {engine.precision}, {engine.backend}")
     for line in details:
         say(line)
+    doubt(EMPTY)
     if not sinks and not args.status_port:
         say("nothing was written: ask for --jsonl, --write-json, --write-images, --write-video, --show or --web")
     if stopped and stopped[0] == signal.SIGINT:
@@ -286,6 +303,9 @@ def _check_places(args: argparse.Namespace) -> None:
         if path in seen:
             raise UsageError(f"{seen[path]} and {name} both write {path}; give each a file of its own")
         seen[path] = name
+    for name, folder in (("--write-images", args.write_images), ("--write-json", args.write_json)):
+        if folder is not None and folder.suffix.lower() in _FILES and not folder.is_dir():
+            raise UsageError(f"{name} writes a file per frame into a folder, and {folder} looks like a file; give a folder, as out/")
     for source in args.source:
         given = Path(source.removeprefix("paced:").partition("?")[0]) if source.startswith("paced:") else Path(source)
         for name, path in files.items():
@@ -377,7 +397,8 @@ def _sinks(
             host, port = bind_address(args.web)
             page = WebPage(host, port, token=_token(args), telemetry=telemetry)
             add(page)
-            print(f"the page is at {page.url}", file=sys.stderr, flush=True)
+            if not args.quiet:
+                print(f"the page is at {page.url}", file=sys.stderr, flush=True)
         if args.write_json:
             add(OpenPoseJson(args.write_json))
         if args.write_coco:
@@ -408,7 +429,7 @@ def _token(args: argparse.Namespace) -> str | None:
 
 
 @contextlib.contextmanager
-def _status(where: str | None, stats: RunStats, token: str | None) -> Iterator[None]:
+def _status(where: str | None, stats: RunStats, token: str | None, say: Callable[[str], None]) -> Iterator[None]:
     """Serve health and metrics while the run goes on."""
     if where is None:
         yield
@@ -417,7 +438,7 @@ def _status(where: str | None, stats: RunStats, token: str | None) -> Iterator[N
     from posetrt.runtime.pipeline.port import bind_address
 
     with StatusPort(*bind_address(where), stats, token) as port:
-        print(f"health and metrics are at {port.url}", file=sys.stderr, flush=True)
+        say(f"health and metrics are at {port.url}")
         yield
 
 
