@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from posetrt.doors import build
 from posetrt.runtime.engines.choose import built_engines
 from posetrt.runtime.files import sha256_of
 from posetrt.runtime.model.folder import open_folder
+from posetrt.runtime.model.shipped import shipped_model
 from posetrt.runtime.model.sidecar import write_sidecar
 from tests.cli.conftest import Posetrt, posetrt  # noqa: F401 a fixture
-from tests.tiny import tiny_network
 
 
 def _jetson(tensorrt: str | None, sm: int = 87, name: str = "Jetson Orin NX 16GB") -> list[dict[str, Any]]:
@@ -33,12 +35,13 @@ def _jetson(tensorrt: str | None, sm: int = 87, name: str = "Jetson Orin NX 16GB
     ]
 
 
-@pytest.fixture
-def folder(tmp_path: Path, posetrt: Posetrt) -> Path:  # noqa: F811
-    """A model folder with an engine for this computer and one for an Orin with TensorRT 10.3."""
-    out = tmp_path / "person"
-    assert posetrt("export", "onnx", "--weights", tiny_network(tmp_path / "t.onnx"), "--input-size", "96x64", "-o", out).code == 0
-    assert posetrt("build", out, "--precision", "fp32").code == 0
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with an engine for this computer and one for an Orin with TensorRT 10.3; no ranges for INT8."""
+    out = tmp_path_factory.mktemp("models") / "person"
+    out.mkdir()
+    shutil.copyfile(shipped_model() / "model.onnx", out / "model.onnx")
+    build(out)
     _, sidecar = next(iter(built_engines(open_folder(out)).items()))
     plan = out / "engines" / "orin-nx-sm87_trt10.3.0_fp16.engine"
     plan.write_bytes(b"plan")

@@ -66,7 +66,10 @@ def test_a_remote_engine_gives_the_lines_of_a_local_one(ensemble: bool, drawn: P
 def test_frames_of_one_call_are_batched_where_the_graph_takes_several(tmp_path: Path, posetrt: Posetrt) -> None:  # noqa: F811
     weights = tiny_network(tmp_path / "t.onnx")
     folder = tmp_path / "person"
-    assert posetrt("export", "onnx", "--weights", weights, "--input-size", "96x64", "--batch", 4, "-o", folder).code == 0
+    assert (
+        posetrt("export", "onnx", "--weights", weights, "--input-size", "96x64", "--normalise", "openpose", "--batch", 4, "-o", folder).code
+        == 0
+    )
     assert posetrt("build", folder, "--precision", "fp32").code == 0
     assert posetrt("triton", folder, "-o", tmp_path / "models", "--max-batch", 3, "--instances", 2).code == 0
     frames = [draw_scene(seed, (96, 64), people=1).image for seed in range(5)]
@@ -271,7 +274,23 @@ def test_a_real_tritonserver_serves_what_is_written(drawn: Path, tmp_path: Path,
     assert posetrt("triton", "nano", "-o", tmp_path / "models", "--ensemble", "--name", "bytes").code == 0
     assert posetrt("triton", "nano", "-o", tmp_path / "models").code == 0
     weights = tiny_network(tmp_path / "t.onnx")
-    assert posetrt("export", "onnx", "--weights", weights, "--input-size", "96x64", "--batch", 4, "-o", tmp_path / "batch").code == 0
+    assert (
+        posetrt(
+            "export",
+            "onnx",
+            "--weights",
+            weights,
+            "--input-size",
+            "96x64",
+            "--normalise",
+            "openpose",
+            "--batch",
+            4,
+            "-o",
+            tmp_path / "batch",
+        ).code
+        == 0
+    )
     assert posetrt("triton", tmp_path / "batch", "-o", tmp_path / "models", "--instances", 2, "--version", 3).code == 0
     here = _lines(posetrt, tmp_path / "here.jsonl", "nano", "--source", drawn)
     with _tritonserver(tmp_path / "models", tmp_path / "server.log") as where:
