@@ -68,6 +68,9 @@ def test_what_changed_is_done_again_and_what_was_only_touched_is_not(tmp_path: P
     after = files_of(tmp_path / "out")
     assert before.keys() == after.keys()
     assert json.loads(posetrt(*call).out)["done"] == 0
+    # Another sink adds its file, and what is there stays known.
+    assert json.loads(posetrt(*call, "--sinks", "coco").out)["done"] == 2
+    assert json.loads(posetrt(*call, "--sinks", "jsonl,coco").out)["done"] == 0
     # A file that somebody removed is made again.
     gone = next(name for name in after if name.startswith("jsonl/"))
     (tmp_path / "out" / gone).unlink()

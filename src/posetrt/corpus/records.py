@@ -123,10 +123,24 @@ class Results:
         """
         stem = os.fsdecode(os.fsencode(readable(Path(clip.path).stem))[:_BYTES_OF_A_STEM])
         names = {sink: f"{sink}/{clip.key[:2]}/{readable(stem)}-{clip.key}.{SINKS[sink].suffix}" for sink in shard.files}
+        files, sizes = dict(names), {sink: len(data) for sink, data in shard.files.items()}
+        before = self.record(clip)
+        if before is not None and before.sha256 == shard.sha256:
+            # What other sinks of an earlier call wrote of the same content stays known.
+            files, sizes = {**before.files, **files}, {**before.bytes, **sizes}
         record = Record(
-            readable(clip.path), clip.key, "done" if shard.complete else "incomplete", clip.size, clip.mtime_ns, shard.sha256, shard.frames,
-            shard.people, names, {sink: len(data) for sink, data in shard.files.items()}, shard.notes,
-        )  # fmt: skip
+            readable(clip.path),
+            clip.key,
+            "done" if shard.complete else "incomplete",
+            clip.size,
+            clip.mtime_ns,
+            shard.sha256,
+            shard.frames,
+            shard.people,
+            {sink: files[sink] for sink in SINKS if sink in files},
+            {sink: sizes[sink] for sink in SINKS if sink in sizes},
+            shard.notes,
+        )
         with written_together(*(self.folder / name for name in names.values()), self._record_path(clip.key)) as temporaries:
             for temporary, data in zip(temporaries, (*shard.files.values(), _line(record)), strict=True):
                 temporary.write_bytes(data)

@@ -86,6 +86,13 @@ def test_frames_of_one_call_are_batched_where_the_graph_takes_several(tmp_path: 
         assert service.models["person"].calls == 2
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_allclose(one.keypoints, other.keypoints, atol=1e-3)
+    assert posetrt("triton", folder, "-o", tmp_path / "ensembles", "--max-batch", 4, "--ensemble").code == 0
+    with serving(tmp_path / "ensembles") as (where, service):
+        with open_engine(f"triton://{where}/person") as engine:
+            assert (engine.max_batch, engine.manifest.input.dtype) == (4, "uint8")
+            maps = engine.infer(np.stack(frames[:4]))
+        assert all(len(array) == 4 for array in maps.values())
+        assert [service.models[name].calls for name in ("person", "person_input", "person_network")] == [1, 1, 1]
 
 
 def test_versions_stay_and_the_latest_are_served(tmp_path: Path, posetrt: Posetrt) -> None:  # noqa: F811
