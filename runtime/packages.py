@@ -15,8 +15,16 @@ DESK = frozenset(
     {"av", "matplotlib", "onnx", "onnx-ir", "onnxruntime", "onnxsim", "opencv-python", "pillow", "protobuf", "pycocotools", "scipy", "tqdm"}
 )
 
-# What no other extra has: the web page, a computer's GPU.
-_EXTRAS = {"aiohttp": "web", "pycuda": "gpu", "tensorrt": "gpu"}
+# What no other extra has: the web page, a computer's GPU, a cluster, a server.
+_EXTRAS = {
+    "aiohttp": "web",
+    "grpc": "triton",
+    "pyarrow": "parquet",
+    "pycuda": "gpu",
+    "ray": "cluster",
+    "tensorrt": "gpu",
+    "tritonclient": "triton",
+}
 # JetPack has it for the system's Python.
 JETPACK_TENSORRT = (
     "sudo apt install python3-libnvinfer (it comes with JetPack; a virtual environment sees it when made with: "

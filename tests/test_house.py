@@ -43,8 +43,21 @@ def _environment() -> dict[str, str]:
     return {"PYTHONPATH": f"{ROOT / 'src'}:{Path(numpy.__file__).parents[1]}", "PATH": "/usr/bin:/bin"}
 
 
-FLOORS = {"runtime": 0, "export": 1, "jetson": 1, "calib": 2, "bench": 3, "doctor": 3, "arguments": 3, "doors": 3, "commands": 4, "cli": 5}
-FLOORS |= {"usage": 1, "defaults_file": 1}
+FLOORS = {
+    "runtime": 0,
+    "export": 1,
+    "jetson": 1,
+    "calib": 2,
+    "corpus": 3,
+    "rollout": 3,
+    "doctor": 3,
+    "arguments": 3,
+    "doors": 4,
+    "bench": 4,
+    "commands": 5,
+    "cli": 6,
+}
+FLOORS |= {"usage": 1, "defaults_file": 1, "looking": 3}
 """Who may import whom: a module imports from its own folder and from lower floors."""
 
 
@@ -53,7 +66,15 @@ def _imports() -> dict[str, set[str]]:
     package = ROOT / "src" / "posetrt"
     modules = {
         "posetrt." + ".".join(path.relative_to(folder.parent).with_suffix("").parts): path
-        for folder in (ROOT / "runtime", ROOT / "export", ROOT / "calib", ROOT / "jetson", package / "bench", package / "commands")
+        for folder in (
+            ROOT / "runtime",
+            ROOT / "export",
+            ROOT / "calib",
+            ROOT / "jetson",
+            package / "bench",
+            package / "corpus",
+            package / "commands",
+        )
         for path in folder.rglob("*.py")
         if not {"ros2", "examples"} & set(path.parts)
     } | {f"posetrt.{path.stem}": path for path in package.glob("*.py") if path.stem not in ("__init__", "__main__")}
@@ -121,7 +142,7 @@ WORDS = {"paf", "pafs", "paf-decoded", "heatmap", "heatmaps", "simcc", "simcc_x"
 
 def test_no_module_outside_the_heads_names_a_kind_or_a_role() -> None:
     named = []
-    for folder in ("runtime", "export", "calib", "jetson", "src/posetrt/bench", "src/posetrt/commands"):
+    for folder in ("runtime", "export", "calib", "jetson", "src/posetrt/bench", "src/posetrt/corpus", "src/posetrt/commands"):
         for path in (ROOT / folder).rglob("*.py"):
             where = path.relative_to(ROOT).as_posix()
             if where.startswith((*KNOWN_IN, *PARSERS_OWN)):

@@ -204,15 +204,22 @@ def _page(
     pictures = "".join(_worst(one, found, paths, manifest, first) for one in reports[1:])
     names = "".join(f"<th>{html.escape(one.precision)}</th>" for one in reports)
     return (
-        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{html.escape(title)}</title><style>{PAGE_STYLE}"
-        "td,th{padding:.25em .8em}img{width:100%;max-width:420px}.pair{display:flex;flex-wrap:wrap;gap:.5em}.pair img{flex:1 1 260px}</style>"
-        f"<h1>{html.escape(title)}</h1><p class='choice'>{html.escape(_choice(reports, titles, len(paths)))}</p>"
+        f"{page_head(title)}<p class='choice'>{html.escape(_choice(reports, titles, len(paths)))}</p>"
         f"<p>{len(paths)} photographs. {html.escape(main)} is to {html.escape(first)}, with the interval that holds 95 % of "
         f"{RESAMPLES} paired resamples of the photographs. OKS agreement: how far the people are those of {html.escape(first)}; it needs no "
         f"annotation.</p><div class='wide'><table><tr><th>precision</th>{heads}<th>OKS agreement</th>"
         f"<th>people</th></tr>{rows}</table></div><h2>Each part's similarity to {html.escape(first)}</h2>"
         f"<div class='wide'><table><tr><th>part</th>{names}</tr>{parts}</table></div>{pictures}</html>\n"
+    )
+
+
+def page_head(title: str) -> str:
+    """The begin of a page of pictures side by side, up to its heading; it loads nothing."""
+    return (
+        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{html.escape(title)}</title><style>{PAGE_STYLE}"
+        "td,th{padding:.25em .8em}img{width:100%;max-width:420px}.pair{display:flex;flex-wrap:wrap;gap:.5em}.pair img{flex:1 1 260px}</style>"
+        f"<h1>{html.escape(title)}</h1>"
     )
 
 
@@ -234,14 +241,14 @@ def _worst(report: PrecisionReport, found: Mapping[str, Sequence[People]], paths
     for name, oks in report.worst:
         index = places[name]
         frame = read_photograph(paths[index])
-        images = "".join(_picture(frame, found[which][index], manifest, f"{which}: {name}") for which in (first, report.precision))
+        images = "".join(embedded_picture(frame, found[which][index], manifest, f"{which}: {name}") for which in (first, report.precision))
         figures.append(
             f"<figure><div class='pair'>{images}</div><figcaption>{html.escape(name)}, agreement {oks:.2f}</figcaption></figure>"
         )
     return f"<h2>Worst photographs: {html.escape(first)} and {html.escape(report.precision)}</h2>{''.join(figures)}"
 
 
-def _picture(frame: NDArray[np.uint8], people: People, manifest: Manifest, alt: str) -> str:
+def embedded_picture(frame: NDArray[np.uint8], people: People, manifest: Manifest, alt: str) -> str:
     """A photograph with its people as an img element that holds a JPEG."""
     import cv2
 

@@ -23,17 +23,18 @@ _WEIGHTS = (".pt", ".pth", ".caffemodel", ".npz", ".safetensors", ".tflite", ".h
 
 
 def network_path(text: str) -> Path:
-    """A model folder, .onnx or engine by its path, or a network by its name: a folder of that name, else one that ships.
+    """A model folder, .onnx or engine by its path, a network on a server, or a network by its name: a folder of that name, else one that ships.
 
     Raises:
         UsageError: there is nothing of that name, or something that is no network: says what makes one.
     """
+    from posetrt.runtime.engines.triton import is_remote
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.model.shipped import network_folder
     from posetrt.usage import is_source
 
     path = network_folder(text)
-    if path.is_dir():
+    if path.is_dir() or is_remote(text):
         return path
     if is_source(text):
         raise UsageError(f"{text} stands where a network does; a source is given as: --source {text}")
@@ -46,6 +47,13 @@ def network_path(text: str) -> Path:
     if not path.exists() and not {"/", "\\", "."} & set(text):
         raise _no_network_of_that_name(text)
     return path
+
+
+def for_workers(path: Path) -> Path:
+    """The path as other processes and machines find it: absolute, but for a network on a server."""
+    from posetrt.runtime.engines.triton import is_remote
+
+    return path if is_remote(path) else path.absolute()
 
 
 def _no_network_of_that_name(name: str) -> UsageError:

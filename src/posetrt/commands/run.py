@@ -7,6 +7,7 @@
   posetrt run person/ --hands hand/ --face face/ --source clip.mp4 --write-json out/
   posetrt run pose/ --detector det/ --detect-every 5 --source clip.mp4 --write-video out.mp4
   posetrt run cpm/ --boxes tracks.txt --source clip.mp4 --write-video out.mp4
+  posetrt run --engine triton://server:8001/person --source clip.mp4 --write-video out.mp4
 
 A source is a photograph, a folder, a video, /dev/videoN, csi://N, rtsp://..., http://... (Motion JPEG), a GStreamer string,
 or paced:VIDEO?fps=30 (a file played as if a camera gave it); give --source again for more. Of a live source the newest frame
@@ -80,6 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=network_path,
         help="a model folder, a bare .onnx, an engine, or a network's name; default: the one that ships",
     )
+    parser.add_argument(
+        "--engine", metavar="triton://HOST:PORT/NAME", help="a network on a Triton server, in place of FOLDER (?shm=off: no shared memory)"
+    )
     parser.add_argument("--source", metavar="SOURCE", action="append", help="see above; may be given again")
     parser.add_argument(
         "--max-megapixels", metavar="N", type=float, default=MOST_MEGAPIXELS, help="refuse larger pictures before decoding (default: 100)"
@@ -149,6 +153,8 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.source:
         raise UsageError("--source is missing: a photograph, a folder of them, a video, /dev/video0, csi://0 or rtsp://...")
+    if args.engine is not None:
+        args.folder = _remote(args)
     if args.folder is None:
         args.folder = network_folder(shipped_model())
     _check(args)
@@ -228,6 +234,21 @@ def run(args: argparse.Namespace) -> int:
     if stopped and not live:
         return 128 + signal.SIGTERM
     return 1 if any(source.shortfall for source in sources) else 0
+
+
+def _remote(args: argparse.Namespace) -> Path:
+    """The network on a server that `--engine` names.
+
+    Raises:
+        UsageError: it names none, or a folder was given too, or it was to be built.
+    """
+    from posetrt.runtime.engines.triton import remote_address
+    from posetrt.runtime.errors import UsageError
+
+    remote_address(args.engine)
+    if args.folder is not None or args.build:
+        raise UsageError(f"--engine {args.engine} is a network on a server: leave {'--build' if args.folder is None else args.folder} out")
+    return Path(args.engine)
 
 
 def _check(args: argparse.Namespace) -> None:
