@@ -37,7 +37,7 @@ def network_path(text: str) -> Path:
     if path.is_dir() or is_remote(text):
         return path
     if is_source(text):
-        raise UsageError(f"{text} stands where a network does; a source is given as: --source {text}")
+        raise UsageError(f"{text} stands where a network is expected; people in it are found by: posetrt run --source {text}")
     if path.suffix.lower() in _WEIGHTS:
         raise UsageError(
             f"{text} holds weights, and a model folder is made of them first",

@@ -18,7 +18,7 @@ import posetrt.commands
 from posetrt.defaults_file import NAME, config_argument, read_defaults, typed_wins, use_defaults
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.packages import install_hint
-from posetrt.usage import Parser, check_command, check_options
+from posetrt.usage import Parser, check_command, check_options, unknown_options
 
 _ORDER = (
     "export",
@@ -99,11 +99,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = ""
     try:
         typed = list(sys.argv[1:] if argv is None else argv)
+        _complete()
         if not typed or typed == ["help"]:
             print(_WELCOME)
             return 0
         parser = build_parser()
-        _complete(parser)
         check_command(typed, commands())
         args = _parsed(parser, typed)
         command = f" {args.command}"
@@ -136,6 +136,9 @@ def _parsed(parser: argparse.ArgumentParser, typed: list[str]) -> argparse.Names
     (subparsers,) = (action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     file = read_defaults(config_argument(typed)) if typed[0] in subparsers and not {"-h", "--help"} & set(typed) else None
     from_file = use_defaults(subparsers, typed[0], *file) if file else []
+    if typed[0] in subparsers:
+        # Before an unknown option's value is taken for a network.
+        check_options(subparsers[typed[0]], typed[0], unknown_options(subparsers[typed[0]], typed[1:]))
     args, unknown = parser.parse_known_args(typed)
     check_options(subparsers[args.command], args.command, unknown)
     if file and from_file:
@@ -145,7 +148,7 @@ def _parsed(parser: argparse.ArgumentParser, typed: list[str]) -> argparse.Names
     return args
 
 
-def _complete(parser: argparse.ArgumentParser) -> None:
+def _complete() -> None:
     """Answer the shell that asks for completions, where the package argcomplete is installed; else do nothing."""
     if "_ARGCOMPLETE" not in os.environ:
         return
@@ -153,7 +156,7 @@ def _complete(parser: argparse.ArgumentParser) -> None:
         import argcomplete
     except ModuleNotFoundError:
         return
-    argcomplete.autocomplete(parser)
+    argcomplete.autocomplete(build_parser())
 
 
 def _ended(line: str, code: int) -> int:

@@ -39,6 +39,13 @@ def check_command(typed: Sequence[str], commands: Sequence[str]) -> None:
     raise UsageError(f"there is no command {first!r}; {meant}")
 
 
+def unknown_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
+    """The words that look like long options and begin none of the command's."""
+    before = words[: words.index("--")] if "--" in words else words
+    known = [text for action in parser._actions for text in action.option_strings]
+    return [word for word in before if word.startswith("--") and not any(text.startswith(word.partition("=")[0]) for text in known)]
+
+
 def check_options(parser: argparse.ArgumentParser, command: str, unknown: Sequence[str]) -> None:
     """Raises: UsageError: words that the command does not know: says which option was probably meant."""
     if not unknown:

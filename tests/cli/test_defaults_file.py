@@ -115,6 +115,14 @@ def test_what_is_wrong_is_said_with_the_key(posetrt: Posetrt, given: dict[str, o
     assert not given
 
 
+def test_the_example_of_the_page_is_taken(posetrt: Posetrt, given: dict[str, object]) -> None:
+    (page,) = (Path(__file__).parents[2] / "docs").rglob("defaults_file.md")
+    example = page.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
+    Path("posetrt.toml").write_text(example)
+    assert posetrt("run").code == 0
+    assert (given["precision"], given["web"], given["smooth"]) == ("int8", "8080", True)
+
+
 def test_help_and_version_need_no_sound_file(given: dict[str, object]) -> None:
     Path("posetrt.toml").write_text("{")
     for words in (["--version"], ["run", "--help"]):

@@ -152,6 +152,10 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.runtime.sources import complaints, open_source
 
     if not args.source:
+        if args.folder is not None and args.folder.is_dir() and not (args.folder / "model.onnx").is_file():
+            raise UsageError(
+                f"{args.folder} stands where a network is expected, and is no model folder; did you mean --source {args.folder}?"
+            )
         raise UsageError("--source is missing: a photograph, a folder of them, a video, /dev/video0, csi://0 or rtsp://...")
     if args.engine is not None:
         args.folder = _remote(args)
@@ -227,6 +231,10 @@ def run(args: argparse.Namespace) -> int:
     for line in details:
         say(line)
     doubt(EMPTY)
+    lines = args.jsonl if args.jsonl != "-" else None
+    places = [args.write_images, args.write_json, args.write_video, args.write_coco, args.write_csv, lines]
+    if any(places):
+        say(f"written: {', '.join(str(place) for place in places if place)}")
     if not sinks and not args.status_port:
         say("nothing was written: ask for --jsonl, --write-json, --write-images, --write-video, --show or --web")
     if stopped and stopped[0] == signal.SIGINT:
