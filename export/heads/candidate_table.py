@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.export.heads.base import Asked, GraphFacts, OutputFacts
+from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.candidates import STRIDES, cells_of
 
 Floats = NDArray[np.float32]
@@ -242,10 +243,18 @@ def point_shape(facts: GraphFacts) -> tuple[int, int] | None:
 
 
 def person_of(facts: GraphFacts, asked: Asked, count: int | None) -> int | None:
-    """Number of the class that is a person; None where nothing tells. `count` is None where the graph gives class numbers alone."""
-    if asked.person_class is not None:
-        return int(asked.person_class) if count is None or asked.person_class < count else None
+    """Number of the class that is a person; None where nothing tells. `count` is None where the graph gives class numbers alone.
+
+    Raises:
+        UsageError: the user said a class that there is not.
+    """
     names = class_names(facts)
+    if asked.person_class is not None:
+        known = count or len(names)
+        if asked.person_class < 0 or (known and asked.person_class >= known):
+            of = f", {', '.join(names)}" if names and len(names) < 10 else ""
+            raise UsageError(f"--class {asked.person_class}: its {known} classes are 0 to {known - 1}{of}")
+        return int(asked.person_class)
     for index, name in enumerate(names):
         if name in _HUMAN:
             return index

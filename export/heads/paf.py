@@ -27,7 +27,8 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     known = [load_layout(name) for name in built_in_skeletons()] if asked.layout is None else [asked.layout]
     layouts = [layout for layout in known if layout.paf_channels]
     readings = [reading for layout in layouts for reading in _readings(facts, grids, layout, asked)]
-    if readings or not grids:
+    least = min((MapLayout(one.skeleton, one.paf_channels, False).heatmap_channels + one.paf_channel_count for one in layouts), default=0)
+    if readings or sum(grid.channels for grid in grids) < least:
         return list(readings)
     return list(_near(layouts, asked))
 

@@ -123,7 +123,7 @@ def model_from_onnx(path: Path, options: GraphOptions | None = None) -> tuple[Mo
             pixels.in_graph,
             wish.batch,
             image.dtype,
-            Fit(how, pixels.pad, PERSON_GROW),
+            Fit(how, pixels.pad, PERSON_GROW, pixels.resize),
         ),
         head=head,
         weights_sha256=sha256_of(path),
@@ -175,7 +175,7 @@ def _pixels(image: ImageInput, pixels: Normalisation) -> Normalisation:
     """Whole numbers go in as they are: 0 to 255."""
     if image.dtype == "float32":
         return pixels
-    return Normalisation(pixels.colour, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), in_graph=True, pad=pixels.pad)
+    return Normalisation(pixels.colour, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), in_graph=True, pad=pixels.pad, resize=pixels.resize)
 
 
 def _bound(size_wh: tuple[int, int], factor: float, step: int) -> tuple[int, int]:

@@ -84,7 +84,7 @@ class WholeFrame:
         check_frame(image)
         spec = self.manifest.input
         placement = letterbox((image.shape[1], image.shape[0]), size_wh or spec.size_wh, spec.fit.how)
-        return Prepared(to_input(place(image, placement, spec.fit.pad), spec), placement)
+        return Prepared(to_input(place(image, placement, spec.fit.pad, resize=spec.fit.resize), spec), placement)
 
     def decode(self, tensors: Tensors, placements: Sequence[Placement]) -> list[People]:
         """People of each frame of a batch, in pixels of the frame."""

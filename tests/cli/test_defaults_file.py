@@ -116,7 +116,7 @@ def test_what_is_wrong_is_said_with_the_key(posetrt: Posetrt, given: dict[str, o
 
 
 def test_the_example_of_the_page_is_taken(posetrt: Posetrt, given: dict[str, object]) -> None:
-    (page,) = (Path(__file__).parents[2] / "docs").rglob("defaults_file.md")
+    (page,) = (Path(__file__).parents[2] / "docs").rglob("posetrt_toml.md")
     example = page.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
     Path("posetrt.toml").write_text(example)
     assert posetrt("run").code == 0
