@@ -33,4 +33,4 @@ def read_anchors(path: Path) -> tuple[tuple[float, float, float, float], ...]:
             f"{path}: anchors are centre x, y, width and height as fractions of the input, sizes above 0; "
             f"got {len(rows)} rows of {rows.min(initial=0):g} to {rows.max(initial=0):g}"
         )
-    return tuple(map(tuple, rows.tolist()))
+    return tuple((x, y, width, height) for x, y, width, height in rows.tolist())

@@ -58,7 +58,7 @@ def with_batch_axis(model: ModelProto) -> ModelProto:
     graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
-    dims = inputs[0].type.tensor_type.shape.dim if len(inputs) == 1 else ()
+    dims = list(inputs[0].type.tensor_type.shape.dim) if len(inputs) == 1 else []
     if len(dims) != 3 or 3 not in (dims[0].dim_value, dims[2].dim_value):
         return model
     name, own = inputs[0].name, f"{inputs[0].name}_without_batch"
