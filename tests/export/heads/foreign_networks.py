@@ -6,6 +6,7 @@ Each gives its outputs' names, in the exporter's order, beside the module. `writ
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,10 +71,13 @@ def write(network: Network, path: Path, *, opset: int = 17, dynamo: bool = False
     # PyTorch takes no numbers as names, which older versions of it gave.
     names = [f"o{name}" if name.isdigit() else name for name in network.outputs]
     file = io.BytesIO()
-    torch.onnx.export(
-        network.module.eval(), (network.picture(),), file if not dynamo else str(path), opset_version=opset,
-        input_names=[network.name], output_names=names, **keywords,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        # PyTorch warns of its older exporter, and of traced shapes.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network.module.eval(), (network.picture(),), file if not dynamo else str(path), opset_version=opset,
+            input_names=[network.name], output_names=names, **keywords,
+        )  # fmt: skip
     model = onnx.load(str(path)) if dynamo else onnx.load_from_string(file.getvalue())
     for made, name in zip(names, network.outputs, strict=True):
         if made != name:
