@@ -93,7 +93,7 @@ class Pipeline:
         return self.pose.detect_every if source.live or source.fps else 1
 
     def _batch_of_engine(self) -> int:
-        most = self.pose.engine.manifest.input.max_batch or len(self.sources)
+        most = (self.pose.whole.frames_at_once if self.pose.whole is not None else self.pose.engine.max_batch) or len(self.sources)
         return min(most, len(self.sources)) if self.pose.engine.frames_in_flight > 1 else 1
 
     def start(self) -> None:

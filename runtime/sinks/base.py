@@ -25,7 +25,7 @@ class Result:
         people: in pixels of the frame.
         manifest: of the network whose key points the people have.
         placement: how the frame was placed in the network's input; None where no network looked at the whole frame.
-        tensors: the network's own outputs, where a sink asked for them.
+        tensors: the network's own outputs for the whole frame, where a sink asked for them.
         stats: of the run so far: rates, drops, ages.
         skeletons: of each of the people's extras, by its name.
     """

@@ -5,6 +5,7 @@
   posetrt eval person/ --images photos/                                   nothing annotated: agreement with fp32
   posetrt eval person/ --coco person_keypoints.json --images photos/ --scales 0.5,1,1.5
   posetrt eval person/ --coco person_keypoints.json --images photos/ --report out/
+  posetrt eval person/ --coco person_keypoints.json --images photos/ --tiles 2x2
   posetrt eval pose/ --detector det/ --coco person_keypoints.json --images photos/     in detected boxes
 
 --annotations takes COCO's key points; MPII (the release's .mat, or the common JSON with gt_valid.mat beside it: PCKh@0.5); LSP
@@ -30,7 +31,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_detector_arguments, check_detector, engine_options, network_path
+from posetrt.arguments import add_detector_arguments, add_tiles_arguments, check_detector, engine_options, network_path, tiles_of
 from posetrt.commands.run import add_engine_arguments
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=["fp32", "fp16", "int8"], action="append", help="may be given again; default: all that were built"
     )
     add_detector_arguments(parser, follow=False)
+    add_tiles_arguments(parser)
     parser.add_argument("--grow", metavar="FACTOR", type=float, help="crop so much wider than the box (default: as exported, mostly 1.25)")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N photographs only")
     parser.add_argument("--report", metavar="DIR", type=Path, help="write report.html and report.json")
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit must be at least 1; got {args.limit}")
     check_detector(args)
-    scales = _scales(args.scales) if args.scales else None
+    scales, tiles = _scales(args.scales) if args.scales else None, tiles_of(args)
     annotated = _annotated(args)
     for note in annotated.notes if annotated else ():
         print(f"{annotated.name if annotated else ''}: {note}", file=sys.stderr)
@@ -104,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
             options = engine_options(args, args.detector_precision)
             if args.detector_precision is None:
                 options = replace(options, precision=None)
-            detector = opened.enter_context(open_detector(args.detector, options, DecodeOptions("evaluate", least)))
+            detector = opened.enter_context(open_detector(args.detector, options, DecodeOptions("evaluate", least), tiles))
         if annotated is not None:
             annotated.judge([nobody(len(manifest.skeleton.parts))] * len(paths), manifest.skeleton)
 
@@ -132,7 +134,16 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{manifest.network} looks at one person: judged in the boxes {whose}", file=sys.stderr)
             preset: Preset = "evaluate" if args.preset == "balanced" else args.preset
             found[name] = people_of(
-                engine, paths, annotated, detector=detector, scales=scales, grow=args.grow, preset=preset, progress=progress, broken=skip
+                engine,
+                paths,
+                annotated,
+                detector=detector,
+                scales=scales,
+                tiles=tiles,
+                grow=args.grow,
+                preset=preset,
+                progress=progress,
+                broken=skip,
             )
     if broken:
         counted = "; in the figures nobody was found in them" if annotated is not None else ""

@@ -6,6 +6,7 @@
   posetrt run person/ --source csi://0 --source rtsp://camera/stream --jsonl - --web 8080
   posetrt run person/ --hands hand/ --face face/ --source clip.mp4 --write-json out/
   posetrt run pose/ --detector det/ --detect-every 5 --source clip.mp4 --write-video out.mp4
+  posetrt run person/ --tiles 2x2 --source drone.mp4 --write-video out.mp4
   posetrt run cpm/ --boxes tracks.txt --source clip.mp4 --write-video out.mp4
 
 A source is a photograph, a folder, a video, /dev/videoN, csi://N, rtsp://..., http://... (Motion JPEG), a GStreamer string,
@@ -36,10 +37,12 @@ from posetrt.arguments import (
     add_backend_argument,
     add_detector_arguments,
     add_hands_and_face_arguments,
+    add_tiles_arguments,
     check_detector,
     network_path,
     pose_options,
     scales,
+    tiles_of,
 )
 from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
 
@@ -86,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
     add_hands_and_face_arguments(parser)
     add_detector_arguments(parser, follow=True)
+    add_tiles_arguments(parser)
     boxes = parser.add_argument_group("a network for one person (any top-down network)")
     boxes.add_argument(
         "--boxes",
@@ -226,6 +230,11 @@ def _check(args: argparse.Namespace) -> None:
             f"{' and '.join(alone)} say how people in boxes are looked at: give --boxes too (--boxes whole for the frame itself), or --detector"
         )
     check_detector(args)
+    tiles_of(args)
+    if args.tiles and args.boxes:
+        raise UsageError(
+            "--tiles are of a network that looks at whole frames, and --boxes says where the people are: leave one of them out"
+        )
     if args.boxes and args.detector:
         raise UsageError("--boxes and --detector both say where the people are: leave one of them out")
     if (args.boxes or args.detector) and args.draw != "people":
