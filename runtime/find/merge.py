@@ -28,7 +28,10 @@ _COMMON = 3
 _CONTAINED = 0.7
 """Share of a cut person's box within that of a whole person, from which it is a piece of that person."""
 _MARGIN_PX = 3.0
-"""A box that comes so near to a view's inner edge, in pixels of the network's input, is cut by it."""
+"""A box that comes so near to a view's inner edge, in pixels of the network's input, is cut by it;
+"""
+_MARGIN = 0.05
+"""or one that comes nearer than this share of its own side."""
 _BEYOND_PARTS = 0.08
 """How far a body goes on beyond its outermost key points, as a share of the longer side of their box."""
 _FILLED = 0.53
@@ -81,6 +84,8 @@ def _corners(people: People) -> Floats:
 def _cut(corners: Floats, view: NDArray[np.intp], tiles: Sequence[Tile], edges: Floats) -> NDArray[np.bool_]:
     """(N,) who reaches an edge of the own view beyond which the frame goes on."""
     margin = np.array([[_MARGIN_PX / each for each in tile.scale_xy * 2] for tile in tiles], np.float32)[view]
+    sides = corners[:, 2:] - corners[:, :2]
+    margin = np.maximum(margin, _MARGIN * np.concatenate([sides, sides], axis=1))
     inner = np.array([tile.inner for tile in tiles])[view]
     at_low = corners[:, :2] <= edges[view, :2] + margin[:, :2]
     at_high = corners[:, 2:] >= edges[view, 2:] - margin[:, 2:]
@@ -159,7 +164,8 @@ def _one_each(people: People, groups: list[list[int]], cut: NDArray[np.bool_]) -
         if len(group) == 1:
             continue
         rows = np.array(group)
-        scores[number] = people.scores[rows].max()
+        # A piece of somebody is found with ease, and says little of the whole person.
+        scores[number] = people.scores[rows if cut[group[0]] else rows[~cut[rows]]].max()
         parts = people.keypoints[rows]
         sure = parts[..., 2] if cut[group[0]] else parts[..., 2] > 0
         keypoints[number] = np.take_along_axis(parts, sure.argmax(axis=0)[None, :, None], axis=0)[0]

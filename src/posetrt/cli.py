@@ -29,6 +29,7 @@ _ORDER = (
     "eval",
     "bench",
     "bench-parser",
+    "bench-tiles",
     "bench-live",
     "compare",
     "verify-gpu",
