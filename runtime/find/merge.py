@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ def merged(views: Sequence[People], tiles: Sequence[Tile], skeleton: Skeleton) -
 
 
 def _joined(views: Sequence[People]) -> People:
-    def all_of(name: str) -> NDArray[np.float32] | None:
+    def all_of(name: str) -> NDArray[Any] | None:
         given = [getattr(each, name) for each in views if len(each)]
         return None if any(one is None for one in given) else np.concatenate(given)
 

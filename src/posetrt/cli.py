@@ -30,6 +30,7 @@ _ORDER = (
     "bench",
     "bench-parser",
     "bench-tiles",
+    "bench-events",
     "bench-live",
     "compare",
     "verify-gpu",

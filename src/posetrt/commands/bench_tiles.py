@@ -69,7 +69,7 @@ def _table(report: dict[str, Any]) -> str:
     lines = [
         f"{'tiles':<9} {'pictures':>8} "
         + " ".join(f"{title:>7}" for title in titles.values())
-        + f" {'found':>6} {'ms':>8} {'ms/picture':>10}"
+        + f" {'people':>6} {'ms':>8} {'ms/picture':>10}"
     ]
     for row in report["rows"]:
         figures = " ".join(f"{row['figures'][key]:7.3f}" for key in titles)

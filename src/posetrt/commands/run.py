@@ -47,6 +47,7 @@ from posetrt.arguments import (
 from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
 
 if TYPE_CHECKING:
+    from posetrt.runtime.events.rules import Rules
     from posetrt.runtime.pipeline.counts import RunStats
     from posetrt.runtime.pose import Pose
     from posetrt.runtime.sinks.base import Sink
@@ -100,6 +101,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     boxes.add_argument("--grow", metavar="FACTOR", type=float, help="crop so much wider than the box (default 1.25; cpm-person 1.57)")
     parser.add_argument("--no-track", action="store_true", help="no person ids (photographs never have any)")
     parser.add_argument("--smooth", action="store_true", help="smooth key points with a One-Euro filter")
+    parser.add_argument(
+        "--events", metavar="RULES.toml", type=Path, help="look for events: raised hands, falls, lines crossed, ... (docs/events.md)"
+    )
+    parser.add_argument(
+        "--write-events", metavar="FILE|-|unix:PATH", help="a line of JSON per event; unix: serves any number of readers at a socket"
+    )
     parser.add_argument("--write-json", metavar="DIR", type=Path, help="OpenPose's JSON, a file a frame")
     parser.add_argument("--write-coco", metavar="FILE", type=Path, help="COCO's result format, for one source")
     parser.add_argument(
@@ -162,7 +169,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--smooth follows people from frame to frame, and photographs are not frames of one scene: leave it out")
     if (args.detect_every or 1) > 1 and not moving:
         raise UsageError("--detect-every follows people from frame to frame, and photographs are not frames of one scene: leave it out")
-    options = pipeline.Options(track=moving and not args.no_track, smooth=args.smooth, say=say)
+    if args.events and not moving:
+        raise UsageError("--events follows people from frame to frame, and photographs are not frames of one scene: leave it out")
+    options = pipeline.Options(track=moving and not args.no_track, events=_rules(args), smooth=args.smooth, say=say)
     stats = pipeline.RunStats()
     told = [0.0]
 
@@ -245,6 +254,12 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--max-megapixels lies between 0 and 1000, OpenCV's own limit; got {args.max_megapixels:g}")
     if args.smooth and args.no_track:
         raise UsageError("--smooth follows each person by its id, and --no-track gives none: leave one of them out")
+    if args.events and args.no_track:
+        raise UsageError("--events follows each person by its id, and --no-track gives none: leave one of them out")
+    if args.write_events and not args.events:
+        raise UsageError("--write-events writes what --events looks for: give a rules file too")
+    if args.write_events == "-" and args.jsonl == "-":
+        raise UsageError("--jsonl and --write-events both write to standard output, and --jsonl has the events too: leave one of them out")
     if args.draw != "people" and not (args.write_images or args.write_video or args.show):
         raise UsageError(f"--draw {args.draw} says what pictures and video show: give --write-images, --write-video or --show too")
     if args.image_format and not args.write_images:
@@ -261,10 +276,13 @@ def _check_places(args: argparse.Namespace) -> None:
     """Raises: UsageError: two results would go to one file, or a result over a source or among its photographs."""
     from posetrt.runtime.errors import UsageError
 
-    lines = args.jsonl if args.jsonl not in (None, "-") and not args.jsonl.startswith("unix:") else None
+    lines, events = (None if given in (None, "-") or given.startswith("unix:") else given for given in (args.jsonl, args.write_events))
     files = {
         name: Path(path).absolute()
-        for name, path in (("--write-coco", args.write_coco), ("--jsonl", lines), ("--write-csv", args.write_csv), ("--write-video", args.write_video))
+        for name, path in (
+            ("--write-coco", args.write_coco), ("--jsonl", lines), ("--write-events", events), ("--write-csv", args.write_csv),
+            ("--write-video", args.write_video),
+        )
         if path is not None and not Path(path).is_char_device()
     }  # fmt: skip
     seen: dict[Path, str] = {}
@@ -283,6 +301,15 @@ def _check_places(args: argparse.Namespace) -> None:
             raise UsageError(
                 f"--write-images {given} is the source too, and its pictures would be photographs of the next run; give another folder"
             )
+
+
+def _rules(args: argparse.Namespace) -> Rules | None:
+    """The events that were asked for."""
+    if args.events is None:
+        return None
+    from posetrt.runtime.events.rules import load_rules
+
+    return load_rules(args.events)
 
 
 def _check_ids(args: argparse.Namespace, sources: list[Source]) -> None:
@@ -342,6 +369,7 @@ def _sinks(
     from posetrt.runtime.sinks.json_lines import open_json_lines
     from posetrt.runtime.sinks.openpose_json import OpenPoseJson
     from posetrt.runtime.sinks.pictures import Pictures
+    from posetrt.runtime.sinks.rows import event_lines
     from posetrt.runtime.sinks.video import VideoFiles
     from posetrt.runtime.sinks.window import PHOTOGRAPH_MS, Window
 
@@ -372,6 +400,8 @@ def _sinks(
             add(CocoResults(args.write_coco))
         if args.jsonl:
             add(open_json_lines(args.jsonl))
+        if args.write_events:
+            add(open_json_lines(args.write_events, event_lines))
         if args.write_csv:
             add(CsvRows(args.write_csv))
         for given in args.sink:
