@@ -26,6 +26,7 @@ from posetrt.runtime.events.motions import Fallen, Wave
 from posetrt.runtime.events.places import Line, Zone
 from posetrt.runtime.events.postures import Angle, Lying, RaisedHand, Sitting
 from posetrt.runtime.model.skeleton import Skeleton
+from posetrt.runtime.packages import install_hint
 
 KINDS: dict[str, type[Rule]] = {each.kind: each for each in (Angle, RaisedHand, Wave, Lying, Fallen, Sitting, Line, Zone)}
 """Each kind of event by the name that rules files give it."""
@@ -101,7 +102,7 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
         try:
             import tomli as tomllib  # Python 3.10
         except ModuleNotFoundError as error:
-            raise PosetrtError("rules files need the package tomli on Python 3.10: pip install 'posetrt[events]'") from error
+            raise PosetrtError(f"rules files need the package tomli on Python 3.10: {install_hint('tomli')}") from error
     try:
         fields: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -113,7 +113,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jsonl", metavar="FILE|-|unix:PATH", help="a line of JSON a frame; unix: serves any number of readers at a socket"
     )
     parser.add_argument(
-        "--sink", metavar="NAME=ARGUMENT", action="append", default=[], help="a sink that another package adds; may be given again"
+        "--sink",
+        metavar="NAME=ARGUMENT",
+        action="append",
+        default=[],
+        help="mqtt=ADDRESS, mcap=FILE, rerun=FILE (docs/outputs.md), or a sink that another package adds; may be given again",
     )
     parser.add_argument("--write-csv", metavar="FILE", type=Path, help="a row a key point")
     parser.add_argument("--write-images", metavar="DIR", type=Path, help="annotated pictures")
@@ -204,7 +208,7 @@ def run(args: argparse.Namespace) -> int:
             from posetrt.jetson.telemetry import watch
 
             telemetry = held.enter_context(watch())
-        sinks = _sinks(args, sources, telemetry, lambda: stopped.append(signal.SIGINT))
+        sinks = _sinks(args, sources, telemetry, lambda: stopped.append(signal.SIGINT), say)
         pipeline.run(pose, sources, sinks, options, stats=stats, progress=progress, stop=lambda: bool(stopped))
         if sys.stderr.isatty() and not args.quiet:
             # The line that was written over again and again makes room for those that stay.
@@ -358,11 +362,15 @@ def _open(args: argparse.Namespace) -> Pose:
 
 
 def _sinks(
-    args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None, stop: Callable[[], None] = lambda: None
+    args: argparse.Namespace,
+    sources: list[Source],
+    telemetry: Telemetry | None,
+    stop: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[Sink]:
     """The sinks that were asked for; where one cannot be opened, those before it are closed."""
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.plugins import SINKS, load_plugin
+    from posetrt.runtime.sinks.choose import open_sink
     from posetrt.runtime.sinks.coco import CocoResults
     from posetrt.runtime.sinks.csv_rows import CsvRows
     from posetrt.runtime.sinks.earlier import check_free
@@ -405,8 +413,7 @@ def _sinks(
         if args.write_csv:
             add(CsvRows(args.write_csv))
         for given in args.sink:
-            name, _, argument = given.partition("=")
-            add(load_plugin(SINKS, name)(argument))
+            add(open_sink(given, say))
         if args.write_images:
             add(Pictures(args.write_images, args.draw, args.image_format or "jpg"))
         if args.show:
