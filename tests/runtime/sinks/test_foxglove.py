@@ -138,6 +138,6 @@ def test_a_missing_package_names_the_extra_and_an_unknown_sink_those_that_there_
         open_sink(f"mcap={tmp_path / 'o.mcap'}", print)
     with pytest.raises(UsageError, match="posetrt has mqtt, mcap, rerun"):
         open_sink("kafka=x", print)
-    with pytest.raises(PosetrtError, match="cannot|no folder|not"):
-        monkeypatch.undo()
+    monkeypatch.undo()
+    with pytest.raises(PosetrtError, match=r"o\.mcap"):
         open_sink("mcap=/dev/null/o.mcap", print)
