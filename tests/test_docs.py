@@ -19,7 +19,7 @@ from posetrt.runtime.placement import HOWS
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("add_a_head", "api", "bring_your_own_network", "skeletons_and_normalisation")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("add_a_head", "api", "bring_your_own_network", "events", "foxglove", "mqtt", "rerun", "skeletons_and_normalisation", "small_people")),
 ]
 
 

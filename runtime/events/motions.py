@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -31,7 +32,7 @@ class Wave(Rule):
     side: Side = "either"
     turns: int = 4
     within_s: float = 2.0
-    swing: float = 0.2
+    swing: float = 0.25
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,14 +59,18 @@ class Wave(Rule):
         return _Turns(self)
 
 
+_SMOOTHED_S = 0.06
+"""Time in which the smoothed place of a hand follows it: the network's noise is quicker, and waving is slower."""
 _LEAST_TURN_S = 0.09
 """Between two turns of a hand, at least: people wave up to 5 times a second."""
 
 
 @dataclass
 class _Hand:
-    """One hand's way to and fro: the outermost place since the last turn, the direction, and when it turned."""
+    """One hand's way to and fro: its smoothed place and when that was, the outermost since the last turn, the direction, and when it turned."""
 
+    place: float
+    seen_s: float
     outermost: float
     rightward: bool = True
     turned_s: deque[float] = field(default_factory=deque)
@@ -99,8 +104,10 @@ class _Turns(Meter):
             self._hands.pop((side, person), None)
             return 0.0
         if hand is None:
-            self._hands[side, person] = _Hand(place)
+            self._hands[side, person] = _Hand(place, time_s, place)
             return 0.0
+        hand.place += (1 - math.exp((hand.seen_s - time_s) / _SMOOTHED_S)) * (place - hand.place)
+        hand.seen_s, place = time_s, hand.place
         ahead = place - hand.outermost if hand.rightward else hand.outermost - place
         if ahead >= 0:
             hand.outermost = place

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -18,6 +20,11 @@ from posetrt.runtime.sinks.address import split_options, whole_number, yes_or_no
 from posetrt.runtime.sinks.base import Result, Sink
 
 FORM = "rerun=FILE.rrd, or rerun=rerun+http://HOST:9876/proxy for a viewer"
+_CONNECT_S = 2.0
+"""For a viewer to answer."""
+_FLUSH_S = 10.0
+"""For what waits to reach the file or the viewer at the end."""
+
 OPTIONS = {"image": "yes or no: the frames too; default yes", "quality": "of their JPEG, 1 to 100; default 80"}
 
 
@@ -59,6 +66,7 @@ class RerunLog(Sink):
         self._opened = ExitStack()
         try:
             if "://" in place:
+                _check_viewer(place)
                 self._recording.connect_grpc(place)
             else:
                 self._recording.save(self._opened.enter_context(written_whole(Path(place))))
@@ -133,10 +141,30 @@ class RerunLog(Sink):
             return
         with self._opened:
             try:
-                recording.flush()
+                recording.flush(timeout_sec=_FLUSH_S)
                 recording.disconnect()
             except Exception as error:
                 raise PosetrtError(f"cannot finish {self._place}: {error}") from error
+
+
+def _check_viewer(address: str) -> None:
+    """Rerun itself waits for a viewer that is not there until the end of the run.
+
+    Raises:
+        UsageError: no address of a viewer.
+        PosetrtError: nobody listens there.
+    """
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port or 9876
+    except ValueError as error:
+        raise UsageError(f"{address} is no address ({error}); write {FORM}") from error
+    if parts.scheme not in ("rerun+http", "rerun+https", "rerun") or not host:
+        raise UsageError(f"{address}: write {FORM}")
+    try:
+        socket.create_connection((host, port), _CONNECT_S).close()
+    except OSError as error:
+        raise PosetrtError(f"no rerun viewer listens at {host}:{port} ({error.strerror or error}); start one there with: rerun") from error
 
 
 def _entity(label: str) -> str:

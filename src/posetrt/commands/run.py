@@ -117,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=ARGUMENT",
         action="append",
         default=[],
-        help="mqtt=ADDRESS, mcap=FILE, rerun=FILE (docs/outputs.md), or a sink that another package adds; may be given again",
+        help="mqtt=ADDRESS, mcap=FILE, rerun=FILE (docs/mqtt.md, foxglove.md, rerun.md), or a sink that another package adds; may be given again",
     )
     parser.add_argument("--write-csv", metavar="FILE", type=Path, help="a row a key point")
     parser.add_argument("--write-images", metavar="DIR", type=Path, help="annotated pictures")

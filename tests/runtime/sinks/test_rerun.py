@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -95,6 +96,16 @@ def test_run_writes_a_recording(tmp_path: Path) -> None:
 def test_an_argument_that_is_none_is_told(argument: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         open_sink(f"rerun={argument}", print)
+
+
+def test_a_viewer_that_is_not_there_is_told_at_once() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(PosetrtError, match=f"no rerun viewer listens at 127.0.0.1:{port}"):
+        open_sink(f"rerun=rerun+http://127.0.0.1:{port}/proxy", print)
+    with pytest.raises(UsageError, match=r"FILE\.rrd"):
+        open_sink("rerun=http://127.0.0.1/x", print)
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
