@@ -15,15 +15,18 @@ DESK = frozenset(
     {"av", "matplotlib", "onnx", "onnx-ir", "onnxruntime", "onnxsim", "opencv-python", "pillow", "protobuf", "pycocotools", "scipy", "tqdm"}
 )
 
-# What no other extra has: the web page, a computer's GPU, rules files, sinks.
+# What no other extra has: the web page, a computer's GPU, a cluster, a server, rules files, sinks.
 _EXTRAS = {
     "aiohttp": "web",
     "foxglove-sdk": "mcap",
+    "grpc": "triton",
     "paho-mqtt": "mqtt",
+    "pyarrow": "parquet",
     "pycuda": "gpu",
+    "ray": "cluster",
     "rerun-sdk": "rerun",
     "tensorrt": "gpu",
-    "tomli": "events",
+    "tritonclient": "triton",
 }
 # JetPack has it for the system's Python.
 JETPACK_TENSORRT = (

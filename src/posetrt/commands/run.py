@@ -8,6 +8,7 @@
   posetrt run pose/ --detector det/ --detect-every 5 --source clip.mp4 --write-video out.mp4
   posetrt run person/ --tiles 2x2 --source drone.mp4 --write-video out.mp4
   posetrt run cpm/ --boxes tracks.txt --source clip.mp4 --write-video out.mp4
+  posetrt run --engine triton://server:8001/person --source clip.mp4 --write-video out.mp4
 
 A source is a photograph, a folder, a video, /dev/videoN, csi://N, rtsp://..., http://... (Motion JPEG), a GStreamer string,
 or paced:VIDEO?fps=30 (a file played as if a camera gave it); give --source again for more. Of a live source the newest frame
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     from posetrt.runtime.sources import Source
     from posetrt.runtime.telemetry import Telemetry
 
+_FILES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".json", ".mp4"})
+"""What a folder is hardly called."""
 SUMMARY = "find people in photographs, video or cameras"
 
 
@@ -82,7 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=network_path,
         help="a model folder, a bare .onnx, an engine, or a network's name; default: the one that ships",
     )
-    parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="see above; may be given again")
+    parser.add_argument(
+        "--engine", metavar="triton://HOST:PORT/NAME", help="a network on a Triton server, in place of FOLDER (?shm=off: no shared memory)"
+    )
+    parser.add_argument("--source", metavar="SOURCE", action="append", help="see above; may be given again")
     parser.add_argument(
         "--max-megapixels", metavar="N", type=float, default=MOST_MEGAPIXELS, help="refuse larger pictures before decoding (default: 100)"
     )
@@ -102,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-track", action="store_true", help="no person ids (photographs never have any)")
     parser.add_argument("--smooth", action="store_true", help="smooth key points with a One-Euro filter")
     parser.add_argument(
-        "--events", metavar="RULES.toml", type=Path, help="look for events: raised hands, falls, lines crossed, ... (docs/events.md)"
+        "--events", metavar="RULES.toml", type=Path, help="look for events: raised hands, falls, lines crossed, ... (docs/how-to/events.md)"
     )
     parser.add_argument(
         "--write-events", metavar="FILE|-|unix:PATH", help="a line of JSON per event; unix: serves any number of readers at a socket"
@@ -117,7 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=ARGUMENT",
         action="append",
         default=[],
-        help="mqtt=ADDRESS, mcap=FILE, rerun=FILE (docs/mqtt.md, foxglove.md, rerun.md), or a sink that another package adds; may be given again",
+        help="mqtt=ADDRESS, mcap=FILE, rerun=FILE (docs/how-to/mqtt.md, foxglove.md, rerun.md), or a sink that another package adds; may be given again",
     )
     parser.add_argument("--write-csv", metavar="FILE", type=Path, help="a row a key point")
     parser.add_argument("--write-images", metavar="DIR", type=Path, help="annotated pictures")
@@ -148,13 +154,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_engine_arguments(parser)
 
 
+EMPTY, EMPTY_LIVE = 10, 300
+"""Frames in which nobody is found until a run says why that may be: at its end, and while it goes on."""
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the sources through the network; 1 where a video ended early."""
+    from posetrt.looking import why_nobody
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.model.shipped import network_folder, shipped_model, shipped_name
     from posetrt.runtime.pipeline import pipeline
     from posetrt.runtime.sources import complaints, open_source
 
+    if not args.source:
+        raise UsageError("--source is missing: a photograph, a folder of them, a video, /dev/video0, csi://0 or rtsp://...")
+    if args.engine is not None:
+        args.folder = _remote(args)
     if args.folder is None:
         args.folder = network_folder(shipped_model())
     _check(args)
@@ -178,10 +193,17 @@ def run(args: argparse.Namespace) -> int:
     options = pipeline.Options(track=moving and not args.no_track, events=_rules(args), smooth=args.smooth, say=say)
     stats = pipeline.RunStats()
     told = [0.0]
+    doubted = [False]
+
+    def doubt(least: int) -> None:
+        if stats.frames >= least and not stats.people and not doubted[0]:
+            doubted[0] = True
+            say(why_nobody(pose.people_engine.manifest, stats.frames))
 
     def progress(stats: RunStats) -> None:
         if args.quiet:
             return
+        doubt(EMPTY_LIVE)
         if sys.stderr.isatty():
             print(f"\r{stats.frames} frames, {stats.fps_now:.1f} fps", end="", file=sys.stderr)
         elif live and time.monotonic() - told[0] > 60:
@@ -202,7 +224,7 @@ def run(args: argparse.Namespace) -> int:
                 f"{shipped_name(args.folder)} runs as it ships, on ONNX Runtime; to tune it for this computer: posetrt build {shipped_name(args.folder)}"
             )
         stopped = held.enter_context(_stop_signals())
-        held.enter_context(_status(args.status_port, stats, _token(args)))
+        held.enter_context(_status(args.status_port, stats, _token(args), say))
         telemetry = None
         if args.web:
             from posetrt.jetson.telemetry import watch
@@ -221,6 +243,7 @@ def run(args: argparse.Namespace) -> int:
     say(f"{summary}; {stats.people} people ({per_frame:.2f} a frame); {engine.precision}, {engine.backend}")
     for line in details:
         say(line)
+    doubt(EMPTY)
     if not sinks and not args.status_port:
         say("nothing was written: ask for --jsonl, --write-json, --write-images, --write-video, --show or --web")
     if stopped and stopped[0] == signal.SIGINT:
@@ -228,6 +251,21 @@ def run(args: argparse.Namespace) -> int:
     if stopped and not live:
         return 128 + signal.SIGTERM
     return 1 if any(source.shortfall for source in sources) else 0
+
+
+def _remote(args: argparse.Namespace) -> Path:
+    """The network on a server that `--engine` names.
+
+    Raises:
+        UsageError: it names none, or a folder was given too, or it was to be built.
+    """
+    from posetrt.runtime.engines.triton import remote_address
+    from posetrt.runtime.errors import UsageError
+
+    remote_address(args.engine)
+    if args.folder is not None or args.build:
+        raise UsageError(f"--engine {args.engine} is a network on a server: leave {'--build' if args.folder is None else args.folder} out")
+    return Path(args.engine)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -296,6 +334,9 @@ def _check_places(args: argparse.Namespace) -> None:
         if path in seen:
             raise UsageError(f"{seen[path]} and {name} both write {path}; give each a file of its own")
         seen[path] = name
+    for name, folder in (("--write-images", args.write_images), ("--write-json", args.write_json)):
+        if folder is not None and folder.suffix.lower() in _FILES and not folder.is_dir():
+            raise UsageError(f"{name} writes a file per frame into a folder, and {folder} looks like a file; give a folder, as out/")
     for source in args.source:
         given = Path(source.removeprefix("paced:").partition("?")[0]) if source.startswith("paced:") else Path(source)
         for name, path in files.items():
@@ -401,7 +442,8 @@ def _sinks(
             host, port = bind_address(args.web)
             page = WebPage(host, port, token=_token(args), telemetry=telemetry)
             add(page)
-            print(f"the page is at {page.url}", file=sys.stderr, flush=True)
+            if not args.quiet:
+                print(f"the page is at {page.url}", file=sys.stderr, flush=True)
         if args.write_json:
             add(OpenPoseJson(args.write_json))
         if args.write_coco:
@@ -433,7 +475,7 @@ def _token(args: argparse.Namespace) -> str | None:
 
 
 @contextlib.contextmanager
-def _status(where: str | None, stats: RunStats, token: str | None) -> Iterator[None]:
+def _status(where: str | None, stats: RunStats, token: str | None, say: Callable[[str], None]) -> Iterator[None]:
     """Serve health and metrics while the run goes on."""
     if where is None:
         yield
@@ -442,7 +484,7 @@ def _status(where: str | None, stats: RunStats, token: str | None) -> Iterator[N
     from posetrt.runtime.pipeline.port import bind_address
 
     with StatusPort(*bind_address(where), stats, token) as port:
-        print(f"health and metrics are at {port.url}", file=sys.stderr, flush=True)
+        say(f"health and metrics are at {port.url}")
         yield
 
 
