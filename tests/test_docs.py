@@ -36,7 +36,9 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
-_BLOCK = re.compile(r"^(?P<indent> *)(?P<mark><!-- not run: [^\n]+ -->\n *)?```(?P<language>\w+)\n(?P<text>.*?)^(?P=indent)```", re.S | re.M)
+_BLOCK = re.compile(
+    r"^(?P<indent> *)(?P<mark><!-- not run: [^\n]+ -->\n *)?```(?P<language>\w+)\n(?P<text>.*?)^(?P=indent)```", re.S | re.M
+)
 
 
 def _blocks(page: Path, *languages: str, run: bool = False) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from posetrt.runtime.engines.choose import BACKENDS, EngineOptions
 
 if TYPE_CHECKING:
     from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.find.tiles import Tiles
     from posetrt.runtime.pose import PoseOptions
 
 
@@ -113,6 +114,29 @@ def add_detector_arguments(parser: argparse.ArgumentParser, *, follow: bool) -> 
         )
 
 
+def add_tiles_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of small people in large frames."""
+    group = parser.add_argument_group("small people: the network that looks at whole frames looks at tiles of them too")
+    group.add_argument(
+        "--tiles", metavar="CxR", help="cut each frame into C columns and R rows, as in 2x2; with --detector the detector looks at them"
+    )
+    group.add_argument("--tile-overlap", metavar="SHARE", type=float, help="share of a tile that its neighbour shows too (default 0.2)")
+
+
+def tiles_of(args: argparse.Namespace) -> Tiles | None:
+    """How frames are cut, if at all.
+
+    Raises:
+        UsageError: no such tiles, or an overlap without them.
+    """
+    from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.find.tiles import OVERLAP, tiles_from
+
+    if args.tile_overlap is not None and args.tiles is None:
+        raise UsageError("--tile-overlap says how the tiles of --tiles lie: give that too")
+    return None if args.tiles is None else tiles_from(args.tiles, OVERLAP if args.tile_overlap is None else args.tile_overlap)
+
+
 def check_detector(args: argparse.Namespace) -> None:
     """Raises: UsageError: options of a detector without one, or with values that they cannot have."""
     from posetrt.runtime.errors import UsageError
@@ -150,6 +174,6 @@ def pose_options(args: argparse.Namespace) -> PoseOptions:
     from posetrt.runtime.pose import PoseOptions
 
     detector = ("detector", "detector_precision", "detector_score", "detect_every")
-    names = ("boxes", *detector, "grow", "hands", "face", "hands_precision", "face_precision")
+    names = ("boxes", *detector, "tiles", "tile_overlap", "grow", "hands", "face", "hands_precision", "face_precision")
     given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     return PoseOptions(engine=engine_options(args), preset=args.preset, scales=getattr(args, "scales", None) or (1.0,), **given)

@@ -32,6 +32,8 @@ _ORDER = (
     "eval",
     "bench",
     "bench-parser",
+    "bench-tiles",
+    "bench-events",
     "bench-live",
     "bench-map",
     "compare",

@@ -5,6 +5,7 @@
   posetrt eval person/ --images photos/                                   nothing annotated: agreement with fp32
   posetrt eval person/ --coco person_keypoints.json --images photos/ --scales 0.5,1,1.5
   posetrt eval person/ --coco person_keypoints.json --images photos/ --report out/
+  posetrt eval person/ --coco person_keypoints.json --images photos/ --tiles 2x2
   posetrt eval pose/ --detector det/ --coco person_keypoints.json --images photos/     in detected boxes
   posetrt eval person/ --coco person_keypoints.json --images photos/ --on ray://head:10001      the same figures, by a cluster
 
@@ -31,7 +32,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_detector_arguments, check_detector, engine_options, for_workers, network_path
+from posetrt.arguments import (
+    add_detector_arguments,
+    add_tiles_arguments,
+    check_detector,
+    engine_options,
+    for_workers,
+    network_path,
+    tiles_of,
+)
 from posetrt.commands.map import add_place_arguments
 from posetrt.commands.run import add_engine_arguments
 
@@ -62,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=["fp32", "fp16", "int8"], action="append", help="may be given again; default: all that were built"
     )
     add_detector_arguments(parser, follow=False)
+    add_tiles_arguments(parser)
     parser.add_argument("--grow", metavar="FACTOR", type=float, help="crop so much wider than the box (default: as exported, mostly 1.25)")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N photographs only")
     parser.add_argument("--report", metavar="DIR", type=Path, help="write report.html and report.json")
@@ -99,7 +109,9 @@ def run(args: argparse.Namespace) -> int:
     if args.on is None and args.workers:
         raise UsageError("--workers is of --on: give --on local or --on ray://HOST:PORT too")
     check_place(args.on or "local", args.workers)
-    scales = _scales(args.scales) if args.scales else None
+    scales, tiles = _scales(args.scales) if args.scales else None, tiles_of(args)
+    if tiles is not None and args.on is not None:
+        raise UsageError("--on looks at whole photographs: leave --tiles out, or --on")
     annotated = _annotated(args)
     for note in annotated.notes if annotated else ():
         print(f"{annotated.name if annotated else ''}: {note}", file=sys.stderr)
@@ -119,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
             detector_options = engine_options(args, args.detector_precision)
             if args.detector_precision is None:
                 detector_options = replace(detector_options, precision=None)
-            detector = opened.enter_context(open_detector(args.detector, detector_options, DecodeOptions("evaluate", least)))
+            detector = opened.enter_context(open_detector(args.detector, detector_options, DecodeOptions("evaluate", least), tiles))
         if annotated is not None:
             annotated.judge([nobody(len(manifest.skeleton.parts))] * len(paths), manifest.skeleton)
 
@@ -153,6 +165,7 @@ def run(args: argparse.Namespace) -> int:
                     annotated,
                     detector=detector,
                     scales=scales,
+                    tiles=tiles,
                     grow=args.grow,
                     preset=preset,
                     progress=progress,

@@ -6,6 +6,7 @@
   posetrt run person/ --source csi://0 --source rtsp://camera/stream --jsonl - --web 8080
   posetrt run person/ --hands hand/ --face face/ --source clip.mp4 --write-json out/
   posetrt run pose/ --detector det/ --detect-every 5 --source clip.mp4 --write-video out.mp4
+  posetrt run person/ --tiles 2x2 --source drone.mp4 --write-video out.mp4
   posetrt run cpm/ --boxes tracks.txt --source clip.mp4 --write-video out.mp4
   posetrt run --engine triton://server:8001/person --source clip.mp4 --write-video out.mp4
 
@@ -37,14 +38,17 @@ from posetrt.arguments import (
     add_backend_argument,
     add_detector_arguments,
     add_hands_and_face_arguments,
+    add_tiles_arguments,
     check_detector,
     network_path,
     pose_options,
     scales,
+    tiles_of,
 )
 from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
 
 if TYPE_CHECKING:
+    from posetrt.runtime.events.rules import Rules
     from posetrt.runtime.pipeline.counts import RunStats
     from posetrt.runtime.pose import Pose
     from posetrt.runtime.sinks.base import Sink
@@ -92,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
     add_hands_and_face_arguments(parser)
     add_detector_arguments(parser, follow=True)
+    add_tiles_arguments(parser)
     boxes = parser.add_argument_group("a network for one person (any top-down network)")
     boxes.add_argument(
         "--boxes",
@@ -102,13 +107,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     boxes.add_argument("--grow", metavar="FACTOR", type=float, help="crop so much wider than the box (default 1.25; cpm-person 1.57)")
     parser.add_argument("--no-track", action="store_true", help="no person ids (photographs never have any)")
     parser.add_argument("--smooth", action="store_true", help="smooth key points with a One-Euro filter")
+    parser.add_argument(
+        "--events", metavar="RULES.toml", type=Path, help="look for events: raised hands, falls, lines crossed, ... (docs/how-to/events.md)"
+    )
+    parser.add_argument(
+        "--write-events", metavar="FILE|-|unix:PATH", help="a line of JSON per event; unix: serves any number of readers at a socket"
+    )
     parser.add_argument("--write-json", metavar="DIR", type=Path, help="OpenPose's JSON, a file a frame")
     parser.add_argument("--write-coco", metavar="FILE", type=Path, help="COCO's result format, for one source")
     parser.add_argument(
         "--jsonl", metavar="FILE|-|unix:PATH", help="a line of JSON a frame; unix: serves any number of readers at a socket"
     )
     parser.add_argument(
-        "--sink", metavar="NAME=ARGUMENT", action="append", default=[], help="a sink that another package adds; may be given again"
+        "--sink",
+        metavar="NAME=ARGUMENT",
+        action="append",
+        default=[],
+        help="mqtt=ADDRESS, mcap=FILE, rerun=FILE (docs/how-to/mqtt.md, foxglove.md, rerun.md), or a sink that another package adds; may be given again",
     )
     parser.add_argument("--write-csv", metavar="FILE", type=Path, help="a row a key point")
     parser.add_argument("--write-images", metavar="DIR", type=Path, help="annotated pictures")
@@ -177,7 +192,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--smooth follows people from frame to frame, and photographs are not frames of one scene: leave it out")
     if (args.detect_every or 1) > 1 and not moving:
         raise UsageError("--detect-every follows people from frame to frame, and photographs are not frames of one scene: leave it out")
-    options = pipeline.Options(track=moving and not args.no_track, smooth=args.smooth, say=say)
+    if args.events and not moving:
+        raise UsageError("--events follows people from frame to frame, and photographs are not frames of one scene: leave it out")
+    options = pipeline.Options(track=moving and not args.no_track, events=_rules(args), smooth=args.smooth, say=say)
     stats = pipeline.RunStats()
     told = [0.0]
     doubted = [False]
@@ -217,7 +234,7 @@ def run(args: argparse.Namespace) -> int:
             from posetrt.jetson.telemetry import watch
 
             telemetry = held.enter_context(watch())
-        sinks = _sinks(args, sources, telemetry, lambda: stopped.append(signal.SIGINT))
+        sinks = _sinks(args, sources, telemetry, lambda: stopped.append(signal.SIGINT), say)
         pipeline.run(pose, sources, sinks, options, stats=stats, progress=progress, stop=lambda: bool(stopped))
         if sys.stderr.isatty() and not args.quiet:
             # The line that was written over again and again makes room for those that stay.
@@ -272,6 +289,11 @@ def _check(args: argparse.Namespace) -> None:
             f"{' and '.join(alone)} say how people in boxes are looked at: give --boxes too (--boxes whole for the frame itself), or --detector"
         )
     check_detector(args)
+    tiles_of(args)
+    if args.tiles and args.boxes:
+        raise UsageError(
+            "--tiles are of a network that looks at whole frames, and --boxes says where the people are: leave one of them out"
+        )
     if args.boxes and args.detector:
         raise UsageError("--boxes and --detector both say where the people are: leave one of them out")
     if (args.boxes or args.detector) and args.draw != "people":
@@ -282,6 +304,12 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--max-megapixels lies between 0 and 1000, OpenCV's own limit; got {args.max_megapixels:g}")
     if args.smooth and args.no_track:
         raise UsageError("--smooth follows each person by its id, and --no-track gives none: leave one of them out")
+    if args.events and args.no_track:
+        raise UsageError("--events follows each person by its id, and --no-track gives none: leave one of them out")
+    if args.write_events and not args.events:
+        raise UsageError("--write-events writes what --events looks for: give a rules file too")
+    if args.write_events == "-" and args.jsonl == "-":
+        raise UsageError("--jsonl and --write-events both write to standard output, and --jsonl has the events too: leave one of them out")
     if args.draw != "people" and not (args.write_images or args.write_video or args.show):
         raise UsageError(f"--draw {args.draw} says what pictures and video show: give --write-images, --write-video or --show too")
     if args.image_format and not args.write_images:
@@ -298,10 +326,13 @@ def _check_places(args: argparse.Namespace) -> None:
     """Raises: UsageError: two results would go to one file, or a result over a source or among its photographs."""
     from posetrt.runtime.errors import UsageError
 
-    lines = args.jsonl if args.jsonl not in (None, "-") and not args.jsonl.startswith("unix:") else None
+    lines, events = (None if given in (None, "-") or given.startswith("unix:") else given for given in (args.jsonl, args.write_events))
     files = {
         name: Path(path).absolute()
-        for name, path in (("--write-coco", args.write_coco), ("--jsonl", lines), ("--write-csv", args.write_csv), ("--write-video", args.write_video))
+        for name, path in (
+            ("--write-coco", args.write_coco), ("--jsonl", lines), ("--write-events", events), ("--write-csv", args.write_csv),
+            ("--write-video", args.write_video),
+        )
         if path is not None and not Path(path).is_char_device()
     }  # fmt: skip
     seen: dict[Path, str] = {}
@@ -323,6 +354,15 @@ def _check_places(args: argparse.Namespace) -> None:
             raise UsageError(
                 f"--write-images {given} is the source too, and its pictures would be photographs of the next run; give another folder"
             )
+
+
+def _rules(args: argparse.Namespace) -> Rules | None:
+    """The events that were asked for."""
+    if args.events is None:
+        return None
+    from posetrt.runtime.events.rules import load_rules
+
+    return load_rules(args.events)
 
 
 def _check_ids(args: argparse.Namespace, sources: list[Source]) -> None:
@@ -371,17 +411,22 @@ def _open(args: argparse.Namespace) -> Pose:
 
 
 def _sinks(
-    args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None, stop: Callable[[], None] = lambda: None
+    args: argparse.Namespace,
+    sources: list[Source],
+    telemetry: Telemetry | None,
+    stop: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[Sink]:
     """The sinks that were asked for; where one cannot be opened, those before it are closed."""
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.plugins import SINKS, load_plugin
+    from posetrt.runtime.sinks.choose import open_sink
     from posetrt.runtime.sinks.coco import CocoResults
     from posetrt.runtime.sinks.csv_rows import CsvRows
     from posetrt.runtime.sinks.earlier import check_free
     from posetrt.runtime.sinks.json_lines import open_json_lines
     from posetrt.runtime.sinks.openpose_json import OpenPoseJson
     from posetrt.runtime.sinks.pictures import Pictures
+    from posetrt.runtime.sinks.rows import event_lines
     from posetrt.runtime.sinks.video import VideoFiles
     from posetrt.runtime.sinks.window import PHOTOGRAPH_MS, Window
 
@@ -413,11 +458,12 @@ def _sinks(
             add(CocoResults(args.write_coco))
         if args.jsonl:
             add(open_json_lines(args.jsonl))
+        if args.write_events:
+            add(open_json_lines(args.write_events, event_lines))
         if args.write_csv:
             add(CsvRows(args.write_csv))
         for given in args.sink:
-            name, _, argument = given.partition("=")
-            add(load_plugin(SINKS, name)(argument))
+            add(open_sink(given, say))
         if args.write_images:
             add(Pictures(args.write_images, args.draw, args.image_format or "jpg"))
         if args.show:
