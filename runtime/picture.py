@@ -9,9 +9,16 @@ from numpy.typing import NDArray
 
 from posetrt.runtime.model.manifest import InputSpec
 from posetrt.runtime.placement import PAD_GREY, Placement, whole_in
+from posetrt.runtime.scaling import SHRINKS, Scratch, shrink
 
 
-def place(frame: NDArray[np.uint8], placement: Placement, pad: int = PAD_GREY, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+def place(
+    frame: NDArray[np.uint8],
+    placement: Placement,
+    pad: int = PAD_GREY,
+    out: NDArray[np.uint8] | None = None,
+    scratch: Scratch | None = None,
+) -> NDArray[np.uint8]:
     """Scale a frame into the network's input.
 
     Args:
@@ -19,44 +26,54 @@ def place(frame: NDArray[np.uint8], placement: Placement, pad: int = PAD_GREY, o
         placement: from `placement.letterbox` with this frame's size.
         pad: what the input shows beside the frame.
         out: (h, w, 3) uint8 to write into; made where None.
+        scratch: keeps what lies between from frame to frame; None makes it anew.
 
     Returns:
-        (h, w, 3) uint8 BGR of the network's size: scaled by cubic interpolation, and by area where it shrinks below half. A placement that is no
-        letterbox is cut out, see `cut`.
+        (h, w, 3) uint8 BGR of the network's size: scaled by cubic interpolation, and averaged where it shrinks below half (`scaling`). A
+        placement that is no letterbox is cut out, see `cut`.
     """
     width, height = placement.size_wh
     canvas = out if out is not None else np.empty((height, width, 3), np.uint8)
     whole = _whole_pixels(placement, (frame.shape[1], frame.shape[0]))
     if whole is None:
-        return cut(frame, placement, pad, canvas)
-    _letterbox(frame, whole, pad, canvas)
+        return cut(frame, placement, pad, canvas, scratch)
+    _letterbox(frame, whole, pad, canvas, scratch or Scratch())
     return canvas
 
 
-def to_input(canvas: NDArray[np.uint8], spec: InputSpec) -> NDArray[Any]:
+def input_shape(spec: InputSpec, size_wh: tuple[int, int], count: int = 1) -> tuple[int, ...]:
+    """Shape of the network's input tensor for so many pictures of a size."""
+    width, height = size_wh
+    return (count, 3, height, width) if spec.layout == "NCHW" else (count, height, width, 3)
+
+
+def to_input(canvas: NDArray[np.uint8], spec: InputSpec, out: NDArray[Any] | None = None, scratch: Scratch | None = None) -> NDArray[Any]:
     """The network's input tensor from a placed frame.
 
     Args:
         canvas: (h, w, 3) uint8 BGR.
         spec: the manifest's input.
+        out: of the returned shape and type, to write into; made where None.
+        scratch: keeps what lies between from frame to frame; None makes it anew.
 
     Returns:
         `(1, 3, h, w)` or `(1, h, w, 3)` in the spec's type, colour order and normalisation; bytes as they are for a graph that takes them.
     """
-    if spec.dtype == "uint8" and spec.layout == "NHWC" and spec.colour == "BGR":
-        return canvas[None]
+    if spec.takes_bytes:
+        if out is None:
+            return canvas[None]
+        if not np.shares_memory(out, canvas):
+            np.copyto(out, canvas[None])
+        return out
     import cv2
 
     kind = np.dtype(spec.dtype)
     channels = (0, 1, 2) if spec.colour == "BGR" else (2, 1, 0)
-    shape = (1, 3, *canvas.shape[:2]) if spec.layout == "NCHW" else (1, *canvas.shape)
-    tensor: NDArray[Any] = np.empty(shape, kind)
-    planes = cv2.split(canvas)
+    tensor = out if out is not None else np.empty(input_shape(spec, (canvas.shape[1], canvas.shape[0])), kind)
+    planes = list((scratch or Scratch()).array("planes", (3, *canvas.shape[:2])))
+    cv2.split(canvas, planes)
     for channel, plane in enumerate(channels):
-        if spec.layout == "NCHW":
-            tensor[0, channel] = planes[plane]
-        else:
-            tensor[0, ..., channel] = planes[plane]
+        np.copyto(tensor[0, channel] if spec.layout == "NCHW" else tensor[0, ..., channel], planes[plane])
     if not spec.in_graph:
         shape3 = (3, 1, 1) if spec.layout == "NCHW" else (3,)
         tensor -= np.asarray(spec.mean, kind).reshape(shape3)
@@ -90,30 +107,39 @@ def _whole_pixels(placement: Placement, frame_wh: tuple[int, int]) -> tuple[int,
     return (left, top, width, height) if inside and width > 0 and height > 0 else None
 
 
-def _letterbox(frame: NDArray[np.uint8], whole: tuple[int, int, int, int], pad: int, canvas: NDArray[np.uint8]) -> None:
+def _letterbox(frame: NDArray[np.uint8], whole: tuple[int, int, int, int], pad: int, canvas: NDArray[np.uint8], scratch: Scratch) -> None:
     import cv2
 
     left, top, width, height = whole
     right, bottom = left + width, top + height
+    seen = canvas[top:bottom, left:right]
     if (width, height) == (frame.shape[1], frame.shape[0]):
-        canvas[top:bottom, left:right] = frame
+        seen[:] = frame
+    elif min(frame.shape[1] / width, frame.shape[0] / height) > SHRINKS:
+        shrink(frame, seen, scratch)
     else:
-        method = cv2.INTER_AREA if max(width / frame.shape[1], height / frame.shape[0]) < 0.5 else cv2.INTER_CUBIC
-        canvas[top:bottom, left:right] = cv2.resize(frame, (width, height), interpolation=method)
+        cv2.resize(frame, (width, height), dst=seen, interpolation=cv2.INTER_CUBIC)
     canvas[:top] = pad
     canvas[bottom:] = pad
     canvas[top:bottom, :left] = pad
     canvas[top:bottom, right:] = pad
 
 
-def cut(frame: NDArray[np.uint8], placement: Placement, pad: int = 0, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-    """Cut a box out of a frame: bilinear, from a frame that was first made smaller by area where it shrinks below half.
+def cut(
+    frame: NDArray[np.uint8],
+    placement: Placement,
+    pad: int = 0,
+    out: NDArray[np.uint8] | None = None,
+    scratch: Scratch | None = None,
+) -> NDArray[np.uint8]:
+    """Cut a box out of a frame: bilinear, from a frame that was first made smaller where it shrinks below half.
 
     Args:
         frame: (H, W, 3) uint8 BGR.
         placement: from `placement.crop`; it may turn and mirror.
         pad: what the input shows outside the frame. OpenPose shows its hand and face networks black (handExtractorCaffe.cpp).
         out: (h, w, 3) uint8 to write into; made where None.
+        scratch: as `place`.
 
     Returns:
         (h, w, 3) uint8 BGR of the network's size.
@@ -121,7 +147,7 @@ def cut(frame: NDArray[np.uint8], placement: Placement, pad: int = 0, out: NDArr
     import cv2
 
     canvas = out if out is not None else np.empty((placement.size_wh[1], placement.size_wh[0], 3), np.uint8)
-    source, origin, shrunk = _shrunk(frame, placement)
+    source, origin, shrunk = _shrunk(frame, placement, scratch or Scratch())
     back = np.array(placement.inverse)
     # From centres of the input's pixels to centres of the source's.
     matrix = np.empty((2, 3))
@@ -139,14 +165,14 @@ def cut(frame: NDArray[np.uint8], placement: Placement, pad: int = 0, out: NDArr
     return canvas
 
 
-def _shrunk(frame: NDArray[np.uint8], placement: Placement) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
+def _shrunk(
+    frame: NDArray[np.uint8], placement: Placement, scratch: Scratch
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
     """What to sample from: the frame, or the part of it under the input made smaller, so that bilinear sampling misses no pixel.
 
     Returns:
         The picture, its top left edge in the frame, and frame pixels per pixel of it, by axis.
     """
-    import cv2
-
     factor = 1 / np.array(placement.scale_xy)
     height, width = frame.shape[:2]
     if factor.max() <= 2:
@@ -156,5 +182,11 @@ def _shrunk(frame: NDArray[np.uint8], placement: Placement) -> tuple[NDArray[np.
     high = np.clip(np.ceil([x + across, y + down]), low + 1, [width, height]).astype(int)
     part = frame[low[1] : high[1], low[0] : high[0]]
     size = np.maximum(1, np.round((high - low) / np.maximum(factor, 1))).astype(int)
-    small = np.asarray(cv2.resize(part, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA), np.uint8)
+    small = scratch.array("small", (int(size[1]), int(size[0]), 3))
+    if min(part.shape[1] / size[0], part.shape[0] / size[1]) > SHRINKS:
+        shrink(part, small, scratch)
+    else:
+        import cv2
+
+        cv2.resize(part, (int(size[0]), int(size[1])), dst=small, interpolation=cv2.INTER_AREA)
     return small, low.astype(np.float64), (high - low) / size

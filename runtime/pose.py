@@ -134,7 +134,10 @@ class Pose:
     def network_input(self, image: NDArray[np.uint8]) -> NDArray[Any]:
         """What the first network is fed with for a frame, alone, as to time it: of one for crops, the whole frame as one crop."""
         if self.whole is not None:
-            return self.whole.prepare(image).tensor
+            prepared = self.whole.prepare(image)
+            own: NDArray[Any] = prepared.tensor.copy()
+            self.whole.give_back(prepared.tensor)
+            return own
         network = next(iter(self.networks.values()))
         size = network.manifest.input.size_wh
         return network.tensor_of(image, [crop(grown(whole_frame(image.shape), size)[0], size)])

@@ -21,8 +21,9 @@ from posetrt.runtime.find.boxes import check_boxes, grown, whole_frame
 from posetrt.runtime.find.scales import merged_maps
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
-from posetrt.runtime.picture import cut, to_input
+from posetrt.runtime.picture import cut, input_shape, to_input
 from posetrt.runtime.placement import Fit, Placement, check_frame, crop, crops_to_frame
+from posetrt.runtime.scaling import Scratch
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -79,6 +80,7 @@ class TopDown:
         self._head = manifest.head if manifest.head.scope == "crop" else replace(manifest.head, scope="crop")
         self._decoder = self._head.decoder(manifest.skeleton)
         self._lock = threading.Lock()
+        self._scratch = Scratch()
         self.spent_s = {"crops": 0.0, "network": 0.0, "points": 0.0}
         self.calls = self.looked = 0
 
@@ -173,7 +175,13 @@ class TopDown:
     def tensor_of(self, frame: NDArray[np.uint8], placements: Sequence[Placement]) -> NDArray[Any]:
         """The network's input for crops of a frame, one after the other."""
         spec = self.manifest.input
-        return np.concatenate([to_input(cut(frame, placement, self.fit.pad), spec) for placement in placements])
+        width, height = spec.size_wh
+        tensor = np.empty(input_shape(spec, spec.size_wh, len(placements)), np.dtype(spec.dtype))
+        for number, placement in enumerate(placements):
+            out = tensor[number : number + 1]
+            canvas = out[0] if spec.takes_bytes else self._scratch.array("canvas", (height, width, 3))
+            to_input(cut(frame, placement, self.fit.pad, canvas, self._scratch), spec, out, self._scratch)
+        return tensor
 
     def _chunk(
         self, frame: NDArray[np.uint8], placements: Sequence[Placement]

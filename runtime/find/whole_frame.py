@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from posetrt.runtime.engines.base import Engine
 from posetrt.runtime.engines.choose import EngineOptions, open_engine
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.find.inputs import Inputs
 from posetrt.runtime.heads.base import DecodeOptions, Decoder, Tensors
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.picture import place, to_input
 from posetrt.runtime.placement import Placement, check_frame, letterbox
+from posetrt.runtime.scaling import Scratch
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -27,10 +29,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A frame ready for the network: `tensor` in the manifest's layout and type, `placement` the way back."""
+    """Frames ready for the network: `tensor` in the manifest's layout and type, `placements` the ways back.
+
+    The tensor's memory is used again: `WholeFrame.give_back` it when the network has taken it.
+    """
 
     tensor: NDArray[Any]
-    placement: Placement
+    placements: list[Placement]
 
 
 class WholeFrame:
@@ -54,9 +59,10 @@ class WholeFrame:
             )
         self.engine, self.manifest, self.options = engine, manifest, options or DecodeOptions()
         # Fails here, and not on the first frame, where the head and its skeleton do not fit.
-        self._decoders = threading.local()
-        self._decoders.own = manifest.head.decoder(manifest.skeleton, self.options)
+        self._own_of_thread = threading.local()
+        self._own_of_thread.decoder = manifest.head.decoder(manifest.skeleton, self.options)
         self._lock = threading.Lock()
+        self._inputs = Inputs(engine)
 
     @property
     def skeleton(self) -> Skeleton:
@@ -66,25 +72,45 @@ class WholeFrame:
     @property
     def decoder(self) -> Decoder:
         """This thread's decoder: decoders keep scratch memory."""
-        found: Decoder | None = getattr(self._decoders, "own", None)
+        found: Decoder | None = getattr(self._own_of_thread, "decoder", None)
         if found is None:
-            found = self._decoders.own = self.manifest.head.decoder(self.manifest.skeleton, self.options)
+            found = self._own_of_thread.decoder = self.manifest.head.decoder(self.manifest.skeleton, self.options)
         return found
 
-    def prepare(self, image: NDArray[np.uint8], size_wh: tuple[int, int] | None = None) -> Prepared:
-        """Place and normalise a frame.
+    def prepare(self, *images: NDArray[np.uint8], size_wh: tuple[int, int] | None = None) -> Prepared:
+        """Place and normalise frames, straight into the memory that the network is fed from.
 
         Args:
-            image: (H, W, 3) uint8 BGR.
+            images: each (H, W, 3) uint8 BGR; one batch.
             size_wh: of the network's input, where that is dynamic; None takes the usual one.
 
         Raises:
-            PosetrtError: the frame is no such array.
+            PosetrtError: a frame is no such array.
         """
-        check_frame(image)
         spec = self.manifest.input
-        placement = letterbox((image.shape[1], image.shape[0]), size_wh or spec.size_wh, spec.fit.how)
-        return Prepared(to_input(place(image, placement, spec.fit.pad), spec), placement)
+        size = size_wh or spec.size_wh
+        for image in images:
+            check_frame(image)
+        placements = [letterbox((image.shape[1], image.shape[0]), size, spec.fit.how) for image in images]
+        tensor = self._inputs.take(size, len(images))
+        scratch = self._scratch
+        for number, (image, placement) in enumerate(zip(images, placements, strict=True)):
+            out = tensor[number : number + 1]
+            canvas = out[0] if spec.takes_bytes else scratch.array("canvas", (size[1], size[0], 3))
+            to_input(place(image, placement, spec.fit.pad, canvas, scratch), spec, out, scratch)
+        return Prepared(tensor, placements)
+
+    def give_back(self, tensor: NDArray[Any]) -> None:
+        """Let the memory of a prepared tensor be used again; anything else is left alone."""
+        self._inputs.give_back(tensor)
+
+    @property
+    def _scratch(self) -> Scratch:
+        """This thread's memory for what lies between frame and tensor."""
+        found: Scratch | None = getattr(self._own_of_thread, "scratch", None)
+        if found is None:
+            found = self._own_of_thread.scratch = Scratch()
+        return found
 
     def decode(self, tensors: Tensors, placements: Sequence[Placement]) -> list[People]:
         """People of each frame of a batch, in pixels of the frame."""
@@ -109,11 +135,11 @@ class WholeFrame:
         found: list[People] = []
         step = self.engine.max_batch or max(1, len(images))
         for start in range(0, len(images), step):
-            prepared = [self.prepare(image) for image in images[start : start + step]]
-            tensor = prepared[0].tensor if len(prepared) == 1 else np.concatenate([each.tensor for each in prepared])
+            prepared = self.prepare(*images[start : start + step])
             with self._lock:
                 # Decoded before the engine's buffers are filled again.
-                found += self.decode(self.engine.infer(tensor), [each.placement for each in prepared])
+                found += self.decode(self.engine.infer(prepared.tensor), prepared.placements)
+            self.give_back(prepared.tensor)
         return found
 
     def close(self) -> None:

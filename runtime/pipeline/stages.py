@@ -9,8 +9,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.pipeline.batch import Batch, all_finite, copied
@@ -59,8 +57,7 @@ class Letterboxing(Stage):
             prepared = self._supervisor.on(self.name, turn, frames, partial(self._prepare, frames))
             if prepared is None:
                 continue
-            tensor = prepared[0].tensor if len(prepared) == 1 else np.concatenate([each.tensor for each in prepared])
-            _pass_on(self._supervisor, self.outlet, Batch(frames, [each.placement for each in prepared], tensor))
+            _pass_on(self._supervisor, self.outlet, Batch(frames, prepared.placements, prepared.tensor))
             if self._supervisor.live:
                 self._keep_fresh(turn, frames)
 
@@ -76,15 +73,16 @@ class Letterboxing(Stage):
             if prepared is None:
                 continue
             try:
-                self.outlet.swap(0, Batch([newer], [prepared[0].placement], prepared[0].tensor))
+                older = self.outlet.swap(0, Batch([newer], prepared.placements, prepared.tensor))
             except Closed:
                 self._supervisor.stopped([newer])
                 raise
+            self._whole.give_back(prepared.tensor if older is None else older.tensor)
             # Where the network was quicker, the source has had its turn: others wait, and its next frame comes soon.
             self._stats.dropping(source, "late")
 
-    def _prepare(self, frames: list[Frame]) -> list[Prepared]:
-        return [self._whole.prepare(frame.image) for frame in frames]
+    def _prepare(self, frames: list[Frame]) -> Prepared:
+        return self._whole.prepare(*(frame.image for frame in frames))
 
     def _hold_back(self) -> None:
         """Wait until the network is about to be free: a frame letterboxed earlier would only grow old, and a newer one come."""
@@ -110,7 +108,7 @@ class Network(Stage):
     outlet: Mailbox[Batch]
 
     def __init__(self, supervisor: Supervisor, whole: WholeFrame, inlet: Mailbox[Batch], outlet: Mailbox[Batch]) -> None:
-        self._supervisor, self._engine = supervisor, whole.engine
+        self._supervisor, self._whole, self._engine = supervisor, whole, whole.engine
         self.inlet, self.outlet = inlet, outlet
 
     @staticmethod
@@ -126,6 +124,7 @@ class Network(Stage):
         def call() -> list[Tensors]:
             if taken:
                 engine.submit(taken[0].tensor)
+                self._whole.give_back(taken[0].tensor)
                 under_way.append(taken[0])
             return [copied(engine.collect())] if len(under_way) >= engine.frames_in_flight or not taken else []
 

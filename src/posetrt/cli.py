@@ -30,6 +30,7 @@ _ORDER = (
     "bench",
     "bench-parser",
     "bench-live",
+    "bench-letterbox",
     "compare",
     "verify-gpu",
     "triton",
