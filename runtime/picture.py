@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.model.manifest import InputSpec
-from posetrt.runtime.placement import PAD_GREY, Placement, whole_in
+from posetrt.runtime.placement import PAD_GREY, Placement, letterbox, whole_in
 from posetrt.runtime.scaling import SHRINKS, Scratch, shrink
 
 
@@ -34,31 +34,29 @@ def place(
     """
     width, height = placement.size_wh
     canvas = out if out is not None else np.empty((height, width, 3), np.uint8)
-    whole = _whole_pixels(placement, (frame.shape[1], frame.shape[0]))
+    whole = whole_pixels(placement, (frame.shape[1], frame.shape[0]))
     if whole is None:
         return cut(frame, placement, pad, canvas, scratch)
     _letterbox(frame, whole, pad, canvas, scratch or Scratch())
     return canvas
 
 
-def input_shape(spec: InputSpec, size_wh: tuple[int, int], count: int = 1) -> tuple[int, ...]:
-    """Shape of the network's input tensor for so many pictures of a size."""
-    width, height = size_wh
-    return (count, 3, height, width) if spec.layout == "NCHW" else (count, height, width, 3)
-
-
 def to_input(canvas: NDArray[np.uint8], spec: InputSpec, out: NDArray[Any] | None = None, scratch: Scratch | None = None) -> NDArray[Any]:
     """The network's input tensor from a placed frame.
 
     Args:
-        canvas: (h, w, 3) uint8 BGR.
+        canvas: (h, w, 3) uint8 BGR; for a graph that takes a camera's frame, that frame.
         spec: the manifest's input.
         out: of the returned shape and type, to write into; made where None.
         scratch: keeps what lies between from frame to frame; None makes it anew.
 
     Returns:
-        `(1, 3, h, w)` or `(1, h, w, 3)` in the spec's type, colour order and normalisation; bytes as they are for a graph that takes them.
+        `spec.shape()` in the spec's type, colour order and normalisation; bytes as they are for a graph that takes them.
     """
+    if spec.pixel_format == "nv12":
+        tensor = out if out is not None else np.empty(spec.shape(), np.uint8)
+        to_nv12(canvas, tensor[0], scratch or Scratch())
+        return tensor
     if spec.takes_bytes:
         if out is None:
             return canvas[None]
@@ -69,7 +67,7 @@ def to_input(canvas: NDArray[np.uint8], spec: InputSpec, out: NDArray[Any] | Non
 
     kind = np.dtype(spec.dtype)
     channels = (0, 1, 2) if spec.colour == "BGR" else (2, 1, 0)
-    tensor = out if out is not None else np.empty(input_shape(spec, (canvas.shape[1], canvas.shape[0])), kind)
+    tensor = out if out is not None else np.empty(spec.shape(1, (canvas.shape[1], canvas.shape[0])), kind)
     planes = list((scratch or Scratch()).array("planes", (3, *canvas.shape[:2])))
     cv2.split(canvas, planes)
     for channel, plane in enumerate(channels):
@@ -89,12 +87,46 @@ def network_input(frame: NDArray[np.uint8], spec: InputSpec, size_wh: tuple[int,
         spec: the manifest's input.
         size_wh: of the input, where that is dynamic; None takes the usual one.
     """
-    placement = whole_in((frame.shape[1], frame.shape[0]), size_wh or spec.size_wh, spec.fit.how)
-    shown = cut if spec.fit.how == "crop" else place
-    return to_input(shown(frame, placement, spec.fit.pad), spec)
+    return to_input(whole_picture(frame, spec, size_wh)[0], spec)
 
 
-def _whole_pixels(placement: Placement, frame_wh: tuple[int, int]) -> tuple[int, int, int, int] | None:
+def whole_picture(
+    frame: NDArray[np.uint8], spec: InputSpec, size_wh: tuple[int, int] | None = None
+) -> tuple[NDArray[np.uint8], Placement]:
+    """A whole frame of any size as `to_input` takes it, and where the frame lies in the network's input.
+
+    A graph that takes a camera's frame is shown a frame of another size as that camera would: letterboxed into it.
+    """
+    frame_wh = frame.shape[1], frame.shape[0]
+    if spec.camera_wh is not None:
+        behind = whole_in(spec.camera_wh, spec.size_wh, spec.fit.how)
+        if frame_wh == spec.camera_wh:
+            return frame, behind
+        before = letterbox(frame_wh, spec.camera_wh)
+        return place(frame, before, spec.fit.pad), before.then(behind)
+    placement = whole_in(frame_wh, size_wh or spec.size_wh, spec.fit.how)
+    return (cut if spec.fit.how == "crop" else place)(frame, placement, spec.fit.pad), placement
+
+
+def to_nv12(frame: NDArray[np.uint8], out: NDArray[np.uint8], scratch: Scratch) -> None:
+    """A (H, W, 3) uint8 BGR frame with even sides as NV12, (3 H / 2, W): BT.601, luma 16 to 235, one U, V for two by two pixels."""
+    import cv2
+
+    height, width = frame.shape[:2]
+    planes = scratch.array("i420", (height * 3 // 2, width))
+    cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420, dst=planes)
+    i420_to_nv12(planes, out)
+
+
+def i420_to_nv12(planes: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    """Three planes below each other, (3 H / 2, W), as NV12 of the same shape: the chroma planes interleaved."""
+    height = planes.shape[0] * 2 // 3
+    out[:height] = planes[:height]
+    chroma, pairs = planes[height:].reshape(2, -1), out[height:].reshape(-1, 2)
+    pairs[:, 0], pairs[:, 1] = chroma[0], chroma[1]
+
+
+def whole_pixels(placement: Placement, frame_wh: tuple[int, int]) -> tuple[int, int, int, int] | None:
     """Left, top, width and height of the frame in the input, where it lies there upright, in whole pixels and whole; else None."""
     if not placement.axis_aligned:
         return None

@@ -145,7 +145,7 @@ class Pose:
     def warm_up(self) -> None:
         """Call each network once, so that the first real frame does not wait for what they set up."""
         if self.whole is not None:
-            width, height = self.whole.manifest.input.size_wh
+            width, height = self.whole.manifest.input.picture_wh
             self.whole.find(np.full((height, width, 3), 128, np.uint8))
         for network in self.networks.values():
             network.warm_up()

@@ -32,6 +32,12 @@ class Scratch:
         return kept[:wanted].reshape(shape)
 
 
+def halved_first(frame_wh: tuple[int, int], size_wh: tuple[int, int]) -> bool:
+    """Whether `shrink` halves the picture and then samples it; else it samples twice as densely, and halves that."""
+    factor = max(frame_wh[0] / size_wh[0], frame_wh[1] / size_wh[1])
+    return factor <= _HALVED_FIRST and frame_wh[0] % 2 == frame_wh[1] % 2 == 0
+
+
 def shrink(frame: NDArray[np.uint8], out: NDArray[np.uint8], scratch: Scratch) -> None:
     """Make a picture smaller, by at least `SHRINKS` along both axes.
 
@@ -44,7 +50,7 @@ def shrink(frame: NDArray[np.uint8], out: NDArray[np.uint8], scratch: Scratch) -
 
     height, width = out.shape[:2]
     tall, wide = frame.shape[:2]
-    if max(wide / width, tall / height) <= _HALVED_FIRST and wide % 2 == tall % 2 == 0:
+    if halved_first((wide, tall), (width, height)):
         half = scratch.array("half", (tall // 2, wide // 2, 3))
         cv2.resize(frame, (wide // 2, tall // 2), dst=half, interpolation=cv2.INTER_AREA)
         cv2.resize(half, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)

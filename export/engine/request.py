@@ -174,7 +174,7 @@ def profile_of(wish: BuildRequest, manifest: Manifest) -> Profile:
         raise UsageError(f"batch {usual} up to {most} does not fit: this network takes batches up to {spec.max_batch or 'any size'}")
 
     def shape(batch: int, size: tuple[int, int]) -> Shape:
-        return (batch, 3, size[1], size[0]) if spec.layout == "NCHW" else (batch, size[1], size[0], 3)
+        return spec.shape(batch, size)
 
     return Profile(shape(1, low), shape(usual, best), shape(most, high))
 

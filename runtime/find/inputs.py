@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.engines.base import Engine
-from posetrt.runtime.picture import input_shape
+from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.model.manifest import InputSpec
+from posetrt.runtime.picture import to_nv12
+from posetrt.runtime.placement import check_frame
+from posetrt.runtime.scaling import Scratch
 
 _KEPT = 4
 """Arrays that wait to be used again: a frame is written, one waits, and a GPU works on two."""
@@ -31,7 +36,7 @@ class Inputs:
     def take(self, size_wh: tuple[int, int], count: int) -> NDArray[Any]:
         """A tensor for `count` pictures of a size, in the manifest's layout and type; what it holds is left over."""
         spec = self._engine.manifest.input
-        shape = input_shape(spec, size_wh, count)
+        shape = spec.shape(count, size_wh)
         lent = self._engine.lend_input(shape)
         if lent is not None:
             return lent
@@ -47,9 +52,45 @@ class Inputs:
             self._taken[id(tensor)] = tensor
         return tensor
 
+    def of_camera(self, frames: Sequence[NDArray[np.uint8]], scratch: Scratch) -> NDArray[np.uint8]:
+        """The tensor for a graph that takes a camera's whole frames: the frame itself where nothing has to be converted.
+
+        Args:
+            frames: (H, W, 3) uint8 BGR of the camera's size; for NV12 also (3 H / 2, W).
+            scratch: of this thread.
+
+        Raises:
+            PosetrtError: a frame is no such array, or has another size.
+        """
+        spec = self._engine.manifest.input
+        shape = spec.shape(len(frames))
+        for frame in frames:
+            if frame.shape != shape[1:] or frame.dtype != np.uint8:
+                check_frame(frame)
+                _check_size(frame, spec)
+        lent = self._engine.lend_input(shape)
+        if lent is None and len(frames) == 1 and frames[0].shape == shape[1:] and frames[0].flags.c_contiguous:
+            return frames[0][None]
+        tensor = lent if lent is not None else self.take(spec.size_wh, len(frames))
+        for frame, own in zip(frames, tensor, strict=True):
+            if frame.shape == own.shape:
+                np.copyto(own, frame)
+            else:
+                to_nv12(frame, own, scratch)
+        return tensor
+
     def give_back(self, tensor: NDArray[Any]) -> None:
         """Let a tensor be taken again: one that the network has taken in, or that nobody will show it."""
         self._engine.return_input(tensor)
         with self._lock:
             if self._taken.pop(id(tensor), None) is not None:
                 self._free = [*self._free, tensor][-_KEPT:]
+
+
+def _check_size(frame: NDArray[np.uint8], spec: InputSpec) -> None:
+    takes, came = ("x".join(map(str, size)) for size in (spec.picture_wh, (frame.shape[1], frame.shape[0])))
+    if takes != came:
+        raise PosetrtError(
+            f"this network was exported with --camera {takes} and takes frames of that size; this one is {came}. Have the source give "
+            f"{takes}, or export the network again with --camera {came}, or without --camera for frames of any size"
+        )

@@ -20,7 +20,7 @@ from posetrt.runtime.heads.base import DecodeOptions, Decoder, Tensors
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.picture import place, to_input
-from posetrt.runtime.placement import Placement, check_frame, letterbox
+from posetrt.runtime.placement import Placement, check_frame, letterbox, whole_in
 from posetrt.runtime.scaling import Scratch
 
 if TYPE_CHECKING:
@@ -81,14 +81,17 @@ class WholeFrame:
         """Place and normalise frames, straight into the memory that the network is fed from.
 
         Args:
-            images: each (H, W, 3) uint8 BGR; one batch.
+            images: each (H, W, 3) uint8 BGR; one batch. For a graph that takes a camera's NV12 frame, also that: (3 H / 2, W) uint8.
             size_wh: of the network's input, where that is dynamic; None takes the usual one.
 
         Raises:
-            PosetrtError: a frame is no such array.
+            PosetrtError: a frame is no such array, or of another size than the graph's camera.
         """
         spec = self.manifest.input
         size = size_wh or spec.size_wh
+        if spec.camera_wh is not None:
+            behind = whole_in(spec.camera_wh, spec.size_wh, spec.fit.how)
+            return Prepared(self._inputs.of_camera(images, self._scratch), [behind] * len(images))
         for image in images:
             check_frame(image)
         placements = [letterbox((image.shape[1], image.shape[0]), size, spec.fit.how) for image in images]

@@ -9,7 +9,7 @@ import pytest
 from posetrt.bench.letterbox_benchmark import by_area
 from posetrt.runtime.find.inputs import Inputs
 from posetrt.runtime.find.whole_frame import WholeFrame
-from posetrt.runtime.picture import cut, input_shape, place, to_input
+from posetrt.runtime.picture import cut, place, to_input
 from posetrt.runtime.placement import crop, letterbox
 from posetrt.runtime.scaling import Scratch, shrink
 from tests.stand_in import StandIn
@@ -68,7 +68,7 @@ def test_an_even_frame_of_one_colour_stays_that_colour_in_every_pixel() -> None:
 
 def test_frames_of_every_size_are_made_in_memory_that_is_there() -> None:
     spec = tiny_manifest().input
-    scratch, tensor = Scratch(), np.empty(input_shape(spec, spec.size_wh), np.float32)
+    scratch, tensor = Scratch(), np.empty(spec.shape(), np.float32)
     canvas = np.empty((spec.size_wh[1], spec.size_wh[0], 3), np.uint8)
     for frame_wh in (*SIZES, *SIZES):
         frame, placement = photo(frame_wh), letterbox(frame_wh, spec.size_wh)

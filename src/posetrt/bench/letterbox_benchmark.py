@@ -13,7 +13,7 @@ from posetrt.calib.accuracy.coco import CocoPhotos, coco_accuracy, coco_rows
 from posetrt.runtime.find.whole_frame import WholeFrame
 from posetrt.runtime.model.manifest import InputSpec
 from posetrt.runtime.people import People
-from posetrt.runtime.picture import input_shape, place, to_input
+from posetrt.runtime.picture import place, to_input
 from posetrt.runtime.placement import Placement, letterbox
 from posetrt.runtime.scaling import Scratch
 from posetrt.runtime.sources.files import read_photo
@@ -75,7 +75,7 @@ def timed(spec: InputSpec, frames: Sequence[NDArray[np.uint8]], turns: int) -> L
 
     height, width = frames[0].shape[:2]
     placement = letterbox((width, height), spec.size_wh, spec.fit.how)
-    scratch, tensor = Scratch(), np.empty(input_shape(spec, spec.size_wh), np.dtype(spec.dtype))
+    scratch, tensor = Scratch(), np.empty(spec.shape(), np.dtype(spec.dtype))
     canvas = scratch.array("canvas", (spec.size_wh[1], spec.size_wh[0], 3))
 
     def ours(frame: NDArray[np.uint8]) -> None:

@@ -25,8 +25,7 @@ from posetrt.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import write_json, write_text
 from posetrt.runtime.model.folder import ModelFolder, open_folder
-from posetrt.runtime.picture import place, to_input
-from posetrt.runtime.placement import whole_in
+from posetrt.runtime.picture import to_input, whole_picture
 from posetrt.runtime.sources import photos_in, read_photo
 
 PIECE_BYTES = 60_000_000
@@ -168,8 +167,7 @@ def write_reference(folder: ModelFolder, pictures: Sequence[Path], target: Path)
     with OnnxRuntimeEngine(folder.onnx, manifest, "fp32") as engine:
         for index, picture in enumerate(pictures):
             frame = read_photo(picture)
-            fit = manifest.input.fit
-            canvas = place(frame, whole_in((frame.shape[1], frame.shape[0]), manifest.input.size_wh, fit.how), fit.pad)
+            canvas = whole_picture(frame, manifest.input)[0]
             tensors = engine.infer(to_input(canvas, manifest.input))
             arrays[f"canvas_{index}"] = canvas
             arrays |= {f"output_{number}_{index}": values for number, values in enumerate(tensors.values())}

@@ -174,7 +174,7 @@ def _layers(row: Row, folder: ModelFolder, precision: Precision, backend: str) -
 
 def some_input(engine: Engine) -> Any:
     """A random picture as the network takes it, the same each time."""
-    width, height = engine.manifest.input.size_wh
+    width, height = engine.manifest.input.picture_wh
     canvas: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     return to_input(canvas, engine.manifest.input)
 
