@@ -90,9 +90,7 @@ def network_input(frame: NDArray[np.uint8], spec: InputSpec, size_wh: tuple[int,
     return to_input(whole_picture(frame, spec, size_wh)[0], spec)
 
 
-def whole_picture(
-    frame: NDArray[np.uint8], spec: InputSpec, size_wh: tuple[int, int] | None = None
-) -> tuple[NDArray[np.uint8], Placement]:
+def whole_picture(frame: NDArray[np.uint8], spec: InputSpec, size_wh: tuple[int, int] | None = None) -> tuple[NDArray[np.uint8], Placement]:
     """A whole frame of any size as `to_input` takes it, and where the frame lies in the network's input.
 
     A graph that takes a camera's frame is shown a frame of another size as that camera would: letterboxed into it.

@@ -95,7 +95,7 @@ class _Scaling:
         """(N, 3 H / 2, W) as BGR."""
         (width, height), ops = self.size_wh, self._ops
         luma = ops("Slice", self.x, axes(0), axes(height), axes(1))
-        luma = ops("Clip", ops("Reshape", luma, axes(0, 1, height, width)), _BLACK)
+        luma = ops("Max", ops("Reshape", luma, axes(0, 1, height, width)), _BLACK)
         chroma = ops("Slice", self.x, axes(height), axes(height * 3 // 2), axes(1))
         chroma = ops("Transpose", ops("Reshape", chroma, axes(0, height // 2, width // 2, 2)), perm=[0, 3, 1, 2])
         # Two by two pixels share one colour.

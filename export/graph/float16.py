@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.export.graph.canonical import canonical
 from posetrt.export.graph.camera import CAMERA_PREFIX
+from posetrt.export.graph.canonical import canonical
 from posetrt.export.graph.fused import DECODE_PREFIX, INPUT_PREFIX
 from posetrt.export.graph.onnx_file import ModelProto, check, describe, first_line, in_opset, read_model, save_model
 from posetrt.runtime.errors import PosetrtError

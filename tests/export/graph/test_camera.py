@@ -100,7 +100,11 @@ def test_in_float16_the_picture_stays_within_a_grey_level() -> None:
         fused, described = with_uint8_input(model, manifest, Camera((1920, 1080), pixel_format))  # type: ignore[arg-type]
         tensor = to_input(picture((1920, 1080)), described.input)
         half = to_fp16(fused)
-        made = {name: value.type.tensor_type.elem_type for value in onnx.shape_inference.infer_shapes(half).graph.value_info for name in [value.name]}
+        made = {
+            name: value.type.tensor_type.elem_type
+            for value in onnx.shape_inference.infer_shapes(half).graph.value_info
+            for name in [value.name]
+        }
         samples = [node for node in half.graph.node if node.op_type == "Gather"]
         assert len(samples) == 6
         assert all(made[name] == TensorProto.FLOAT16 for node in samples for name in node.output)
@@ -151,7 +155,11 @@ def test_maps_and_placement_are_those_of_the_cpus_letterbox(tmp_path: Path) -> N
     frame = picture((320, 240))
     packed = np.empty((360, 320), np.uint8)
     to_nv12(frame, packed, Scratch())
-    with open_pose(plain.onnx) as pose, open_pose(camera_folder(tmp_path, "bgr")) as camera, open_pose(camera_folder(tmp_path, "nv12")) as nv12:
+    with (
+        open_pose(plain.onnx) as pose,
+        open_pose(camera_folder(tmp_path, "bgr")) as camera,
+        open_pose(camera_folder(tmp_path, "nv12")) as nv12,
+    ):
         assert pose.whole is not None
         assert camera.whole is not None
         plainly, straight = pose.whole.prepare(frame), camera.whole.prepare(frame)
