@@ -24,7 +24,7 @@ from posetrt.runtime.pipeline.reader import Reader
 from posetrt.runtime.pipeline.stages import Decoding, Letterboxing, Network, Writing
 from posetrt.runtime.pipeline.supervisor import Stage, Supervisor
 from posetrt.runtime.sinks.base import Result, Sink
-from posetrt.runtime.sources.base import Frame, Source
+from posetrt.runtime.sources.base import Frame, Source, enough
 from posetrt.runtime.sources.names import source_labels
 from posetrt.runtime.track.tracker import Tracker
 
@@ -221,7 +221,8 @@ def run(
         pose: an open network.
         sources: read side by side, each getting its fair share of the network.
         sinks: written in order, in a thread of their own.
-        options: `keep_tensors` is set where a sink needs it.
+        options: `keep_tensors` is set where a sink needs it. Where no sink and no network for crops needs whole pictures, sources that can
+            give smaller ones are asked for them, unless `whole_pictures`.
         stats: counted up while frames pass; others may look.
         progress: called a few times a second.
         stop: asked 50 times a second whether to end; what a signal handler has noted.
@@ -236,6 +237,10 @@ def run(
     options = options or Options()
     if any(sink.needs_tensors for sink in sinks):
         options = replace(options, keep_tensors=True)
+    if not options.whole_pictures and pose.whole is not None and not pose.stages and not any(sink.needs_pictures for sink in sinks):
+        spec = pose.whole.manifest.input
+        for source in sources if spec.camera_wh is None else ():
+            enough(source, spec.size_wh)
     pipeline = Pipeline(pose, sources, options, stats, sinks or [_Nowhere()])
     try:
         with pipeline:

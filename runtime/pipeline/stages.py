@@ -14,6 +14,7 @@ from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.pipeline.batch import Batch, all_finite, copied
 from posetrt.runtime.pipeline.mailbox import Closed, Mailbox
 from posetrt.runtime.pipeline.supervisor import FORGIVEN_AGAIN_S, Stage, Supervisor
+from posetrt.runtime.placement import letterbox
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sources.base import Frame
 
@@ -82,7 +83,13 @@ class Letterboxing(Stage):
             self._stats.dropping(source, "late")
 
     def _prepare(self, frames: list[Frame]) -> Prepared:
-        return self._whole.prepare(*(frame.image for frame in frames))
+        prepared = self._whole.prepare(*(frame.image for frame in frames))
+        # People come back in pixels of the picture that the source has.
+        for place, frame in enumerate(frames):
+            if frame.whole_wh is not None:
+                smaller = letterbox(frame.whole_wh, (frame.image.shape[1], frame.image.shape[0]), "stretch")
+                prepared.placements[place] = smaller.then(prepared.placements[place])
+        return prepared
 
     def _hold_back(self) -> None:
         """Wait until the network is about to be free: a frame letterboxed earlier would only grow old, and a newer one come."""

@@ -27,6 +27,8 @@ def open_json_lines(where: str) -> Sink:
 class FileLines(Sink):
     """A line a frame, in a file that can be followed while it grows."""
 
+    needs_pictures = False
+
     def __init__(self, path: Path) -> None:
         self._file = Appended(path)
 
@@ -45,6 +47,8 @@ class StdoutLines(Sink):
     Raises:
         PosetrtError: standard output is closed.
     """
+
+    needs_pictures = False
 
     def __init__(self) -> None:
         if sys.stdout is None:
@@ -73,6 +77,8 @@ class SocketLines(Sink):
     Raises:
         UsageError: something else than a socket stands there, or another run serves it.
     """
+
+    needs_pictures = False
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -82,6 +82,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-megapixels", metavar="N", type=float, default=MOST_MEGAPIXELS, help="refuse larger pictures before decoding (default: 100)"
     )
+    parser.add_argument(
+        "--frame-size",
+        choices=["auto", "full"],
+        default="auto",
+        help="auto: a Jetson's hardware, and the decoder of large JPEGs, make pictures as small as the network wants them where nothing "
+        "shows or crops them; key points stay in pixels of the source",
+    )
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
     add_hands_and_face_arguments(parser)
@@ -158,7 +165,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--smooth follows people from frame to frame, and photographs are not frames of one scene: leave it out")
     if (args.detect_every or 1) > 1 and not moving:
         raise UsageError("--detect-every follows people from frame to frame, and photographs are not frames of one scene: leave it out")
-    options = pipeline.Options(track=moving and not args.no_track, smooth=args.smooth, say=say)
+    options = pipeline.Options(track=moving and not args.no_track, smooth=args.smooth, say=say, whole_pictures=args.frame_size == "full")
     stats = pipeline.RunStats()
     told = [0.0]
 
