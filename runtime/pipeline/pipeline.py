@@ -78,7 +78,14 @@ class Pipeline:
         elif pose.whole is not None:
             last: Callable[[Result], Result] = _as_it_is if pose.stages else follow
             self._stages += [
-                Letterboxing(self.supervisor, pose.whole, options.batch or self._batch_of_engine(), self._captured, self._ready),
+                Letterboxing(
+                    self.supervisor,
+                    pose.whole,
+                    options.batch or self._batch_of_engine(),
+                    options.no_pictures,
+                    self._captured,
+                    self._ready,
+                ),
                 Network(self.supervisor, pose.whole, self._ready, self._computed),
                 Decoding(self.supervisor, pose.whole, last, options.keep_tensors, self._computed, self._found),
             ]
@@ -237,9 +244,10 @@ def run(
     options = options or Options()
     if any(sink.needs_tensors for sink in sinks):
         options = replace(options, keep_tensors=True)
-    if not options.whole_pictures and pose.whole is not None and not pose.stages and not any(sink.needs_pictures for sink in sinks):
+    if pose.whole is not None and not pose.stages and not any(sink.needs_pictures for sink in sinks):
+        options = replace(options, no_pictures=True)
         spec = pose.whole.manifest.input
-        for source in sources if spec.camera_wh is None else ():
+        for source in sources if spec.camera_wh is None and not options.whole_pictures else ():
             enough(source, spec.size_wh)
     pipeline = Pipeline(pose, sources, options, stats, sinks or [_Nowhere()])
     try:
@@ -297,6 +305,8 @@ class _Given:
 
 class _Nowhere(Sink):
     """A run that only counts."""
+
+    needs_pictures = False
 
     def write(self, result: Result) -> None:
         """Nothing to write."""

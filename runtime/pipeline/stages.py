@@ -19,7 +19,7 @@ from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sources.base import Frame
 
 if TYPE_CHECKING:
-    from posetrt.runtime.find.whole_frame import Prepared, WholeFrame
+    from posetrt.runtime.find.whole_frame import WholeFrame
 
 _GLANCE_S = 0.002
 _EARLY_S = 0.001
@@ -32,6 +32,7 @@ class Letterboxing(Stage):
         supervisor: of the run.
         whole: letterboxes.
         batch: frames of several sources in one batch, at most.
+        no_pictures: nobody looks at the frames' pictures afterwards.
         inlet: a place a source.
         outlet: one place.
     """
@@ -40,8 +41,17 @@ class Letterboxing(Stage):
     begun_anew = True
     outlet: Mailbox[Batch]
 
-    def __init__(self, supervisor: Supervisor, whole: WholeFrame, batch: int, inlet: Mailbox[Frame], outlet: Mailbox[Batch]) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        whole: WholeFrame,
+        batch: int,
+        no_pictures: bool,
+        inlet: Mailbox[Frame],
+        outlet: Mailbox[Batch],
+    ) -> None:
         self._supervisor, self._stats, self._whole, self._batch = supervisor, supervisor.stats, whole, batch
+        self._no_pictures = no_pictures
         self.inlet, self.outlet = inlet, outlet
 
     @staticmethod
@@ -55,10 +65,11 @@ class Letterboxing(Stage):
             if self._supervisor.live:
                 self._hold_back()
             frames = self.inlet.take(self._batch)
-            prepared = self._supervisor.on(self.name, turn, frames, partial(self._prepare, frames))
-            if prepared is None:
+            batch = self._supervisor.on(self.name, turn, frames, partial(self._prepare, frames))
+            if batch is None:
                 continue
-            _pass_on(self._supervisor, self.outlet, Batch(frames, prepared.placements, prepared.tensor))
+            frames = batch.frames
+            _pass_on(self._supervisor, self.outlet, batch)
             if self._supervisor.live:
                 self._keep_fresh(turn, frames)
 
@@ -70,26 +81,28 @@ class Letterboxing(Stage):
             newer = self.inlet.take_from(source)
             if newer is None:
                 continue
-            prepared = self._supervisor.on(self.name, turn, [newer], partial(self._prepare, [newer]))
-            if prepared is None:
+            batch = self._supervisor.on(self.name, turn, [newer], partial(self._prepare, [newer]))
+            if batch is None:
                 continue
             try:
-                older = self.outlet.swap(0, Batch([newer], prepared.placements, prepared.tensor))
+                older = self.outlet.swap(0, batch)
             except Closed:
                 self._supervisor.stopped([newer])
                 raise
-            self._whole.give_back(prepared.tensor if older is None else older.tensor)
+            self._whole.give_back(batch.tensor if older is None else older.tensor)
             # Where the network was quicker, the source has had its turn: others wait, and its next frame comes soon.
             self._stats.dropping(source, "late")
 
-    def _prepare(self, frames: list[Frame]) -> Prepared:
+    def _prepare(self, frames: list[Frame]) -> Batch:
         prepared = self._whole.prepare(*(frame.image for frame in frames))
         # People come back in pixels of the picture that the source has.
         for place, frame in enumerate(frames):
             if frame.whole_wh is not None:
                 smaller = letterbox(frame.whole_wh, (frame.image.shape[1], frame.image.shape[0]), "stretch")
                 prepared.placements[place] = smaller.then(prepared.placements[place])
-        return prepared
+        if self._no_pictures:
+            frames = [frame.without_picture() for frame in frames]
+        return Batch(frames, prepared.placements, prepared.tensor)
 
     def _hold_back(self) -> None:
         """Wait until the network is about to be free: a frame letterboxed earlier would only grow old, and a newer one come."""

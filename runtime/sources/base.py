@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +38,10 @@ class Frame:
     number: int | None = None
     whole_wh: tuple[int, int] | None = None
 
+    def without_picture(self) -> Frame:
+        """The frame where nobody looks at its picture any more: a large one is let go of."""
+        return replace(self, image=_NO_PICTURE, whole_wh=self.size_wh)
+
     @property
     def size_wh(self) -> tuple[int, int]:
         """Width and height that key points and boxes count in."""
@@ -50,6 +54,9 @@ class Frame:
             return self.number
         digits = re.search(r"[0-9]+$", self.name)
         return int(digits.group()) if digits else self.index
+
+
+_NO_PICTURE: NDArray[np.uint8] = np.zeros((1, 1, 3), np.uint8)
 
 
 class Source(Protocol):
