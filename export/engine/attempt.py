@@ -115,6 +115,15 @@ class Attempt:
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         if plan.workspace_bytes is not None:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, plan.workspace_bytes)
+        if plan.workspace_bytes is not None and plan.tactics_bytes is not None:
+            config.set_memory_pool_limit(trt.MemoryPoolType.TACTIC_DRAM, plan.tactics_bytes)
+            of = f" of this board's {self.offers.gpu.memory_bytes >> 20}" if self.offers.gpu else ""
+            tell(
+                self.show,
+                "info",
+                f"memory: a layer's scratch up to {plan.workspace_bytes >> 20} MB, all that is tried up to {plan.tactics_bytes >> 20} MB{of}; "
+                "less with --workspace",
+            )
         if plan.opt_level is not None:
             config.builder_optimization_level = plan.opt_level
         if plan.hardware_level is not None:

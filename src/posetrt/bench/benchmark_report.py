@@ -31,6 +31,7 @@ class Result:
         people_per_frame: found.
         load_s: opening the engine and the first inference.
         memory_mb: growth of this process's memory by them.
+        run_peak_mb: peak resident memory of the whole of `posetrt run` on the same frames, in a process of its own.
         engine_mb: size of the engine file; None for a bare graph.
         ap, ap50: where annotated photographs were given.
         delta_ap, delta_ap_low, delta_ap_high: AP less the first precision's, and where 95 % of paired resamples of the photographs lie.
@@ -79,6 +80,7 @@ class Result:
     gpu_load: float | None = None
     quantised_layers: float | None = None
     crops_ms: float | None = None
+    run_peak_mb: float | None = None
     rounds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
@@ -205,6 +207,7 @@ def columns(report: Report) -> list[tuple[str, str, list[str]]]:
     add("INT8", "% layers", ".0f", name="quantised_layers", scale=100)
     add("load", "s", ".2f", always=True, name="load_s")
     add("memory", "MB", ".1f", always=True, name="memory_mb")
+    add("run, peak", "MB", ".0f", name="run_peak_mb")
     add("AP", "", ".3f", always=True, name="ap")
     add("ΔAP", "", "+.3f", name="delta_ap")
     told = [(heading, unit, [_cell(value, form) for value in values]) for heading, unit, form, values in given]

@@ -13,6 +13,9 @@ from typing import Any
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.sources import Frame, Source
 
+# What the command itself loads is part of what it takes.
+_PROGRAM = "import json, sys, posetrt.cli, posetrt.commands.run; from posetrt.bench.run_memory import run; run(json.loads(sys.argv[1]))"
+
 
 def run_peak_mb(path: Path, source: str, options: dict[str, Any], frames: int) -> float | None:
     """Run some frames of a source through a network as `posetrt run` does, and give the process's peak (VmHWM), in MB.
@@ -30,7 +33,7 @@ def run_peak_mb(path: Path, source: str, options: dict[str, Any], frames: int) -
         PosetrtError: the run failed.
     """
     given = json.dumps({"path": str(path), "source": source, "options": options, "frames": frames})
-    done = subprocess.run([sys.executable, "-m", "posetrt.bench.run_memory", given], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", _PROGRAM, given], capture_output=True, text=True, check=False)
     lines = done.stdout.split()
     if done.returncode or not lines:
         raise PosetrtError(f"the run whose memory was to be measured failed: {done.stderr.strip().splitlines()[-1:] or done.returncode}")
@@ -45,7 +48,8 @@ class _First:
 
     def __init__(self, source: Source, frames: int) -> None:
         self._source, self._frames = source, frames
-        self.label, self.fps, self.skipped, self.state, self.shortfall = source.label, source.fps, source.skipped, "on", None
+        self.label, self.fps, self.skipped, self.state = source.label, source.fps, source.skipped, "on"
+        self.shortfall: str | None = None
 
     @property
     def enough_wh(self) -> tuple[int, int] | None:
@@ -64,22 +68,15 @@ class _First:
         """The iteration ends by itself."""
 
 
-def _run(given: dict[str, Any]) -> None:
-    import posetrt.cli
-    import posetrt.commands.run  # noqa: F401 what the command loads is part of it
+def run(given: dict[str, Any]) -> None:
+    """Run, and print the peak; called by `run_peak_mb` in a process of its own."""
+    from posetrt.runtime.memory import one_heap, resident_mb
     from posetrt.runtime.pipeline import pipeline
     from posetrt.runtime.pose import open_pose
     from posetrt.runtime.sources import open_source
 
+    one_heap()
     source = open_source(given["source"])
     with open_pose(given["path"], **given["options"]) as pose:
         pipeline.run(pose, [_First(source, given["frames"])], [], pipeline.Options(track=source.fps is not None))
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    print(next((int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM:")), 0.0))
-
-
-if __name__ == "__main__":
-    _run(json.loads(sys.argv[1]))
+    sys.stdout.write(f"{resident_mb(peak=True)}\n")

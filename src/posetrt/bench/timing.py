@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.memory import resident_mb
 from posetrt.runtime.pipeline import pipeline
 from posetrt.runtime.pose import Pose
 from posetrt.runtime.sources import Frame, Source
@@ -60,11 +60,11 @@ def first_frames(source: Source, frames: int) -> list[Frame]:
 
 def open_timed(opened: Callable[[], Pose], frame: Frame) -> Timing:
     """Open a network and run one frame: how long both take, and by how much memory grows."""
-    before = _resident_mb()
+    before = resident_mb()
     started = time.perf_counter()
     pose = opened()
     pose(frame.image)
-    return Timing(pose, time.perf_counter() - started, _resident_mb() - before)
+    return Timing(pose, time.perf_counter() - started, resident_mb() - before)
 
 
 def network_round(timing: Timing, kept: list[Frame]) -> None:
@@ -149,12 +149,3 @@ def end_to_end_round(timing: Timing, source: Source, frames: int, least_s: float
             break
         count, busy_s = count + found, busy_s + delivered - begun
     timing.overlapped.append(Stretch(started, time.monotonic(), count, count / busy_s if busy_s else 0.0))
-
-
-def _resident_mb() -> float:
-    """Resident memory of this process, from /proc; 0 where there is none."""
-    try:
-        fields = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1000 for line in fields if line.startswith("VmRSS:")), 0.0)

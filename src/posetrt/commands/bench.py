@@ -261,13 +261,31 @@ def _measure(args: argparse.Namespace, precisions: Sequence[Precision | None], m
         )
         report = measure(args.folder, open_source(args.source), Path(args.source).name, options)
         machine = {**report.machine, "board": board.to_dict()} if board else report.machine
-        rows = tuple(replace(row, quantised_layers=_quantised(args.folder, row)) for row in report.results)
+        rows = tuple(
+            replace(row, quantised_layers=_quantised(args.folder, row), run_peak_mb=_run_peak_mb(args, precision))
+            for row, precision in zip(report.results, precisions, strict=True)
+        )
         notes = list(telemetry.notes)
         if hot:
             notes.append(
                 f"The board did not cool to where it started within {args.cool_down:.0f} s: later rounds ran hotter than the first."
             )
         return replace(report, results=rows, machine=machine, notes=tuple(notes))
+
+
+def _run_peak_mb(args: argparse.Namespace, precision: Precision | None) -> float | None:
+    """Peak memory of `posetrt run`; None for a network in boxes that nobody gave, which that command refuses."""
+    from posetrt.bench.run_memory import run_peak_mb
+    from posetrt.runtime.model.sidecar import manifest_of
+
+    if manifest_of(args.folder).head.scope == "crop" and args.detector is None:
+        return None
+    options = {"precision": precision, "backend": args.backend, "threads": args.threads, "trust": args.trust, "cuda_graph": args.cuda_graph}
+    for name in ("hands", "face", "detector"):
+        if getattr(args, name) is not None:
+            options[name] = str(getattr(args, name))
+    _progress("memory of a run")
+    return run_peak_mb(args.folder, args.source, options, args.frames)
 
 
 def _quantised(folder: Path, row: Result) -> float | None:

@@ -143,6 +143,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the sources through the network; 1 where a video ended early."""
     from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.memory import one_heap
     from posetrt.runtime.model.shipped import network_folder, shipped_model, shipped_name
     from posetrt.runtime.pipeline import pipeline
     from posetrt.runtime.sources import complaints, open_source
@@ -150,6 +151,7 @@ def run(args: argparse.Namespace) -> int:
     if args.folder is None:
         args.folder = network_folder(shipped_model())
     _check(args)
+    one_heap()
     if args.build:
         _build(args)
 
