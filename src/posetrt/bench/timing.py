@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from posetrt.runtime.engines.tensorrt import TensorRTEngine
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.memory import resident_mb
 from posetrt.runtime.pipeline import pipeline
@@ -14,6 +15,8 @@ from posetrt.runtime.sources import Frame, Source
 
 # A network's first inferences allocate, tune and raise the clocks; each precision runs so long before its first round counts.
 WARM_UP_S = 0.5
+PARTS = 20
+"""Frames of a round whose parts are timed apart."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Timing:
     ages_s: list[float] = field(default_factory=list)
     overlapped: list[Stretch] = field(default_factory=list)
     ends: list[tuple[int, int]] = field(default_factory=list)
+    parts_ms: list[dict[str, float]] = field(default_factory=list)
     people: int = 0
     frames: int = 0
 
@@ -75,6 +79,14 @@ def network_round(timing: Timing, kept: list[Frame]) -> None:
         started = time.perf_counter()
         timing.pose.engine.infer(prepared[index % len(prepared)])
         timing.network_s.append(time.perf_counter() - started)
+
+
+def parts_round(timing: Timing, kept: list[Frame]) -> None:
+    """Time the parts of a frame on a GPU apart; nothing where the network runs on a CPU."""
+    engine = timing.pose.engine
+    if isinstance(engine, TensorRTEngine):
+        tensor = timing.pose.network_input(kept[0].image)
+        timing.parts_ms += [engine.parts_ms(tensor) for _ in range(min(len(kept), PARTS))]
 
 
 def latency_round(timing: Timing, source: Source, frames: int) -> None:
