@@ -298,9 +298,7 @@ def _input(value: Any, manifest: Manifest, profile: Any) -> Tensor:
     dims = _shape(value)
     spec = manifest.input
     if not spec.dynamic:
-        width, height = spec.size_wh
-        at = (2, 3) if spec.layout == "NCHW" else (1, 2)
-        dims[at[0]], dims[at[1]] = height, width
+        dims[1:] = spec.shape()[1:]
     if spec.max_batch == 1:
         dims[0] = 1
     return Tensor(value.name, _kind(value), tuple(dims))
@@ -312,6 +310,8 @@ def _output(value: Any, manifest: Manifest, given: tuple[int, ...]) -> Tensor:
     dims[0] = given[0]
     if value.name in [name for role, name in manifest.head.outputs.items() if role in manifest.head.maps]:
         sizes = given[2:] if manifest.input.layout == "NCHW" else given[1:3]
+        if manifest.input.camera_wh is not None:
+            sizes = manifest.input.size_wh[1], manifest.input.size_wh[0]
         for axis, size in zip((2, 3), sizes, strict=True):
             if dims[axis] == -1 and size != -1:
                 dims[axis] = size // manifest.head.map_stride()

@@ -135,7 +135,10 @@ class Pose:
     def network_input(self, image: NDArray[np.uint8]) -> NDArray[Any]:
         """What the first network is fed with for a frame, alone, as to time it: of one for crops, the whole frame as one crop."""
         if self.whole is not None:
-            return self.whole.prepare(image).tensor[:1]
+            prepared = self.whole.prepare(image)
+            own: NDArray[Any] = prepared.tensor[:1].copy()
+            self.whole.give_back(prepared.tensor)
+            return own
         network = next(iter(self.networks.values()))
         size = network.manifest.input.size_wh
         return network.tensor_of(image, [crop(grown(whole_frame(image.shape), size)[0], size)])
@@ -143,7 +146,7 @@ class Pose:
     def warm_up(self) -> None:
         """Call each network once, so that the first real frame does not wait for what they set up."""
         if self.whole is not None:
-            width, height = self.whole.manifest.input.size_wh
+            width, height = self.whole.manifest.input.picture_wh
             self.whole.find(np.full((height, width, 3), 128, np.uint8))
         for network in self.networks.values():
             network.warm_up()

@@ -66,11 +66,12 @@ class MultiScale:
         common = letterbox((frame.shape[1], frame.shape[0]), self._largest, fit.how)
         seen: dict[str, list[NDArray[np.float32]]] = {}
         for size in self._sizes:
-            prepared = self._whole.prepare(frame, size)
+            prepared = self._whole.prepare(frame, size_wh=size)
             tensors = self._whole.engine.infer(prepared.tensor)
             for name in head.outputs.values():
                 maps = np.asarray(tensors[name][0], np.float32)
                 seen.setdefault(name, []).append(resample(maps, prepared.placements[0], common, head.map_stride()))
+            self._whole.give_back(prepared.tensor)
         return self._whole.decode({name: np.mean(maps, axis=0)[None] for name, maps in seen.items()}, [common])[0]
 
 

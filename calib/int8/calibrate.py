@@ -22,6 +22,7 @@ from posetrt.calib.int8.photographs import read_photograph, set_hash
 from posetrt.calib.int8.quantize import Layout, fused_activations, quantize
 from posetrt.calib.int8.ranges import Range, check_method, find_range
 from posetrt.calib.int8.trained import trained_ranges
+from posetrt.export.graph.camera import CAMERA_PREFIX
 from posetrt.export.graph.float16 import half_around_int8
 from posetrt.export.graph.graph import Graph, load_graph
 from posetrt.export.graph.onnx_file import describe, save_model
@@ -243,7 +244,9 @@ def _observe(
         progress(done + len(skipped), len(paths))
 
     people_in = partial(_people_in, manifest)
-    return observe(graph, _inputs(paths, manifest, skipped), unseen=set(fused_activations(graph)), people_in=people_in, progress=step)
+    # What a camera's frame goes through stays in float, and is large.
+    unseen = {name for node in graph.nodes if node.name.startswith(CAMERA_PREFIX) for name in node.output} | set(fused_activations(graph))
+    return observe(graph, _inputs(paths, manifest, skipped), unseen=unseen, people_in=people_in, progress=step)
 
 
 def _inputs(paths: Sequence[Path], manifest: Manifest, skipped: list[Path]) -> Iterator[tuple[Path, NDArray[Any]]]:

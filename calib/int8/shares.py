@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from posetrt.export.graph.camera import CAMERA_PREFIX
 from posetrt.export.graph.graph import LAYER_KINDS, Graph
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def multiply_adds(graph: Graph, shapes: Shapes) -> dict[str, int]:
-    """Multiply-adds of each Conv, ConvTranspose, Gemm and MatMul, by the tensor that it writes.
+    """Multiply-adds of each Conv, ConvTranspose, Gemm and MatMul of the network, by the tensor that it writes; not of what places a camera's frame.
 
     Args:
         shapes: of float tensors, as observed, batch 1; what a ReLU writes stands for what it reads.
@@ -28,7 +29,7 @@ def multiply_adds(graph: Graph, shapes: Shapes) -> dict[str, int]:
     return {
         node.output[0]: _of_node(graph, node, known)
         for node in graph.nodes
-        if node.op_type in LAYER_KINDS and not _is_constant(graph, node)
+        if node.op_type in LAYER_KINDS and not node.name.startswith(CAMERA_PREFIX) and not _is_constant(graph, node)
     }
 
 

@@ -12,6 +12,7 @@ from posetrt.export.engine import calibrator, trt_network
 from posetrt.export.engine.capabilities import Capabilities
 from posetrt.export.engine.plan import BuildPlan
 from posetrt.export.engine.progress import Progress, Report, monitor_for, stoppable
+from posetrt.export.graph.camera import CAMERA_PREFIX
 from posetrt.runtime.engines.cuda import Cuda
 from posetrt.runtime.engines.library import Library
 from posetrt.runtime.engines.preflight import timing_cache_name
@@ -114,6 +115,15 @@ class Attempt:
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         if plan.workspace_bytes is not None:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, plan.workspace_bytes)
+        if plan.workspace_bytes is not None and plan.tactics_bytes is not None:
+            config.set_memory_pool_limit(trt.MemoryPoolType.TACTIC_DRAM, plan.tactics_bytes)
+            of = f" of this board's {self.offers.gpu.memory_bytes >> 20}" if self.offers.gpu else ""
+            tell(
+                self.show,
+                "info",
+                f"memory: a layer's scratch up to {plan.workspace_bytes >> 20} MB, all that is tried up to {plan.tactics_bytes >> 20} MB{of}; "
+                "less with --workspace",
+            )
         if plan.opt_level is not None:
             config.builder_optimization_level = plan.opt_level
         if plan.hardware_level is not None:
@@ -135,7 +145,8 @@ class Attempt:
                 tell(self.show, "warning", f"calibration.json keeps {', '.join(unknown[:5])} in float, which the graph does not have")
         if plan.float32_ends:
             ends = trt_network.ends_of(trt, network, decodes=self.manifest.head.decoded_in_graph)
-            self._held |= trt_network.hold(trt, ends, trt.DataType.FLOAT)
+            self._held |= trt_network.hold(trt, [one for one in ends if not one.name.startswith(CAMERA_PREFIX)], trt.DataType.FLOAT)
+            self._held |= trt_network.hold(trt, [one for one in ends if one.name.startswith(CAMERA_PREFIX)], trt.DataType.HALF)
         self.without_range = [name for name in without if name not in self._held]
         if self.without_range:
             listed = ", ".join(self.without_range[:8])
@@ -171,8 +182,7 @@ class Attempt:
     def _one_image(self, builder: Any) -> Any:
         """The profile of calibration, which takes one image at the size that the model is meant for, whatever the engine is best at."""
         spec = self.manifest.input
-        width, height = spec.size_wh
-        shape = (1, 3, height, width) if spec.layout == "NCHW" else (1, height, width, 3)
+        shape = spec.shape()
         profile = builder.create_optimization_profile()
         profile.set_shape(spec.name, shape, shape, shape)
         return profile

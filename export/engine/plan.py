@@ -15,6 +15,7 @@ from posetrt.export.engine.request import (
     compute_capability_of,
     profile_of,
     strongly_typed,
+    tactics_of,
     workspace_of,
 )
 from posetrt.runtime.engines.preflight import runs_on
@@ -36,6 +37,7 @@ class BuildPlan:
         own_calibration: as requested.
         profile: shapes of the input.
         workspace_bytes: None leaves TensorRT's own.
+        tactics_bytes: of all that is tried for a layer; None leaves TensorRT's own.
         dla: core, None for the GPU.
         hardware_level: name of the HardwareCompatibilityLevel; None for this GPU alone.
         compute_capability: name of the ComputeCapability; None where the library builds for the GPU that it runs on.
@@ -58,6 +60,7 @@ class BuildPlan:
     own_calibration: Literal["images", "cache"] | None
     profile: Profile
     workspace_bytes: int | None
+    tactics_bytes: int | None
     dla: int | None
     hardware_level: str | None
     compute_capability: str | None
@@ -140,6 +143,7 @@ def plan_build(
     network_flags = ["STRONGLY_TYPED"] if strong else []
     if "EXPLICIT_BATCH" in offers.network_flags:
         network_flags.append("EXPLICIT_BATCH")
+    workspace = workspace_of(offers, wish)
     notes = _notes(offers, wish, strong)
     if graph == "int8-trt" and strong:
         notes.append("the folder has no int8-trt-fp16 graph: what stays out of int8 runs in float32")
@@ -154,7 +158,8 @@ def plan_build(
         float32_ends=ends,
         own_calibration=wish.own_calibration,
         profile=profile_of(wish, manifest),
-        workspace_bytes=workspace_of(offers, wish),
+        workspace_bytes=workspace,
+        tactics_bytes=tactics_of(offers, workspace),
         dla=wish.dla,
         hardware_level="AMPERE_PLUS" if wish.hardware_compatible else None,
         compute_capability=compute_capability_of(offers, wish),

@@ -14,6 +14,7 @@ from posetrt.runtime.model.manifest import Manifest
 Shape = tuple[int, ...]
 # Of the memory that a GPU shares with cameras, the desktop and this process; of a card's own memory.
 _SHARED_PART, _OWN_PART = 4, 2
+_TACTICS_PART = 2
 SMALLEST_WORKSPACE = 64 << 20
 
 
@@ -176,7 +177,7 @@ def profile_of(wish: BuildRequest, manifest: Manifest) -> Profile:
         raise UsageError(f"batch {usual} up to {most} does not fit: this network takes batches up to {spec.max_batch or 'any size'}")
 
     def shape(batch: int, size: tuple[int, int]) -> Shape:
-        return (batch, 3, size[1], size[0]) if spec.layout == "NCHW" else (batch, size[1], size[0], 3)
+        return spec.shape(batch, size)
 
     return Profile(shape(1, low), shape(usual, best), shape(most, high))
 
@@ -201,6 +202,16 @@ def workspace_of(offers: Capabilities, wish: BuildRequest) -> int | None:
     if offers.gpu is None:
         return None
     return max(SMALLEST_WORKSPACE, offers.gpu.memory_bytes // (_SHARED_PART if offers.gpu.integrated else _OWN_PART))
+
+
+def tactics_of(offers: Capabilities, workspace_bytes: int | None) -> int | None:
+    """Bytes that all ways to compute a layer may take while they are tried, where the GPU shares the computer's memory; None elsewhere.
+
+    TensorRT itself would take three quarters of a memory that a camera, a desktop and this process live in too.
+    """
+    if offers.gpu is None or not offers.gpu.integrated or workspace_bytes is None:
+        return None
+    return max(workspace_bytes, offers.gpu.memory_bytes // _TACTICS_PART)
 
 
 def compute_capability_of(offers: Capabilities, wish: BuildRequest) -> str | None:

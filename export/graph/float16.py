@@ -1,8 +1,8 @@
 """Float16 graphs: types converted in the ONNX itself, since TensorRT 11 has no other way to ask for them.
 
 One converter serves both: the whole network in float16 (`to_fp16`), and float16 around INT8 (`half_around_int8`). What it may convert
-it asks of ONNX's own operator schemas, input by input. What stands in front of the network and behind it stays float32: float16 has no
-exact integers above 2048.
+it asks of ONNX's own operator schemas, input by input. What normalises in front of the network and what stands behind it stays float32:
+float16 has no exact integers above 2048.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.export.graph.camera import CAMERA_PREFIX
 from posetrt.export.graph.canonical import canonical
 from posetrt.export.graph.fused import DECODE_PREFIX, INPUT_PREFIX
 from posetrt.export.graph.onnx_file import ModelProto, check, describe, first_line, read_model, save_model
@@ -132,9 +133,11 @@ class _Converter:
             if not (node.name or "").startswith((INPUT_PREFIX, DECODE_PREFIX))
             or (node.op_type in _SCALED and node.name.startswith(INPUT_PREFIX))
         ]
+        # Whole grey levels up to 255 are exact in float16, and a camera's frame is large.
+        camera = [node for node in self._graph if (node.name or "").startswith(CAMERA_PREFIX)]
         sizes = self._sizes()
         if not any(node.op_type in _LAYERS for node in own):
-            return [node for node in own if node not in sizes]
+            return [*camera, *(node for node in own if node not in sizes)]
         inside: set[Node] = set()
         wanted: set[Value] = set()
         for node in reversed(own):
@@ -145,7 +148,7 @@ class _Converter:
             source = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
             if node.op_type in _ACTIVATIONS and source is not None and source.op_type in _LAYERS and source in inside:
                 inside.add(node)
-        return [node for node in own if node in inside and node not in sizes]
+        return [*camera, *(node for node in own if node in inside and node not in sizes)]
 
     def _sizes(self) -> set[Node]:
         """The nodes whose outputs depend on sizes alone, and on no pixel."""

@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from posetrt.export.graph.canonical import canonical
+from posetrt.export.graph.fused import INPUT_PREFIX
 from posetrt.export.graph.onnx_file import copied, read_model, reads
 from posetrt.runtime.errors import PosetrtError
 
@@ -95,6 +96,8 @@ class Graph:
 
     def _layer(self, node: Any) -> Layer | None:
         """The layer that a node is, or None where INT8 has no form for it: weights that are computed, a deconvolution in groups."""
+        if (node.name or "").startswith(INPUT_PREFIX):
+            return None  # it makes the network's picture: rounded to 8 bits, that would lose all that a camera shows in the dark
         if node.op_type not in LAYER_KINDS or len(node.input) < 2 or node.input[1] not in self.constants:
             return None
         bias = node.input[2] if len(node.input) > 2 else ""

@@ -56,6 +56,19 @@ class Engine(abc.ABC):
             PosetrtError: the shape or type is not what the network takes, or the device failed.
         """
 
+    def lend_input(self, shape: tuple[int, ...]) -> NDArray[Any] | None:
+        """Memory of the engine that `submit` and `infer` take without a copy, to be written by any one thread; None: it lends none now.
+
+        Args:
+            shape: of a batch that the engine takes.
+        """
+        del shape
+        return None
+
+    def return_input(self, inputs: NDArray[Any]) -> None:
+        """Give back what `lend_input` gave, where it was not submitted; any other array is left alone."""
+        del inputs
+
     def submit(self, inputs: NDArray[Any]) -> None:
         """Begin a batch; `inputs` may be reused when this returns. Results come in the same order from `collect`.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.sidecar import Sidecar
 
 FRAMES_IN_FLIGHT = 2
+LENT = 2
+"""Inputs that may be lent at once: one is written while another waits for the network."""
 
 
 def mismatch(sidecar: Sidecar) -> str | None:
@@ -101,8 +105,8 @@ class TensorRTEngine(Engine):
     """An engine on one GPU.
 
     A frame is copied to the device on one stream, computed on a second and copied back on a third, so that the copies
-    of one frame run beside the computing of another. There is one slot more than frames in flight: what `collect`
-    gave stays valid while the next ones are submitted.
+    of one frame run beside the computing of another. There is one slot more than frames in flight, since what `collect`
+    gave stays valid while the next ones are submitted, and one for each input that may be lent, made when the first is asked for.
 
     Args:
         path: the engine, checked against its sidecar by the caller.
@@ -155,8 +159,12 @@ class TensorRTEngine(Engine):
         self._graphs = Graphs(cuda_graph and not own_graphs, say)
         self._streams: list[Any] = []
         self._slots: list[Slot] = []
+        self._free: deque[Slot] = deque()
         self._pending: deque[Slot] = deque()
-        self._next = 0
+        self._given: Slot | None = None
+        # By the address of the input, which is written in another thread than the network is driven from.
+        self._lent: dict[int, Slot] = {}
+        self._lending = threading.Lock()
         self._shape: tuple[int, ...] | None = None
         self._wanted = {name for name in manifest.head.outputs.values() if outputs is None or name in outputs}
         self._cuda = Cuda(device)
@@ -165,6 +173,7 @@ class TensorRTEngine(Engine):
                 self._load(path, dla, host_code)
                 self._streams = [self._cuda.stream() for _ in range(3)]
                 self._slots = [self._slot() for _ in range(frames_in_flight + 1)]
+                self._free.extend(self._slots)
                 self._graphs.check(dla, self._smallest, self._input.largest)
         except BaseException:
             self.close()
@@ -231,6 +240,31 @@ class TensorRTEngine(Engine):
         }
         return Slot(buffers, self._cuda.event(), self._cuda.event(), self._cuda.event(waited_for=True), {}, Launch(self._graphs))
 
+    def lend_input(self, shape: tuple[int, ...]) -> NDArray[Any] | None:
+        """Page-locked memory that the GPU reads; see `Engine.lend_input`."""
+        if self._context is None or not self._takes(shape):
+            return None
+        with self._lending:
+            if len(self._lent) >= LENT:
+                return None
+            if len(self._slots) == self.frames_in_flight + 1:
+                # Asked for the first time, and before the first frame: nobody else uses the GPU now.
+                with self._cuda.current("make room for inputs"):
+                    more = [self._slot() for _ in range(LENT)]
+                self._slots += more
+                self._free.extend(more)
+            slot = self._free.popleft()
+            lent = slot.buffers[self._input.name].view(shape)
+            self._lent[lent.ctypes.data] = slot
+        return lent
+
+    def return_input(self, inputs: NDArray[Any]) -> None:
+        """See `Engine.return_input`."""
+        with self._lending:
+            slot = self._lent.pop(inputs.ctypes.data, None)
+            if slot is not None:
+                self._free.append(slot)
+
     def submit(self, inputs: NDArray[Any]) -> None:
         """Queue a batch: copy in, compute, copy out; see `Engine.submit`."""
         self._open()
@@ -239,16 +273,23 @@ class TensorRTEngine(Engine):
                 f"{len(self._pending)} frames are in flight, as many as this engine takes: collect one before the next submit"
             )
         self._check(inputs)
-        slot = self._slots[self._next]
-        with self._cuda.current("run the network"), self._log.listening():
-            self._log.settle()
-            self._queue(slot, inputs)
-        self._next = (self._next + 1) % len(self._slots)
+        with self._lending:
+            slot = self._lent.pop(inputs.ctypes.data, None) or self._free.popleft()
+        try:
+            with self._cuda.current("run the network"), self._log.listening():
+                self._log.settle()
+                self._queue(slot, inputs)
+        except BaseException:
+            with self._lending:
+                self._free.append(slot)
+            raise
         self._pending.append(slot)
 
     def _queue(self, slot: Slot, inputs: NDArray[Any]) -> None:
         into, compute, out = self._streams
-        np.copyto(slot.buffers[self._input.name].view(inputs.shape), inputs)
+        own = slot.buffers[self._input.name].view(inputs.shape)
+        if own.ctypes.data != inputs.ctypes.data:
+            np.copyto(own, inputs)
         self._cuda.upload(slot.buffers[self._input.name], inputs.size, into)
         slot.uploaded.record(into)
         compute.wait_for_event(slot.uploaded)
@@ -276,6 +317,10 @@ class TensorRTEngine(Engine):
         if not self._pending:
             raise PosetrtError("nothing is in flight: submit a batch before collecting")
         slot = self._pending.popleft()
+        with self._lending:
+            if self._given is not None:
+                self._free.append(self._given)
+            self._given = slot
         with self._cuda.current("run the network"):
             slot.downloaded.synchronize()
         return {one.name: slot.buffers[one.name].view(slot.shapes[one.name]) for one in self._outputs if one.name in self._wanted}
@@ -288,11 +333,12 @@ class TensorRTEngine(Engine):
         return self.collect()
 
     def parts_ms(self, inputs: NDArray[Any]) -> dict[str, float]:
-        """Time of each part of one batch by the GPU's own clock, one after the other: "upload", "network", "download", in ms."""
+        """Time of each part of one batch, one after the other, in ms: "upload", "network" and "download" by the GPU's own clock, and "enqueue",
+        what this thread needs to put the network on its stream: kernel by kernel, or as one CUDA graph."""
         self._open()
         self._check(inputs)
         self.infer(inputs)
-        slot, stream = self._slots[self._next], self._streams[1]
+        slot, stream = self._free[0], self._streams[1]
         np.copyto(slot.buffers[self._input.name].view(inputs.shape), inputs)
         with self._cuda.current("time the network"), self._log.listening():
             marks = [self._cuda.event(timed=True) for _ in range(4)]
@@ -301,9 +347,11 @@ class TensorRTEngine(Engine):
             marks[1].record(stream)
             for name, buffer in slot.buffers.items():
                 self._context.set_tensor_address(name, buffer.address)
-            if not self._context.execute_async_v3(stream.handle):
+            began = time.perf_counter()
+            if not slot.launch.run(stream.handle, lambda: bool(self._context.execute_async_v3(stream.handle))):
                 stream.synchronize()
                 raise PosetrtError(f"TensorRT failed to start the network (execute_async_v3): {self._log.reason('it gives no reason')}")
+            enqueue_ms = (time.perf_counter() - began) * 1000
             marks[2].record(stream)
             for one in self._outputs:
                 if one.name in self._wanted:
@@ -311,7 +359,7 @@ class TensorRTEngine(Engine):
             marks[3].record(stream)
             marks[3].synchronize()
             times = [float(marks[index].time_till(marks[index + 1])) for index in range(3)]
-        return dict(zip(("upload", "network", "download"), times, strict=True))
+        return {**dict(zip(("upload", "network", "download"), times, strict=True)), "enqueue": enqueue_ms}
 
     @property
     def max_batch(self) -> int:
@@ -332,10 +380,13 @@ class TensorRTEngine(Engine):
         if self._context is None:
             raise PosetrtError("this engine was closed")
 
-    def _check(self, inputs: NDArray[Any]) -> None:
+    def _takes(self, shape: tuple[int, ...]) -> bool:
         low, high = self._smallest, self._input.largest
-        fits = len(inputs.shape) == len(high) and all(a <= size <= b for a, size, b in zip(low, inputs.shape, high, strict=True))
-        if inputs.dtype != self._input.dtype or not fits:
+        return len(shape) == len(high) and all(a <= size <= b for a, size, b in zip(low, shape, high, strict=True))
+
+    def _check(self, inputs: NDArray[Any]) -> None:
+        if inputs.dtype != self._input.dtype or not self._takes(inputs.shape):
+            low, high = self._smallest, self._input.largest
             takes = f"{self._input.dtype} {high}" if low == high else f"{self._input.dtype} between {low} and {high}"
             raise PosetrtError(
                 f"the engine takes {takes}; got {inputs.dtype} {inputs.shape}. "
@@ -368,6 +419,9 @@ class TensorRTEngine(Engine):
                             slot.uploaded = slot.computed = slot.downloaded = None
             finally:
                 self._pending.clear()
+                self._free.clear()
+                self._lent.clear()
+                self._given = None
                 cuda.close()
 
 

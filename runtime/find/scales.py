@@ -42,16 +42,17 @@ def _resampling(length: int, scale: float) -> NDArray[np.float32]:
     return matrix
 
 
-def cubic_weights(places: NDArray[np.floating], count: int) -> NDArray[np.float32]:
-    """(n, count): the weights with which `count` samples at integers give the values at n places, by Keys' cubic with a = -1/2.
+def cubic_weights(places: NDArray[np.floating], count: int, a: float = -0.5) -> NDArray[np.float32]:
+    """(n, count): the weights with which `count` samples at integers give the values at n places, by Keys' cubic.
 
-    That one reproduces a straight line, so that a peak stays where it is; OpenCV's (a = -3/4) does not. Samples beyond the rim are those at it.
+    With a = -1/2 it reproduces a straight line, so that a peak stays where it is; OpenCV's (a = -3/4) does not. Samples beyond the rim are those at it.
     """
     first = np.floor(places).astype(np.int64)
     weights = np.zeros((len(places), count), np.float32)
     for step in (-1, 0, 1, 2):
         away = np.abs(places - (first + step))
-        near, far = 1.5 * away**3 - 2.5 * away**2 + 1, -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
+        near = (a + 2) * away**3 - (a + 3) * away**2 + 1
+        far = a * (away**3 - 5 * away**2 + 8 * away - 4)
         np.add.at(
             weights, (np.arange(len(places)), np.clip(first + step, 0, count - 1)), np.where(away <= 1, near, np.where(away < 2, far, 0))
         )

@@ -18,11 +18,13 @@ from posetrt.runtime.engines.base import Engine
 from posetrt.runtime.engines.choose import EngineOptions, open_engine
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.find.boxes import check_boxes, grown, whole_frame
+from posetrt.runtime.find.inputs import Inputs
 from posetrt.runtime.find.scales import merged_maps
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.picture import cut, to_input
-from posetrt.runtime.placement import Fit, Placement, check_frame, crop, crops_to_frame
+from posetrt.runtime.placement import Fit, Placement, check_frame, crop, crops_to_frame, whole_in
+from posetrt.runtime.scaling import Scratch
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -79,6 +81,7 @@ class TopDown:
         self._head = manifest.head if manifest.head.scope == "crop" else replace(manifest.head, scope="crop")
         self._decoder = self._head.decoder(manifest.skeleton)
         self._lock = threading.Lock()
+        self._scratch, self._inputs = Scratch(), Inputs(engine)
         self.spent_s = {"crops": 0.0, "network": 0.0, "points": 0.0}
         self.calls = self.looked = 0
 
@@ -173,7 +176,26 @@ class TopDown:
     def tensor_of(self, frame: NDArray[np.uint8], placements: Sequence[Placement]) -> NDArray[Any]:
         """The network's input for crops of a frame, one after the other."""
         spec = self.manifest.input
-        return np.concatenate([to_input(cut(frame, placement, self.fit.pad), spec) for placement in placements])
+        if spec.camera_wh is not None:
+            self._check_whole(placements)
+            return self._inputs.of_camera([frame] * len(placements), self._scratch)
+        width, height = spec.size_wh
+        tensor = np.empty(spec.shape(len(placements)), np.dtype(spec.dtype))
+        for number, placement in enumerate(placements):
+            out = tensor[number : number + 1]
+            canvas = out[0] if spec.takes_bytes else self._scratch.array("canvas", (height, width, 3))
+            to_input(cut(frame, placement, self.fit.pad, canvas, self._scratch), spec, out, self._scratch)
+        return tensor
+
+    def _check_whole(self, placements: Sequence[Placement]) -> None:
+        spec = self.manifest.input
+        assert spec.camera_wh is not None
+        whole = np.array(whole_in(spec.camera_wh, spec.size_wh, "crop").matrix)
+        if not all(np.allclose(placement.matrix, whole, atol=1e-2) for placement in placements):
+            raise UsageError(
+                f"{self.manifest.network} was exported with --camera: its graph shows the network the whole frame, and no box of it. "
+                "Give --boxes whole, or export it again without --camera"
+            )
 
     def _chunk(
         self, frame: NDArray[np.uint8], placements: Sequence[Placement]
@@ -225,7 +247,7 @@ class TopDown:
     def warm_up(self) -> None:
         """Call the network once, so that its first real crop does not wait for what it sets up."""
         spec = self.manifest.input
-        self.engine.infer(to_input(np.full((spec.size_wh[1], spec.size_wh[0], 3), self.fit.pad, np.uint8), spec))
+        self.engine.infer(to_input(np.full((spec.picture_wh[1], spec.picture_wh[0], 3), self.fit.pad, np.uint8), spec))
 
     def close(self) -> None:
         """Free the engine."""

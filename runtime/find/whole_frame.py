@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from posetrt.runtime.engines.base import Engine, infer_all
 from posetrt.runtime.engines.choose import EngineOptions, open_engine
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.find.inputs import Inputs
 from posetrt.runtime.find.merge import merged
 from posetrt.runtime.find.tiles import Tile, Tiles
 from posetrt.runtime.heads.base import DecodeOptions, Decoder, Tensors
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.picture import place, to_input
-from posetrt.runtime.placement import Placement, check_frame, letterbox
+from posetrt.runtime.placement import Placement, check_frame, letterbox, whole_in
+from posetrt.runtime.scaling import Scratch
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -29,15 +31,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A frame ready for the network.
+    """Frames ready for the network.
+
+    The tensor's memory is used again: `WholeFrame.give_back` it when the network has taken it.
 
     Attributes:
-        tensor: one picture or more in the manifest's layout and type.
-        placements: how each of them lies in the input; the first shows the whole frame.
+        tensor: one picture or more of each frame, in the manifest's layout and type.
+        placements: how each of them lies in the input; the first of a frame shows the whole frame.
     """
 
     tensor: NDArray[Any]
-    placements: Sequence[Placement]
+    placements: list[Placement]
 
 
 class WholeFrame:
@@ -61,11 +65,17 @@ class WholeFrame:
                 'would blend everybody into one. Say where the people are: boxes="whole" for a picture of one person, or a box file (on the '
                 "command line: --boxes); or a detector, the model folder of a network that finds everybody (--detector)"
             )
+        if tiles is not None and manifest.input.camera_wh is not None:
+            raise UsageError(
+                f"{manifest.network} was exported with --camera and scales whole frames itself, so it cannot be shown tiles: "
+                "leave --tiles out, or export it without --camera"
+            )
         self.engine, self.manifest, self.options, self.tiles = engine, manifest, options or DecodeOptions(), tiles
         # Fails here, and not on the first frame, where the head and its skeleton do not fit.
-        self._decoders = threading.local()
-        self._decoders.own = manifest.head.decoder(manifest.skeleton, self.options)
+        self._own_of_thread = threading.local()
+        self._own_of_thread.decoder = manifest.head.decoder(manifest.skeleton, self.options)
         self._lock = threading.Lock()
+        self._inputs = Inputs(engine)
 
     @property
     def skeleton(self) -> Skeleton:
@@ -86,36 +96,60 @@ class WholeFrame:
     @property
     def decoder(self) -> Decoder:
         """This thread's decoder: decoders keep scratch memory."""
-        found: Decoder | None = getattr(self._decoders, "own", None)
+        found: Decoder | None = getattr(self._own_of_thread, "decoder", None)
         if found is None:
-            found = self._decoders.own = self.manifest.head.decoder(self.manifest.skeleton, self.options)
+            found = self._own_of_thread.decoder = self.manifest.head.decoder(self.manifest.skeleton, self.options)
         return found
 
-    def prepare(self, image: NDArray[np.uint8], size_wh: tuple[int, int] | None = None) -> Prepared:
-        """Place and normalise a frame.
+    def prepare(self, *images: NDArray[np.uint8], size_wh: tuple[int, int] | None = None) -> Prepared:
+        """Place and normalise frames, straight into the memory that the network is fed from.
 
         Args:
-            image: (H, W, 3) uint8 BGR.
+            images: each (H, W, 3) uint8 BGR; one batch. For a graph that takes a camera's NV12 frame, also that: (3 H / 2, W) uint8.
             size_wh: of the network's input, where that is dynamic; None takes the usual one.
 
         Raises:
-            PosetrtError: the frame is no such array.
-            UsageError: the frame is too small for its tiles.
+            PosetrtError: a frame is no such array, or of another size than the graph's camera.
+            UsageError: a frame is too small for its tiles.
         """
-        check_frame(image)
         spec = self.manifest.input
-        size, frame_wh = size_wh or spec.size_wh, (image.shape[1], image.shape[0])
-        if self.tiles is None:
-            placement = letterbox(frame_wh, size, spec.fit.how)
-            return Prepared(to_input(place(image, placement, spec.fit.pad, resize=spec.fit.resize), spec), [placement])
-        placements = self.tiles.placements(frame_wh, size, spec.fit.how)
-        tensors = []
-        for left, top, width, height in (each.box for each in placements):
-            part = image[top : top + height, left : left + width]
-            tensors.append(
-                to_input(place(part, letterbox((width, height), size, spec.fit.how), spec.fit.pad, resize=spec.fit.resize), spec)
-            )
-        return Prepared(np.concatenate(tensors), placements)
+        size = size_wh or spec.size_wh
+        if spec.camera_wh is not None:
+            behind = whole_in(spec.camera_wh, spec.size_wh, spec.fit.how)
+            return Prepared(self._inputs.of_camera(images, self._scratch), [behind] * len(images))
+        views: list[NDArray[np.uint8]] = []
+        placements: list[Placement] = []
+        for image in images:
+            check_frame(image)
+            frame_wh = image.shape[1], image.shape[0]
+            if self.tiles is None:
+                views.append(image)
+                placements.append(letterbox(frame_wh, size, spec.fit.how))
+                continue
+            for tile in self.tiles.placements(frame_wh, size, spec.fit.how):
+                left, top, width, height = tile.box
+                views.append(image[top : top + height, left : left + width])
+                placements.append(tile)
+        tensor = self._inputs.take(size, len(views))
+        scratch = self._scratch
+        for number, view in enumerate(views):
+            out = tensor[number : number + 1]
+            canvas = out[0] if spec.takes_bytes else scratch.array("canvas", (size[1], size[0], 3))
+            placed = letterbox((view.shape[1], view.shape[0]), size, spec.fit.how)
+            to_input(place(view, placed, spec.fit.pad, canvas, scratch, resize=spec.fit.resize), spec, out, scratch)
+        return Prepared(tensor, placements)
+
+    def give_back(self, tensor: NDArray[Any]) -> None:
+        """Let the memory of a prepared tensor be used again; anything else is left alone."""
+        self._inputs.give_back(tensor)
+
+    @property
+    def _scratch(self) -> Scratch:
+        """This thread's memory for what lies between frame and tensor."""
+        found: Scratch | None = getattr(self._own_of_thread, "scratch", None)
+        if found is None:
+            found = self._own_of_thread.scratch = Scratch()
+        return found
 
     def decode(self, tensors: Tensors, placements: Sequence[Placement]) -> list[People]:
         """People of each frame of a batch, in pixels of the frame; `placements` are those of each frame's pictures, one after the other."""
@@ -144,11 +178,11 @@ class WholeFrame:
         found: list[People] = []
         step = self.frames_at_once or max(1, len(images))
         for start in range(0, len(images), step):
-            prepared = [self.prepare(image) for image in images[start : start + step]]
-            tensor = prepared[0].tensor if len(prepared) == 1 else np.concatenate([each.tensor for each in prepared])
+            prepared = self.prepare(*images[start : start + step])
             with self._lock:
                 # Decoded before the engine's buffers are filled again.
-                found += self.decode(infer_all(self.engine, tensor), [placement for each in prepared for placement in each.placements])
+                found += self.decode(infer_all(self.engine, prepared.tensor), prepared.placements)
+            self.give_back(prepared.tensor)
         return found
 
     def close(self) -> None:

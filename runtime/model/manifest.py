@@ -24,6 +24,8 @@ METADATA_KEY = "posetrt"
 Layout = Literal["NCHW", "NHWC"]
 Colour = Literal["BGR", "RGB"]
 DType = Literal["float32", "uint8", "int32"]
+PixelFormat = Literal["bgr", "nv12"]
+PIXEL_FORMATS: tuple[PixelFormat, ...] = ("bgr", "nv12")
 LARGEST_SIDE = 8192
 """Width and height of an input lie below this: a larger number is a mistake, and would take gigabytes."""
 
@@ -43,6 +45,9 @@ class InputSpec:
         max_batch: the largest batch that the graph takes; 0 where it is unbounded.
         dtype: type of the tensor. "uint8" with "NHWC" and "BGR" takes a camera's bytes as they are.
         fit: how a picture is placed in the input.
+        camera_wh: of a graph that takes a camera's whole frame and places it itself, as `fit` says: the frame's size. `size_wh` is then
+            that of the network behind. None: the runtime places.
+        pixel_format: of that frame: "bgr", `(N, H, W, 3)`; "nv12", `(N, 3 H / 2, W)`: luma rows, then rows of U, V in turns, BT.601, 16 to 235.
     """
 
     name: str
@@ -57,6 +62,8 @@ class InputSpec:
     max_batch: int = 1
     dtype: DType = "float32"
     fit: Fit = field(default_factory=Fit)
+    camera_wh: tuple[int, int] | None = None
+    pixel_format: PixelFormat = "bgr"
 
     def __post_init__(self) -> None:
         problems = []
@@ -77,8 +84,36 @@ class InputSpec:
             problems.append(f"max_batch is 0 to 4096, not {self.max_batch}")
         if self.dtype != "float32" and not self.in_graph and (any(self.mean) or set(self.scale) != {1.0}):
             problems.append(f"a graph that takes {self.dtype} is fed 0 to 255 as it is: mean 0 and scale 1")
+        if self.pixel_format not in PIXEL_FORMATS:
+            problems.append(f"pixel_format is one of {', '.join(PIXEL_FORMATS)}, not {self.pixel_format!r}")
+        if self.camera_wh is not None:
+            problems += self._camera_problems(self.camera_wh)
+        elif self.pixel_format != "bgr":
+            problems.append(f"{self.pixel_format} is the format of a camera's whole frame, and there is no camera_wh")
         if problems:
             raise UsageError("input: " + "; ".join(problems))
+
+    def _camera_problems(self, camera_wh: tuple[int, int]) -> list[str]:
+        if len(camera_wh) != 2 or not all(isinstance(side, int) and 2 <= side <= LARGEST_SIDE for side in camera_wh):
+            return [f"camera_wh is width and height, 2 to {LARGEST_SIDE} pixels each, not {list(camera_wh)}"]
+        problems = []
+        if self.pixel_format == "nv12" and (camera_wh[0] % 2 or camera_wh[1] % 2):
+            problems.append(f"an nv12 frame has even sides, not {camera_wh[0]}x{camera_wh[1]}")
+        if (self.dtype, self.layout, self.colour) != ("uint8", "NHWC", "BGR") or self.dynamic:
+            problems.append("a graph that takes a camera's frame takes bytes, and has one size")
+        return problems
+
+    @property
+    def picture_wh(self) -> tuple[int, int]:
+        """Width and height of the pictures that the graph is fed with: the camera's, where it takes those, else the network's own."""
+        return self.camera_wh or self.size_wh
+
+    def shape(self, count: int = 1, size_wh: tuple[int, int] | None = None) -> tuple[int, ...]:
+        """Shape of the input tensor for so many pictures; `size_wh` where the size is dynamic, None for the usual one."""
+        width, height = self.camera_wh or size_wh or self.size_wh
+        if self.pixel_format == "nv12":
+            return (count, height * 3 // 2, width)
+        return (count, 3, height, width) if self.layout == "NCHW" else (count, height, width, 3)
 
     @property
     def dynamic(self) -> bool:
@@ -119,7 +154,7 @@ class Manifest:
             "format": FORMAT,
             "network": self.network,
             "skeleton": self.skeleton.to_dict(),
-            "input": asdict(self.input),
+            "input": _input_fields(self.input),
             "head": self.head.to_dict(),
             "weights_sha256": self.weights_sha256,
             "licence": self.licence,
@@ -129,6 +164,14 @@ class Manifest:
     def to_json(self) -> str:
         """One line of JSON, keys in a stable order: the text under "posetrt" in the ONNX file."""
         return json.dumps(self.to_dict())
+
+
+def _input_fields(spec: InputSpec) -> dict[str, Any]:
+    """What only a graph for a camera's frame has is left out elsewhere, so that a posetrt that does not know it reads the rest."""
+    fields = asdict(spec)
+    if spec.camera_wh is None:
+        del fields["camera_wh"], fields["pixel_format"]
+    return fields
 
 
 def manifest_from_dict(fields: Any, where: str) -> Manifest:
@@ -153,6 +196,8 @@ def manifest_from_dict(fields: Any, where: str) -> Manifest:
         given = dict(fields["input"])
         for key in ("size_wh", "min_wh", "max_wh", "mean", "scale"):
             given[key] = tuple(given[key])
+        if given.get("camera_wh") is not None:
+            given["camera_wh"] = tuple(given["camera_wh"])
         given["fit"] = Fit(**given["fit"])
         manifest = Manifest(
             network=texts.text("network"),

@@ -21,6 +21,8 @@ class Options:
         smooth: smooth their key points with a One-Euro filter; needs `track`.
         batch: frames of several sources in one call of the network; None: as many as the engine takes where it overlaps
             calls (a GPU), else 1: a batch makes everybody on a CPU wait for the last.
+        no_pictures: nobody looks at `Result.frame.image`: pictures are let go of as soon as the network's input is made. `pipeline.run` sets it.
+        whole_pictures: sources give their pictures whole, also where nobody needs more than the network's input.
         patience_s: a stage that works on one frame for longer than this hangs; None: 20 s for live sources, 120 s for files.
         say: takes a line for people when something goes wrong and the run goes on.
     """
@@ -30,5 +32,7 @@ class Options:
     events: Rules | None = None
     smooth: bool = False
     batch: int | None = None
+    no_pictures: bool = False
+    whole_pictures: bool = False
     patience_s: float | None = None
     say: Callable[[str], None] | None = None

@@ -24,7 +24,7 @@ from posetrt.runtime.pipeline.reader import Reader
 from posetrt.runtime.pipeline.stages import Decoding, Letterboxing, Network, Writing
 from posetrt.runtime.pipeline.supervisor import Stage, Supervisor
 from posetrt.runtime.sinks.base import Result, Sink
-from posetrt.runtime.sources.base import Frame, Source
+from posetrt.runtime.sources.base import Frame, Source, enough
 from posetrt.runtime.sources.names import source_labels
 from posetrt.runtime.track.tracker import Tracker
 
@@ -81,7 +81,14 @@ class Pipeline:
         elif pose.whole is not None:
             last: Callable[[Result], Result] = _as_it_is if pose.stages else follow
             self._stages += [
-                Letterboxing(self.supervisor, pose.whole, options.batch or self._batch_of_engine(), self._captured, self._ready),
+                Letterboxing(
+                    self.supervisor,
+                    pose.whole,
+                    options.batch or self._batch_of_engine(),
+                    options.no_pictures,
+                    self._captured,
+                    self._ready,
+                ),
                 Network(self.supervisor, pose.whole, self._ready, self._computed),
                 Decoding(self.supervisor, pose.whole, last, options.keep_tensors, self._computed, self._found),
             ]
@@ -180,7 +187,7 @@ class _Follow:
         people = result.people if tracker is None else tracker.update(result.people, frame.time_s)
         if not self._watchers:
             return replace(result, people=people)
-        size_wh = frame.image.shape[1], frame.image.shape[0]
+        size_wh = frame.size_wh
         return replace(result, people=people, events=self._watchers[frame.source].update(people, frame.time_s, size_wh))
 
 
@@ -241,7 +248,8 @@ def run(
         pose: an open network.
         sources: read side by side, each getting its fair share of the network.
         sinks: written in order, in a thread of their own.
-        options: `keep_tensors` is set where a sink needs it.
+        options: `keep_tensors` is set where a sink needs it. Where no sink and no network for crops needs whole pictures, sources that can
+            give smaller ones are asked for them, unless `whole_pictures`.
         stats: counted up while frames pass; others may look.
         progress: called a few times a second.
         stop: asked 50 times a second whether to end; what a signal handler has noted.
@@ -256,6 +264,11 @@ def run(
     options = options or Options()
     if any(sink.needs_tensors for sink in sinks):
         options = replace(options, keep_tensors=True)
+    if pose.whole is not None and not pose.stages and not any(sink.needs_pictures for sink in sinks):
+        options = replace(options, no_pictures=True)
+        spec = pose.whole.manifest.input
+        for source in sources if spec.camera_wh is None and pose.whole.tiles is None and not options.whole_pictures else ():
+            enough(source, spec.size_wh)
     pipeline = Pipeline(pose, sources, options, stats, sinks or [_Nowhere()])
     try:
         with pipeline:
@@ -312,6 +325,8 @@ class _Given:
 
 class _Nowhere(Sink):
     """A run that only counts."""
+
+    needs_pictures = False
 
     def write(self, result: Result) -> None:
         """Nothing to write."""

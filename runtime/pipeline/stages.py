@@ -9,19 +9,18 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from posetrt.runtime.engines.base import infer_all
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.pipeline.batch import Batch, all_finite, copied
 from posetrt.runtime.pipeline.mailbox import Closed, Mailbox
 from posetrt.runtime.pipeline.supervisor import FORGIVEN_AGAIN_S, Stage, Supervisor
+from posetrt.runtime.placement import letterbox
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sources.base import Frame
 
 if TYPE_CHECKING:
-    from posetrt.runtime.find.whole_frame import Prepared, WholeFrame
+    from posetrt.runtime.find.whole_frame import WholeFrame
 
 _GLANCE_S = 0.002
 _EARLY_S = 0.001
@@ -34,6 +33,7 @@ class Letterboxing(Stage):
         supervisor: of the run.
         whole: letterboxes.
         batch: frames of several sources in one batch, at most.
+        no_pictures: nobody looks at the frames' pictures afterwards.
         inlet: a place a source.
         outlet: one place.
     """
@@ -42,8 +42,17 @@ class Letterboxing(Stage):
     begun_anew = True
     outlet: Mailbox[Batch]
 
-    def __init__(self, supervisor: Supervisor, whole: WholeFrame, batch: int, inlet: Mailbox[Frame], outlet: Mailbox[Batch]) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        whole: WholeFrame,
+        batch: int,
+        no_pictures: bool,
+        inlet: Mailbox[Frame],
+        outlet: Mailbox[Batch],
+    ) -> None:
         self._supervisor, self._stats, self._whole, self._batch = supervisor, supervisor.stats, whole, batch
+        self._no_pictures = no_pictures
         self.inlet, self.outlet = inlet, outlet
 
     @staticmethod
@@ -57,13 +66,11 @@ class Letterboxing(Stage):
             if self._supervisor.live:
                 self._hold_back()
             frames = self.inlet.take(self._batch)
-            prepared = self._supervisor.on(self.name, turn, frames, partial(self._prepare, frames))
-            if prepared is None:
+            batch = self._supervisor.on(self.name, turn, frames, partial(self._prepare, frames))
+            if batch is None:
                 continue
-            tensor = prepared[0].tensor if len(prepared) == 1 else np.concatenate([each.tensor for each in prepared])
-            _pass_on(
-                self._supervisor, self.outlet, Batch(frames, [placement for each in prepared for placement in each.placements], tensor)
-            )
+            frames = batch.frames
+            _pass_on(self._supervisor, self.outlet, batch)
             if self._supervisor.live:
                 self._keep_fresh(turn, frames)
 
@@ -75,19 +82,28 @@ class Letterboxing(Stage):
             newer = self.inlet.take_from(source)
             if newer is None:
                 continue
-            prepared = self._supervisor.on(self.name, turn, [newer], partial(self._prepare, [newer]))
-            if prepared is None:
+            batch = self._supervisor.on(self.name, turn, [newer], partial(self._prepare, [newer]))
+            if batch is None:
                 continue
             try:
-                self.outlet.swap(0, Batch([newer], list(prepared[0].placements), prepared[0].tensor))
+                older = self.outlet.swap(0, batch)
             except Closed:
                 self._supervisor.stopped([newer])
                 raise
+            self._whole.give_back(batch.tensor if older is None else older.tensor)
             # Where the network was quicker, the source has had its turn: others wait, and its next frame comes soon.
             self._stats.dropping(source, "late")
 
-    def _prepare(self, frames: list[Frame]) -> list[Prepared]:
-        return [self._whole.prepare(frame.image) for frame in frames]
+    def _prepare(self, frames: list[Frame]) -> Batch:
+        prepared = self._whole.prepare(*(frame.image for frame in frames))
+        # People come back in pixels of the picture that the source has.
+        for place, frame in enumerate(frames):
+            if frame.whole_wh is not None:
+                smaller = letterbox(frame.whole_wh, (frame.image.shape[1], frame.image.shape[0]), "stretch")
+                prepared.placements[place] = smaller.then(prepared.placements[place])
+        if self._no_pictures:
+            frames = [frame.without_picture() for frame in frames]
+        return Batch(frames, prepared.placements, prepared.tensor)
 
     def _hold_back(self) -> None:
         """Wait until the network is about to be free: a frame letterboxed earlier would only grow old, and a newer one come."""
@@ -113,7 +129,7 @@ class Network(Stage):
     outlet: Mailbox[Batch]
 
     def __init__(self, supervisor: Supervisor, whole: WholeFrame, inlet: Mailbox[Batch], outlet: Mailbox[Batch]) -> None:
-        self._supervisor, self._engine = supervisor, whole.engine
+        self._supervisor, self._whole, self._engine = supervisor, whole, whole.engine
         self.inlet, self.outlet = inlet, outlet
 
     @staticmethod
@@ -134,6 +150,7 @@ class Network(Stage):
                 return [*done, infer_all(engine, taken[0].tensor)]
             if taken:
                 engine.submit(taken[0].tensor)
+                self._whole.give_back(taken[0].tensor)
                 under_way.append(taken[0])
             return [copied(engine.collect())] if len(under_way) >= engine.frames_in_flight or not taken else []
 

@@ -51,6 +51,8 @@ class Sink(abc.ABC):
     """Takes results in order, from one thread."""
 
     needs_tensors = False
+    needs_pictures = True
+    """Whether it shows or keeps `Result.frame.image`; where no sink does, sources may give smaller pictures."""
 
     @abc.abstractmethod
     def write(self, result: Result) -> None:

@@ -25,6 +25,8 @@ class CocoResults(Sink):
         PosetrtError: it cannot be written.
     """
 
+    needs_pictures = False
+
     def __init__(self, path: Path) -> None:
         self._path = path
         try:

@@ -19,6 +19,8 @@ class CsvRows(Sink):
         path: replaced where it exists.
     """
 
+    needs_pictures = False
+
     def __init__(self, path: Path) -> None:
         self._file = Appended(path)
         self._file.add((",".join(COLUMNS) + "\r\n").encode())

@@ -31,6 +31,8 @@ def open_json_lines(where: str, lines: Lines = json_line) -> Sink:
 class FileLines(Sink):
     """A line a frame, in a file that can be followed while it grows."""
 
+    needs_pictures = False
+
     def __init__(self, path: Path, lines: Lines = json_line) -> None:
         self._file, self._lines = Appended(path), lines
 
@@ -51,6 +53,8 @@ class StdoutLines(Sink):
     Raises:
         PosetrtError: standard output is closed.
     """
+
+    needs_pictures = False
 
     def __init__(self, lines: Lines = json_line) -> None:
         if sys.stdout is None:
@@ -80,6 +84,8 @@ class SocketLines(Sink):
     Raises:
         UsageError: something else than a socket stands there, or another run serves it.
     """
+
+    needs_pictures = False
 
     def __init__(self, path: Path, lines: Lines = json_line) -> None:
         self._path, self._lines = path, lines

@@ -135,9 +135,7 @@ class McapFile(Sink):
         flat = people.keypoints_3d is None
         entities = []
         for person in range(len(people)):
-            spots = (
-                _flat(people.keypoints[person], result.frame.image.shape[0]) if people.keypoints_3d is None else people.keypoints_3d[person]
-            )
+            spots = _flat(people.keypoints[person], result.frame.size_wh[1]) if people.keypoints_3d is None else people.keypoints_3d[person]
             seen = spots[:, 3] > 0
             ends = [
                 types.Point3(x=float(spots[end, 0]), y=float(spots[end, 1]), z=float(spots[end, 2]))

@@ -17,6 +17,8 @@ class OpenPoseJson(Sink):
         folder: made where absent.
     """
 
+    needs_pictures = False
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +24,8 @@ class Frame:
         source: the source's place among those of a run, counted from 0.
         label: the source's short name.
         number: a photograph's id among those of its source; None takes it from the name.
+        whole_wh: width and height of the picture that the source has, where `image` is that picture made smaller; None: `image` is all of
+            it. Key points and boxes are in pixels of the whole picture.
     """
 
     image: NDArray[np.uint8]
@@ -34,6 +36,16 @@ class Frame:
     source: int = 0
     label: str = ""
     number: int | None = None
+    whole_wh: tuple[int, int] | None = None
+
+    def without_picture(self) -> Frame:
+        """The frame where nobody looks at its picture any more: a large one is let go of."""
+        return replace(self, image=_NO_PICTURE, whole_wh=self.size_wh)
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height that key points and boxes count in."""
+        return self.whole_wh or (self.image.shape[1], self.image.shape[0])
 
     @property
     def image_id(self) -> int:
@@ -42,6 +54,9 @@ class Frame:
             return self.number
         digits = re.search(r"[0-9]+$", self.name)
         return int(digits.group()) if digits else self.index
+
+
+_NO_PICTURE: NDArray[np.uint8] = np.zeros((1, 1, 3), np.uint8)
 
 
 class Source(Protocol):
@@ -56,6 +71,9 @@ class Source(Protocol):
         shortfall: after the last frame: why the source gave less than it promised, or None.
 
     A live source may also have `damaged`, an int: pictures that came and could not be decoded. They have an index too.
+
+    A source that can make its pictures smaller at little cost has `enough_wh`, the size of a network's input that they are for, or None
+    for whole pictures, as at first: see `enough`.
     """
 
     label: str
@@ -69,6 +87,24 @@ class Source(Protocol):
 
     def close(self) -> None:
         """End a live source from another thread, within 0.2 s; harmless twice. Files end by their iterator being closed."""
+
+
+def enough(source: Source, size_wh: tuple[int, int]) -> None:
+    """Tell a source that its pictures need no more pixels than a network's input; one that cannot make them smaller goes on as it is."""
+    if hasattr(source, "enough_wh"):
+        source.enough_wh = size_wh
+
+
+def smaller_wh(whole_wh: tuple[int, int], enough_wh: tuple[int, int]) -> tuple[int, int] | None:
+    """The size to which hardware scales a picture for a network's input, with even sides; None where that is not smaller.
+
+    It keeps proportions to within a pixel; what that leaves is no error, since key points go back along each axis by its own scale.
+    """
+    scale = min(enough / whole for enough, whole in zip(enough_wh, whole_wh, strict=True))
+    if scale >= 1:
+        return None
+    width, height = (max(2, 2 * round(side * scale / 2)) for side in whole_wh)
+    return width, height
 
 
 def complaints(source: Source) -> list[str]:

@@ -33,7 +33,7 @@ class Connection(Protocol):
     """One connection to a camera, read from one thread.
 
     It may have `came_s`, a float or None: when the picture that was read last was taken or first came, on the clock of
-    `time.perf_counter`; otherwise the moment after reading counts.
+    `time.perf_counter`; otherwise the moment after reading counts. And `whole_wh`: see `Frame`.
     """
 
     def read(self) -> NDArray[np.uint8] | None:
@@ -65,6 +65,7 @@ class Camera:
 
     Attributes:
         damaged: pictures so far that came and could not be decoded.
+        enough_wh: for `connect`: see `Source`.
     """
 
     live = True
@@ -85,6 +86,7 @@ class Camera:
         self.label = label
         self.state = "away"
         self.damaged = 0
+        self.enough_wh: tuple[int, int] | None = None
         self.skipped: list[str] = []
         self.shortfall: str | None = None
         self._shown = shown
@@ -113,7 +115,7 @@ class Camera:
                             reason = f"no picture for {limit_s:g} s"
                             break
                         continue
-                    image, captured_s, count = taken
+                    image, captured_s, count, whole_wh = taken
                     heard_s, seen = now, before + count
                     first_s = captured_s if first_s is None else first_s
                     if self.state == "away":
@@ -129,7 +131,8 @@ class Camera:
                     elif self._frozen_s and now - changed_s > self._frozen_s and not told_frozen:
                         reason, told_frozen = f"the same picture for {self._frozen_s:g} s: the camera is frozen", True
                         break
-                    yield Frame(image, f"{self.label}_{seen - 1:012d}", seen - 1, captured_s - first_s, captured_s, 0, self.label)
+                    name = f"{self.label}_{seen - 1:012d}"
+                    yield Frame(image, name, seen - 1, captured_s - first_s, captured_s, 0, self.label, whole_wh=whole_wh)
             except Lost as lost:
                 reason = redacted(str(lost))
             finally:
@@ -161,13 +164,16 @@ class Camera:
             self._say(f"{self._shown}: {line}")
 
 
+Taken = tuple[NDArray[np.uint8], float, int, tuple[int, int] | None]
+
+
 class _Grabber:
     """Reads one connection in a thread, keeping the newest picture; a thread that hangs in a driver can be left behind."""
 
     def __init__(self, connect: Callable[[], Connection], came_damaged: Callable[[int], None]) -> None:
         self._came_damaged = came_damaged
         self._changed = threading.Condition()
-        self._latest: tuple[NDArray[np.uint8], float, int] | None = None
+        self._latest: Taken | None = None
         self._error: Exception | None = None
         self._left = False
         self._connection: Connection | None = None
@@ -188,7 +194,7 @@ class _Grabber:
                     self._came_damaged(in_a_row)
                     continue
                 with self._changed:
-                    self._latest = (image, _came(connection), count)
+                    self._latest = (image, _came(connection), count, getattr(connection, "whole_wh", None))
                     self._changed.notify_all()
         except (Lost, PosetrtError) as lost:
             error = lost
@@ -201,8 +207,8 @@ class _Grabber:
                 self._error = error
                 self._changed.notify_all()
 
-    def take(self, timeout_s: float) -> tuple[NDArray[np.uint8], float, int] | None:
-        """The newest picture, when it came, and how many had come; None where none came in time.
+    def take(self, timeout_s: float) -> Taken | None:
+        """The newest picture, when it came, how many had come, and the size that it had before; None where none came in time.
 
         Raises:
             Lost, PosetrtError: the connection ended, and its last picture was taken.

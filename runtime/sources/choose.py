@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.plugins import SOURCES, load_plugin
 from posetrt.runtime.sources.address import Address, parse_address
-from posetrt.runtime.sources.base import Source
+from posetrt.runtime.sources.base import Source, smaller_wh
 from posetrt.runtime.sources.files import Photos, Video, is_photo, photos_in
 from posetrt.runtime.sources.paced import Paced
 from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
+
+if TYPE_CHECKING:
+    from posetrt.runtime.sources.camera import Camera, Connection
+
+Size = tuple[int, int]
 
 
 def open_source(text: str | Path, say: Callable[[str], None] | None = None, most_megapixels: float = MOST_MEGAPIXELS) -> Source:
@@ -74,22 +81,47 @@ def _open_camera(address: Address, say: Callable[[str], None] | None, most_megap
 
     target, options = address.target, address.options
 
-    def launched(label: str, shown: str, pipeline: str, advice: str | None = None) -> Camera:
-        return Camera(label, shown, lambda: gstreamer.Launched(pipeline), first_s=gstreamer.FIRST_PICTURE_S, say=say, advice=advice)
+    def launched(label: str, shown: str, connect: Callable[[Size | None], Connection], advice: str | None = None) -> Camera:
+        camera = Camera(label, shown, lambda: connect(camera.enough_wh), first_s=gstreamer.FIRST_PICTURE_S, say=say, advice=advice)
+        return camera
+
+    def scaled(pipeline: Callable[[Size | None], str], whole_wh: Size) -> Callable[[Size | None], Connection]:
+        """By the hardware, from a size that the pipeline itself asks the camera for."""
+
+        def connect(enough_wh: Size | None) -> Connection:
+            size_wh = None if enough_wh is None else smaller_wh(whole_wh, enough_wh)
+            return gstreamer.Launched(pipeline(size_wh), None if size_wh is None else whole_wh)
+
+        return connect
 
     if address.kind == "csi":
-        return launched(f"csi{target}", f"csi://{target}", gstreamer.csi(int(target), options), gstreamer.ARGUS_ADVICE)
+        connect = scaled(partial(gstreamer.csi, int(target), options), gstreamer.csi_wh(options))
+        return launched(f"csi{target}", f"csi://{target}", connect, gstreamer.ARGUS_ADVICE)
     if address.kind == "v4l2":
         if not Path(target).exists():
             raise _no_camera(target)
         if float(options.get("mjpeg", 0)):
-            by_hardware = gstreamer.has_element("nvv4l2decoder")
-            return launched(Path(target).name, target, gstreamer.usb_mjpeg(target, options, by_hardware=by_hardware))
+            if not gstreamer.has_element("nvv4l2decoder"):
+                pipeline = gstreamer.usb_mjpeg(target, options, by_hardware=False)
+                return launched(Path(target).name, target, lambda _: gstreamer.Launched(pipeline))
+            by_hardware = partial(_usb_mjpeg_by_hardware, target, options)
+            return launched(Path(target).name, target, scaled(by_hardware, gstreamer.csi_wh({**options, "flip": "0"})))
         return Camera(Path(target).name, target, lambda: capture.V4l2(target, options), say=say)
     if address.kind == "http":
         return Camera("http", address.shown, lambda: mjpeg.Mjpeg(target, most_megapixels), say=say)
     if address.kind == "rtsp":
         if gstreamer.has_element("nvv4l2decoder"):
-            return launched("rtsp", address.shown, gstreamer.rtsp(target))
+            stream = partial(gstreamer.rtsp, target)
+            return launched(
+                "rtsp",
+                address.shown,
+                lambda enough_wh: gstreamer.Launched(stream()) if enough_wh is None else gstreamer.Scaled(stream, enough_wh),
+            )
         return Camera("rtsp", address.shown, lambda: capture.Stream(target), say=say)
-    return launched("gst", address.shown, target)
+    return launched("gst", address.shown, lambda _: gstreamer.Launched(target))
+
+
+def _usb_mjpeg_by_hardware(device: str, options: Mapping[str, str], size_wh: Size | None) -> str:
+    from posetrt.runtime.sources import gstreamer
+
+    return gstreamer.usb_mjpeg(device, options, by_hardware=True, size_wh=size_wh)

@@ -17,7 +17,7 @@ from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.sources.base import Frame
 from posetrt.runtime.sources.container import counts_its_frames, is_cut
 from posetrt.runtime.sources.names import check_image_ids, frame_names, readable
-from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS, check_size, check_size_wh, is_picture
+from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS, check_size, check_size_wh, is_picture, size_wh
 
 PHOTO_SUFFIXES = frozenset(
     {
@@ -26,6 +26,10 @@ PHOTO_SUFFIXES = frozenset(
     }
 )  # fmt: skip
 """What photographs are called; other files are looked into. Not every OpenCV reads all of them: one that it cannot is skipped and counted."""
+
+
+_JPEG_REDUCTIONS = (8, 4, 2)
+"""By which a JPEG decoder makes a picture smaller while it decodes: it leaves out the finest of each block of 8x8 (libjpeg, scale_num)."""
 
 
 def read_photo(path: Path, most_megapixels: float = MOST_MEGAPIXELS) -> NDArray[np.uint8]:
@@ -38,6 +42,16 @@ def read_photo(path: Path, most_megapixels: float = MOST_MEGAPIXELS) -> NDArray[
     Raises:
         PosetrtError: missing, unreadable, too large or not a picture.
     """
+    return read_smaller(path, most_megapixels, None)[0]
+
+
+def read_smaller(path: Path, most_megapixels: float, enough_wh: tuple[int, int] | None) -> tuple[NDArray[np.uint8], tuple[int, int] | None]:
+    """As `read_photo`, of a photograph that is for a network's input of `enough_wh`: a large JPEG is made smaller while it is decoded, as far as
+    it then still fills its place there.
+
+    Returns:
+        The picture, and the width and height that it has in the file, where it was made smaller.
+    """
     import cv2
 
     try:
@@ -45,13 +59,40 @@ def read_photo(path: Path, most_megapixels: float = MOST_MEGAPIXELS) -> NDArray[
     except OSError as error:
         raise PosetrtError(f"cannot read {readable(str(path))}: {error.strerror or error}") from error
     check_size(data, readable(str(path)), most_megapixels)
+    how = cv2.IMREAD_COLOR if enough_wh is None else _reduction(data, enough_wh)
     image = None
     # OpenCV raises for what it will not decode, as for a picture beyond its own limit.
     with suppress(cv2.error):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
     if image is None:
         raise PosetrtError(f"{readable(str(path))} is not a picture that OpenCV can read (empty, truncated or another format)")
-    return np.asarray(image, np.uint8)
+    picture = np.asarray(image, np.uint8)
+    return picture, None if how == cv2.IMREAD_COLOR else _upright_wh(data, picture)
+
+
+def _reduction(data: bytes, enough_wh: tuple[int, int]) -> int:
+    """OpenCV's flag for the largest reduction after which a JPEG is still no smaller than its place in a network's input.
+
+    It may lie across, as EXIF says, so that it is large enough both ways.
+    """
+    import cv2
+
+    size = size_wh(data) if data.startswith(b"\xff\xd8") else None
+    if size is None:
+        return cv2.IMREAD_COLOR
+    flags = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
+    factor = min(max(size[0] / across, size[1] / down) for across, down in (enough_wh, enough_wh[::-1]))
+    return next((flags[by] for by in _JPEG_REDUCTIONS if factor >= by), cv2.IMREAD_COLOR)
+
+
+def _upright_wh(data: bytes, image: NDArray[np.uint8]) -> tuple[int, int] | None:
+    """Width and height of the whole picture as it is seen."""
+    size = size_wh(data)
+    if size is None:
+        return None
+    # It lies across where EXIF says so; a square one is the same both ways.
+    across = (size[0] > size[1]) != (image.shape[1] > image.shape[0]) and size[0] != size[1]
+    return (size[1], size[0]) if across else size
 
 
 def is_photo(path: Path) -> bool:
@@ -86,6 +127,9 @@ class Photos:
     Args:
         paths: at least one.
         most_megapixels: a larger one counts as broken.
+
+    Attributes:
+        enough_wh: see `Source`: large JPEGs are then read smaller.
     """
 
     fps: float | None = None
@@ -98,6 +142,7 @@ class Photos:
         self.skipped: list[str] = []
         self.shortfall: str | None = None
         self._most_megapixels = most_megapixels
+        self.enough_wh: tuple[int, int] | None = None
         self._names = frame_names(paths)
         self._ids = image_ids([readable(path.stem) for path in paths])
 
@@ -109,13 +154,13 @@ class Photos:
         index = 0
         for path, name, number in zip(self.paths, self._names, self._ids, strict=True):
             try:
-                image = read_photo(path, self._most_megapixels)
+                image, whole_wh = read_smaller(path, self._most_megapixels, self.enough_wh)
             except PosetrtError as error:
                 if len(self.paths) == 1:
                     raise
                 self.skipped.append(str(error))
                 continue
-            yield Frame(image, name, index, 0.0, number=number)
+            yield Frame(image, name, index, 0.0, number=number, whole_wh=whole_wh)
             index += 1
         if index == 0:
             raise PosetrtError(f"none of the {len(self.paths)} photographs could be read; the first: {self.skipped[0]}")

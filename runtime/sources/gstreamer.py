@@ -15,7 +15,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import IO
 
@@ -23,8 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.sources.base import smaller_wh
 from posetrt.runtime.sources.camera import Lost
 from posetrt.runtime.sources.picture_header import check_size_wh
+
+Size = tuple[int, int]
 
 _PROGRAM = "gst-launch-1.0"
 FIRST_PICTURE_S = 30.0
@@ -45,11 +48,33 @@ def _tail(descriptor: int) -> str:
     return f"videoconvert ! video/x-raw,format=I420 ! y4menc ! fdsink fd={descriptor}"
 
 
-def csi(sensor: int, options: Mapping[str, str]) -> str:
+_TURNING = frozenset({1, 3, 5, 7})
+"""nvvidconv's flip methods that change width and height: by a quarter turn, or over a diagonal."""
+
+_NICEST = 5
+"""nvvidconv's interpolation-method that takes the most pixels; its usual one may take the nearest alone."""
+
+
+def _converted(size_wh: Size | None, flip: int | None = None) -> str:
+    """nvvidconv to I420 in the computer's memory, turned, and scaled by the hardware where a size is given."""
+    turned = "" if flip is None else f" flip-method={flip}"
+    scaled = "" if size_wh is None else f",width={size_wh[0]},height={size_wh[1]}"
+    nicest = "" if size_wh is None else f" interpolation-method={_NICEST}"
+    return f"nvvidconv{turned}{nicest} ! video/x-raw,format=I420{scaled} ! queue leaky=downstream max-size-buffers=1"
+
+
+def csi_wh(options: Mapping[str, str]) -> Size:
+    """Width and height of the pictures that a CSI camera's options ask for, as they are seen: after turning."""
+    width, height, flip = (int(float(options.get(name, usual))) for name, usual in (("width", 1280), ("height", 720), ("flip", 0)))
+    return (height, width) if flip in _TURNING else (width, height)
+
+
+def csi(sensor: int, options: Mapping[str, str], size_wh: Size | None = None) -> str:
     """The pipeline of a Jetson's CSI camera: 1280x720 at 30 fps unless asked otherwise.
 
     Args:
         sensor: its number.
+        size_wh: let the hardware scale each picture to this size, after turning it; None: as the camera gives them.
         options: width, height, fps; `flip`, nvvidconv's flip-method; `mode`, the sensor mode, by whose size the field of view differs;
             `exposure` in microseconds, `gain`, `wb`, nvarguscamerasrc's wbmode: each fixed where given, automatic otherwise.
     """
@@ -66,31 +91,37 @@ def csi(sensor: int, options: Mapping[str, str]) -> str:
         wanted += f" wbmode={int(float(options['wb']))}"
     return (
         f"nvarguscamerasrc sensor-id={sensor}{wanted} ! video/x-raw(memory:NVMM),width={width},height={height},framerate={fps}/1 ! "
-        f"nvvidconv flip-method={flip} ! video/x-raw,format=I420 ! queue leaky=downstream max-size-buffers=1"
+        f"{_converted(size_wh, flip)}"
     )
 
 
 _CSI = ("width", "height", "fps", "flip")
 
 
-def usb_mjpeg(device: str, options: Mapping[str, str], *, by_hardware: bool) -> str:
-    """The pipeline of a USB camera's JPEG pictures: 1280x720 at 30 fps unless asked otherwise, decoded by a Jetson's hardware or the CPU."""
+def usb_mjpeg(device: str, options: Mapping[str, str], *, by_hardware: bool, size_wh: Size | None = None) -> str:
+    """The pipeline of a USB camera's JPEG pictures: 1280x720 at 30 fps unless asked otherwise, decoded by a Jetson's hardware or the CPU.
+
+    Args:
+        size_wh: let the hardware scale each picture to this size; None: as the camera gives them, and always without the hardware.
+    """
     width, height, fps = (int(float(options.get(name, usual))) for name, usual in zip(_CSI[:3], (1280, 720, 30), strict=True))
-    decoder = "nvv4l2decoder mjpeg=1 ! nvvidconv" if by_hardware else "jpegdec ! videoconvert"
-    return (
-        f"v4l2src device={shlex.quote(device)} ! image/jpeg,width={width},height={height},framerate={fps}/1 ! {decoder} ! "
-        "video/x-raw,format=I420 ! queue leaky=downstream max-size-buffers=1"
-    )
+    camera = f"v4l2src device={shlex.quote(device)} ! image/jpeg,width={width},height={height},framerate={fps}/1"
+    if by_hardware:
+        return f"{camera} ! nvv4l2decoder mjpeg=1 ! {_converted(size_wh)}"
+    return f"{camera} ! jpegdec ! videoconvert ! video/x-raw,format=I420 ! queue leaky=downstream max-size-buffers=1"
 
 
-def rtsp(url: str) -> str:
+def rtsp(url: str, size_wh: Size | None = None) -> str:
     """The pipeline of an RTSP stream on a Jetson: decodebin takes the hardware's decoder, H.264 or H.265.
 
     The camera's sound, which may come first, is left alone.
+
+    Args:
+        size_wh: let the hardware scale each picture to this size; None: as the camera sends them.
     """
     return (
         f"rtspsrc location={shlex.quote(url)} latency=100 drop-on-latency=true ! application/x-rtp,media=video ! decodebin ! "
-        "nvvidconv ! video/x-raw,format=I420 ! queue leaky=downstream max-size-buffers=1"
+        f"{_converted(size_wh)}"
     )
 
 
@@ -109,12 +140,14 @@ class Launched:
 
     Args:
         pipeline: as one writes it after gst-launch-1.0, without a sink; an `appsink` at its end is taken off.
+        whole_wh: of the pictures before the pipeline made them smaller; None where it does not.
 
     Raises:
         PosetrtError: gst-launch-1.0 is not installed, or the string's quotes do not match.
     """
 
-    def __init__(self, pipeline: str) -> None:
+    def __init__(self, pipeline: str, whole_wh: Size | None = None) -> None:
+        self.whole_wh = whole_wh
         program = shutil.which(_PROGRAM)
         if program is None:
             raise PosetrtError(f"{_PROGRAM} is not installed: apt-get install gstreamer1.0-tools gstreamer1.0-plugins-good")
@@ -247,3 +280,57 @@ class Launched:
         except subprocess.TimeoutExpired:
             with contextlib.suppress(OSError):
                 self._process.kill()
+
+
+class Scaled:
+    """A connection that the hardware scales, to a stream whose size is known from its first picture alone; that one comes whole.
+
+    Args:
+        pipeline: for a size that pictures are to be scaled to, or None for whole pictures.
+        enough_wh: size of the network's input that they are for.
+
+    Raises:
+        PosetrtError: as `Launched`.
+    """
+
+    def __init__(self, pipeline: Callable[[Size | None], str], enough_wh: Size) -> None:
+        self._pipeline, self._enough_wh = pipeline, enough_wh
+        self._launched = Launched(pipeline(None))
+        self._following: Size | None = None
+        self._changing = threading.Lock()
+        self._interrupted = False
+
+    @property
+    def whole_wh(self) -> Size | None:
+        """Of the stream, once its pictures are made smaller."""
+        return self._launched.whole_wh
+
+    @property
+    def came_s(self) -> float | None:
+        """See `Launched`."""
+        return self._launched.came_s
+
+    def read(self) -> NDArray[np.uint8] | None:
+        """The next picture; see `Launched.read`."""
+        whole_wh, self._following = self._following, None
+        if whole_wh is not None:
+            self._launched.close()
+            with self._changing:
+                if self._interrupted:
+                    raise Lost("the stream was closed")
+                self._launched = Launched(self._pipeline(smaller_wh(whole_wh, self._enough_wh)), whole_wh)
+        picture = self._launched.read()
+        if picture is not None and self._launched.whole_wh is None:
+            whole_wh = picture.shape[1], picture.shape[0]
+            self._following = whole_wh if smaller_wh(whole_wh, self._enough_wh) is not None else None
+        return picture
+
+    def close(self) -> None:
+        """End the process."""
+        self._launched.close()
+
+    def interrupt(self) -> None:
+        """See `Launched.interrupt`."""
+        with self._changing:
+            self._interrupted = True
+            self._launched.interrupt()

@@ -36,6 +36,7 @@ _ORDER = (
     "bench-events",
     "bench-live",
     "bench-map",
+    "bench-letterbox",
     "compare",
     "compare-models",
     "verify-gpu",

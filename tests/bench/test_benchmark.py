@@ -107,3 +107,16 @@ def test_without_telemetry_no_watts(folder: Path, tmp_path: Path) -> None:
     row = report.results[0]
     assert (row.watts, row.joules_per_frame, row.fps_per_watt, row.throttled) == (None, None, None, None)
     assert report.power_source == "not measured"
+
+
+def test_a_second_table_has_the_columns_of_ultralytics_benchmark() -> None:
+    from dataclasses import replace
+
+    from posetrt.bench.benchmark_report import Report, Result, formats_table
+
+    row = Result("fp16", "tensorrt", 200.0, 150.0, 5.0, 6.0, 7.0, 0.1, 0.2, 5.0, 0.3, 1.0, 1.0, 90.0, engine_mb=9.43, ap=0.512)
+    cpu = replace(row, precision="int8", backend="onnxruntime", network_fps=20.0, engine_mb=None, ap=None)
+    lines = formats_table(Report("person", "nano", (456, 256), "a", 1, 1, {"cpu": "x"}, (row, cpu))).splitlines()
+    assert lines[0].split() == ["Format", "Size", "(MB)", "AP50-95", "Inference", "time", "(ms/im)", "FPS"]
+    assert lines[1].split() == ["TensorRT", "fp16", "9.4", "0.512", "5.00", "200.00"]
+    assert lines[2].split() == ["ONNX", "int8", "-", "-", "50.00", "20.00"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from posetrt.runtime.sources.gstreamer import Launched, csi, has_element, rtsp, usb_mjpeg
+from posetrt.runtime.sources.gstreamer import Launched, Scaled, csi, csi_wh, has_element, rtsp, usb_mjpeg
 from tests.jetson.conftest import Tree
 from tests.runtime.pipeline.test_streams import free_port, needs_gstreamer, rtsp_server
 
@@ -20,9 +20,11 @@ DEBIAN_PYTHON = Path("/usr/bin/python3")
 STAND_INS = {
     "nvarguscamerasrc sensor-id=0": "videotestsrc pattern=smpte",
     "(memory:NVMM)": "",
-    "nvvidconv flip-method=0": "videoconvert",
-    "nvvidconv flip-method=2": "videoconvert ! videoflip video-direction=180",
-    "nvvidconv": "videoconvert",
+    "nvvidconv flip-method=0": "videoconvert ! videoscale",
+    "nvvidconv flip-method=1": "videoconvert ! videoflip video-direction=90l ! videoscale",
+    "nvvidconv flip-method=2": "videoconvert ! videoflip video-direction=180 ! videoscale",
+    "nvvidconv": "videoconvert ! videoscale",
+    " interpolation-method=5": "",
 }
 
 
@@ -113,6 +115,52 @@ def test_a_usb_cameras_jpeg_pictures_are_decoded_on_the_cpu(read: Callable[[str,
     blue, _, red = read(pipeline.replace("v4l2src device=/dev/video0", camera), 3)[120, 160].astype(int)
     assert blue > 200
     assert red < 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("flip", "whole_wh"), [("0", (640, 480)), ("1", (480, 640))])
+def test_the_hardware_scales_the_csi_cameras_picture_as_it_is_seen(
+    read: Callable[[str, int], NDArray[np.uint8]], flip: str, whole_wh: tuple[int, int]
+) -> None:
+    options = {"width": "640", "height": "480", "flip": flip}
+    assert csi_wh(options) == whole_wh
+    size_wh = whole_wh[0] // 4, whole_wh[1] // 4
+    assert f"interpolation-method=5 ! video/x-raw,format=I420,width={size_wh[0]},height={size_wh[1]} !" in csi(0, options, size_wh)
+    whole = read(stood_in(csi(0, options)), 3)
+    small = read(stood_in(csi(0, options, size_wh)), 3)
+    assert whole.shape == (whole_wh[1], whole_wh[0], 3)
+    assert small.shape == (size_wh[1], size_wh[0], 3)
+    # The bars' corner of noise is another one in each picture.
+    assert np.median(np.abs(whole[2::4, 2::4].astype(int) - small)) <= 15
+    assert np.median(np.abs(whole[2::4, 2::4][::-1, ::-1].astype(int) - small)) > 30
+
+
+@pytest.mark.slow
+def test_a_streams_first_picture_comes_whole_and_those_after_it_scaled(read: object) -> None:
+    del read  # skips where there is no GStreamer
+
+    def pipeline(size_wh: tuple[int, int] | None) -> str:
+        return stood_in(rtsp("rtsp://camera/1", size_wh)).replace(
+            "rtspsrc location=rtsp://camera/1 latency=100 drop-on-latency=true ! application/x-rtp,media=video ! decodebin",
+            "videotestsrc ! video/x-raw,width=640,height=360",
+        )
+
+    stream = Scaled(pipeline, (456, 256))
+    try:
+        seen = [(stream.read(), stream.whole_wh) for _ in range(4)]
+    finally:
+        stream.interrupt()
+        stream.close()
+    shapes = [None if picture is None else picture.shape for picture, _ in seen]
+    assert shapes == [(360, 640, 3), *3 * [(256, 456, 3)]]
+    assert [whole_wh for _, whole_wh in seen] == [None, *3 * [(640, 360)]]
+
+
+def test_pictures_that_nobody_makes_smaller_take_the_pipeline_as_it_was() -> None:
+    assert "interpolation" not in csi(0, {}) + rtsp("rtsp://a") + usb_mjpeg("/dev/video0", {}, by_hardware=True)
+    assert "width=456,height=256" in usb_mjpeg("/dev/video0", {}, by_hardware=True, size_wh=(456, 256))
+    assert "width=456" not in usb_mjpeg("/dev/video0", {}, by_hardware=False, size_wh=(456, 256))
+    assert rtsp("rtsp://a", (456, 256)).count("nvvidconv interpolation-method=5 ! video/x-raw,format=I420,width=456,height=256 !") == 1
 
 
 @pytest.mark.slow

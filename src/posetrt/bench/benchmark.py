@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.bench.benchmark_report import Report, Result
-from posetrt.bench.timing import Timing, end_to_end_round, first_frames, latency_round, network_round, open_timed, warm_up
+from posetrt.bench.timing import Timing, end_to_end_round, first_frames, latency_round, network_round, open_timed, parts_round, warm_up
 from posetrt.runtime.engines.base import PRECISIONS, Precision
 from posetrt.runtime.engines.choose import as_precision, best_backend, build_command, built_engines, default_precision, why_not
 from posetrt.runtime.errors import EngineMismatch
@@ -125,6 +125,7 @@ def measure(path: Path, source: Source, source_name: str, options: MeasureOption
                 if wish.settle is not None:
                     wish.settle()
                 network_round(timing, kept)
+                parts_round(timing, kept)
                 latency_round(timing, source, wish.frames)
                 end_to_end_round(timing, source, wish.frames, wish.round_s)
                 timing.ends.append((len(timing.network_s), len(timing.stages_s)))
@@ -160,6 +161,7 @@ def _result(timing: Timing, path: Path, telemetry: Telemetry | None, power_mode:
     usages = [telemetry.between(stretch.start_s, stretch.end_s) for stretch in timing.overlapped] if telemetry is not None else []
     usage = together(usages)
     frames = sum(stretch.frames for stretch in timing.overlapped)
+    parts = {name: float(np.median([one[name] for one in timing.parts_ms])) for name in (timing.parts_ms or [{}])[0]}
     return Result(
         precision=engine.precision,
         backend=engine.backend,
@@ -173,6 +175,10 @@ def _result(timing: Timing, path: Path, telemetry: Telemetry | None, power_mode:
         network_ms=round(float(network), 3),
         parse_ms=round(float(parse), 3),
         crops_ms=round(float(crops), 3) if timing.pose.stages else None,
+        enqueue_ms=_rounded(parts.get("enqueue"), 4),
+        gpu_ms=_rounded(parts.get("network"), 4),
+        copy_in_ms=_rounded(parts.get("upload"), 4),
+        copy_out_ms=_rounded(parts.get("download"), 4),
         people_per_frame=round(timing.people / max(1, timing.frames), 3),
         load_s=round(timing.load_s, 3),
         memory_mb=round(timing.memory_mb, 1),

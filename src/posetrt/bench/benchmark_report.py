@@ -28,9 +28,12 @@ class Result:
         end_to_end_fps: source to people, stages overlapped, as `posetrt run` works.
         latency_p50_ms, latency_p90_ms, latency_p99_ms: one frame at a time, from asking the source to people.
         decode_ms, prepare_ms, network_ms, parse_ms, crops_ms: the stages of that latency; the last where hands or faces are looked at.
+        enqueue_ms: what a thread needs to put the network on a GPU's stream; as one CUDA graph where the engine allows that.
+        gpu_ms, copy_in_ms, copy_out_ms: of the first network on a GPU, by the GPU's own clock, one after the other.
         people_per_frame: found.
         load_s: opening the engine and the first inference.
         memory_mb: growth of this process's memory by them.
+        run_peak_mb: peak resident memory of the whole of `posetrt run` on the same frames, in a process of its own.
         engine_mb: size of the engine file; None for a bare graph.
         ap, ap50: where annotated photographs were given.
         delta_ap, delta_ap_low, delta_ap_high: AP less the first precision's, and where 95 % of paired resamples of the photographs lie.
@@ -79,6 +82,11 @@ class Result:
     gpu_load: float | None = None
     quantised_layers: float | None = None
     crops_ms: float | None = None
+    run_peak_mb: float | None = None
+    enqueue_ms: float | None = None
+    gpu_ms: float | None = None
+    copy_in_ms: float | None = None
+    copy_out_ms: float | None = None
     rounds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
@@ -193,6 +201,10 @@ def columns(report: Report) -> list[tuple[str, str, list[str]]]:
     add("p90", "ms", ".1f", always=True, name="latency_p90_ms")
     add("p99", "ms", ".1f", always=True, name="latency_p99_ms")
     add("age", "ms", ".1f", name="age_p50_ms")
+    add("enqueue", "ms", ".3f", name="enqueue_ms")
+    add("GPU", "ms", ".2f", name="gpu_ms")
+    add("copy in", "ms", ".3f", name="copy_in_ms")
+    add("copy out", "ms", ".3f", name="copy_out_ms")
     add("parse", "ms", ".2f", always=True, name="parse_ms")
     add("hands, face", "ms", ".2f", name="crops_ms")
     add("people", "/frame", ".2f", always=True, name="people_per_frame")
@@ -205,6 +217,7 @@ def columns(report: Report) -> list[tuple[str, str, list[str]]]:
     add("INT8", "% layers", ".0f", name="quantised_layers", scale=100)
     add("load", "s", ".2f", always=True, name="load_s")
     add("memory", "MB", ".1f", always=True, name="memory_mb")
+    add("run, peak", "MB", ".0f", name="run_peak_mb")
     add("AP", "", ".3f", always=True, name="ap")
     add("ΔAP", "", "+.3f", name="delta_ap")
     told = [(heading, unit, [_cell(value, form) for value in values]) for heading, unit, form, values in given]
@@ -234,6 +247,20 @@ def table(report: Report) -> str:
         ratio = by_name["fp16"].network_fps / by_name["fp32"].network_fps
         lines.append(f"fp16 on a CPU is for checking, not for speed: {ratio:.2f} times fp32 here.")
     return "\n".join([*lines, *report.notes])
+
+
+_FORMATS = {"onnxruntime": "ONNX", "tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT for RTX"}
+
+
+def formats_table(report: Report) -> str:
+    """The columns that Ultralytics' `benchmark` prints, so that both can be laid side by side: what ran, its size, accuracy, ms per image."""
+    names = [f"{_FORMATS.get(row.backend, row.backend)} {row.label}" for row in report.results]
+    widest = max(len("Format"), *map(len, names))
+    lines = [f"{'Format':<{widest}}  {'Size (MB)':>9}  {'AP50-95':>7}  {'Inference time (ms/im)':>22}  {'FPS':>7}"]
+    for name, row in zip(names, report.results, strict=True):
+        size, ap = _cell(row.engine_mb, ".1f"), _cell(row.ap, ".3f")
+        lines.append(f"{name:<{widest}}  {size:>9}  {ap:>7}  {1000 / row.network_fps:>22.2f}  {row.network_fps:>7.2f}")
+    return "\n".join(lines)
 
 
 def machine_name(report: Report) -> str:

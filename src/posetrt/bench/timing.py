@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from posetrt.runtime.engines.tensorrt import TensorRTEngine
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.memory import resident_mb
 from posetrt.runtime.pipeline import pipeline
 from posetrt.runtime.pose import Pose
 from posetrt.runtime.sources import Frame, Source
 
 # A network's first inferences allocate, tune and raise the clocks; each precision runs so long before its first round counts.
 WARM_UP_S = 0.5
+PARTS = 20
+"""Frames of a round whose parts are timed apart."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Timing:
     ages_s: list[float] = field(default_factory=list)
     overlapped: list[Stretch] = field(default_factory=list)
     ends: list[tuple[int, int]] = field(default_factory=list)
+    parts_ms: list[dict[str, float]] = field(default_factory=list)
     people: int = 0
     frames: int = 0
 
@@ -60,11 +64,11 @@ def first_frames(source: Source, frames: int) -> list[Frame]:
 
 def open_timed(opened: Callable[[], Pose], frame: Frame) -> Timing:
     """Open a network and run one frame: how long both take, and by how much memory grows."""
-    before = _resident_mb()
+    before = resident_mb()
     started = time.perf_counter()
     pose = opened()
     pose(frame.image)
-    return Timing(pose, time.perf_counter() - started, _resident_mb() - before)
+    return Timing(pose, time.perf_counter() - started, resident_mb() - before)
 
 
 def network_round(timing: Timing, kept: list[Frame]) -> None:
@@ -75,6 +79,14 @@ def network_round(timing: Timing, kept: list[Frame]) -> None:
         started = time.perf_counter()
         timing.pose.engine.infer(prepared[index % len(prepared)])
         timing.network_s.append(time.perf_counter() - started)
+
+
+def parts_round(timing: Timing, kept: list[Frame]) -> None:
+    """Time the parts of a frame on a GPU apart; nothing where the network runs on a CPU."""
+    engine = timing.pose.engine
+    if isinstance(engine, TensorRTEngine):
+        tensor = timing.pose.network_input(kept[0].image)
+        timing.parts_ms += [engine.parts_ms(tensor) for _ in range(min(len(kept), PARTS))]
 
 
 def latency_round(timing: Timing, source: Source, frames: int) -> None:
@@ -96,6 +108,7 @@ def latency_round(timing: Timing, source: Source, frames: int) -> None:
             inferred = time.perf_counter()
             people = whole.decode(tensors, ready.placements)[0]
             parsed = time.perf_counter()
+            whole.give_back(ready.tensor)
         people = timing.pose.look_closer(frame, people)
         looked = time.perf_counter()
         timing.stages_s.append((decoded - asked, prepared - decoded, inferred - prepared, parsed - inferred, looked - parsed))
@@ -148,12 +161,3 @@ def end_to_end_round(timing: Timing, source: Source, frames: int, least_s: float
             break
         count, busy_s = count + found, busy_s + delivered - begun
     timing.overlapped.append(Stretch(started, time.monotonic(), count, count / busy_s if busy_s else 0.0))
-
-
-def _resident_mb() -> float:
-    """Resident memory of this process, from /proc; 0 where there is none."""
-    try:
-        fields = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1000 for line in fields if line.startswith("VmRSS:")), 0.0)

@@ -25,8 +25,8 @@ from posetrt.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import write_json, write_text
 from posetrt.runtime.model.folder import ModelFolder, open_folder
-from posetrt.runtime.picture import place, to_input
-from posetrt.runtime.placement import whole_in
+from posetrt.runtime.model.manifest import Manifest
+from posetrt.runtime.picture import to_input, whole_picture
 from posetrt.runtime.sources import photos_in, read_photo
 
 PIECE_BYTES = 60_000_000
@@ -154,7 +154,8 @@ def timing_folder(path: Path, size_wh: tuple[int, int], pictures: Sequence[Path]
 def write_reference(folder: ModelFolder, pictures: Sequence[Path], target: Path) -> None:
     """What ONNX Runtime gives in float32 for photographs: "count", "canvas_i" (h, w, 3) uint8, and the n-th output as "output_n_i".
 
-    Of a calibrated folder also "int8_oks": how far the people of its graph in TensorRT's layout, rounded as it says, agree with float32's.
+    Also "fp16_difference": how far its fp16 graph is from that on a computer, by the range of each output. Of a calibrated folder "int8_oks":
+    how far the people of its graph in TensorRT's layout, rounded as it says, agree with float32's.
     """
     manifest = folder.manifest()
     arrays: dict[str, Any] = {"count": np.int64(len(pictures))}
@@ -168,15 +169,26 @@ def write_reference(folder: ModelFolder, pictures: Sequence[Path], target: Path)
     with OnnxRuntimeEngine(folder.onnx, manifest, "fp32") as engine:
         for index, picture in enumerate(pictures):
             frame = read_photo(picture)
-            fit = manifest.input.fit
-            placement = whole_in((frame.shape[1], frame.shape[0]), manifest.input.size_wh, fit.how)
-            canvas = place(frame, placement, fit.pad, resize=fit.resize)
+            canvas = whole_picture(frame, manifest.input)[0]
             tensors = engine.infer(to_input(canvas, manifest.input))
             arrays[f"canvas_{index}"] = canvas
             arrays |= {f"output_{number}_{index}": values for number, values in enumerate(tensors.values())}
+    if folder.variant("fp16").is_file():
+        arrays["fp16_difference"] = np.float64(_fp16_difference(folder, manifest, arrays))
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as file:
         np.savez_compressed(file, **arrays)
+
+
+def _fp16_difference(folder: ModelFolder, manifest: Manifest, arrays: dict[str, Any]) -> float:
+    worst = 0.0
+    with OnnxRuntimeEngine(folder.checked_variant("fp16"), manifest, "fp16") as engine:
+        for index in range(int(arrays["count"])):
+            for number, values in enumerate(engine.infer(to_input(arrays[f"canvas_{index}"], manifest.input)).values()):
+                wanted = arrays[f"output_{number}_{index}"]
+                apart = np.abs(np.asarray(values, np.float32) - wanted).max()
+                worst = max(worst, float(apart / max(float(np.ptp(wanted)), 1e-9)))
+    return worst
 
 
 def carry_wheels(folder: Path, python: str) -> None:

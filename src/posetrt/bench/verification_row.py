@@ -23,6 +23,8 @@ from posetrt.runtime.picture import to_input
 
 # Largest difference from float32, as a share of each output's range; int8 is judged by its people.
 LIMITS = {"fp32": 1e-3, "fp16": 1e-2}
+FP16_MORE = 2.0
+"""How much further than the folder's own fp16 graph on a computer a GPU's float16 may be from float32: it adds up in another order."""
 # Agreement of the people with float32's. What INT8 costs is the graph's affair, and the desk has measured it there: a GPU that rounds to the same
 # grid may cost that much and, since another order of additions flips a rounding here and there, little more.
 LEAST_OKS, INT8_OKS_LOST = 0.95, 0.05
@@ -117,6 +119,9 @@ def _compare(row: Row, engine: Engine, reference: Any) -> None:
     # Two peaks of one height may change places: slots are compared by the people that they come to.
     row.difference = None if manifest.head.decoded_in_graph else worst
     limit = LIMITS.get(row.precision)
+    if row.precision == "fp16" and "fp16_difference" in reference:
+        # What float16 costs is the graph's affair: raw boxes and rows reach far where nobody is.
+        limit = max(limit or 0.0, FP16_MORE * float(reference["fp16_difference"]))
     if limit is not None and row.difference is not None and not row.difference <= limit:
         row.fail(f"differs from float32 by {row.difference:.2g} of the range, more than {limit:g}")
     row.least_oks = LEAST_OKS
@@ -174,7 +179,7 @@ def _layers(row: Row, folder: ModelFolder, precision: Precision, backend: str) -
 
 def some_input(engine: Engine) -> Any:
     """A random picture as the network takes it, the same each time."""
-    width, height = engine.manifest.input.size_wh
+    width, height = engine.manifest.input.picture_wh
     canvas: NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     return to_input(canvas, engine.manifest.input)
 

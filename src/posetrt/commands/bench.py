@@ -7,7 +7,9 @@
 
 All precisions run in one process, in interleaved rounds, so that the rows compare. "network" is the network alone;
 "end-to-end" is decoding, letterbox, network and parser, overlapped as `posetrt run` works, and "age" is how old a frame is
-when its people are known; p50, p90 and p99 are the latency of one frame at a time. Watts are measured where the machine has
+when its people are known; p50, p90 and p99 are the latency of one frame at a time. On a GPU, enqueue, the network, copy in and copy out
+stand apart. "run, peak" is the peak memory of the whole of `posetrt run`. A second table has the columns of Ultralytics' `benchmark`.
+Watts are measured where the machine has
 sensors that can be read, and are otherwise "not measured".
 
 With --hands and --face they are part of it. --people measures what they cost as people grow in number, a stage each, on people who stand
@@ -86,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     from posetrt.bench.benchmark import precisions_of
-    from posetrt.bench.benchmark_report import table
+    from posetrt.bench.benchmark_report import formats_table, table
     from posetrt.jetson.nvpmodel import read_power_modes
     from posetrt.runtime.errors import UsageError
 
@@ -123,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     report = replace(reports[0], results=tuple(row for one in reports for row in one.results), notes=notes)
     if photos is not None:
         report = _with_accuracy(args, report, precisions, photos)
-    print(json.dumps(report.to_dict(), indent=1) if args.json else table(report))
+    print(json.dumps(report.to_dict(), indent=1) if args.json else f"{table(report)}\n\n{formats_table(report)}")
     if args.report:
         from posetrt.bench.bench_page import write_bench_report
 
@@ -261,13 +263,31 @@ def _measure(args: argparse.Namespace, precisions: Sequence[Precision | None], m
         )
         report = measure(args.folder, open_source(args.source), Path(args.source).name, options)
         machine = {**report.machine, "board": board.to_dict()} if board else report.machine
-        rows = tuple(replace(row, quantised_layers=_quantised(args.folder, row)) for row in report.results)
+        rows = tuple(
+            replace(row, quantised_layers=_quantised(args.folder, row), run_peak_mb=_run_peak_mb(args, precision))
+            for row, precision in zip(report.results, precisions, strict=True)
+        )
         notes = list(telemetry.notes)
         if hot:
             notes.append(
                 f"The board did not cool to where it started within {args.cool_down:.0f} s: later rounds ran hotter than the first."
             )
         return replace(report, results=rows, machine=machine, notes=tuple(notes))
+
+
+def _run_peak_mb(args: argparse.Namespace, precision: Precision | None) -> float | None:
+    """Peak memory of `posetrt run`; None for a network in boxes that nobody gave, which that command refuses."""
+    from posetrt.bench.run_memory import run_peak_mb
+    from posetrt.runtime.model.sidecar import manifest_of
+
+    if manifest_of(args.folder).head.scope == "crop" and args.detector is None:
+        return None
+    options = {"precision": precision, "backend": args.backend, "threads": args.threads, "trust": args.trust, "cuda_graph": args.cuda_graph}
+    for name in ("hands", "face", "detector"):
+        if getattr(args, name) is not None:
+            options[name] = str(getattr(args, name))
+    _progress("memory of a run")
+    return run_peak_mb(args.folder, args.source, options, args.frames)
 
 
 def _quantised(folder: Path, row: Result) -> float | None:

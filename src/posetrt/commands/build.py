@@ -78,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.export.engine.request import BuildRequest
     from posetrt.export.engine.tensorrt import OwnCalibration
     from posetrt.runtime.engines.choose import as_precision, default_precision
+    from posetrt.runtime.memory import resident_mb
     from posetrt.runtime.model.folder import open_folder
 
     folder = open_folder(args.folder, to_write=True)
@@ -96,12 +97,13 @@ def run(args: argparse.Namespace) -> int:
         print(file=sys.stderr)
     if args.default:
         folder.set_default_precision(precision)
-    size_mb = engine.stat().st_size / 1e6
+    size_mb, peak_mb = engine.stat().st_size / 1e6, resident_mb(peak=True)
     if precision == "int8" and folder.calibration.is_file():
         from posetrt.calib.sensitivity.price import folder_line
 
         print(folder_line(folder, "ort" if sidecar.backend == "onnxruntime" else "trt"), file=sys.stderr)
     print(
         f"{engine}: {precision} by {sidecar.backend} {sidecar.library_version}, {size_mb:.1f} MB, built in {sidecar.build_s:.1f} s from {sidecar.graph}"
+        + (f"; peak memory {peak_mb:.0f} MB" if peak_mb else "")
     )
     return 0

@@ -7,7 +7,8 @@ NETWORK is a name of the zoo (`posetrt export --list`), or `onnx` for your own g
 
 Of your own graph, outputs and skeleton are found by their channel counts where you do not name them, and the exported graph is
 compared with the original on random input before anything is written. For a camera on a GPU, add `--input uint8 --decode in-graph`:
-the graph then takes the camera's bytes and gives peaks and pair scores in place of maps.
+the graph then takes the camera's bytes and gives peaks and pair scores in place of maps. `--camera 1280x720` puts scaling and colour
+conversion into the graph as well: it takes whole frames of that size, as BGR or with `--pixel-format nv12`.
 """
 
 from __future__ import annotations
@@ -46,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch", metavar="N", type=int, default=1, help="take up to N at once: the crops of hands and faces; frames of several cameras"
     )
     parser.add_argument("--input", choices=["float", "uint8"], default="float", help="uint8: take the camera's bytes (1, H, W, 3) BGR")
+    parser.add_argument(
+        "--camera",
+        metavar="WxH",
+        type=size_wh,
+        help="with --input uint8: take the camera's whole frame of this size; scaling and colours are in the graph",
+    )
+    parser.add_argument("--pixel-format", choices=["bgr", "nv12"], help="of the frames of --camera (default: bgr)")
     parser.add_argument(
         "--decode", choices=["none", "in-graph"], default="none", help="in-graph: give peaks and pair scores in place of maps"
     )
@@ -106,6 +114,7 @@ _whole_numbers.__name__ = "list of strides"  # what argparse calls it in an erro
 
 def run(args: argparse.Namespace) -> int:
     """Export and say what came of it."""
+    from posetrt.export.graph.camera import Camera
     from posetrt.export.graph.float16 import to_fp16
     from posetrt.export.graph.fused import with_uint8_input
     from posetrt.export.graph.onnx_model import write_folder
@@ -123,11 +132,18 @@ def run(args: argparse.Namespace) -> int:
         check_name(path.absolute())
     if args.batch < 1:
         raise UsageError(f"--batch is at least 1; got {args.batch}")
+    if args.camera is not None and args.input != "uint8":
+        raise UsageError("--camera puts the camera's frame into the graph as bytes: add --input uint8")
+    if args.pixel_format is not None and args.camera is None:
+        raise UsageError("--pixel-format is of a camera's whole frame: say its size with --camera WxH")
+    if args.camera is not None and args.dynamic:
+        raise UsageError("--camera places frames of one size in an input of one size: leave --dynamic out")
     if args.slots is not None and args.decode != "in-graph":
         raise UsageError("--slots says how many peaks a graph that decodes keeps a part: add --decode in-graph, or leave it out")
     model, manifest = _own_graph(args) if args.network == "onnx" else _zoo_network(args)
     if args.input == "uint8":
-        model, manifest = with_uint8_input(model, manifest)
+        camera = Camera(args.camera, args.pixel_format or "bgr") if args.camera is not None else None
+        model, manifest = with_uint8_input(model, manifest, camera)
     if args.decode == "in-graph":
         model, manifest = with_decoding(model, manifest, args.slots)
     quantised = _quantised(args, model)
@@ -140,6 +156,8 @@ def run(args: argparse.Namespace) -> int:
     width, height = manifest.input.size_wh
     size = f"{width}x{height}" + (" ({}x{} to {}x{})".format(*manifest.input.min_wh, *manifest.input.max_wh) if args.dynamic else "")
     size += f", batch up to {args.batch}" if args.batch > 1 else ""
+    if args.camera is not None:
+        size += f", frames of {'x'.join(map(str, args.camera))} {manifest.input.pixel_format}"
     equal = f"; equal to {args.weights.name}" if args.network == "onnx" else ""
     print(f"{folder.onnx}: {manifest.skeleton.name}, input {size} {manifest.input.dtype}, head {manifest.head.summary()}{equal}")
     if quantised is not None:

@@ -92,6 +92,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-megapixels", metavar="N", type=float, default=MOST_MEGAPIXELS, help="refuse larger pictures before decoding (default: 100)"
     )
+    parser.add_argument(
+        "--frame-size",
+        choices=["auto", "full"],
+        default="auto",
+        help="auto: a Jetson's hardware, and the decoder of large JPEGs, make pictures as small as the network wants them where nothing "
+        "shows or crops them; key points stay in pixels of the source",
+    )
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
     add_hands_and_face_arguments(parser)
@@ -162,6 +169,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the sources through the network; 1 where a video ended early."""
     from posetrt.looking import why_nobody
     from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.memory import one_heap
     from posetrt.runtime.model.shipped import network_folder, shipped_model, shipped_name
     from posetrt.runtime.pipeline import pipeline
     from posetrt.runtime.sources import complaints, open_source
@@ -177,6 +185,7 @@ def run(args: argparse.Namespace) -> int:
     if args.folder is None:
         args.folder = network_folder(shipped_model())
     _check(args)
+    one_heap()
     if args.build:
         _build(args)
 
@@ -194,7 +203,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--detect-every follows people from frame to frame, and photographs are not frames of one scene: leave it out")
     if args.events and not moving:
         raise UsageError("--events follows people from frame to frame, and photographs are not frames of one scene: leave it out")
-    options = pipeline.Options(track=moving and not args.no_track, events=_rules(args), smooth=args.smooth, say=say)
+    options = pipeline.Options(
+        track=moving and not args.no_track, events=_rules(args), smooth=args.smooth, say=say, whole_pictures=args.frame_size == "full"
+    )
     stats = pipeline.RunStats()
     told = [0.0]
     doubted = [False]

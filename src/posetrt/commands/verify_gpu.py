@@ -3,10 +3,13 @@
 At the desk, make what is carried there (with packages for a bare machine; --no-wheels where it has them, as a Jetson):
 
   posetrt verify-gpu bundle/ --prepare --model nano/ --model hpe0001/ --photographs DIR --video clip.avi
+  posetrt verify-gpu bundle/ --prepare --model hpe0001/ --model nano --model yolo11n-pose/ --model pp-tinypose/ --model rtmdet/ \\
+    --photographs DIR --video clip.avi          whole families: frames, crops, boxes
 
 There:
 
-  bundle/verify.sh
+  bundle/verify.sh                 everything
+  bundle/verify.sh --minutes 9     what fits one call of ten minutes
 
 It builds each model in each precision, compares outputs with ONNX Runtime's float32 (fp32 without TF32 within 1e-3 of the
 output's range, fp16 within 1e-2, int8 by its people: what its graph costs at the desk), times network, copies and
@@ -39,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="NAME", type=Path, default=Path("result"), help="writes NAME.json and NAME.md")
     parser.add_argument(
         "--leak-frames", metavar="N", type=int, default=10_000, help="frames that the memory is watched for (default: 10000)"
+    )
+    parser.add_argument(
+        "--minutes", metavar="N", type=float, help="leave out what has not begun after N minutes, and say so (default: do everything)"
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON instead of the table")
     group = parser.add_argument_group("at the desk")
@@ -87,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     if args.backend == "auto" and best_backend() == "onnxruntime":
         installed()  # says what is missing: TensorRT,
         probe()  # or the driver
-    report = verify(args.bundle, args.backend, leak_frames=args.leak_frames, say=say)
+    report = verify(args.bundle, args.backend, leak_frames=args.leak_frames, minutes=args.minutes, say=say)
     # Not with_suffix: a version in the name, as in orin_trt10.3, is no suffix.
     name = args.output.name.removesuffix(".json")
     write_json(args.output.with_name(f"{name}.json"), report)
