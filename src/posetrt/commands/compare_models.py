@@ -120,7 +120,11 @@ def _watched(came: Iterator[Outcome]) -> Iterator[Outcome]:
 
 def _names(paths: tuple[Path, Path], precisions: tuple[str | None, str | None]) -> tuple[str, str]:
     """What people call the two: folders, with the precision where it was asked for; never alike."""
-    given = [" ".join(filter(None, (path.name, precision))) for path, precision in zip(paths, precisions, strict=True)]
+    from posetrt.runtime.model.shipped import shipped_name
+
+    given = [
+        " ".join(filter(None, (shipped_name(path) or path.name, precision))) for path, precision in zip(paths, precisions, strict=True)
+    ]
     if given[0] == given[1]:
         given = [f"A: {given[0]}", f"B: {given[1]}"]
     return given[0], given[1]
