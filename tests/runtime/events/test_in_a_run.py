@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+import posetrt
 from posetrt.cli import main
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.events.places import Zone
@@ -89,4 +90,6 @@ def test_nothing_is_imported_that_nobody_asked_for() -> None:
         "print([name for name in sys.modules if name.split('.')[0] in ('paho', 'foxglove', 'rerun', 'tomllib', 'tomli', 'pyarrow')], "
         "'posetrt.runtime.events.rules' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[] False\n"
+    # From beside the package that is tested here, not an installed one.
+    beside = Path(posetrt.__file__).parents[1]
+    assert subprocess.run([sys.executable, "-c", code], cwd=beside, capture_output=True, text=True, check=True).stdout == "[] False\n"
