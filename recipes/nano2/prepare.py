@@ -20,7 +20,7 @@ from torch import Tensor
 
 CANVAS_SEED = 1
 # Photographs of everyday/ and of lspet/ with labels, and of lspet/ in all; and how many share a file.
-EVERYDAY, SPORT, ALL_SPORT, LABELLED = 1_000, 100, 500, 100
+EVERYDAY, SPORT, ALL_SPORT, LABELLED = 2_100, 500, 500, 100
 LABEL_SEEDS = {"choosing": 1_000, "everyday": 2_000, "lspet": 3_000}
 # Canvases that the beginning is fitted to.
 FITTED, FIT_SEED = 40, 3

@@ -68,8 +68,9 @@ class Stage:
 STAGES = (
     # Its loss was weighed by what is wanted alone (see `map_loss`), which finds people who are not there.
     Stage(steps=500, rate=(2e-3, 7.5e-4), photographs=6, scenes=6, batch=12, drawn=0.3, features=0.1, trains="head"),
-    Stage(steps=1_200, rate=(1.5e-3, 1e-4), photographs=6, scenes=6, batch=12, drawn=0.4, features=0.05, trains="head"),
-    Stage(steps=30_000, rate=(5e-4, 1e-5), photographs=8, scenes=8, drawn=0.4, features=0.15),
+    Stage(steps=257, rate=(1.5e-3, 1.4e-3), photographs=6, scenes=6, batch=12, drawn=0.4, features=0.05, trains="head"),
+    Stage(steps=7_000, rate=(1e-3, 4e-4), photographs=24, scenes=40, batch=12, drawn=0.4, features=0.15),
+    Stage(steps=5_000, rate=(4e-4, 0.0), photographs=24, scenes=40, crop=256, batch=7, drawn=0.35, features=0.15),
 )
 
 
