@@ -48,6 +48,7 @@ class Stage:
         photographs, scenes: chunks of canvases that it draws from.
         crop, batch: side of the crops in pixels, and crops a step.
         drawn: share of drawn scenes.
+        wide: the scenes are of 456x256, as it is judged on, in place of 320x320.
         features: weight of the loss against the teacher's features.
         place: weight of the place loss.
         trains: "head": the trunk stays as it began, and what it gives is computed once; "late": all but the blocks up to stride 8; "all".
@@ -60,6 +61,7 @@ class Stage:
     crop: int = 192
     batch: int = 8
     drawn: float = 0.25
+    wide: bool = False
     features: float = 0.3
     place: float = 1.0
     trains: str = "late"
@@ -258,7 +260,7 @@ def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoi
     first, saved = 0, time.monotonic()
     for stage in stages:
         if run.step < first + stage.steps:
-            paths = chunks(data, store, stage.photographs, stage.scenes)
+            paths = chunks(data, store, stage.photographs, stage.scenes, stage.wide)
             photographs, scenes = (load_canvases(ones) for ones in paths)
             trunk = None
             if stage.trains == "head":
