@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
-from posetrt.export.networks import Maps, cpm, lightweight, nano, nano2, openpose, trt_pose
+from posetrt.export.networks import Maps, cpm, lightweight, nano, openpose, trt_pose
 from posetrt.export.weights.parameters import Parameters
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
@@ -180,19 +180,7 @@ _NETWORKS = (
         file="nano.npz",
         urls=(),
         md5="",
-        licence="Apache-2.0 (posetrt, recipes/nano); learned from human-pose-estimation-0001, Apache-2.0 (Open Model Zoo)",
-    ),
-    Network(
-        name="nano2",
-        build=_any_size(nano2.nano2),
-        skeleton="coco18",
-        size_wh=(456, 256),
-        multiple=8,
-        normalisation="openpose",
-        file="nano2.npz",
-        urls=(),
-        md5="",
-        licence="Apache-2.0 (posetrt, recipes/nano2); made from human-pose-estimation-0001, Apache-2.0 (Open Model Zoo)",
+        licence="Apache-2.0 (posetrt, recipes/nano); made from human-pose-estimation-0001, Apache-2.0 (Open Model Zoo)",
         unused=("training.*",),
     ),
 )
