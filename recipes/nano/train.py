@@ -73,8 +73,9 @@ STAGES = (
     Stage(steps=257, rate=(1.5e-3, 1.4e-3), photographs=6, scenes=6, batch=12, drawn=0.4, features=0.05, trains="head"),
     Stage(steps=1_839, rate=(1e-3, 9e-4), photographs=24, scenes=40, batch=12, drawn=0.4, features=0.15),
     # From here on as it is judged: larger crops, wide scenes.
-    Stage(steps=2_000, rate=(9e-4, 5e-4), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
-    Stage(steps=2_000, rate=(5e-4, 0.0), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
+    Stage(steps=1_439, rate=(9e-4, 6e-4), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
+    Stage(steps=900, rate=(6e-4, 3e-4), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
+    Stage(steps=900, rate=(3e-4, 0.0), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
 )
 
 
