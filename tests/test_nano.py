@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -53,6 +54,13 @@ def test_the_shipped_model_is_small_and_described():
     )
     assert sum(path.stat().st_size for path in folder.path.rglob("*.onnx")) < 8e6
     assert manifest.licence
+
+
+def test_the_shipped_calibration_tells_a_fine_price_and_needs_no_second_float_graph():
+    fields = json.loads(ModelFolder(shipped_model("nano")).calibration.read_text(encoding="utf-8"))
+    assert fields["format"] == 2
+    assert fields["equalised"] == {}
+    assert {name: one["verdict"] for name, one in fields["price"]["layouts"].items()} == {"ort": "fine", "trt": "fine"}
 
 
 def test_a_model_that_does_not_ship_is_refused_with_those_that_do():

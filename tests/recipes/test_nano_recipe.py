@@ -199,6 +199,29 @@ def test_what_is_exported_computes_what_was_trained(tmp_path):
     np.testing.assert_allclose(given, expected, atol=1e-4 * np.abs(expected).max())
 
 
+def test_even_weights_compute_the_same_and_need_no_second_float_graph(tmp_path, monkeypatch):
+    cv2 = pytest.importorskip("cv2")
+    import even
+
+    from posetrt.calib.int8.calibrate import calibrate
+    from posetrt.export.graph.onnx_model import write_folder
+    from posetrt.export.weights.from_weights import model_from_weights
+    from posetrt.export.weights.zoo import find_network
+    from tests.zoo_folders import zoo_folder
+
+    pictures = [tmp_path / f"{seed}.png" for seed in range(3)]
+    for seed, path in enumerate(pictures):
+        cv2.imwrite(str(path), draw_scene(seed, (96, 64)).image)
+    folder, weights = zoo_folder("nano", tmp_path / "nano", size_wh=(96, 64), photographs=pictures), tmp_path / "nano.npz"
+    monkeypatch.setattr("sys.argv", ["even.py", str(folder.path), str(weights)])
+    even.main()
+    again = write_folder(*model_from_weights(find_network("nano"), weights, size_wh=(96, 64)), tmp_path / "even")
+    divided = calibrate(again, pictures, method="minmax").calibration.scales
+    assert len(divided) == 11
+    for scale in divided.values():
+        assert np.median(np.abs(scale - 1)) < 0.01
+
+
 def test_nano_costs_a_quarter_of_the_large_network():
     from posetrt.export.weights.zoo import cost_of
 
