@@ -51,6 +51,7 @@ class Network:
         image: name of the input tensor.
         unused: patterns of parameter names that the file may hold and the network does not use.
         fixed: the graph has one size.
+        least: least score of a person with the preset "balanced"; None keeps the parser's.
         grow: by how much a person's box is grown before it is cut out; for networks that look at crops.
     """
 
@@ -67,6 +68,7 @@ class Network:
     image: str = "image"
     unused: tuple[str, ...] = ()
     fixed: bool = False
+    least: float | None = None
     grow: float = PERSON_GROW
 
 
@@ -182,6 +184,7 @@ _NETWORKS = (
         md5="",
         licence="Apache-2.0 (posetrt, recipes/nano); made from human-pose-estimation-0001, Apache-2.0 (Open Model Zoo)",
         unused=("training.*",),
+        least=0.6,
     ),
 )
 

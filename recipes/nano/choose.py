@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from judge import SIZE_WH, accuracy, load_checkpoint, people_in
+from judge import LEAST, SIZE_WH, accuracy, load_checkpoint, people_in
 from labels import Labels, covered, outline
 from network import Nano
 from numpy.typing import NDArray
@@ -105,12 +105,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--store", type=Path, required=True, help="folder of the run, where the labels are")
     parser.add_argument("--photographs", type=int, default=160)
+    parser.add_argument("--least", type=float, default=LEAST, help="least score of a person (default: the network's, %(default)s)")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     photographs = list(everyday_photographs(arguments.data).choosing)
     labels = labels_of(arguments.data, arguments.store, "choosing", 0, photographs)
-    paf = PafParser(load_layout("coco18"))
+    paf = PafParser(load_layout("coco18"), min_score=arguments.least)
     with tempfile.TemporaryDirectory() as folder:
         scenes = write_scenes((draw_scene(seed, SIZE_WH) for seed in SCENE_SEEDS), Path(folder))
         for path in arguments.checkpoints:

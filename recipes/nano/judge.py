@@ -19,6 +19,7 @@ from posetrt.calib.accuracy.coco import Accuracy, CocoPhotos, coco_accuracy, coc
 from posetrt.calib.scenes.scenes import Scene, draw_scene
 from posetrt.calib.scenes.targets import draw_targets
 from posetrt.calib.scenes.truth import write_scenes
+from posetrt.export.weights.zoo import find_network
 from posetrt.runtime.heads.cells import in_pixels
 from posetrt.runtime.heads.paf.layout import load_layout
 from posetrt.runtime.heads.paf.parser import PafParser
@@ -29,6 +30,8 @@ from posetrt.runtime.sources import read_photo
 
 SIZE_WH = (456, 256)
 FIRST_SEED, SCENES = 1000, 60
+# Least score of a person, as nano's manifest has it.
+LEAST = find_network("nano").least or 0.5
 
 
 def accuracy(net: Nano, photos: CocoPhotos, exact: Mapping[int, tuple[slice, NDArray[np.float32]]] | None = None) -> Accuracy:
@@ -39,7 +42,7 @@ def accuracy(net: Nano, photos: CocoPhotos, exact: Mapping[int, tuple[slice, NDA
     """
     layout = load_layout("coco18")
     skeleton = layout.skeleton
-    parser = PafParser(layout)
+    parser = PafParser(layout, min_score=LEAST)
     results = []
     for image_id, path in photos.paths.items():
         frame = read_photo(path)
@@ -70,7 +73,7 @@ def maps_of(net: Nano, canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def false_people(net: Nano, photographs: Sequence[Path]) -> float:
     """People found a photograph, by the default preset, in photographs without people."""
-    parser = PafParser(load_layout("coco18"))
+    parser = PafParser(load_layout("coco18"), min_score=LEAST)
     return float(np.mean([len(people_in(net, read_photo(path), parser).keypoints) for path in photographs])) if photographs else 0.0
 
 

@@ -74,8 +74,8 @@ STAGES = (
     Stage(steps=1_839, rate=(1e-3, 9e-4), photographs=24, scenes=40, batch=12, drawn=0.4, features=0.15),
     # From here on as it is judged: larger crops, wide scenes.
     Stage(steps=1_439, rate=(9e-4, 6e-4), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
-    Stage(steps=900, rate=(6e-4, 3e-4), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
-    Stage(steps=900, rate=(3e-4, 0.0), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
+    Stage(steps=999, rate=(6e-4, 2.9e-4), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
+    Stage(steps=420, rate=(2.9e-4, 0.0), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
 )
 
 
