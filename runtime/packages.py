@@ -15,8 +15,19 @@ DESK = frozenset(
     {"av", "matplotlib", "onnx", "onnx-ir", "onnxruntime", "onnxsim", "opencv-python", "pillow", "protobuf", "pycocotools", "scipy", "tqdm"}
 )
 
-# What no other extra has: the web page, a computer's GPU.
-_EXTRAS = {"aiohttp": "web", "pycuda": "gpu", "tensorrt": "gpu"}
+# What no other extra has: the web page, a computer's GPU, a cluster, a server, rules files, sinks.
+_EXTRAS = {
+    "aiohttp": "web",
+    "foxglove-sdk": "mcap",
+    "grpc": "triton",
+    "paho-mqtt": "mqtt",
+    "pyarrow": "parquet",
+    "pycuda": "gpu",
+    "ray": "cluster",
+    "rerun-sdk": "rerun",
+    "tensorrt": "gpu",
+    "tritonclient": "triton",
+}
 # JetPack has it for the system's Python.
 JETPACK_TENSORRT = (
     "sudo apt install python3-libnvinfer (it comes with JetPack; a virtual environment sees it when made with: "
@@ -24,7 +35,16 @@ JETPACK_TENSORRT = (
 )
 
 # Modules whose package has another name.
-_PACKAGES = {"PIL": "pillow", "cv2": "opencv-python", "google": "protobuf", "jtop": "jetson-stats", "onnx_ir": "onnx-ir"}
+_PACKAGES = {
+    "PIL": "pillow",
+    "cv2": "opencv-python",
+    "foxglove": "foxglove-sdk",
+    "google": "protobuf",
+    "jtop": "jetson-stats",
+    "onnx_ir": "onnx-ir",
+    "paho": "paho-mqtt",
+    "rerun": "rerun-sdk",
+}
 
 
 def install_hint(module: str, on_jetson: bool | None = None) -> str:

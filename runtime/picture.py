@@ -8,10 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.model.manifest import InputSpec
-from posetrt.runtime.placement import PAD_GREY, Placement, whole_in
+from posetrt.runtime.placement import PAD_GREY, Fit, Placement, Resize, whole_in
 
 
-def place(frame: NDArray[np.uint8], placement: Placement, pad: int = PAD_GREY, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+def place(
+    frame: NDArray[np.uint8],
+    placement: Placement,
+    pad: int = PAD_GREY,
+    out: NDArray[np.uint8] | None = None,
+    *,
+    resize: Resize = "cubic",
+) -> NDArray[np.uint8]:
     """Scale a frame into the network's input.
 
     Args:
@@ -19,17 +26,18 @@ def place(frame: NDArray[np.uint8], placement: Placement, pad: int = PAD_GREY, o
         placement: from `placement.letterbox` with this frame's size.
         pad: what the input shows beside the frame.
         out: (h, w, 3) uint8 to write into; made where None.
+        resize: see `Fit`.
 
     Returns:
-        (h, w, 3) uint8 BGR of the network's size: scaled by cubic interpolation, and by area where it shrinks below half. A placement that is no
-        letterbox is cut out, see `cut`.
+        (h, w, 3) uint8 BGR of the network's size. What is cubic is scaled by area where it shrinks below half. A placement that is no letterbox
+        is cut out, see `cut`.
     """
     width, height = placement.size_wh
     canvas = out if out is not None else np.empty((height, width, 3), np.uint8)
     whole = _whole_pixels(placement, (frame.shape[1], frame.shape[0]))
     if whole is None:
         return cut(frame, placement, pad, canvas)
-    _letterbox(frame, whole, pad, canvas)
+    _letterbox(frame, whole, pad, canvas, resize)
     return canvas
 
 
@@ -73,8 +81,14 @@ def network_input(frame: NDArray[np.uint8], spec: InputSpec, size_wh: tuple[int,
         size_wh: of the input, where that is dynamic; None takes the usual one.
     """
     placement = whole_in((frame.shape[1], frame.shape[0]), size_wh or spec.size_wh, spec.fit.how)
-    shown = cut if spec.fit.how == "crop" else place
-    return to_input(shown(frame, placement, spec.fit.pad), spec)
+    return to_input(fitted(frame, placement, spec.fit), spec)
+
+
+def fitted(frame: NDArray[np.uint8], placement: Placement, fit: Fit) -> NDArray[np.uint8]:
+    """The canvas (h, w, 3) uint8 BGR of a whole frame, as a network wants it: cut out for one that looks at crops, else placed."""
+    if fit.how == "crop":
+        return cut(frame, placement, fit.pad)
+    return place(frame, placement, fit.pad, resize=fit.resize)
 
 
 def _whole_pixels(placement: Placement, frame_wh: tuple[int, int]) -> tuple[int, int, int, int] | None:
@@ -90,7 +104,7 @@ def _whole_pixels(placement: Placement, frame_wh: tuple[int, int]) -> tuple[int,
     return (left, top, width, height) if inside and width > 0 and height > 0 else None
 
 
-def _letterbox(frame: NDArray[np.uint8], whole: tuple[int, int, int, int], pad: int, canvas: NDArray[np.uint8]) -> None:
+def _letterbox(frame: NDArray[np.uint8], whole: tuple[int, int, int, int], pad: int, canvas: NDArray[np.uint8], resize: Resize) -> None:
     import cv2
 
     left, top, width, height = whole
@@ -98,7 +112,8 @@ def _letterbox(frame: NDArray[np.uint8], whole: tuple[int, int, int, int], pad: 
     if (width, height) == (frame.shape[1], frame.shape[0]):
         canvas[top:bottom, left:right] = frame
     else:
-        method = cv2.INTER_AREA if max(width / frame.shape[1], height / frame.shape[0]) < 0.5 else cv2.INTER_CUBIC
+        shrinks = max(width / frame.shape[1], height / frame.shape[0]) < 0.5
+        method = cv2.INTER_LINEAR if resize == "linear" else cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
         canvas[top:bottom, left:right] = cv2.resize(frame, (width, height), interpolation=method)
     canvas[:top] = pad
     canvas[bottom:] = pad

@@ -18,6 +18,8 @@ from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.people import People
 
 How = Literal["top-left", "centre", "stretch", "crop"]
+Resize = Literal["cubic", "linear"]
+RESIZES: tuple[Resize, ...] = ("cubic", "linear")
 HOWS: tuple[How, ...] = ("top-left", "centre", "stretch", "crop")
 
 PAD_GREY = 128
@@ -38,15 +40,19 @@ class Fit:
             whole input, whatever the proportions; "crop": one thing in a box, which is widened to the input's proportions.
         pad: value of all three channels where the input shows nothing of the picture.
         grow: by how much a box is grown before it is cut out; for "crop".
+        resize: how a whole picture is scaled: as the network's own tools do it, since small people hang on it. Crops are bilinear.
     """
 
     how: How = "top-left"
     pad: int = PAD_GREY
     grow: float = PERSON_GROW
+    resize: Resize = "cubic"
 
     def __post_init__(self) -> None:
         if self.how not in HOWS:
             raise UsageError(f"a picture is placed {', '.join(HOWS)}; not {self.how!r}")
+        if self.resize not in RESIZES:
+            raise UsageError(f"a picture is scaled {', '.join(RESIZES)}; not {self.resize!r}")
         if not isinstance(self.pad, int) or not 0 <= self.pad <= 255:
             raise UsageError(f"pad is a pixel's value, 0 to 255; got {self.pad!r}")
         if not 0.1 <= self.grow <= 10:

@@ -21,6 +21,7 @@ from posetrt.runtime.find.cropped import Cropped, boxes_from
 from posetrt.runtime.find.detected import Detected
 from posetrt.runtime.find.refine import open_refiner
 from posetrt.runtime.find.stage import CropStage
+from posetrt.runtime.find.tiles import OVERLAP, Tiles, tiles_from
 from posetrt.runtime.find.top_down import TopDown, open_top_down
 from posetrt.runtime.find.whole_frame import WholeFrame, open_detector
 from posetrt.runtime.heads.base import DecodeOptions, Preset
@@ -134,7 +135,7 @@ class Pose:
     def network_input(self, image: NDArray[np.uint8]) -> NDArray[Any]:
         """What the first network is fed with for a frame, alone, as to time it: of one for crops, the whole frame as one crop."""
         if self.whole is not None:
-            return self.whole.prepare(image).tensor
+            return self.whole.prepare(image).tensor[:1]
         network = next(iter(self.networks.values()))
         size = network.manifest.input.size_wh
         return network.tensor_of(image, [crop(grown(whole_frame(image.shape), size)[0], size)])
@@ -205,6 +206,9 @@ class PoseOptions:
         detector_precision: of that; None takes the folder's default.
         detector_score: least score of a person of the detector; None takes the preset's.
         detect_every: in a stream the detector looks at every so many frames, and when somebody is lost; between them people are followed.
+        tiles: cut each frame into so many tiles too, "2x2": small people are found. Of the network that looks at whole frames: the one
+            opened, or the detector.
+        tile_overlap: share of a tile's side that its neighbour shows too.
         grow: how much wider than its box a person is cut out; None takes what the network's manifest says.
         scales: at which a person in a box is looked at; the maps of all are averaged.
         hands, face: networks that look at the hands and faces of the people found.
@@ -218,6 +222,8 @@ class PoseOptions:
     detector_precision: str | None = None
     detector_score: float | None = None
     detect_every: int = 1
+    tiles: str | None = None
+    tile_overlap: float = OVERLAP
     grow: float | None = None
     scales: Sequence[float] = (1.0,)
     hands: str | Path | None = None
@@ -245,6 +251,9 @@ def open_pose(path: str | Path | None = None, options: PoseOptions | None = None
         whole: WholeFrame | None = None
         if wish.boxes is not None and wish.detector is not None:
             raise UsageError("boxes and a detector both say where the people are: give one of them")
+        tiles = tiles_from(wish.tiles, wish.tile_overlap) if wish.tiles is not None else None
+        if tiles is not None and wish.boxes is not None:
+            raise UsageError("tiles are of a network that looks at whole frames, and boxes say where the people are: give one of them")
         given = boxes_from(wish.boxes) if wish.boxes is not None else None
         if given is not None or wish.detector is not None:
             network = open_top_down(path, wish.engine, grow=wish.grow, scales=wish.scales)
@@ -253,11 +262,14 @@ def open_pose(path: str | Path | None = None, options: PoseOptions | None = None
         if wish.detector is not None:
             whole = opened.enter_context(
                 open_detector(
-                    wish.detector, replace(wish.engine, precision=wish.detector_precision), DecodeOptions(wish.preset, wish.detector_score)
+                    wish.detector,
+                    replace(wish.engine, precision=wish.detector_precision),
+                    DecodeOptions(wish.preset, wish.detector_score),
+                    tiles,
                 )
             )
         elif given is None:
-            whole = _whole(path, wish.engine, wish.preset, opened)
+            whole = _whole(path, wish, tiles, opened)
         body = (stages[-1].manifest if stages else None) or (whole.manifest if whole is not None else None)
         assert body is not None
         refiner = open_refiner(
@@ -274,10 +286,10 @@ def open_pose(path: str | Path | None = None, options: PoseOptions | None = None
     return pose
 
 
-def _whole(path: str | Path, options: EngineOptions, preset: Preset, opened: ExitStack) -> WholeFrame:
-    engine = open_engine(path, options)
+def _whole(path: str | Path, wish: PoseOptions, tiles: Tiles | None, opened: ExitStack) -> WholeFrame:
+    engine = open_engine(path, wish.engine)
     opened.callback(engine.close)
-    return WholeFrame(engine, DecodeOptions(preset))
+    return WholeFrame(engine, DecodeOptions(wish.preset), tiles)
 
 
 def with_changes(options: PoseOptions, changes: dict[str, Any]) -> PoseOptions:

@@ -70,7 +70,7 @@ class MultiScale:
             tensors = self._whole.engine.infer(prepared.tensor)
             for name in head.outputs.values():
                 maps = np.asarray(tensors[name][0], np.float32)
-                seen.setdefault(name, []).append(resample(maps, prepared.placement, common, head.map_stride()))
+                seen.setdefault(name, []).append(resample(maps, prepared.placements[0], common, head.map_stride()))
         return self._whole.decode({name: np.mean(maps, axis=0)[None] for name, maps in seen.items()}, [common])[0]
 
 

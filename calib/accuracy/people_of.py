@@ -9,10 +9,11 @@ from posetrt.calib.accuracy.coco import find_people, find_people_in_boxes
 from posetrt.calib.accuracy.multiscale import MultiScale
 from posetrt.calib.datasets.base import AnnotatedPhotos
 from posetrt.runtime.engines.base import Engine
-from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.find.box_file import whole
 from posetrt.runtime.find.cropped import Cropped
 from posetrt.runtime.find.detected import Detected
+from posetrt.runtime.find.tiles import Tiles
 from posetrt.runtime.find.top_down import TopDown
 from posetrt.runtime.find.whole_frame import WholeFrame
 from posetrt.runtime.heads.base import DecodeOptions, Preset
@@ -31,6 +32,7 @@ def people_of(
     *,
     detector: WholeFrame | None = None,
     scales: Sequence[float] | None = None,
+    tiles: Tiles | None = None,
     grow: float | None = None,
     preset: Preset = "evaluate",
     progress: Callable[[int], None] | None = None,
@@ -44,6 +46,7 @@ def people_of(
         annotated: its boxes are looked at by a network for one person; without, each whole photograph is one crop.
         detector: left open; the boxes of its people are looked at in place of the annotated ones.
         scales: at which each photograph (or box) is looked at; the maps of all are averaged.
+        tiles: how photographs are cut for a network that finds everybody; a detector has its own.
         grow: how much wider than a box a crop is; None takes what the manifest says.
         preset: how sure a person must be.
         progress: takes how many photographs are done.
@@ -53,10 +56,17 @@ def people_of(
         UsageError: scales that this network cannot be shown; a detector for a network that finds everybody.
     """
     head = engine.manifest.head
+    if tiles is not None and scales:
+        raise UsageError("tiles and scales both say how a photograph is looked at: give one of them")
     in_boxes = detector is not None or (head.one_person and annotated is not None) or head.scope == "crop"
     if not in_boxes:
-        pose = Pose(WholeFrame(engine, DecodeOptions(preset)))
+        pose = Pose(WholeFrame(engine, DecodeOptions(preset), tiles))
         return find_people(MultiScale(pose, scales) if scales else pose, paths, progress, broken)
+    if tiles is not None and detector is None:
+        raise UsageError(
+            f"{engine.manifest.network} looks at one person in a box, and tiles are of a network that looks at whole frames: leave --tiles out, "
+            "or give --detector"
+        )
     own = engine.manifest.input.fit
     network = TopDown(engine, scales=scales or (1.0,), fit=Fit("crop", own.pad, own.grow if grow is None else grow))
     if detector is not None:

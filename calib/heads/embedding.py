@@ -33,6 +33,7 @@ def _frame(head: EmbeddingHead, skeleton: Skeleton, people: People, size_wh: tup
     shape = (size_wh[1] // STRIDE, size_wh[0] // STRIDE)
     cells = cells_of(people.keypoints, shape, size_wh, head.grid)
     heat = gaussians(cells, shape, SIGMA)
+    heat = _negated(heat) if head.negated else heat
     tags = np.zeros((parts, dimensions, *shape), np.float32)
     if len(cells):
         who, apart = nearest(cells, shape)
@@ -49,5 +50,14 @@ def _frame(head: EmbeddingHead, skeleton: Skeleton, people: People, size_wh: tup
     if "fine" in head.outputs:
         fine = (2 * shape[0], 2 * shape[1])
         drawn = gaussians(cells_of(people.keypoints, fine, size_wh, head.grid), fine, SIGMA)
+        drawn = _negated(drawn) if head.negated else drawn
         outputs[head.outputs["fine"]] = logits(drawn) if head.logits else drawn
     return {name: values.astype(np.float32) for name, values in outputs.items()}
+
+
+def _negated(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each value that a neighbour exceeds, negated."""
+    wide = np.pad(maps, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+    rows, columns = maps.shape[1:]
+    near = np.max([wide[:, y : y + rows, x : x + columns] for y in range(3) for x in range(3)], 0)
+    return np.where(maps < near, -maps, maps)

@@ -15,7 +15,7 @@ from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.people import People
-from posetrt.runtime.picture import cut, place, to_input
+from posetrt.runtime.picture import fitted, to_input
 from posetrt.runtime.placement import Placement, whole_in
 
 Runner = Callable[[NDArray[Any]], Tensors]
@@ -95,7 +95,7 @@ def _placed(frame: NDArray[np.uint8], manifest: Manifest, shift: tuple[float, fl
     if left or top:
         frame = np.asarray(cv2.copyMakeBorder(frame, top, 0, left, 0, cv2.BORDER_CONSTANT, value=(spec.fit.pad,) * 3), np.uint8)
     placement = whole_in((frame.shape[1], frame.shape[0]), spec.size_wh, spec.fit.how)
-    canvas = (cut if spec.fit.how == "crop" else place)(frame, placement, spec.fit.pad)
+    canvas = fitted(frame, placement, spec.fit)
     # What lies at x, y of the photograph lies at x + left, y + top of what was placed.
     (a, b, c), (d, e, f) = placement.matrix
     moved = (a, b, c + a * left + b * top), (d, e, f + d * left + e * top)

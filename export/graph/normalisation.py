@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from posetrt.runtime.model.manifest import Colour
+from posetrt.runtime.placement import Resize
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Normalisation:
         mean, scale: of each channel.
         in_graph: the graph does it, and takes 0 to 255.
         pad: value beside a picture that is letterboxed.
+        resize: how the family's tools scale a whole picture.
     """
 
     colour: Colour
@@ -23,6 +25,7 @@ class Normalisation:
     scale: tuple[float, float, float]
     in_graph: bool = False
     pad: int = 128
+    resize: Resize = "cubic"
 
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -44,18 +47,20 @@ NORMALISATIONS = {
     "imagenet": _IMAGENET,
     # RGB, x/255.
     "unit": Normalisation("RGB", _NONE, _BYTE),
-    # YOLO v5 to 26 and YOLO-NAS: RGB, x/255, letterbox grey 114.
-    "yolo": Normalisation("RGB", _NONE, _BYTE, pad=114),
+    # YOLO v5 to 26, YOLO-NAS for boxes: RGB, x/255, letterbox grey 114.
+    "yolo": Normalisation("RGB", _NONE, _BYTE, pad=114, resize="linear"),
+    # YOLO-NAS-Pose: BGR, x/255.
+    "yolo-nas": Normalisation("BGR", _NONE, _BYTE, pad=127, resize="linear"),
     # YOLOX and YOLOX-pose: BGR, 0 to 255 as they are.
-    "yolox": Normalisation("BGR", _NONE, _ONE, pad=114),
+    "yolox": Normalisation("BGR", _NONE, _ONE, pad=114, resize="linear"),
     # RTMPose, RTMW, DWPose: as ImageNet, rounded by mmpose.
     "rtmpose": Normalisation("RGB", (123.675, 116.28, 103.53), (1 / 58.395, 1 / 57.12, 1 / 57.375), pad=0),
     # RTMDet: the same numbers, on BGR.
-    "rtmdet": Normalisation("BGR", (103.53, 116.28, 123.675), (1 / 57.375, 1 / 57.12, 1 / 58.395), pad=114),
+    "rtmdet": Normalisation("BGR", (103.53, 116.28, 123.675), (1 / 57.375, 1 / 57.12, 1 / 58.395), pad=114, resize="linear"),
     # PP-TinyPose.
     "tinypose": _IMAGENET,
     # MoveNet: RGB, 0 to 255.
-    "movenet": Normalisation("RGB", _NONE, _ONE, pad=0),
+    "movenet": Normalisation("RGB", _NONE, _ONE, pad=0, resize="linear"),
     # PoseNet: RGB, x/127.5 - 1.
     "posenet": Normalisation("RGB", (127.5, 127.5, 127.5), (1 / 127.5, 1 / 127.5, 1 / 127.5)),
     # BlazePose, MediaPipe's hands and faces: RGB, x/255.

@@ -27,7 +27,8 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     known = [load_layout(name) for name in built_in_skeletons()] if asked.layout is None else [asked.layout]
     layouts = [layout for layout in known if layout.paf_channels]
     readings = [reading for layout in layouts for reading in _readings(facts, grids, layout, asked)]
-    if readings or not grids:
+    least = min((MapLayout(one.skeleton, one.paf_channels, False).heatmap_channels + one.paf_channel_count for one in layouts), default=0)
+    if readings or sum(grid.channels for grid in grids) < least:
         return list(readings)
     return list(_near(layouts, asked))
 
@@ -61,6 +62,8 @@ def _readings(facts: GraphFacts, grids: list[Grid], layout: MapLayout, asked: As
             why=f"{maps} heat maps and {fields} PAF channels at stride {stride}, as {layout.skeleton.name} has",
             nhwc=tuple(grid.name for grid in chosen if grid.nhwc),
             split=split,
+            # By the channels of one output alone, 17 heat maps with 17 tags could be a car's maps and fields.
+            rank=0 if split and not layout.skeleton.coco17 and asked.skeleton is None else 1,
         )
         return
 

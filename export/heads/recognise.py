@@ -60,7 +60,7 @@ def recognise(facts: GraphFacts, asked: Asked, tell: Callable[[str], None] = lam
         for one in given:
             (found if isinstance(one, Reading) else near).append(one)  # type: ignore[arg-type]
     if not found:
-        raise UsageError(_nothing(facts, asked, near))
+        raise UsageError(_nothing(facts, asked, near, _otherwise(facts, asked)))
     best = [one for one in found if one.rank == max(each.rank for each in found)]
     if len({one.head.kind for one in best}) > 1:
         ways = "; ".join(f"--head {one.head.kind} ({one.why})" for one in best)
@@ -92,13 +92,29 @@ def _with_skeleton(facts: GraphFacts, best: list[Reading], asked: Asked) -> tupl
     )
 
 
-def _nothing(facts: GraphFacts, asked: Asked, near: list[NearMiss]) -> str:
+def _otherwise(facts: GraphFacts, asked: Asked) -> str:
+    """What a graph is that is not of the kind that the user said; empty where nothing is known."""
+    if asked.head is None:
+        return ""
+    try:
+        reading, _ = recognise(facts, replace(asked, head=None))
+    except UsageError:
+        return ""
+    return f". It is one of --head {reading.head.kind}: {reading.why}"
+
+
+def _nothing(facts: GraphFacts, asked: Asked, near: list[NearMiss], otherwise: str) -> str:
     told = f"{facts.file} is no network that posetrt knows: its outputs are {facts.listing()}"
     if asked.head is not None:
         told = f"{facts.file} cannot be read as --head {asked.head}: its outputs are {facts.listing()}"
+    if otherwise:
+        return told + otherwise
     if near:
-        return f"{told}. Nearly: " + "; ".join(f"{one.kind}: {one.why}" for one in near)
+        whys = {one.why: [each.kind for each in near if each.why == one.why] for one in near}
+        return f"{told}. Nearly: " + "; ".join(f"{' or '.join(dict.fromkeys(same))}: {why}" for why, same in whys.items())
     last = facts.outputs[-1] if facts.outputs else None
-    if last is not None and len(last.shape) == 2 and last.shape[1] > 1 and len(facts.outputs) == 1:
-        return f"{told}. One row of {last.shape[1]} numbers looks like an image classifier, and posetrt finds people's key points and boxes"
-    return f"{told}. Kinds that can be recognised: {', '.join(kinds())}; docs/export.md shows their outputs"
+    if last is not None and len(last.shape) > 1 and last.noise.size == last.shape[1] > 1 and len(facts.outputs) == 1:
+        return (
+            f"{told}. One row of {last.noise.size} numbers looks like an image classifier, and posetrt finds people's key points and boxes"
+        )
+    return f"{told}. Kinds that can be recognised: {', '.join(kinds())}; docs/reference/heads.md shows their outputs"

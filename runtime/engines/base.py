@@ -6,6 +6,7 @@ import abc
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
@@ -85,3 +86,27 @@ class Engine(abc.ABC):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def infer_all(engine: Engine, inputs: NDArray[Any]) -> Tensors:
+    """The outputs for any number of pictures, in as few calls as the engine allows, with as many under way as it overlaps.
+
+    Args:
+        engine: with nothing in flight.
+        inputs: as `Engine.infer` takes them, but for the number.
+
+    Raises:
+        PosetrtError: as `Engine.infer`.
+    """
+    most = engine.max_batch
+    if not most or len(inputs) <= most:
+        return engine.infer(inputs)
+    parts: list[Tensors] = []
+    starts = range(0, len(inputs), most)
+    for call in range(len(starts) + engine.frames_in_flight - 1):
+        if call < len(starts):
+            engine.submit(inputs[starts[call] : starts[call] + most])
+        if call + 1 >= engine.frames_in_flight and len(parts) < len(starts):
+            # The engine's own buffers are filled again by its next call.
+            parts.append({name: array.copy() for name, array in engine.collect().items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,4 +1,4 @@
-"""A network that looks at the whole frame: letterbox, infer, decode, and the way back to the frame."""
+"""A network that looks at the whole frame, or at tiles of it too: letterbox, infer, decode, and the way back to the frame."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.engines.base import Engine
+from posetrt.runtime.engines.base import Engine, infer_all
 from posetrt.runtime.engines.choose import EngineOptions, open_engine
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.find.merge import merged
+from posetrt.runtime.find.tiles import Tile, Tiles
 from posetrt.runtime.heads.base import DecodeOptions, Decoder, Tensors
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
@@ -27,10 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A frame ready for the network: `tensor` in the manifest's layout and type, `placement` the way back."""
+    """A frame ready for the network.
+
+    Attributes:
+        tensor: one picture or more in the manifest's layout and type.
+        placements: how each of them lies in the input; the first shows the whole frame.
+    """
 
     tensor: NDArray[Any]
-    placement: Placement
+    placements: Sequence[Placement]
 
 
 class WholeFrame:
@@ -39,12 +46,14 @@ class WholeFrame:
     Args:
         engine: closed with this object.
         options: how sure a person must be.
+        tiles: look at each frame whole and at tiles of it, in one call where the engine takes so many pictures, so that small people are
+            found too; None looks at the whole frame alone.
 
     Raises:
         UsageError: the network looks at one thing in a crop.
     """
 
-    def __init__(self, engine: Engine, options: DecodeOptions | None = None) -> None:
+    def __init__(self, engine: Engine, options: DecodeOptions | None = None, tiles: Tiles | None = None) -> None:
         manifest = engine.manifest
         if manifest.head.scope != "frame":
             raise UsageError(
@@ -52,7 +61,7 @@ class WholeFrame:
                 'would blend everybody into one. Say where the people are: boxes="whole" for a picture of one person, or a box file (on the '
                 "command line: --boxes); or a detector, the model folder of a network that finds everybody (--detector)"
             )
-        self.engine, self.manifest, self.options = engine, manifest, options or DecodeOptions()
+        self.engine, self.manifest, self.options, self.tiles = engine, manifest, options or DecodeOptions(), tiles
         # Fails here, and not on the first frame, where the head and its skeleton do not fit.
         self._decoders = threading.local()
         self._decoders.own = manifest.head.decoder(manifest.skeleton, self.options)
@@ -62,6 +71,17 @@ class WholeFrame:
     def skeleton(self) -> Skeleton:
         """What it finds."""
         return self.manifest.skeleton
+
+    @property
+    def pictures(self) -> int:
+        """What the network sees of each frame: one picture, or more where it is cut into tiles."""
+        return self.tiles.pictures if self.tiles is not None else 1
+
+    @property
+    def frames_at_once(self) -> int:
+        """Frames in one call of the network, of as many pictures as its engine takes: at least 1; 0 for any number."""
+        most = self.engine.max_batch
+        return max(1, most // self.pictures) if most else 0
 
     @property
     def decoder(self) -> Decoder:
@@ -80,17 +100,32 @@ class WholeFrame:
 
         Raises:
             PosetrtError: the frame is no such array.
+            UsageError: the frame is too small for its tiles.
         """
         check_frame(image)
         spec = self.manifest.input
-        placement = letterbox((image.shape[1], image.shape[0]), size_wh or spec.size_wh, spec.fit.how)
-        return Prepared(to_input(place(image, placement, spec.fit.pad), spec), placement)
+        size, frame_wh = size_wh or spec.size_wh, (image.shape[1], image.shape[0])
+        if self.tiles is None:
+            placement = letterbox(frame_wh, size, spec.fit.how)
+            return Prepared(to_input(place(image, placement, spec.fit.pad, resize=spec.fit.resize), spec), [placement])
+        placements = self.tiles.placements(frame_wh, size, spec.fit.how)
+        tensors = []
+        for left, top, width, height in (each.box for each in placements):
+            part = image[top : top + height, left : left + width]
+            tensors.append(
+                to_input(place(part, letterbox((width, height), size, spec.fit.how), spec.fit.pad, resize=spec.fit.resize), spec)
+            )
+        return Prepared(np.concatenate(tensors), placements)
 
     def decode(self, tensors: Tensors, placements: Sequence[Placement]) -> list[People]:
-        """People of each frame of a batch, in pixels of the frame."""
+        """People of each frame of a batch, in pixels of the frame; `placements` are those of each frame's pictures, one after the other."""
         found = self.decoder.decode(tensors, placements[0].size_wh)
         named = (replace(people, skeleton=self.skeleton) for people in found)
-        return [placement.people_to_frame(people) for people, placement in zip(named, placements, strict=True)]
+        views = [placement.people_to_frame(people) for people, placement in zip(named, placements, strict=True)]
+        if self.tiles is None:
+            return views
+        tiles, each = [placement for placement in placements if isinstance(placement, Tile)], self.pictures
+        return [merged(views[at : at + each], tiles[at : at + each], self.skeleton) for at in range(0, len(views), each)]
 
     def find(self, image: NDArray[np.uint8]) -> People:
         """People of one frame, in pixels of the frame, best first.
@@ -107,13 +142,13 @@ class WholeFrame:
             PosetrtError: as `find`.
         """
         found: list[People] = []
-        step = self.engine.max_batch or max(1, len(images))
+        step = self.frames_at_once or max(1, len(images))
         for start in range(0, len(images), step):
             prepared = [self.prepare(image) for image in images[start : start + step]]
             tensor = prepared[0].tensor if len(prepared) == 1 else np.concatenate([each.tensor for each in prepared])
             with self._lock:
                 # Decoded before the engine's buffers are filled again.
-                found += self.decode(self.engine.infer(tensor), [each.placement for each in prepared])
+                found += self.decode(infer_all(self.engine, tensor), [placement for each in prepared for placement in each.placements])
         return found
 
     def close(self) -> None:
@@ -127,13 +162,16 @@ class WholeFrame:
         self.close()
 
 
-def open_detector(path: str | Path, options: EngineOptions | None = None, decoding: DecodeOptions | None = None) -> WholeFrame:
+def open_detector(
+    path: str | Path, options: EngineOptions | None = None, decoding: DecodeOptions | None = None, tiles: Tiles | None = None
+) -> WholeFrame:
     """Open a network that says where people are: a detector, or one that finds everybody's key points.
 
     Args:
         path: a model folder, a bare .onnx or an engine.
         options: which engine, and how it runs.
         decoding: how sure a person must be.
+        tiles: how frames are cut; None looks at each frame once.
 
     Raises:
         UsageError: a network that looks at one person.
@@ -147,7 +185,7 @@ def open_detector(path: str | Path, options: EngineOptions | None = None, decodi
                 f"{path}: {manifest.network} (head {manifest.head.summary()}) finds the parts of one person, and cannot say where people are. "
                 "A detector is a network with boxes, or one that finds everybody in a frame"
             )
-        return WholeFrame(engine, decoding)
+        return WholeFrame(engine, decoding, tiles)
     except UsageError:
         engine.close()
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,9 @@ class Batch:
 
     Attributes:
         frames: N of them.
-        placements: how each was placed in the network's input.
-        tensor: N of them in the manifest's layout.
-        tensors: outputs of the network, with N first, once it has worked.
+        placements: how each of their pictures was placed in the network's input, as many of each frame.
+        tensor: the pictures in the manifest's layout.
+        tensors: outputs of the network, one row for each picture, once it has worked.
     """
 
     frames: list[Frame]
@@ -30,11 +31,19 @@ class Batch:
     tensors: Tensors | None = None
 
     def tensors_of(self, number: int) -> Tensors:
-        """The network's outputs for one of the frames, with a first axis of 1; views."""
+        """The network's outputs for the pictures of one of the frames; views."""
         assert self.tensors is not None
         if len(self.frames) == 1:
             return self.tensors
-        return {name: array[number : number + 1] for name, array in self.tensors.items()}
+        return {name: array[self._of(number)] for name, array in self.tensors.items()}
+
+    def placements_of(self, number: int) -> Sequence[Placement]:
+        """How the pictures of one of the frames were placed; the first shows the whole frame."""
+        return self.placements[self._of(number)]
+
+    def _of(self, number: int) -> slice:
+        each = len(self.placements) // len(self.frames)
+        return slice(number * each, (number + 1) * each)
 
 
 def copied(tensors: Tensors) -> Tensors:

@@ -278,7 +278,9 @@ class RunStats:
     def summary(self) -> str:
         """A line for people: the rate, the stage that limits it, age and drops of live sources."""
         shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in self.shares().items() if share >= 0.005)
-        lines = [f"{self.frames} frames, {self.fps:.1f} fps end to end; limited by the {self.limiting} (busy: {shares})"]
+        lines = [
+            f"{self.frames} {'frame' if self.frames == 1 else 'frames'}, {self.fps:.1f} fps end to end; limited by the {self.limiting} (busy: {shares})"
+        ]
         lines += [
             f"{source.label}: {source.captured} in = {source.delivered} out + {source.dropped} dropped "
             f"({source.late} late, {f'{source.damaged} damaged, ' if source.damaged else ''}{source.failed} failed, "

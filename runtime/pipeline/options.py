@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from posetrt.runtime.events.rules import Rules
 
 
 @dataclass(frozen=True)
@@ -13,6 +17,7 @@ class Options:
     Attributes:
         keep_tensors: give the network's outputs with each result, for drawing maps.
         track: give people stable ids.
+        events: look for these among the people; needs `track`.
         smooth: smooth their key points with a One-Euro filter; needs `track`.
         batch: frames of several sources in one call of the network; None: as many as the engine takes where it overlaps
             calls (a GPU), else 1: a batch makes everybody on a CPU wait for the last.
@@ -22,6 +27,7 @@ class Options:
 
     keep_tensors: bool = False
     track: bool = False
+    events: Rules | None = None
     smooth: bool = False
     batch: int | None = None
     patience_s: float | None = None

@@ -31,6 +31,7 @@ from posetrt.runtime.track.tracker import Tracker
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from posetrt.runtime.events.watcher import Watcher
     from posetrt.runtime.pose import Pose
 
 __all__ = ["Options", "Pipeline", "Result", "RunStats", "results", "run"]
@@ -68,7 +69,9 @@ class Pipeline:
         self._computed: Mailbox[Batch] = Mailbox([False])
         self._found: Mailbox[Result] = Mailbox(live)
         self._looked: Mailbox[Result] = Mailbox(live) if pose.stages else self._found
-        follow = _Follow([Tracker(pose.skeleton, smooth=options.smooth) if options.track else None for _ in live])
+        follow = _Follow(
+            [Tracker(pose.skeleton, smooth=options.smooth) if options.track else None for _ in live], _watchers(pose, options, live)
+        )
         self._stages: list[Stage] = []
         every = [self._every_of(source) for source in self.sources]
         if pose.detect_every > 1:
@@ -93,7 +96,7 @@ class Pipeline:
         return self.pose.detect_every if source.live or source.fps else 1
 
     def _batch_of_engine(self) -> int:
-        most = self.pose.engine.manifest.input.max_batch or len(self.sources)
+        most = (self.pose.whole.frames_at_once if self.pose.whole is not None else self.pose.engine.max_batch) or len(self.sources)
         return min(most, len(self.sources)) if self.pose.engine.frames_in_flight > 1 else 1
 
     def start(self) -> None:
@@ -167,14 +170,31 @@ class Pipeline:
 
 
 class _Follow:
-    """Ids and smoothing, on what the user gets: a tracker for each source, or None. Ids that people have already are theirs."""
+    """Ids, smoothing and events, on what the user gets: a tracker for each source, or None. Ids that people have already are theirs."""
 
-    def __init__(self, trackers: Sequence[Tracker | None]) -> None:
-        self._trackers = trackers
+    def __init__(self, trackers: Sequence[Tracker | None], watchers: Sequence[Watcher]) -> None:
+        self._trackers, self._watchers = trackers, watchers
 
     def __call__(self, result: Result) -> Result:
-        tracker = self._trackers[result.frame.source]
-        return result if tracker is None else replace(result, people=tracker.update(result.people, result.frame.time_s))
+        frame, tracker = result.frame, self._trackers[result.frame.source]
+        people = result.people if tracker is None else tracker.update(result.people, frame.time_s)
+        if not self._watchers:
+            return replace(result, people=people)
+        size_wh = frame.image.shape[1], frame.image.shape[0]
+        return replace(result, people=people, events=self._watchers[frame.source].update(people, frame.time_s, size_wh))
+
+
+def _watchers(pose: Pose, options: Options, live: Sequence[bool]) -> list[Watcher]:
+    """A watcher for each source; none where no events are looked for.
+
+    Raises:
+        UsageError: the people's skeleton lacks what a rule looks at.
+    """
+    if options.events is None:
+        return []
+    from posetrt.runtime.events.watcher import Watcher
+
+    return [Watcher(options.events, pose.skeleton) for _ in live]
 
 
 def _as_it_is(result: Result) -> Result:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from posetrt.runtime.engines.base import infer_all
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.pipeline.batch import Batch, all_finite, copied
@@ -60,7 +61,9 @@ class Letterboxing(Stage):
             if prepared is None:
                 continue
             tensor = prepared[0].tensor if len(prepared) == 1 else np.concatenate([each.tensor for each in prepared])
-            _pass_on(self._supervisor, self.outlet, Batch(frames, [each.placement for each in prepared], tensor))
+            _pass_on(
+                self._supervisor, self.outlet, Batch(frames, [placement for each in prepared for placement in each.placements], tensor)
+            )
             if self._supervisor.live:
                 self._keep_fresh(turn, frames)
 
@@ -76,7 +79,7 @@ class Letterboxing(Stage):
             if prepared is None:
                 continue
             try:
-                self.outlet.swap(0, Batch([newer], [prepared[0].placement], prepared[0].tensor))
+                self.outlet.swap(0, Batch([newer], list(prepared[0].placements), prepared[0].tensor))
             except Closed:
                 self._supervisor.stopped([newer])
                 raise
@@ -124,6 +127,11 @@ class Network(Stage):
         under_way: deque[Batch] = deque()
 
         def call() -> list[Tensors]:
+            if taken and engine.max_batch and len(taken[0].tensor) > engine.max_batch:
+                # More pictures than one call takes: the batches before it must be out of the engine first.
+                done = [copied(engine.collect()) for _ in under_way]
+                under_way.append(taken[0])
+                return [*done, infer_all(engine, taken[0].tensor)]
             if taken:
                 engine.submit(taken[0].tensor)
                 under_way.append(taken[0])
@@ -205,8 +213,8 @@ class Decoding(Stage):
                     self._stats.dropping(frame.source, "late")
 
     def _decode(self, batch: Batch, number: int) -> Result:
-        frame, placement, tensors = batch.frames[number], batch.placements[number], batch.tensors_of(number)
-        people = self._whole.decode(tensors, [placement])[0]
+        frame, placements, tensors = batch.frames[number], batch.placements_of(number), batch.tensors_of(number)
+        people = self._whole.decode(tensors, placements)[0]
         if not len(people) and not all_finite(tensors):
             self._stats.not_finite += 1
             if self._stats.not_finite == 1:
@@ -214,7 +222,8 @@ class Decoding(Stage):
                     f"{frame.label}: the network gave values that are not numbers, which show nobody; "
                     "check its precision with: posetrt eval, or build it again"
                 )
-        result = Result(frame, people, self._whole.manifest, placement, tensors if self._keep_tensors else None, self._stats)
+        kept = {name: array[:1] for name, array in tensors.items()} if self._keep_tensors else None
+        result = Result(frame, people, self._whole.manifest, placements[0], kept, self._stats)
         return self._last(result)
 
 

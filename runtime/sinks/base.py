@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import abc
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from posetrt.runtime.events.base import Event
 from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.skeleton import Skeleton
@@ -25,9 +26,10 @@ class Result:
         people: in pixels of the frame.
         manifest: of the network whose key points the people have.
         placement: how the frame was placed in the network's input; None where no network looked at the whole frame.
-        tensors: the network's own outputs, where a sink asked for them.
+        tensors: the network's own outputs for the whole frame, where a sink asked for them.
         stats: of the run so far: rates, drops, ages.
         skeletons: of each of the people's extras, by its name.
+        events: what began and what was over in this frame; None where nobody looks for events.
     """
 
     frame: Frame
@@ -37,6 +39,7 @@ class Result:
     tensors: Tensors | None = None
     stats: RunStats | None = None
     skeletons: Mapping[str, Skeleton] = field(default_factory=dict)
+    events: Sequence[Event] | None = None
 
     @property
     def age_s(self) -> float | None:

@@ -7,6 +7,7 @@ import socket
 import stat
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from posetrt.runtime.errors import PosetrtError, UsageError
@@ -14,25 +15,30 @@ from posetrt.runtime.sinks.appended import Appended
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sinks.rows import json_line
 
+Lines = Callable[[Result], bytes]
+"""What a frame comes to: whole lines, or nothing."""
 
-def open_json_lines(where: str) -> Sink:
-    """The sink that `--jsonl` names: `-`, `unix:PATH` or a file."""
+
+def open_json_lines(where: str, lines: Lines = json_line) -> Sink:
+    """The sink that `--jsonl` names, or `--write-events` with its own lines: `-`, `unix:PATH` or a file."""
     if where == "-":
-        return StdoutLines()
+        return StdoutLines(lines)
     if where.startswith("unix:"):
-        return SocketLines(Path(where.removeprefix("unix:")))
-    return FileLines(Path(where))
+        return SocketLines(Path(where.removeprefix("unix:")), lines)
+    return FileLines(Path(where), lines)
 
 
 class FileLines(Sink):
     """A line a frame, in a file that can be followed while it grows."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = Appended(path)
+    def __init__(self, path: Path, lines: Lines = json_line) -> None:
+        self._file, self._lines = Appended(path), lines
 
     def write(self, result: Result) -> None:
-        """Add a line, whole or not at all."""
-        self._file.add(json_line(result))
+        """Add a frame's lines, whole or not at all."""
+        made = self._lines(result)
+        if made:
+            self._file.add(made)
 
     def close(self) -> None:
         """Close the file."""
@@ -46,14 +52,15 @@ class StdoutLines(Sink):
         PosetrtError: standard output is closed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lines: Lines = json_line) -> None:
         if sys.stdout is None:
             raise PosetrtError("standard output is closed, so no lines can go there; give --jsonl a file")
+        self._lines = lines
 
     def write(self, result: Result) -> None:
         """Write and flush; a reader that went away raises BrokenPipeError, which ends the run quietly."""
         try:
-            sys.stdout.buffer.write(json_line(result))
+            sys.stdout.buffer.write(self._lines(result))
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             raise
@@ -74,8 +81,8 @@ class SocketLines(Sink):
         UsageError: something else than a socket stands there, or another run serves it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, lines: Lines = json_line) -> None:
+        self._path, self._lines = path, lines
         try:
             if path.exists():
                 _remove_stale(path)
@@ -99,7 +106,9 @@ class SocketLines(Sink):
 
     def write(self, result: Result) -> None:
         """Send to those who have room; never waits."""
-        line = json_line(result)
+        line = self._lines(result)
+        if not line:
+            return
         with self._lock:
             for reader, unsent in list(self._readers.items()):
                 # The rest of a line goes before anything else; a reader that still owes room for it misses this line.

@@ -49,5 +49,17 @@ def json_line(result: Result) -> bytes:
         "name": frame.name,
         **({} if age_s is None else {"age_s": round(age_s, 4)}),
         "people": people_record(result),
+        **({} if result.events is None else {"events": [event.to_dict() for event in result.events]}),
     }
+    return _line(fields)
+
+
+def event_lines(result: Result) -> bytes:
+    """A line for each event of a frame: what it is, who, when, and the frame's `frame`, `source` and `name`; nothing where there is none."""
+    frame = result.frame
+    where = {"frame": frame.index, "source": frame.label, "name": frame.name}
+    return b"".join(_line(event.to_dict() | where) for event in result.events or ())
+
+
+def _line(fields: dict[str, Any]) -> bytes:
     return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode() + b"\n"

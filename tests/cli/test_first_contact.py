@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -119,3 +122,55 @@ def test_fetching_what_ships_says_how_to_use_it(posetrt: Posetrt) -> None:
     said = posetrt("fetch", "nano")
     assert said.code == 2
     assert "posetrt run nano" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("rnu", "there is no command 'rnu'; did you mean: posetrt run"),
+        ("predict", "did you mean: posetrt run"),
+        ("version", "posetrt --version"),
+        ("help run", "posetrt run --help"),
+        ("photo.png", "posetrt run --source photo.png --write-images out/"),
+        ("run", "--source is missing: a photograph"),
+        ("run photo.png", "people in it are found by: posetrt run --source photo.png"),
+        ("run photos --write-images out", "did you mean --source photos?"),
+        ("run nano photo.png --source photo.png", "a source is given as: --source photo.png"),
+        ("run --source photo.png --writ-images out", "has no option --writ-images; did you mean --write-images?"),
+        ("run --source photo.png --write-images out.jpg", "out.jpg looks like a file; give a folder"),
+        ("run --source photo.png --precision int4", "invalid choice: 'int4'"),
+        ("run Nano --source photo.png", "did you mean nano?"),
+        ("run lightweight_openpose --source photo.png", "did you mean lightweight-openpose?"),
+        ("run yolo11n-pose --source photo.png", "posetrt export onnx --weights yolo11n-pose.onnx -o yolo11n-pose/"),
+        ("run yolo11n-pose.pt --source photo.png", "yolo11n-pose.pt holds weights"),
+        ("run --source phto.png", "there is no photograph, folder or video at phto.png"),
+        ("build", "the following arguments are required: FOLDER"),
+    ],
+)
+def test_what_a_newcomer_mistypes_is_answered_in_a_line_or_three(
+    posetrt: Posetrt, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    told = posetrt(*words.split())
+    assert told.code == 2
+    assert said in told.err
+    assert len(told.err.splitlines()) <= 3
+
+
+def test_where_the_results_are_is_said(posetrt: Posetrt, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = posetrt("run", "--source", photo, "--write-images", "out", "--jsonl", "people.jsonl")
+    assert "written: out, people.jsonl" in said.err
+
+
+@pytest.mark.parametrize(("line", "answers"), [("posetrt ru", {"run"}), ("posetrt run --write-v", {"--write-video"})])
+def test_a_shell_is_told_how_a_word_goes_on(line: str, answers: set[str], tmp_path: Path) -> None:
+    """As the function that `register-python-argcomplete posetrt` prints calls the program: without arguments, answers at descriptor 8."""
+    asked = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "|", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_SHELL": "bash"}
+    program = "import sys; sys.argv[:] = ['posetrt']; from posetrt.cli import main; main()"
+    command = f'exec 8>"$0" 9>/dev/null; exec "{sys.executable}" -c "{program}"'
+    environment = {**os.environ, **asked, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    said = subprocess.run(["bash", "-c", command, str(tmp_path / "answers")], env=environment, capture_output=True, text=True)
+    assert (said.returncode, said.stdout) == (0, ""), said.stderr
+    assert {word.strip() for word in (tmp_path / "answers").read_text().split("|")} == answers

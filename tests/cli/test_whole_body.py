@@ -131,13 +131,13 @@ def test_build_builds_what_the_second_look_needs(
     [
         (("--scales", "0.7,1"), "--scales say how people in boxes are looked at: give --boxes too"),
         (("--face-precision", "int8"), "give that too"),
-        (("--boxes", "whole", "--hands", "x"), "want a network that finds everybody"),
+        (("--boxes", "whole", "--hands", "nano"), "want a network that finds everybody"),
         (("--boxes", "whole", "--draw", "heatmaps"), "people in boxes are drawn as people"),
         (("--boxes", "nowhere.txt"), 'boxes come from "whole"'),
         (("--boxes", "."), "give: --detector ."),
         (("--detect-every", "5"), "--detect-every say how a detector works: give --detector too"),
-        (("--detector", "x", "--boxes", "whole"), "both say where the people are"),
-        (("--detector", "x", "--detect-every", "5"), "photographs are not frames of one scene"),
+        (("--detector", "nano", "--boxes", "whole"), "both say where the people are"),
+        (("--detector", "nano", "--detect-every", "5"), "photographs are not frames of one scene"),
         (("--boxes", "whole", "--scales", "big"), "is no list of scales"),
     ],
 )

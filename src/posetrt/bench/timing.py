@@ -94,7 +94,7 @@ def latency_round(timing: Timing, source: Source, frames: int) -> None:
             prepared = time.perf_counter()
             tensors = whole.engine.infer(ready.tensor)
             inferred = time.perf_counter()
-            people = whole.decode(tensors, [ready.placement])[0]
+            people = whole.decode(tensors, ready.placements)[0]
             parsed = time.perf_counter()
         people = timing.pose.look_closer(frame, people)
         looked = time.perf_counter()

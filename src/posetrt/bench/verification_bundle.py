@@ -169,7 +169,8 @@ def write_reference(folder: ModelFolder, pictures: Sequence[Path], target: Path)
         for index, picture in enumerate(pictures):
             frame = read_photo(picture)
             fit = manifest.input.fit
-            canvas = place(frame, whole_in((frame.shape[1], frame.shape[0]), manifest.input.size_wh, fit.how), fit.pad)
+            placement = whole_in((frame.shape[1], frame.shape[0]), manifest.input.size_wh, fit.how)
+            canvas = place(frame, placement, fit.pad, resize=fit.resize)
             tensors = engine.infer(to_input(canvas, manifest.input))
             arrays[f"canvas_{index}"] = canvas
             arrays |= {f"output_{number}_{index}": values for number, values in enumerate(tensors.values())}

@@ -6,7 +6,9 @@
   posetrt run person/ --source csi://0 --source rtsp://camera/stream --jsonl - --web 8080
   posetrt run person/ --hands hand/ --face face/ --source clip.mp4 --write-json out/
   posetrt run pose/ --detector det/ --detect-every 5 --source clip.mp4 --write-video out.mp4
+  posetrt run person/ --tiles 2x2 --source drone.mp4 --write-video out.mp4
   posetrt run cpm/ --boxes tracks.txt --source clip.mp4 --write-video out.mp4
+  posetrt run --engine triton://server:8001/person --source clip.mp4 --write-video out.mp4
 
 A source is a photograph, a folder, a video, /dev/videoN, csi://N, rtsp://..., http://... (Motion JPEG), a GStreamer string,
 or paced:VIDEO?fps=30 (a file played as if a camera gave it); give --source again for more. Of a live source the newest frame
@@ -36,20 +38,25 @@ from posetrt.arguments import (
     add_backend_argument,
     add_detector_arguments,
     add_hands_and_face_arguments,
+    add_tiles_arguments,
     check_detector,
     network_path,
     pose_options,
     scales,
+    tiles_of,
 )
 from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
 
 if TYPE_CHECKING:
+    from posetrt.runtime.events.rules import Rules
     from posetrt.runtime.pipeline.counts import RunStats
     from posetrt.runtime.pose import Pose
     from posetrt.runtime.sinks.base import Sink
     from posetrt.runtime.sources import Source
     from posetrt.runtime.telemetry import Telemetry
 
+_FILES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".json", ".mp4"})
+"""What a folder is hardly called."""
 SUMMARY = "find people in photographs, video or cameras"
 
 
@@ -78,7 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=network_path,
         help="a model folder, a bare .onnx, an engine, or a network's name; default: the one that ships",
     )
-    parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="see above; may be given again")
+    parser.add_argument(
+        "--engine", metavar="triton://HOST:PORT/NAME", help="a network on a Triton server, in place of FOLDER (?shm=off: no shared memory)"
+    )
+    parser.add_argument("--source", metavar="SOURCE", action="append", help="see above; may be given again")
     parser.add_argument(
         "--max-megapixels", metavar="N", type=float, default=MOST_MEGAPIXELS, help="refuse larger pictures before decoding (default: 100)"
     )
@@ -86,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
     add_hands_and_face_arguments(parser)
     add_detector_arguments(parser, follow=True)
+    add_tiles_arguments(parser)
     boxes = parser.add_argument_group("a network for one person (any top-down network)")
     boxes.add_argument(
         "--boxes",
@@ -96,13 +107,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     boxes.add_argument("--grow", metavar="FACTOR", type=float, help="crop so much wider than the box (default 1.25; cpm-person 1.57)")
     parser.add_argument("--no-track", action="store_true", help="no person ids (photographs never have any)")
     parser.add_argument("--smooth", action="store_true", help="smooth key points with a One-Euro filter")
+    parser.add_argument(
+        "--events", metavar="RULES.toml", type=Path, help="look for events: raised hands, falls, lines crossed, ... (docs/how-to/events.md)"
+    )
+    parser.add_argument(
+        "--write-events", metavar="FILE|-|unix:PATH", help="a line of JSON per event; unix: serves any number of readers at a socket"
+    )
     parser.add_argument("--write-json", metavar="DIR", type=Path, help="OpenPose's JSON, a file a frame")
     parser.add_argument("--write-coco", metavar="FILE", type=Path, help="COCO's result format, for one source")
     parser.add_argument(
         "--jsonl", metavar="FILE|-|unix:PATH", help="a line of JSON a frame; unix: serves any number of readers at a socket"
     )
     parser.add_argument(
-        "--sink", metavar="NAME=ARGUMENT", action="append", default=[], help="a sink that another package adds; may be given again"
+        "--sink",
+        metavar="NAME=ARGUMENT",
+        action="append",
+        default=[],
+        help="mqtt=ADDRESS, mcap=FILE, rerun=FILE (docs/how-to/mqtt.md, foxglove.md, rerun.md), or a sink that another package adds; may be given again",
     )
     parser.add_argument("--write-csv", metavar="FILE", type=Path, help="a row a key point")
     parser.add_argument("--write-images", metavar="DIR", type=Path, help="annotated pictures")
@@ -133,13 +154,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_engine_arguments(parser)
 
 
+EMPTY, EMPTY_LIVE = 10, 300
+"""Frames in which nobody is found until a run says why that may be: at its end, and while it goes on."""
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the sources through the network; 1 where a video ended early."""
+    from posetrt.looking import why_nobody
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.model.shipped import network_folder, shipped_model, shipped_name
     from posetrt.runtime.pipeline import pipeline
     from posetrt.runtime.sources import complaints, open_source
 
+    if not args.source:
+        if args.folder is not None and args.folder.is_dir() and not (args.folder / "model.onnx").is_file():
+            raise UsageError(
+                f"{args.folder} stands where a network is expected, and is no model folder; did you mean --source {args.folder}?"
+            )
+        raise UsageError("--source is missing: a photograph, a folder of them, a video, /dev/video0, csi://0 or rtsp://...")
+    if args.engine is not None:
+        args.folder = _remote(args)
     if args.folder is None:
         args.folder = network_folder(shipped_model())
     _check(args)
@@ -158,13 +192,22 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--smooth follows people from frame to frame, and photographs are not frames of one scene: leave it out")
     if (args.detect_every or 1) > 1 and not moving:
         raise UsageError("--detect-every follows people from frame to frame, and photographs are not frames of one scene: leave it out")
-    options = pipeline.Options(track=moving and not args.no_track, smooth=args.smooth, say=say)
+    if args.events and not moving:
+        raise UsageError("--events follows people from frame to frame, and photographs are not frames of one scene: leave it out")
+    options = pipeline.Options(track=moving and not args.no_track, events=_rules(args), smooth=args.smooth, say=say)
     stats = pipeline.RunStats()
     told = [0.0]
+    doubted = [False]
+
+    def doubt(least: int) -> None:
+        if stats.frames >= least and not stats.people and not doubted[0]:
+            doubted[0] = True
+            say(why_nobody(pose.people_engine.manifest, stats.frames))
 
     def progress(stats: RunStats) -> None:
         if args.quiet:
             return
+        doubt(EMPTY_LIVE)
         if sys.stderr.isatty():
             print(f"\r{stats.frames} frames, {stats.fps_now:.1f} fps", end="", file=sys.stderr)
         elif live and time.monotonic() - told[0] > 60:
@@ -185,13 +228,13 @@ def run(args: argparse.Namespace) -> int:
                 f"{shipped_name(args.folder)} runs as it ships, on ONNX Runtime; to tune it for this computer: posetrt build {shipped_name(args.folder)}"
             )
         stopped = held.enter_context(_stop_signals())
-        held.enter_context(_status(args.status_port, stats, _token(args)))
+        held.enter_context(_status(args.status_port, stats, _token(args), say))
         telemetry = None
         if args.web:
             from posetrt.jetson.telemetry import watch
 
             telemetry = held.enter_context(watch())
-        sinks = _sinks(args, sources, telemetry, lambda: stopped.append(signal.SIGINT))
+        sinks = _sinks(args, sources, telemetry, lambda: stopped.append(signal.SIGINT), say)
         pipeline.run(pose, sources, sinks, options, stats=stats, progress=progress, stop=lambda: bool(stopped))
         if sys.stderr.isatty() and not args.quiet:
             # The line that was written over again and again makes room for those that stay.
@@ -204,6 +247,11 @@ def run(args: argparse.Namespace) -> int:
     say(f"{summary}; {stats.people} people ({per_frame:.2f} a frame); {engine.precision}, {engine.backend}")
     for line in details:
         say(line)
+    doubt(EMPTY)
+    lines = args.jsonl if args.jsonl != "-" else None
+    places = [args.write_images, args.write_json, args.write_video, args.write_coco, args.write_csv, lines]
+    if any(places):
+        say(f"written: {', '.join(str(place) for place in places if place)}")
     if not sinks and not args.status_port:
         say("nothing was written: ask for --jsonl, --write-json, --write-images, --write-video, --show or --web")
     if stopped and stopped[0] == signal.SIGINT:
@@ -211,6 +259,21 @@ def run(args: argparse.Namespace) -> int:
     if stopped and not live:
         return 128 + signal.SIGTERM
     return 1 if any(source.shortfall for source in sources) else 0
+
+
+def _remote(args: argparse.Namespace) -> Path:
+    """The network on a server that `--engine` names.
+
+    Raises:
+        UsageError: it names none, or a folder was given too, or it was to be built.
+    """
+    from posetrt.runtime.engines.triton import remote_address
+    from posetrt.runtime.errors import UsageError
+
+    remote_address(args.engine)
+    if args.folder is not None or args.build:
+        raise UsageError(f"--engine {args.engine} is a network on a server: leave {'--build' if args.folder is None else args.folder} out")
+    return Path(args.engine)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -226,6 +289,11 @@ def _check(args: argparse.Namespace) -> None:
             f"{' and '.join(alone)} say how people in boxes are looked at: give --boxes too (--boxes whole for the frame itself), or --detector"
         )
     check_detector(args)
+    tiles_of(args)
+    if args.tiles and args.boxes:
+        raise UsageError(
+            "--tiles are of a network that looks at whole frames, and --boxes says where the people are: leave one of them out"
+        )
     if args.boxes and args.detector:
         raise UsageError("--boxes and --detector both say where the people are: leave one of them out")
     if (args.boxes or args.detector) and args.draw != "people":
@@ -236,6 +304,12 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--max-megapixels lies between 0 and 1000, OpenCV's own limit; got {args.max_megapixels:g}")
     if args.smooth and args.no_track:
         raise UsageError("--smooth follows each person by its id, and --no-track gives none: leave one of them out")
+    if args.events and args.no_track:
+        raise UsageError("--events follows each person by its id, and --no-track gives none: leave one of them out")
+    if args.write_events and not args.events:
+        raise UsageError("--write-events writes what --events looks for: give a rules file too")
+    if args.write_events == "-" and args.jsonl == "-":
+        raise UsageError("--jsonl and --write-events both write to standard output, and --jsonl has the events too: leave one of them out")
     if args.draw != "people" and not (args.write_images or args.write_video or args.show):
         raise UsageError(f"--draw {args.draw} says what pictures and video show: give --write-images, --write-video or --show too")
     if args.image_format and not args.write_images:
@@ -252,10 +326,13 @@ def _check_places(args: argparse.Namespace) -> None:
     """Raises: UsageError: two results would go to one file, or a result over a source or among its photographs."""
     from posetrt.runtime.errors import UsageError
 
-    lines = args.jsonl if args.jsonl not in (None, "-") and not args.jsonl.startswith("unix:") else None
+    lines, events = (None if given in (None, "-") or given.startswith("unix:") else given for given in (args.jsonl, args.write_events))
     files = {
         name: Path(path).absolute()
-        for name, path in (("--write-coco", args.write_coco), ("--jsonl", lines), ("--write-csv", args.write_csv), ("--write-video", args.write_video))
+        for name, path in (
+            ("--write-coco", args.write_coco), ("--jsonl", lines), ("--write-events", events), ("--write-csv", args.write_csv),
+            ("--write-video", args.write_video),
+        )
         if path is not None and not Path(path).is_char_device()
     }  # fmt: skip
     seen: dict[Path, str] = {}
@@ -265,6 +342,9 @@ def _check_places(args: argparse.Namespace) -> None:
         if path in seen:
             raise UsageError(f"{seen[path]} and {name} both write {path}; give each a file of its own")
         seen[path] = name
+    for name, folder in (("--write-images", args.write_images), ("--write-json", args.write_json)):
+        if folder is not None and folder.suffix.lower() in _FILES and not folder.is_dir():
+            raise UsageError(f"{name} writes a file per frame into a folder, and {folder} looks like a file; give a folder, as out/")
     for source in args.source:
         given = Path(source.removeprefix("paced:").partition("?")[0]) if source.startswith("paced:") else Path(source)
         for name, path in files.items():
@@ -274,6 +354,15 @@ def _check_places(args: argparse.Namespace) -> None:
             raise UsageError(
                 f"--write-images {given} is the source too, and its pictures would be photographs of the next run; give another folder"
             )
+
+
+def _rules(args: argparse.Namespace) -> Rules | None:
+    """The events that were asked for."""
+    if args.events is None:
+        return None
+    from posetrt.runtime.events.rules import load_rules
+
+    return load_rules(args.events)
 
 
 def _check_ids(args: argparse.Namespace, sources: list[Source]) -> None:
@@ -322,17 +411,22 @@ def _open(args: argparse.Namespace) -> Pose:
 
 
 def _sinks(
-    args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None, stop: Callable[[], None] = lambda: None
+    args: argparse.Namespace,
+    sources: list[Source],
+    telemetry: Telemetry | None,
+    stop: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[Sink]:
     """The sinks that were asked for; where one cannot be opened, those before it are closed."""
     from posetrt.runtime.errors import UsageError
-    from posetrt.runtime.plugins import SINKS, load_plugin
+    from posetrt.runtime.sinks.choose import open_sink
     from posetrt.runtime.sinks.coco import CocoResults
     from posetrt.runtime.sinks.csv_rows import CsvRows
     from posetrt.runtime.sinks.earlier import check_free
     from posetrt.runtime.sinks.json_lines import open_json_lines
     from posetrt.runtime.sinks.openpose_json import OpenPoseJson
     from posetrt.runtime.sinks.pictures import Pictures
+    from posetrt.runtime.sinks.rows import event_lines
     from posetrt.runtime.sinks.video import VideoFiles
     from posetrt.runtime.sinks.window import PHOTOGRAPH_MS, Window
 
@@ -356,18 +450,20 @@ def _sinks(
             host, port = bind_address(args.web)
             page = WebPage(host, port, token=_token(args), telemetry=telemetry)
             add(page)
-            print(f"the page is at {page.url}", file=sys.stderr, flush=True)
+            if not args.quiet:
+                print(f"the page is at {page.url}", file=sys.stderr, flush=True)
         if args.write_json:
             add(OpenPoseJson(args.write_json))
         if args.write_coco:
             add(CocoResults(args.write_coco))
         if args.jsonl:
             add(open_json_lines(args.jsonl))
+        if args.write_events:
+            add(open_json_lines(args.write_events, event_lines))
         if args.write_csv:
             add(CsvRows(args.write_csv))
         for given in args.sink:
-            name, _, argument = given.partition("=")
-            add(load_plugin(SINKS, name)(argument))
+            add(open_sink(given, say))
         if args.write_images:
             add(Pictures(args.write_images, args.draw, args.image_format or "jpg"))
         if args.show:
@@ -387,7 +483,7 @@ def _token(args: argparse.Namespace) -> str | None:
 
 
 @contextlib.contextmanager
-def _status(where: str | None, stats: RunStats, token: str | None) -> Iterator[None]:
+def _status(where: str | None, stats: RunStats, token: str | None, say: Callable[[str], None]) -> Iterator[None]:
     """Serve health and metrics while the run goes on."""
     if where is None:
         yield
@@ -396,7 +492,7 @@ def _status(where: str | None, stats: RunStats, token: str | None) -> Iterator[N
     from posetrt.runtime.pipeline.port import bind_address
 
     with StatusPort(*bind_address(where), stats, token) as port:
-        print(f"health and metrics are at {port.url}", file=sys.stderr, flush=True)
+        say(f"health and metrics are at {port.url}")
         yield
 
 

@@ -124,6 +124,6 @@ def facts_of(model: Any, *, metadata: Mapping[str, str] | None = None, size_wh: 
 
 def facts_for(head: CandidateHead, **options: Any) -> GraphFacts:
     """Of a network with that head."""
-    metadata = options.pop("metadata", None)
-    model = network(outputs_of(head, 0), outputs_of(head, 1), **options)
-    return facts_of(model, metadata=metadata)
+    metadata, size_wh = options.pop("metadata", None), options.pop("size_wh", SIZE)
+    model = network(outputs_of(head, 0, size_wh), outputs_of(head, 1, size_wh), size_wh=size_wh, **options)
+    return facts_of(model, metadata=metadata, size_wh=size_wh)

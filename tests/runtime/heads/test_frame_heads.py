@@ -32,6 +32,11 @@ CASES: dict[str, tuple[Head, Any, tuple[int, int]]] = {
         embedding.encode,
         (800, 512),
     ),
+    "embedding, all but peaks negated": (
+        EmbeddingHead(outputs={"heatmaps": "h", "tags": "t"}, negated=True),
+        embedding.encode,
+        (800, 512),
+    ),
     "embedding, tags of two dimensions": (
         EmbeddingHead(outputs={"heatmaps": "h", "tags": "t"}, dimensions=2, tag_order="dimension", tag_threshold=8.0),
         embedding.encode,

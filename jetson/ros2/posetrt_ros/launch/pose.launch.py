@@ -17,12 +17,19 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("model", description="a posetrt model folder with an engine for this device"),
             DeclareLaunchArgument("image", default_value="/camera/image_raw/compressed", description="the camera's images"),
             DeclareLaunchArgument("raw", default_value="false", description="whether they are sensor_msgs/Image, not CompressedImage"),
+            DeclareLaunchArgument("events", default_value="", description="a rules file of events, which go to ~/events"),
             Node(
                 package="posetrt_ros",
                 executable="pose",
                 name="posetrt",
                 output="screen",
-                parameters=[{"model": LaunchConfiguration("model"), "raw": ParameterValue(LaunchConfiguration("raw"), value_type=bool)}],
+                parameters=[
+                    {
+                        "model": LaunchConfiguration("model"),
+                        "raw": ParameterValue(LaunchConfiguration("raw"), value_type=bool),
+                        "events": ParameterValue(LaunchConfiguration("events"), value_type=str),
+                    }
+                ],
                 remappings=[("image/compressed", LaunchConfiguration("image")), ("image", LaunchConfiguration("image"))],
             ),
         ]

@@ -41,6 +41,7 @@ PARAMETERS = (
     ("raw", False, "subscribe to image (sensor_msgs/Image: bgr8, rgb8, mono8) in place of image/compressed"),
     ("publish_image", False, "publish the image with people drawn, as JPEG"),
     ("jpeg_quality", 80, "of that image, 1 to 100"),
+    ("events", "", "a rules file of events, which go to ~/events; empty looks for none"),
     ("least_score", 0.0, "people of a lower score are left out"),
     ("max_people", 0, "publish at most so many, best first; 0 for all"),
 )
@@ -59,6 +60,11 @@ class PoseNode(Node):
             self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True))
         self._pose = open_pose(self._value("model"), precision=self._value("precision") or None)
         self._tracker = Tracker(self._pose.manifest.skeleton)
+        self._events = None
+        if self._value("events"):
+            from posetrt_ros.events import EventTopic
+
+            self._events = EventTopic(self, self._value("events"), self._pose.manifest.skeleton)
         self._skeletons = {}
         self._tracked = self.create_publisher(IdsList, "/humans/bodies/tracked", 1)
         self._drawn = self.create_publisher(CompressedImage, "~/image/compressed", 1) if self._value("publish_image") else None
@@ -94,7 +100,10 @@ class PoseNode(Node):
 
     def _find(self, image, header) -> None:
         time_s = header.stamp.sec + header.stamp.nanosec / 1e9
-        people = self._chosen(self._tracker.update(self._pose(image), time_s))
+        tracked = self._tracker.update(self._pose(image), time_s)
+        if self._events is not None:
+            self._events.publish(tracked, time_s, (image.shape[1], image.shape[0]), header.frame_id)
+        people = self._chosen(tracked)
         self._publish(people, header, (image.shape[1], image.shape[0]))
         if self._drawn is not None:
             frame = Frame(image, "image", self._index, time_s)

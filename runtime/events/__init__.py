@@ -1,0 +1,1 @@
+"""What people do: rules on tracked key points, in units of the body."""
