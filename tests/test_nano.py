@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -55,21 +56,28 @@ def test_the_shipped_model_is_small_and_described():
     assert manifest.licence
 
 
+def test_the_shipped_calibration_tells_a_fine_price_and_needs_no_second_float_graph():
+    fields = json.loads(ModelFolder(shipped_model("nano")).calibration.read_text(encoding="utf-8"))
+    assert fields["format"] == 2
+    assert fields["equalised"] == {}
+    assert {name: one["verdict"] for name, one in fields["price"]["layouts"].items()} == {"ort": "fine", "trt": "fine"}
+
+
 def test_a_model_that_does_not_ship_is_refused_with_those_that_do():
     with pytest.raises(UsageError, match="ships with posetrt: give one of nano"):
         shipped_model("mega")
 
 
 def test_nano_finds_drawn_people_and_int8_loses_no_more_than_a_point(nano: ModelFolder, scenes: CocoPhotos):
-    """What it was trained to at this commit is AP .61 on sixty scenes; a broken export, parser or calibration gives about 0."""
+    """What it was trained to at this commit is AP .47 on sixty scenes; a broken export, parser or calibration gives about 0."""
     build(nano, "int8", "onnxruntime")
     exact, rounded = _average_precision(nano, "fp32", scenes), _average_precision(nano, "int8", scenes)
-    assert exact > 0.5
+    assert exact > 0.4
     assert rounded > exact - 0.015
 
 
 @pytest.mark.slow
-def test_nano_is_three_times_as_fast_as_its_teacher(hpe0001: Path):
+def test_nano_is_two_and_a_half_times_as_fast_as_its_teacher(hpe0001: Path):
     """The networks alone, at 456x256, turn by turn in one run."""
     options = onnxruntime.SessionOptions()
     # Threads that spin while they wait would take the cores from the other network's turn.
@@ -85,7 +93,7 @@ def test_nano_is_three_times_as_fast_as_its_teacher(hpe0001: Path):
             started = time.perf_counter()
             session.run(None, {name: inputs})
             times[index].append(time.perf_counter() - started)
-    assert np.median(times[0]) / np.median(times[1]) > 3.0
+    assert np.median(times[0]) / np.median(times[1]) > 2.5
 
 
 @pytest.mark.slow
@@ -93,5 +101,5 @@ def test_nano_in_int8_finds_on_photographs_what_it_finds_in_float(nano: ModelFol
     photos = coco_photos(shared_data / "person_keypoints.json", shared_data / "images")
     build(nano, "int8", "onnxruntime")
     exact, rounded = _average_precision(nano, "fp32", photos), _average_precision(nano, "int8", photos)
-    assert exact > 0.1
+    assert exact > 0.2
     assert rounded > exact - 0.01

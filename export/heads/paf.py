@@ -105,7 +105,7 @@ def fuse(ops: GraphOps, manifest: Manifest, slots: int | None) -> Fused:
     pairs = score_pairs(ops, pafs, layout, found, size, kept, settings)
     first, second = PafDecodedHead.roles
     return Fused(
-        PafDecodedHead(outputs={first: first, second: second}, stride=head.stride),
+        PafDecodedHead(outputs={first: first, second: second}, stride=head.stride, least=head.least),
         {peaks: first, pairs: second},
         {first: [parts, kept, 3], second: [limbs, kept, kept]},
     )

@@ -23,9 +23,9 @@ class Maps:
         """Name of each output of the graph → tensor."""
         return {"heatmaps": self.heatmaps} | ({"pafs": self.pafs} if self.pafs is not None else {})
 
-    def head(self, layout: MapLayout) -> Head:
-        """What these outputs mean."""
+    def head(self, layout: MapLayout, least: float | None = None) -> Head:
+        """What these outputs mean; `least` as in `PafHead`."""
         names, stride = {name: name for name in self.outputs()}, self.heatmaps.stride
         if self.pafs is None:
             return HeatmapHead(outputs=names, stride=stride, background=layout.background, least=LEAST_PEAK)
-        return PafHead(outputs=names, stride=stride, paf_channels=layout.paf_channels, background=layout.background)
+        return PafHead(outputs=names, stride=stride, paf_channels=layout.paf_channels, background=layout.background, least=least)

@@ -1,4 +1,7 @@
-"""nano, the network that ships with posetrt: plain convolutions with ReLU at stride 8; trained by recipes/nano/."""
+"""nano, the network that ships with posetrt: a Lightweight OpenPose with factored convolutions and one stage; trained by recipes/nano/.
+
+Parameter names are those of `recipes/nano/network.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,57 +9,49 @@ from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
 from posetrt.export.networks.maps import Maps
 from posetrt.runtime.heads.paf.layout import MapLayout
 
-STEM = (16, 32)
-FINE_BLOCKS = 2
-WIDTH = 64
-TRUNK = (1, 2, 1, 4, 2)
-DEEPER = (1, 4, 2)
-REFINEMENT = (2, 4)
+# Channels and stride of each depthwise separable block up to stride 8.
+EARLY = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
+# Dilation and rank of each of the blocks of LATE_WIDTH channels after them.
+LATE = ((1, 80), (2, 72), (1, 72), (1, 108), (1, 104), (1, 88))
+LATE_WIDTH = 512
+WIDTH = 128
+# Ranks of the 3x3 convolutions behind the trunk, and the blocks with a wide view: channels inside, dilations.
+MIDDLE, GUESS = 56, (40, 40, 32)
+INSIDE, DILATIONS = 48, (3,)
 
 
 def nano(net: GraphWriter, image: Tensor, layout: MapLayout) -> Maps:
-    """A stem to stride 8 with two blocks at stride 4, a residual trunk, a first guess of all maps, and two refinements.
-
-    Each refinement sees the features and the guess before; the last one, for the heat maps alone, sees what there is at stride 4 as well.
-    """
-    channels = layout.heatmap_channels + layout.paf_channel_count
-    quarter = image
-    for index, width in enumerate(STEM):
-        quarter = _halved(net, quarter, f"stem.{index}", width)
-    for index in range(FINE_BLOCKS):
-        quarter = _residual(net, quarter, f"fine.{index}", 1, STEM[-1])
-    x = _halved(net, quarter, f"stem.{len(STEM)}", WIDTH)
-    for part, dilations in (("trunk", TRUNK), ("deeper", DEEPER)):
-        for index, dilation in enumerate(dilations):
-            x = _residual(net, x, f"{part}.{index}", dilation)
-    guess = net.conv(_hidden(net, x, "first.0"), "first.1", channels, 1, activation=None)
-    better = _hidden(net, _refined(net, [x, guess], "squeeze", "refine"), "second.0")
-    heatmaps = net.conv(better, "second.heatmaps", layout.heatmap_channels, 1, activation=None)
-    pafs = net.conv(better, "second.pafs", layout.paf_channel_count, 1, activation=None)
-    detail = _halved(net, quarter, "detail", WIDTH)
-    best = _hidden(net, _refined(net, [x, heatmaps, pafs, detail], "squeeze_again", "refine_again"), "third.0")
-    return Maps(net.conv(best, "third.heatmaps", layout.heatmap_channels, 1, activation=None), pafs)
+    """A depthwise separable trunk at stride 8, three convolutions, two dilated blocks, and a head for each kind of map."""
+    x = net.conv(image, "stem", 32, stride=2)
+    for index, (width, stride) in enumerate(EARLY):
+        x = net.conv(_depthwise(net, x, f"trunk.{index}", stride=stride), f"trunk.{index}.pointwise", width, 1)
+    for index, (dilation, rank) in enumerate(LATE, start=len(EARLY)):
+        x = _depthwise(net, x, f"trunk.{index}", dilation=dilation)
+        x = _factored(net, x, f"trunk.{index}.pointwise", LATE_WIDTH, rank, 1)
+    x = net.conv(x, "narrow", WIDTH, 1)
+    x = _factored(net, x, "middle", WIDTH, MIDDLE, 3)
+    for index, rank in enumerate(GUESS):
+        x = _factored(net, x, f"guess.{index}", WIDTH, rank, 3)
+    for index, dilation in enumerate(DILATIONS):
+        x = _wide(net, x, f"wide.{index}", dilation)
+    return Maps(_head(net, x, "heatmaps", layout.heatmap_channels), _head(net, x, "pafs", layout.paf_channel_count))
 
 
-def _halved(net: GraphWriter, x: Tensor, name: str, width: int) -> Tensor:
-    """A convolution of stride 2."""
-    return net.conv(x, f"{name}.conv", width, stride=2, bias=False, norm=f"{name}.norm")
+def _depthwise(net: GraphWriter, x: Tensor, name: str, *, stride: int = 1, dilation: int = 1) -> Tensor:
+    """A 3 × 3 convolution of each channel by itself."""
+    return net.conv(x, f"{name}.depthwise", x.channels, stride=stride, dilation=dilation, groups=x.channels)
 
 
-def _refined(net: GraphWriter, seen: list[Tensor], squeeze: str, refine: str) -> Tensor:
-    """What it sees brought together, and two blocks."""
-    x = net.conv(net.concat(seen, f"{squeeze}.input"), f"{squeeze}.conv", WIDTH, 1, bias=False, norm=f"{squeeze}.norm")
-    for index, dilation in enumerate(REFINEMENT):
-        x = _residual(net, x, f"{refine}.{index}", dilation)
-    return x
+def _factored(net: GraphWriter, x: Tensor, name: str, width: int, rank: int, kernel: int) -> Tensor:
+    """A convolution to `rank` channels, and 1 × 1 from there."""
+    return net.conv(net.conv(x, f"{name}.inner", rank, kernel, bias=False, activation=None), f"{name}.outer", width, 1)
 
 
-def _residual(net: GraphWriter, x: Tensor, name: str, dilation: int, width: int = WIDTH) -> Tensor:
-    """Two 3 × 3 convolutions, the second dilated, beside a shortcut."""
-    first = net.conv(x, f"{name}.first.conv", width, bias=False, norm=f"{name}.first.norm")
-    second = net.conv(first, f"{name}.second", width, dilation=dilation, bias=False, norm=f"{name}.norm", activation=None)
-    return net.combine("Add", x, second, f"{name}.sum", "Relu")
+def _wide(net: GraphWriter, x: Tensor, name: str, dilation: int) -> Tensor:
+    """A dilated convolution of few channels beside a shortcut."""
+    inside = net.conv(net.conv(x, f"{name}.first", INSIDE, 1), f"{name}.second", INSIDE, dilation=dilation)
+    return net.combine("Add", x, net.conv(inside, f"{name}.third", x.channels, 1, activation=None), f"{name}.sum", "Relu")
 
 
-def _hidden(net: GraphWriter, x: Tensor, name: str) -> Tensor:
-    return net.conv(x, f"{name}.conv", 2 * WIDTH, 1, bias=False, norm=f"{name}.norm")
+def _head(net: GraphWriter, x: Tensor, name: str, maps: int) -> Tensor:
+    return net.conv(net.conv(x, f"{name}.hidden", WIDTH, 1), f"{name}.maps", maps, 1, activation=None)

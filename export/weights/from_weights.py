@@ -64,7 +64,7 @@ def model_from_weights(
     parameters = Parameters(load_weights(path))
     net = GraphWriter(parameters)
     maps = network.build(net, Tensor(network.image, 3, 1), layout, size)
-    head = maps.head(layout)
+    head = maps.head(layout, network.least)
     try:
         head.check(skeleton)
     except UsageError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
-from posetrt.export.networks import Maps, cpm, lightweight, nano, nano2, openpose, trt_pose
+from posetrt.export.networks import Maps, cpm, lightweight, nano, openpose, trt_pose
 from posetrt.export.weights.parameters import Parameters
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
@@ -51,6 +51,7 @@ class Network:
         image: name of the input tensor.
         unused: patterns of parameter names that the file may hold and the network does not use.
         fixed: the graph has one size.
+        least: least score of a person with the preset "balanced"; None keeps the parser's.
         grow: by how much a person's box is grown before it is cut out; for networks that look at crops.
     """
 
@@ -67,6 +68,7 @@ class Network:
     image: str = "image"
     unused: tuple[str, ...] = ()
     fixed: bool = False
+    least: float | None = None
     grow: float = PERSON_GROW
 
 
@@ -180,20 +182,9 @@ _NETWORKS = (
         file="nano.npz",
         urls=(),
         md5="",
-        licence="Apache-2.0 (posetrt, recipes/nano); learned from human-pose-estimation-0001, Apache-2.0 (Open Model Zoo)",
-    ),
-    Network(
-        name="nano2",
-        build=_any_size(nano2.nano2),
-        skeleton="coco18",
-        size_wh=(456, 256),
-        multiple=8,
-        normalisation="openpose",
-        file="nano2.npz",
-        urls=(),
-        md5="",
-        licence="Apache-2.0 (posetrt, recipes/nano2); made from human-pose-estimation-0001, Apache-2.0 (Open Model Zoo)",
+        licence="Apache-2.0 (posetrt, recipes/nano); made from human-pose-estimation-0001, Apache-2.0 (Open Model Zoo)",
         unused=("training.*",),
+        least=0.6,
     ),
 )
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from canvases import HINT_SCALE, HINTS, MAP_SCALE, MAPS
 from drawings import SIGMA
 from numpy.typing import NDArray
+from scales import FEATURE_SCALE, MAP_SCALE, MAPS, WEIGHT_SCALE
 
 from posetrt.runtime.heads.paf.layout import MapLayout
 
 STRIDE = 8
+FEATURES = 128
 # Of coco18: what is seen of a person from every side, and from the front alone.
 SHOULDERS, EYES = [2, 5], [14, 15]
 PEAK_CELLS = SIGMA / STRIDE
@@ -29,21 +30,31 @@ class Canvases:
     Attributes:
         images: (n, H, W, 3) uint8 BGR.
         maps: (n, 57, H/8, W/8) int8, times MAP_SCALE.
-        hints: (n, 32, H/8, W/8) int8, times HINT_SCALE; None for drawn scenes, which have no teacher.
+        weights: as maps, uint8, times WEIGHT_SCALE: W of the loss; None for drawn scenes, of which everything is known.
+        features: (n, 128, H/8, W/8) uint8 of the teacher, times FEATURE_SCALE; None for drawn scenes, which have no teacher.
     """
 
     images: NDArray[np.uint8]
     maps: NDArray[np.int8]
-    hints: NDArray[np.int8] | None
+    weights: NDArray[np.uint8] | None = None
+    features: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees: inputs (B, 3, S, S) float32 normalised, maps (B, 57, s, s), hints (B, 32, s, s), hinted (B,) 1 or 0."""
+    """What one step sees.
+
+    Attributes:
+        inputs: (B, 3, S, S) float32 normalised.
+        maps, weights: (B, 57, s, s).
+        features: (B, 128, s, s).
+        hinted: (B,) 1 where features are known, else 0.
+    """
 
     inputs: NDArray[np.float32]
     maps: NDArray[np.float32]
-    hints: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    features: NDArray[np.float32]
     hinted: NDArray[np.float32]
 
 
@@ -57,7 +68,7 @@ def load_canvases(paths: Sequence[Path]) -> Canvases:
                 if place == 0:
                     whole[name] = np.empty((len(paths) * len(part), *part.shape[1:]), part.dtype)
                 whole[name][place * len(part) : (place + 1) * len(part)] = part
-    return Canvases(whole["images"], whole["maps"], whole.get("hints"))  # type: ignore[arg-type]
+    return Canvases(**whole)  # type: ignore[arg-type]
 
 
 def facelessness(maps: NDArray[np.int8]) -> NDArray[np.int32]:
@@ -110,6 +121,47 @@ def busiest(weights: NDArray[np.int64], size: int, rng: np.random.Generator, tri
     return place
 
 
+def draw_trunk_batch(
+    photographs: Canvases,
+    scenes: Canvases,
+    trunk: tuple[NDArray[np.float16], NDArray[np.float16]],
+    seed: tuple[int, int],
+    count: int,
+    size: int,
+    drawn: float,
+) -> Batch:
+    """One batch of what the trunk gives (`inputs` (B, 128, s, s)) in the place of pictures; neither mirrored nor recoloured.
+
+    Args:
+        trunk: of the photographs and of the scenes, (n, 128, H/8, W/8) each.
+        photographs, scenes, seed, count, size, drawn: as for `draw_batch`.
+    """
+    rng = np.random.default_rng(seed)
+    cells = size // STRIDE
+    batch = Batch(
+        np.empty((count, FEATURES, cells, cells), np.float32),
+        np.empty((count, MAPS, cells, cells), np.float32),
+        np.ones((count, MAPS, cells, cells), np.float32),
+        np.zeros((count, FEATURES, cells, cells), np.float32),
+        np.zeros(count, np.float32),
+    )
+    from_scenes = round(count * drawn)
+    for slot in range(count):
+        canvases, given = (scenes, trunk[1]) if slot < from_scenes else (photographs, trunk[0])
+        index = int(rng.integers(len(canvases.images)))
+        maps = canvases.maps[index]
+        busy = np.maximum(maps[:18], 0).sum(axis=0, dtype=np.int64)
+        row, column = busiest(busy, cells, rng, 1 if rng.random() < 0.3 else 3)
+        part = (index, slice(None), slice(row, row + cells), slice(column, column + cells))
+        batch.inputs[slot] = given[part]
+        batch.maps[slot] = canvases.maps[part].astype(np.float32) / np.float32(MAP_SCALE)
+        if canvases.weights is not None and canvases.features is not None:
+            batch.weights[slot] = canvases.weights[part].astype(np.float32) / np.float32(WEIGHT_SCALE)
+            batch.features[slot] = canvases.features[part].astype(np.float32) / np.float32(FEATURE_SCALE)
+            batch.hinted[slot] = 1
+    return batch
+
+
 def draw_batch(
     photographs: Canvases,
     scenes: Canvases | None,
@@ -129,7 +181,7 @@ def draw_batch(
         seed: (run, step): decides everything.
         count, size: crops, and their side in pixels, a multiple of 8.
         drawn: share of the crops that are drawn scenes.
-        flipped: share of the crops that are mirrored, which have no hint.
+        flipped: share of the crops that are mirrored, of which the teacher's features are not known.
         away: the scenes in which someone turns away (`turned_away`): every other drawn crop is of one, about that person.
     """
     rng = np.random.default_rng(seed)
@@ -138,7 +190,8 @@ def draw_batch(
     batch = Batch(
         np.empty((count, 3, size, size), np.float32),
         np.empty((count, MAPS, cells, cells), np.float32),
-        np.zeros((count, HINTS if photographs.hints is None else photographs.hints.shape[1], cells, cells), np.float32),
+        np.ones((count, MAPS, cells, cells), np.float32),
+        np.zeros((count, FEATURES, cells, cells), np.float32),
         np.zeros(count, np.float32),
     )
     from_scenes = round(count * drawn) if scenes is not None else 0
@@ -147,8 +200,8 @@ def draw_batch(
         from_away = away is not None and slot < from_scenes and slot % 2 == 0
         index = int(rng.choice(away) if from_away else rng.integers(len(canvases.images)))
         maps = canvases.maps[index]
-        weights = facelessness(maps).astype(np.int64) if from_away else np.maximum(maps[:18], 0).sum(axis=0, dtype=np.int64)
-        row, column = busiest(weights, cells, rng, 1 if rng.random() < 0.3 else 3)
+        busy = facelessness(maps).astype(np.int64) if from_away else np.maximum(maps[:18], 0).sum(axis=0, dtype=np.int64)
+        row, column = busiest(busy, cells, rng, 1 if rng.random() < 0.3 else 3)
         rows, columns = slice(row, row + cells), slice(column, column + cells)
         crop = canvases.images[index, row * STRIDE : row * STRIDE + size, column * STRIDE : column * STRIDE + size]
         flip = rng.random() < flipped
@@ -156,7 +209,10 @@ def draw_batch(
         picture = recoloured(crop, rng).transpose(2, 0, 1)
         batch.inputs[slot] = picture[:, :, ::-1] if flip else picture
         batch.maps[slot] = labels[source, :, ::-1] * sign[:, None, None] if flip else labels
-        if canvases.hints is not None and not flip:
-            batch.hints[slot] = canvases.hints[index][:, rows, columns].astype(np.float32) / np.float32(HINT_SCALE)
+        if canvases.weights is not None:
+            weight = canvases.weights[index][:, rows, columns].astype(np.float32) / np.float32(WEIGHT_SCALE)
+            batch.weights[slot] = weight[source, :, ::-1] if flip else weight
+        if canvases.features is not None and not flip:
+            batch.features[slot] = canvases.features[index][:, rows, columns].astype(np.float32) / np.float32(FEATURE_SCALE)
             batch.hinted[slot] = 1
     return batch

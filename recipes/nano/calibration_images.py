@@ -1,6 +1,6 @@
 """The pictures that nano's shipped calibration saw: `python recipes/nano/calibration_images.py FOLDER --data ../shared/data`.
 
-100 photographs that were kept out of training, and 50 drawn scenes.
+60 everyday photographs and 40 of sport that were kept out of training, and 50 drawn scenes.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import shutil
 from pathlib import Path
 
 import cv2
-from photographs import split_photographs
+from photographs import everyday_photographs, split_photographs
 
 from posetrt.calib.scenes.scenes import draw_scene
 
-PHOTOGRAPHS = 100
+EVERYDAY, SPORT = 60, 40
 SCENE_SEEDS = range(7000, 7050)
 
 
@@ -25,7 +25,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    for path in split_photographs(arguments.data).calibration[:PHOTOGRAPHS]:
+    everyday, sport = everyday_photographs(arguments.data).choosing, split_photographs(arguments.data).calibration
+    for path in (*everyday[:EVERYDAY], *sport[:SPORT]):
         shutil.copyfile(path, arguments.folder / path.name)
     for seed in SCENE_SEEDS:
         cv2.imwrite(str(arguments.folder / f"scene{seed}.png"), draw_scene(seed, (456, 256)).image)

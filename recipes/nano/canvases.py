@@ -1,91 +1,46 @@
-"""Crowded canvases made of photographs, each labelled once by the teacher.
+"""Training canvases: photographs side by side, some alone and some of parts where nobody is, each labelled once.
 
-A canvas is filled with shelves of photographs, flipped, turned and scaled, so that a crop of it shows people of many sizes,
-some cut off. The teacher sees the canvas as the student will, so the labels need no warping.
+What the teachers said of each photograph (`labels.py`) moves with it. The network of maps sees the canvas as the student will, so that
+its maps and features need no warping.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from drawings import SIGMA
+from labels import Labels
 from numpy.typing import NDArray
+from scales import CANVAS, CELLS, CHUNK, FEATURE_SCALE, MAP_SCALE, MAPS, WEIGHT_SCALE
 
-CANVAS = 320
-CELLS = CANVAS // 8
-MAPS = 57
-HINTS = 32
-CHUNK = 250
+from posetrt.calib.scenes.targets import draw_targets
+from posetrt.runtime.heads.paf.layout import load_layout
+
+FEATURES = 128
+PARTS = 18
 FEATURE = "relu4_4_CPM"
-EARLY_FEATURE = "relu4_1/sep"
-EARLY_HINTS = 64
-MAP_SCALE = 120.0
-HINT_SCALE = 28.0
+# Where the teachers agree, how much of the target is the paper's, the rest being the teacher's maps; and the weight where they differ.
+PAPER, DOUBT = 0.6, 0.25
+# Shares of canvases with one photograph, with nobody; of places of a mosaic with nobody.
+ALONE, NOBODY, EMPTY_PLACES = 0.4, 0.12, 0.12
+PAD = 128
 
 
-def turned(photo: NDArray[np.uint8], scale: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A photograph flipped, turned by up to 20 degrees one time in three, and scaled; no corner is left empty."""
-    if rng.random() < 0.5:
-        photo = photo[:, ::-1]
-    if rng.random() < 0.33:
-        height, width = photo.shape[:2]
-        angle = float(rng.uniform(-20, 20))
-        matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), angle, 1.1)
-        photo = cv2.warpAffine(np.ascontiguousarray(photo), matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
-    size = (max(40, round(photo.shape[1] * scale)), max(40, round(photo.shape[0] * scale)))
-    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 0.6 else cv2.INTER_CUBIC), np.uint8)
+class MapsAndFeatures:
+    """The network of maps with its last common feature map laid open as an output."""
 
-
-def trimmed(photo: NDArray[np.uint8], limit_hw: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """At most `limit_hw` of a photograph, from near its middle, where its person is."""
-    keep = [
-        min(side, limit, max(40, round(side * float(rng.uniform(0.7, 1.0))))) for side, limit in zip(photo.shape[:2], limit_hw, strict=True)
-    ]
-    top, left = (round((side - kept) * float(rng.uniform(0.3, 0.7))) for side, kept in zip(photo.shape[:2], keep, strict=True))
-    return photo[top : top + keep[0], left : left + keep[1]]
-
-
-def compose(photographs: Sequence[Path], seed: int) -> NDArray[np.uint8]:
-    """Fill a canvas with photographs.
-
-    Args:
-        photographs: where to draw from; people in them are about 130 px tall.
-        seed: decides everything.
-
-    Returns:
-        (320, 320, 3) uint8 BGR.
-    """
-    rng = np.random.default_rng(seed)
-    canvas: NDArray[np.uint8] = np.full((CANVAS, CANVAS, 3), 128, np.uint8)
-    base = float(np.exp(rng.uniform(np.log(0.4), np.log(1.9))))
-    top = 0
-    while top < CANVAS - 24:
-        left, shelf = 0, 0
-        while left < CANVAS - 24:
-            photo = cv2.imread(str(photographs[int(rng.integers(len(photographs)))]))
-            photo = turned(photo, base * float(rng.uniform(0.8, 1.25)), rng)
-            room = (CANVAS - top if shelf == 0 else min(shelf, CANVAS - top), CANVAS - left)
-            part = trimmed(photo, room, rng)
-            shelf = shelf or part.shape[0]
-            canvas[top : top + part.shape[0], left : left + part.shape[1]] = part
-            left += part.shape[1]
-        top += shelf
-    return canvas
-
-
-class Teacher:
-    """The teacher with its last common feature map laid open as an output."""
-
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, path: Path) -> None:
         import onnx
         import onnxruntime
 
         model = onnx.load(str(path))
         model.graph.output.append(onnx.helper.make_tensor_value_info(FEATURE, onnx.TensorProto.FLOAT, None))
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
@@ -96,19 +51,143 @@ class Teacher:
         return np.concatenate([heatmaps[0], pafs[0]]), feature[0]
 
 
-def principal_basis(features: NDArray[np.float32], count: int = HINTS) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean (c,) and a whitening basis (count, c) of features (c, n): the directions in which the teacher varies most."""
-    mean = features.mean(axis=1)
-    values, vectors = np.linalg.eigh(np.cov(features.astype(np.float64)))
-    order = np.argsort(values)[::-1][:count]
-    return mean.astype(np.float32), (vectors[:, order] / np.sqrt(values[order])).T.astype(np.float32)
+@dataclass(frozen=True)
+class Labelled:
+    """A photograph, and what the teachers say of it; None for one that only the network of maps sees."""
+
+    path: Path
+    labels: Labels | None
 
 
-def label_chunk(photographs: Sequence[Path], teacher: Teacher, chunk: int, store: Path, seed: int) -> Path:
+@dataclass(frozen=True)
+class Canvas:
+    """A composed canvas.
+
+    Attributes:
+        image: (320, 320, 3) uint8 BGR.
+        people: (n, 18, 3) in its pixels, scores as in `Labels`.
+        doubtful: (m, 4): boxes to mask, also of photographs without labels.
+    """
+
+    image: NDArray[np.uint8]
+    people: NDArray[np.float32]
+    doubtful: NDArray[np.float32]
+
+
+class Composer:
+    """Fills a canvas."""
+
+    def __init__(self, photographs: Sequence[Labelled], rng: np.random.Generator) -> None:
+        self.photographs, self.rng = photographs, rng
+        self.empty = [index for index, one in enumerate(photographs) if one.labels is not None and len(one.labels.empty)]
+        self.image: NDArray[np.uint8] = np.full((CANVAS, CANVAS, 3), PAD, np.uint8)
+        self.people: list[NDArray[np.float32]] = []
+        self.doubtful: list[NDArray[np.float32]] = []
+
+    def compose(self) -> Canvas:
+        """One photograph and grey, or a mosaic, or a mosaic without people."""
+        kind = self.rng.random()
+        if kind < ALONE:
+            self.alone()
+        else:
+            nobody = kind > 1 - NOBODY and bool(self.empty)
+            self.divide((0, 0, CANVAS, CANVAS), int(self.rng.integers(0, 3)), nobody)
+        people = np.array(self.people, np.float32).reshape(-1, PARTS, 3)
+        return Canvas(self.image, people, np.array(self.doubtful, np.float32).reshape(-1, 4))
+
+    def alone(self) -> None:
+        """A photograph as it is judged: 256 px high or a little more or less, at the top left, grey beyond."""
+        one = self.photographs[int(self.rng.integers(len(self.photographs)))]
+        photo = cv2.imread(str(one.path))
+        scale = 256 / photo.shape[0] * float(np.exp(self.rng.uniform(np.log(0.8), np.log(1.4))))
+        width, height = (min(CANVAS, round(side * scale)) for side in (photo.shape[1], photo.shape[0]))
+        room = max(0, round(photo.shape[1] * scale) - CANVAS)
+        self.put(one, photo, (0, 0, width, height), scale, (-float(self.rng.uniform(0, room)), 0.0), 0.0)
+
+    def divide(self, place: tuple[int, int, int, int], depth: int, nobody: bool) -> None:
+        """Halve a place (x0, y0, x1, y1) `depth` times, and fill what is left."""
+        x0, y0, x1, y1 = place
+        if depth == 0:
+            self.fill(place, nobody or (bool(self.empty) and self.rng.random() < EMPTY_PLACES))
+            return
+        share = float(self.rng.uniform(0.35, 0.65))
+        if (x1 - x0) * self.rng.uniform(0.7, 1.4) > y1 - y0:
+            middle = 8 * round((x0 + share * (x1 - x0)) / 8)
+            parts = (x0, y0, middle, y1), (middle, y0, x1, y1)
+        else:
+            middle = 8 * round((y0 + share * (y1 - y0)) / 8)
+            parts = (x0, y0, x1, middle), (x0, middle, x1, y1)
+        for part in parts:
+            self.divide(part, depth - 1, nobody)
+
+    def fill(self, place: tuple[int, int, int, int], nobody: bool) -> None:
+        """Fill a place with part of a photograph, or with a part where nobody is."""
+        wide, high = place[2] - place[0], place[3] - place[1]
+        chosen = self.rng.choice(self.empty) if nobody else self.rng.integers(len(self.photographs))
+        one = self.photographs[int(chosen)]
+        photo = cv2.imread(str(one.path))
+        if nobody and one.labels is not None:
+            x0, y0, x1, y1 = one.labels.empty[int(self.rng.integers(len(one.labels.empty)))].astype(int)
+            photo = photo[y0:y1, x0:x1]
+            one = Labelled(one.path, Labels(*(np.zeros(shape, np.float32) for shape in ((0, 18, 3), (0, 4), (0, 4)))))
+        angle = float(self.rng.uniform(-20, 20)) if self.rng.random() < 0.3 else 0.0
+        least = max(wide / photo.shape[1], high / photo.shape[0]) * (1.2 if angle else 1.0)
+        scale = max(least, 256 / photo.shape[0] * float(np.exp(self.rng.uniform(np.log(0.5), np.log(1.6)))))
+        spare = [wide - photo.shape[1] * scale, high - photo.shape[0] * scale]
+        shift = tuple(float(min(0.0, one_way) * self.rng.uniform(0.15, 0.85)) for one_way in spare)
+        self.put(one, photo, place, scale, (place[0] + shift[0], place[1] + shift[1]), angle)
+
+    def put(
+        self,
+        one: Labelled,
+        photo: NDArray[np.uint8],
+        place: tuple[int, int, int, int],
+        scale: float,
+        corner: tuple[float, float],
+        angle: float,
+    ) -> None:
+        """Draw a photograph scaled and turned into a place, its top left pixel at `corner`, and what is known of it."""
+        x0, y0, x1, y1 = place
+        middle = np.float64([photo.shape[1] - 1, photo.shape[0] - 1]) / 2
+        turn = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), angle, scale)
+        turn[:, 2] += scale * middle - middle + np.float64(corner)
+        if scale < 0.6:
+            photo = np.asarray(cv2.GaussianBlur(photo, (0, 0), 0.35 / scale), np.uint8)
+        inside = turn - np.float64([[0, 0, x0], [0, 0, y0]])
+        self.image[y0:y1, x0:x1] = cv2.warpAffine(
+            photo, inside, (x1 - x0, y1 - y0), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+        )
+        if one.labels is None:
+            self.doubtful.append(np.float32([x0, y0, x1, y1]))
+            return
+        low, high = np.float64([x0, y0]), np.float64([x1, y1])
+        for person in one.labels.people:
+            moved = person.copy()
+            moved[:, :2] = person[:, :2] @ turn[:, :2].T + turn[:, 2]
+            beyond = ((moved[:, :2] < low) | (moved[:, :2] > high - 1)).any(axis=1)
+            moved[beyond, 2] = 0
+            if (moved[:, 2] != 0).any():
+                self.people.append(moved)
+        for box in one.labels.doubtful:
+            corners = box[[[0, 1], [2, 1], [2, 3], [0, 3]]] @ turn[:, :2].T + turn[:, 2]
+            first, last = np.maximum(corners.min(axis=0), low), np.minimum(corners.max(axis=0), high)
+            if (first < last).all():
+                self.doubtful.append(np.concatenate([first, last]).astype(np.float32))
+
+
+def targets_of(canvas: Canvas, maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(57, 40, 40) of what to learn and of its weight: the paper's targets with the teacher's maps, the latter alone where it is masked."""
+    drawn = draw_targets(canvas.people, load_layout("coco18"), (CANVAS, CANVAS), sigma=SIGMA, ignore=canvas.doubtful)
+    paper, known = np.concatenate([drawn.heatmaps, drawn.pafs]), np.concatenate([drawn.heatmap_mask, drawn.paf_mask])
+    share = PAPER * known
+    return share * paper + (1 - share) * maps, DOUBT + (1 - DOUBT) * known
+
+
+def label_chunk(photographs: Sequence[Labelled], teacher: MapsAndFeatures, chunk: int, store: Path, seed: int) -> Path:
     """Compose, label and store `CHUNK` canvases; a chunk that is there already is kept.
 
-    Stored in `store`/NNN.npz: images (n, 320, 320, 3) uint8; maps (n, 57, 40, 40) int8, times MAP_SCALE; hints (n, 32, 40, 40)
-    int8, times HINT_SCALE.
+    Stored in `store`/NNN.npz: images (n, 320, 320, 3) uint8; maps (n, 57, 40, 40) int8, times MAP_SCALE; weights (n, 57, 40, 40) uint8, times
+    WEIGHT_SCALE; features (n, 128, 40, 40) uint8 of the teacher, times FEATURE_SCALE.
     """
     target = store / f"{chunk:03d}.npz"
     if target.is_file():
@@ -116,69 +195,17 @@ def label_chunk(photographs: Sequence[Path], teacher: Teacher, chunk: int, store
     store.mkdir(parents=True, exist_ok=True)
     images = np.empty((CHUNK, CANVAS, CANVAS, 3), np.uint8)
     maps = np.empty((CHUNK, MAPS, CELLS, CELLS), np.int8)
-    hints = np.empty((CHUNK, HINTS, CELLS, CELLS), np.int8)
-    basis_path = store / "basis.npz"
-    if not basis_path.is_file():
-        sample = [teacher.label(compose(photographs, seed * 1_000_000 + 900_000 + index))[1].reshape(128, -1) for index in range(40)]
-        mean, basis = principal_basis(np.concatenate(sample, axis=1))
-        np.savez(basis_path, mean=mean, basis=basis)
-    with np.load(basis_path) as stored:
-        mean, basis = stored["mean"], stored["basis"]
+    weights = np.empty((CHUNK, MAPS, CELLS, CELLS), np.uint8)
+    features = np.empty((CHUNK, FEATURES, CELLS, CELLS), np.uint8)
     for index in range(CHUNK):
-        images[index] = compose(photographs, seed * 1_000_000 + chunk * CHUNK + index)
-        labels, feature = teacher.label(images[index])
-        maps[index] = np.clip(np.round(labels * MAP_SCALE), -127, 127)
-        hint = np.tensordot(basis, feature - mean[:, None, None], axes=1)
-        hints[index] = np.clip(np.round(hint * HINT_SCALE), -127, 127)
+        canvas = Composer(photographs, np.random.default_rng((seed, chunk * CHUNK + index))).compose()
+        given, feature = teacher.label(canvas.image)
+        wanted, weight = targets_of(canvas, given)
+        images[index] = canvas.image
+        maps[index] = np.clip(np.round(wanted * MAP_SCALE), -127, 127)
+        weights[index] = np.round(weight * WEIGHT_SCALE)
+        features[index] = np.clip(np.round(feature * FEATURE_SCALE), 0, 255)
     temporary = store / f".{chunk:03d}.npz"
-    np.savez(temporary, images=images, maps=maps, hints=hints)
-    temporary.replace(target)
-    return target
-
-
-class EarlyTeacher:
-    """The teacher up to its first layers at stride 8: what corners, edges and textures it tells apart."""
-
-    def __init__(self, path: Path) -> None:
-        import onnx
-        import onnxruntime
-        from onnx.utils import Extractor
-
-        model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
-        part = Extractor(model).extract_model(["data"], [EARLY_FEATURE])
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-    def feature(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(256, h, w) of a (H, W, 3) BGR picture."""
-        tensor = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
-        feature: NDArray[np.float32] = self.session.run(None, {"data": tensor})[0][0]
-        return feature
-
-
-def early_chunk(chunk: Path, teacher: EarlyTeacher, store: Path) -> Path:
-    """Early hints of a stored chunk, as `store`/early/NAME.npy: (n, 64, 40, 40) int8, times HINT_SCALE; kept if it is there already."""
-    folder = store / "early"
-    folder.mkdir(exist_ok=True)
-    target = folder / f"{'scenes' if chunk.parent.name == 'scenes' else 'photographs'}_{chunk.stem}.npy"
-    if target.is_file():
-        return target
-    with np.load(chunk) as stored:
-        images = stored["images"]
-    basis_path = folder / "basis.npz"
-    if not basis_path.is_file():
-        mean, basis = principal_basis(
-            np.concatenate([teacher.feature(image).reshape(256, -1) for image in images[:40]], axis=1), EARLY_HINTS
-        )
-        np.savez(basis_path, mean=mean, basis=basis)
-    with np.load(basis_path) as stored:
-        mean, basis = stored["mean"], stored["basis"]
-    hints = np.empty((len(images), EARLY_HINTS, CELLS, CELLS), np.int8)
-    for index, image in enumerate(images):
-        hint = np.tensordot(basis, teacher.feature(image) - mean[:, None, None], axes=1)
-        hints[index] = np.clip(np.round(hint * HINT_SCALE), -127, 127)
-    temporary = folder / f".{target.name}"
-    np.save(temporary, hints)
+    np.savez(temporary, images=images, maps=maps, weights=weights, features=features)
     temporary.replace(target)
     return target

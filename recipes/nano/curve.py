@@ -1,4 +1,4 @@
-"""Draw the learning curve: `python recipes/nano/curve.py curve.csv curve.png`; curve.csv is what `judge.py` printed."""
+"""Draw the learning curve: `python recipes/nano/curve.py curve.csv curve.png`; curve.csv is what `choose.py` printed, and the crops seen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-COLUMNS = ("step", "crops", "ap_photographs", "ap50_photographs", "ap_drawn", "ap50_drawn")
+COLUMNS = ("crops", "ap", "false")
 
 
 def main() -> None:
@@ -23,12 +23,9 @@ def main() -> None:
     with arguments.table.open(newline="") as file:
         rows = [{key: float(row[key]) for key in COLUMNS} for row in csv.DictReader(file)]
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for column, label in (
-        ("ap_photographs", "38 photographs"),
-        ("ap_drawn", "drawn scenes, seeds not trained on"),
-    ):
+    for column, label in (("ap", "AP against the teachers' labels"), ("false", "false people a photograph")):
         axes.plot([row["crops"] / 1000 for row in rows], [row[column] for row in rows], marker="o", label=label)
-    axes.set(xlabel="crops seen, thousands", ylabel="OKS AP at 456x256", ylim=(0, None), title="nano while it learns (averaged weights)")
+    axes.set(xlabel="crops seen, thousands", ylim=(0, None), title="nano while it learns: the 160 photographs that choose")
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(arguments.picture, dpi=110)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from canvases import CANVAS, CHUNK, MAP_SCALE, MAPS
+from scales import CANVAS, CHUNK, MAP_SCALE, MAPS
 
 from posetrt.calib.scenes.scenes import draw_scene
 from posetrt.calib.scenes.targets import draw_targets

@@ -19,16 +19,19 @@ from posetrt.calib.accuracy.coco import Accuracy, CocoPhotos, coco_accuracy, coc
 from posetrt.calib.scenes.scenes import Scene, draw_scene
 from posetrt.calib.scenes.targets import draw_targets
 from posetrt.calib.scenes.truth import write_scenes
+from posetrt.export.weights.zoo import find_network
 from posetrt.runtime.heads.cells import in_pixels
 from posetrt.runtime.heads.paf.layout import load_layout
 from posetrt.runtime.heads.paf.parser import PafParser
-from posetrt.runtime.people import to_coco_results
+from posetrt.runtime.people import People, to_coco_results
 from posetrt.runtime.picture import place
 from posetrt.runtime.placement import letterbox
 from posetrt.runtime.sources import read_photo
 
 SIZE_WH = (456, 256)
 FIRST_SEED, SCENES = 1000, 60
+# Least score of a person, as nano's manifest has it.
+LEAST = find_network("nano").least or 0.5
 
 
 def accuracy(net: Nano, photos: CocoPhotos, exact: Mapping[int, tuple[slice, NDArray[np.float32]]] | None = None) -> Accuracy:
@@ -39,7 +42,7 @@ def accuracy(net: Nano, photos: CocoPhotos, exact: Mapping[int, tuple[slice, NDA
     """
     layout = load_layout("coco18")
     skeleton = layout.skeleton
-    parser = PafParser(layout)
+    parser = PafParser(layout, min_score=LEAST)
     results = []
     for image_id, path in photos.paths.items():
         frame = read_photo(path)
@@ -53,12 +56,25 @@ def accuracy(net: Nano, photos: CocoPhotos, exact: Mapping[int, tuple[slice, NDA
     return coco_accuracy(results, photos)
 
 
+def people_in(net: Nano, frame: NDArray[np.uint8], parser: PafParser) -> People:
+    """The people in a (H, W, 3) BGR frame, in its pixels."""
+    box = letterbox((frame.shape[1], frame.shape[0]), SIZE_WH)
+    maps = maps_of(net, place(frame, box))
+    return box.people_to_frame(in_pixels(parser.parse(maps[:HEATMAPS], maps[HEATMAPS:]), 8))
+
+
 def maps_of(net: Nano, canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(57, h, w): the best guess for a (H, W, 3) BGR picture."""
     inputs = (canvas.transpose(2, 0, 1)[None].astype(np.float32) - 128) / 256
     with torch.inference_mode():
-        maps: NDArray[np.float32] = net(torch.from_numpy(inputs))[0][-1][0].numpy()
+        maps: NDArray[np.float32] = net(torch.from_numpy(inputs))[0][0].numpy()
     return maps
+
+
+def false_people(net: Nano, photographs: Sequence[Path]) -> float:
+    """People found a photograph, by the default preset, in photographs without people."""
+    parser = PafParser(load_layout("coco18"), min_score=LEAST)
+    return float(np.mean([len(people_in(net, read_photo(path), parser).keypoints) for path in photographs])) if photographs else 0.0
 
 
 def swapped(net: Nano, scenes: Sequence[Scene]) -> dict[str, float]:
@@ -86,17 +102,16 @@ def swapped(net: Nano, scenes: Sequence[Scene]) -> dict[str, float]:
 
 
 def load_checkpoint(path: Path) -> tuple[int, Nano]:
-    """The step and the averaged weights of a checkpoint, or of exported weights (`to_npz.py`, step 0), ready to evaluate."""
+    """The step and the averaged weights of a checkpoint, of exported weights (`to_npz.py`), or of the beginning (step 0), to evaluate."""
     net = Nano()
     if path.suffix == ".npz":
-        net.grow(2)
         with np.load(path) as arrays:
-            net.load_state_dict(trained_state(dict(arrays)), strict=False)
-        return 0, net.eval()
+            state, step = trained_state(dict(arrays))
+        net.load_state_dict(state)
+        return step, net.eval()
     stored = torch.load(path, weights_only=True, map_location="cpu")
-    net.load_state_dict(stored["smooth"])
-    net.grown = stored["grown"]
-    return stored["step"], net.eval()
+    net.load_state_dict(stored.get("smooth", stored))
+    return stored["step"] if "smooth" in stored else 0, net.eval()
 
 
 def exact_maps(scenes: Sequence[Scene], which: str) -> dict[int, tuple[slice, NDArray[np.float32]]]:
@@ -108,7 +123,10 @@ def exact_maps(scenes: Sequence[Scene], which: str) -> dict[int, tuple[slice, ND
 
 
 def main() -> None:
-    """Print a line of CSV for each checkpoint: step, AP and AP50 on the photographs, AP and AP50 on drawn scenes."""
+    """Print a line of CSV for each checkpoint.
+
+    Step, AP and AP50 on the photographs, AP and AP50 on drawn scenes, people found a photograph of `nobody/`.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoints", type=Path, nargs="+", help="run.pt, stepNNNNNN.pt, or exported weights (.npz)")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
@@ -122,6 +140,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    nobody = sorted((arguments.data / "nobody").glob("*.jpg"))
     photos = coco_photos(arguments.data / "person_keypoints.json", arguments.data / "images")
     with tempfile.TemporaryDirectory() as folder:
         scenes = [draw_scene(seed, SIZE_WH) for seed in range(arguments.first_seed, arguments.first_seed + SCENES)]
@@ -135,7 +154,7 @@ def main() -> None:
                 )
                 continue
             real, drawn = accuracy(net, photos), accuracy(net, drawings, exact)
-            figures = (real.ap, real.ap50, drawn.ap, drawn.ap50)
+            figures = (real.ap, real.ap50, drawn.ap, drawn.ap50, false_people(net, nobody))
             sys.stdout.write(",".join([str(step), *(f"{figure:.4f}" for figure in figures)]) + "\n")
             sys.stdout.flush()
 

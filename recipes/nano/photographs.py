@@ -9,6 +9,8 @@ import numpy as np
 
 HELD_OUT = 500
 CALIBRATION = 200
+# Everyday photographs that choose: the checkpoint, and every other setting.
+CHOOSING = 160
 SPLIT_SEED = 2016
 
 
@@ -52,6 +54,53 @@ def split_photographs(data: Path) -> Split:
         calibration=tuple(chosen[HELD_OUT : HELD_OUT + CALIBRATION]),
         held_out=tuple(chosen[:HELD_OUT]),
     )
+
+
+@dataclass(frozen=True)
+class Everyday:
+    """The photographs of `everyday/`, divided once and for all.
+
+    Attributes:
+        train: for training.
+        choosing: never trained on; the checkpoint is chosen by them.
+    """
+
+    train: tuple[Path, ...]
+    choosing: tuple[Path, ...]
+
+
+def everyday_photographs(data: Path) -> Everyday:
+    """Divide `data`/everyday by a fixed seed over the sorted names.
+
+    Raises:
+        MissingData: the folder or its TERMS.md is absent, or it holds too few photographs.
+    """
+    folder = data / "everyday"
+    names = sorted(folder.glob("*.jpg"))
+    if len(names) <= CHOOSING:
+        raise MissingData(
+            f"expected photographs of people in everyday scenes as {folder}/*.jpg, more than {CHOOSING} of them (2,321 were used); "
+            f"found {len(names)}. Put them there, or name another folder with --data"
+        )
+    if not (folder / "TERMS.md").is_file():
+        raise MissingData(
+            f"expected {folder}/TERMS.md: where the photographs come from and on what terms they may be used. Write it before training "
+            "on them; the model card quotes it"
+        )
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(names))
+    chosen = [names[index] for index in order]
+    return Everyday(train=tuple(chosen[CHOOSING:]), choosing=tuple(chosen[:CHOOSING]))
+
+
+def required(path: Path, what: str) -> Path:
+    """The path of a teacher's file.
+
+    Raises:
+        MissingData: it is not there.
+    """
+    if not path.is_file():
+        raise MissingData(f"expected {what} as ONNX at {path}. Put it there, or name another folder with --data")
+    return path
 
 
 def teacher_path(data: Path) -> Path:

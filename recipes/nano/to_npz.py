@@ -1,4 +1,4 @@
-"""A checkpoint's averaged weights as nano.npz, which `posetrt export nano --weights nano.npz` takes."""
+"""A checkpoint's averaged weights as nano.npz (float16), which `posetrt export nano --weights nano.npz` and `train.py --begin-with` take."""
 
 from __future__ import annotations
 
@@ -8,35 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from network import HEATMAPS
 from numpy.typing import NDArray
 
 from posetrt.runtime.files import written_whole
 
-TRAINING_ONLY = ("hint.", "early.")
+# Where the run goes on; `posetrt export` passes over it.
+STEP = "training.step"
 
 
-def exported_weights(state: dict[str, torch.Tensor]) -> dict[str, NDArray[np.float32]]:
-    """Weights by the names of `export/networks/nano.py`, where the second guess's heat maps and PAFs come from a layer each."""
-    arrays = {
-        name: value.numpy().astype(np.float32)
-        for name, value in state.items()
-        if not name.startswith(TRAINING_ONLY) and not name.endswith("num_batches_tracked")
-    }
-    for kind in ("weight", "bias"):
-        both = arrays.pop(f"second.1.{kind}")
-        arrays[f"second.heatmaps.{kind}"], arrays[f"second.pafs.{kind}"] = both[:HEATMAPS], both[HEATMAPS:]
-        arrays[f"third.heatmaps.{kind}"] = arrays.pop(f"third.1.{kind}")
-    return arrays
+def exported_weights(state: Mapping[str, torch.Tensor], step: int) -> dict[str, NDArray[np.generic]]:
+    """Weights by name in float16, and the step that they are of."""
+    return {name: value.numpy().astype(np.float16) for name, value in state.items()} | {STEP: np.array(step, np.int32)}
 
 
-def trained_state(arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, torch.Tensor]:
-    """What `exported_weights` gave, by the names of training again; what training alone reads is not in it."""
-    state = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    for kind in ("weight", "bias"):
-        state[f"second.1.{kind}"] = torch.cat([state.pop(f"second.heatmaps.{kind}"), state.pop(f"second.pafs.{kind}")])
-        state[f"third.1.{kind}"] = state.pop(f"third.heatmaps.{kind}")
-    return state
+def trained_state(arrays: Mapping[str, NDArray[np.generic]]) -> tuple[dict[str, torch.Tensor], int]:
+    """What `exported_weights` gave: weights for training, and the step."""
+    weights = {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items() if name != STEP}
+    return weights, int(arrays[STEP])
 
 
 def main() -> None:
@@ -45,9 +33,9 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("output", type=Path)
     arguments = parser.parse_args()
-    arrays = exported_weights(torch.load(arguments.checkpoint, weights_only=True, map_location="cpu")["smooth"])
+    stored = torch.load(arguments.checkpoint, weights_only=True, map_location="cpu")
     with written_whole(arguments.output) as temporary:
-        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+        np.savez(temporary, **exported_weights(stored["smooth"], stored["step"]))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

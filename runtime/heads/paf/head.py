@@ -28,6 +28,7 @@ class PafHead(Head):
         stride: network pixels per cell.
         paf_channels: for each limb of the skeleton its x and y channel.
         background: whether a background map follows the parts' heat maps.
+        least: least score of a person with the preset "balanced", where this network's differs; None keeps the preset's.
     """
 
     kind: ClassVar[str] = "paf"
@@ -37,10 +38,12 @@ class PafHead(Head):
     stride: int
     paf_channels: tuple[tuple[int, int], ...]
     background: bool = True
+    least: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_stride(self.kind, self.stride)
+        _check_least(self.kind, self.least)
         if set(self.outputs) != set(self.roles):
             raise UsageError(f"head {self.kind!r} needs the outputs {' and '.join(self.roles)}; got {', '.join(self.outputs)}")
 
@@ -87,7 +90,7 @@ class PafDecoder:
 
     def __init__(self, head: PafHead, skeleton: Skeleton, options: DecodeOptions) -> None:
         self._head = head
-        self.parser = _parser(head.layout(skeleton), options)
+        self.parser = _parser(head.layout(skeleton), options, head.least)
 
     def decode(self, tensors: Tensors, size_wh: tuple[int, int]) -> list[People]:  # noqa: ARG002 cells know their place
         """See `Decoder.decode`."""
@@ -104,16 +107,19 @@ class PafDecodedHead(Head):
 
     Attributes:
         stride: network pixels per cell.
+        least: as in `PafHead`.
     """
 
     kind: ClassVar[str] = "paf-decoded"
     roles: ClassVar[tuple[str, ...]] = ("peaks", "pairs")
 
     stride: int
+    least: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_stride(self.kind, self.stride)
+        _check_least(self.kind, self.least)
         if set(self.outputs) != set(self.roles):
             raise UsageError(f"head {self.kind!r} needs the outputs {' and '.join(self.roles)}; got {', '.join(self.outputs)}")
 
@@ -144,7 +150,7 @@ class PafDecodedDecoder:
         self._head = head
         # The graph has read the PAFs; which channel was whose no longer matters.
         channels = tuple((2 * limb, 2 * limb + 1) for limb in range(len(skeleton.limbs)))
-        self.parser = _parser(MapLayout(skeleton, channels), options)
+        self.parser = _parser(MapLayout(skeleton, channels), options, head.least)
 
     def decode(self, tensors: Tensors, size_wh: tuple[int, int]) -> list[People]:  # noqa: ARG002 cells know their place
         """See `Decoder.decode`."""
@@ -156,8 +162,16 @@ EVALUATED_SCORE = 0.3
 """Least score of a person with the preset "evaluate": average precision ranks people, so a weak one costs little and may be right."""
 
 
-def _parser(layout: MapLayout, options: DecodeOptions) -> PafParser:
+def _check_least(kind: str, least: float | None) -> None:
+    """Refuse a least score that is no number from 0 on."""
+    if least is not None and not (isinstance(least, (int, float)) and np.isfinite(least) and least >= 0):
+        raise UsageError(f"head {kind!r}: least, the least score of a person, is a number from 0 on or null; got {least!r}")
+
+
+def _parser(layout: MapLayout, options: DecodeOptions, of_network: float | None) -> PafParser:
     evaluated = options.preset == "evaluate"
-    least = options.min_score if options.min_score is not None else EVALUATED_SCORE if evaluated else None
+    least = options.min_score
+    if least is None:
+        least = EVALUATED_SCORE if evaluated else of_network if options.preset == "balanced" else None
     preset = "balanced" if evaluated else options.preset
     return PafParser(layout, preset=preset) if least is None else PafParser(layout, preset=preset, min_score=least)

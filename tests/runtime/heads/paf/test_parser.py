@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,11 @@ from posetrt.bench.parser_benchmark import bench_recorded, score_people
 from posetrt.calib.scenes.drawn import draw_scene
 from posetrt.calib.scenes.targets import draw_targets
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.heads.base import DecodeOptions
+from posetrt.runtime.heads.paf.head import PafDecodedHead, PafHead
 from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
 from posetrt.runtime.heads.paf.parser import PafParser
+from posetrt.runtime.heads.registry import head_from_dict
 
 LAYOUT = load_layout("coco18")
 COCO18 = LAYOUT.skeleton
@@ -287,3 +291,20 @@ def test_settings_that_cannot_be_kept_are_refused() -> None:
     for wrong in ({"samples": 300}, {"peak_threshold": 0}):
         with pytest.raises(UsageError, match="above 0 and samples 1 to 255"):
             PafParser(LAYOUT, **wrong)
+
+
+def test_a_network_states_its_least_score_and_the_other_presets_go_before_it() -> None:
+    layout = load_layout("coco18")
+    whole = PafHead(outputs={"heatmaps": "h", "pafs": "p"}, stride=8, paf_channels=layout.paf_channels, least=0.6)
+    decoded = PafDecodedHead(outputs={"peaks": "a", "pairs": "b"}, stride=8, least=0.6)
+    for head in (whole, decoded):
+        assert head_from_dict(head.to_dict(), "a test") == head
+        scores = {
+            options: head.decoder(layout.skeleton, options).parser.settings.min_score  # type: ignore[attr-defined]
+            for options in (DecodeOptions(), DecodeOptions("precise"), DecodeOptions("all"), DecodeOptions(min_score=0.4))
+        }
+        assert list(scores.values()) == [0.6, 0.8, 0.0, 0.4]
+    older = {name: value for name, value in whole.to_dict().items() if name != "least"}
+    assert head_from_dict(older, "a test") == replace(whole, least=None)
+    with pytest.raises(UsageError, match="least, the least score of a person, is a number from 0 on"):
+        replace(whole, least=-1.0)

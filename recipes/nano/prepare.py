@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from canvases import Labelled, MapsAndFeatures, label_chunk
 from compress import Large, compress
-from drawings import draw_chunk
+from drawings import SQUARE, WIDE, draw_chunk
 from labels import Labeller, Labels, label_photographs, load_labels
 from network import Nano
 from photographs import MissingData, everyday_photographs, split_photographs, teacher_path
@@ -20,7 +20,7 @@ from torch import Tensor
 
 CANVAS_SEED = 1
 # Photographs of everyday/ and of lspet/ with labels, and of lspet/ in all; and how many share a file.
-EVERYDAY, SPORT, ALL_SPORT, LABELLED = 1_000, 100, 500, 100
+EVERYDAY, SPORT, ALL_SPORT, LABELLED = 2_100, 500, 500, 100
 LABEL_SEEDS = {"choosing": 1_000, "everyday": 2_000, "lspet": 3_000}
 # Canvases that the beginning is fitted to.
 FITTED, FIT_SEED = 40, 3
@@ -93,11 +93,12 @@ def labels_of(data: Path, store: Path, name: str, number: int, paths: list[Path]
     return load_labels(target)
 
 
-def chunks(data: Path, store: Path, photographs: int, scenes: int) -> tuple[list[Path], list[Path]]:
-    """Files of so many chunks of canvases and of drawn scenes, in `store`/canvases and `store`/scenes; made where they are not there."""
+def chunks(data: Path, store: Path, photographs: int, scenes: int, wide: bool = False) -> tuple[list[Path], list[Path]]:
+    """Files of so many chunks of canvases and of drawn scenes (square, or as wide as it is judged on), below `store`; made where absent."""
     folder = store / "canvases"
     pictures = [folder / f"{index:03d}.npz" for index in range(photographs)]
     if not all(path.is_file() for path in pictures):
         known, teacher = labelled(data, store), MapsAndFeatures(teacher_path(data))
         pictures = [label_chunk(known, teacher, index, folder, CANVAS_SEED) for index in range(photographs)]
-    return pictures, [draw_chunk(index, store / "scenes") for index in range(scenes)]
+    place, size_wh = (store / "wide", WIDE) if wide else (store / "scenes", SQUARE)
+    return pictures, [draw_chunk(index, place, size_wh) for index in range(scenes)]

@@ -1,7 +1,8 @@
 """Which checkpoint is better, by photographs that neither trained it nor judge it.
 
 The teachers' labels of 160 everyday photographs stand for the truth: AP against them, people found where no teacher saw any, and people
-found in parts without anyone, enlarged to the network's size. None of it is a figure to compare with other networks'.
+found in parts without anyone, enlarged to the network's size; and AP on drawn scenes of seeds that nothing else uses. None of it is a
+figure to compare with other networks'.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from judge import SIZE_WH, load_checkpoint, people_in
+from judge import LEAST, SIZE_WH, accuracy, load_checkpoint, people_in
 from labels import Labels, covered, outline
 from network import Nano
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ from photographs import everyday_photographs
 from prepare import labels_of
 
 from posetrt.calib.accuracy.coco import coco_accuracy, coco_photos
+from posetrt.calib.scenes.scenes import draw_scene
+from posetrt.calib.scenes.truth import write_scenes
 from posetrt.runtime.heads.paf.layout import load_layout
 from posetrt.runtime.heads.paf.parser import PafParser
 from posetrt.runtime.model.skeleton import load_skeleton
@@ -32,6 +35,7 @@ from posetrt.runtime.people import to_coco_results
 # Share of a found person's box that must lie in known boxes; below it the person is false.
 KNOWN = 0.3
 SMALL = 64
+SCENE_SEEDS = range(3000, 3030)
 
 
 @dataclass(frozen=True)
@@ -95,23 +99,27 @@ def choice(net: Nano, photographs: list[Path], labels: dict[str, Labels], parser
 
 
 def main() -> None:
-    """Print a line of CSV for each checkpoint: name, step, AP, false people a photograph, people a part without anyone."""
+    """Print a line of CSV for each checkpoint: name, step, AP, false people a photograph, people a part without anyone, AP of drawn scenes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoints", type=Path, nargs="+", help="run.pt, stepNNNNNN.pt, or exported weights (.npz)")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--store", type=Path, required=True, help="folder of the run, where the labels are")
     parser.add_argument("--photographs", type=int, default=160)
+    parser.add_argument("--least", type=float, default=LEAST, help="least score of a person (default: the network's, %(default)s)")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     photographs = list(everyday_photographs(arguments.data).choosing)
     labels = labels_of(arguments.data, arguments.store, "choosing", 0, photographs)
-    paf = PafParser(load_layout("coco18"))
-    for path in arguments.checkpoints:
-        step, net = load_checkpoint(path)
-        one = choice(net, photographs[: arguments.photographs], labels, paf)
-        sys.stdout.write(f"{path.name},{step},{one.ap:.4f},{one.false:.3f},{one.empty:.3f}\n")
-        sys.stdout.flush()
+    paf = PafParser(load_layout("coco18"), min_score=arguments.least)
+    with tempfile.TemporaryDirectory() as folder:
+        scenes = write_scenes((draw_scene(seed, SIZE_WH) for seed in SCENE_SEEDS), Path(folder))
+        for path in arguments.checkpoints:
+            step, net = load_checkpoint(path)
+            one = choice(net, photographs[: arguments.photographs], labels, paf)
+            drawn = accuracy(net, scenes).ap
+            sys.stdout.write(f"{path.name},{step},{one.ap:.4f},{one.false:.3f},{one.empty:.3f},{drawn:.4f}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":
