@@ -131,9 +131,7 @@ def _walker(rng: np.random.Generator) -> _Walker:
     looks |= {"forearm": shirt if sleeves else skin, "shin": trousers if legs else skin}
     # Adults' statures, men and women together: NCD-RisC, A century of trends in adult human height (eLife 2016), the mean of Europe's.
     height = float(np.clip(rng.normal(1.72, 0.09), 1.50, 1.98))
-    adult = body.Build(
-        shoulders=float(rng.normal(0.116, 0.007)), hips=float(rng.normal(0.057, 0.005)), legs=float(rng.normal(1.0, 0.03))
-    )
+    adult = body.Build(shoulders=float(rng.normal(0.116, 0.007)), hips=float(rng.normal(0.057, 0.005)), legs=float(rng.normal(1.0, 0.03)))
     return _Walker(adult, height, float(rng.uniform(0, 6.28)), looks)
 
 
@@ -182,7 +180,9 @@ def _turns(walk: Walk, rng: np.random.Generator) -> NDArray[np.float64]:
         angles[number // 2] += wide * np.sin(2 * np.pi * often * times + phase[number])
     turns = np.zeros((walk.frames, 3, 3))
     for frame, (yaw, pitch, roll) in enumerate(angles.T):
-        turns[frame] = cv2.Rodrigues(np.array([0, 0, roll]))[0] @ cv2.Rodrigues(np.array([pitch, 0, 0]))[0] @ cv2.Rodrigues(np.array([0, yaw, 0]))[0]
+        turns[frame] = (
+            cv2.Rodrigues(np.array([0, 0, roll]))[0] @ cv2.Rodrigues(np.array([pitch, 0, 0]))[0] @ cv2.Rodrigues(np.array([0, yaw, 0]))[0]
+        )
     return turns
 
 
@@ -194,7 +194,9 @@ def _body(one: _Walker, path: NDArray[np.float64], time_s: float, walk: Walk) ->
         pose = body.Pose(arm_swing=(sway, -sway), yaw=float(heading), lean=float(sway / 3))
     else:
         pose = body.striding(one.phase + 4.6 * time_s, 0.45, 0.4)
-        pose = body.Pose(pose.arm_swing, (0.15, 0.15), pose.elbow, (0.3, 0.3), pose.leg_swing, knee=pose.knee, lean=pose.lean, yaw=float(heading))
+        pose = body.Pose(
+            pose.arm_swing, (0.15, 0.15), pose.elbow, (0.3, 0.3), pose.leg_swing, knee=pose.knee, lean=pose.lean, yaw=float(heading)
+        )
     points = body.joints(one.build, pose) * (1, 1, -1) * one.height_m
     points += (x, 0, z)
     lowest = points[[body.R_ANKLE, body.L_ANKLE], 1].max() + 0.039 * one.height_m
