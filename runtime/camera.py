@@ -50,7 +50,10 @@ class Camera:
 
             matrix = np.array([[focal[0], 0, centre[0]], [0, focal[1], centre[1]], [0, 0, 1]])
             points = np.ascontiguousarray(pixels, np.float64).reshape(-1, 1, 2)
-            return cv2.undistortPoints(points, matrix, np.array(self.distortion)).reshape(-1, 2) if len(points) else np.zeros((0, 2))
+            straight: NDArray[np.float64] = np.zeros((0, 2))
+            if len(points):
+                straight = np.asarray(cv2.undistortPoints(points, matrix, np.array(self.distortion)), np.float64).reshape(-1, 2)
+            return straight
         rays: NDArray[np.float64] = (np.asarray(pixels, np.float64) - centre) / focal
         return rays
 
@@ -63,22 +66,32 @@ class Camera:
             )
 
 
-def camera_from_fov(size_wh: tuple[int, int], fov_deg: float, crop: float = 1.0) -> Camera:
-    """An ideal camera of which only the field of view is known.
+@dataclass(frozen=True)
+class FieldOfView:
+    """All that is known of an uncalibrated camera.
 
-    Args:
-        size_wh: of its pictures.
-        fov_deg: horizontal field of view of the whole sensor.
+    Attributes:
+        degrees: horizontal field of view of the whole sensor.
         crop: share of the sensor's width that the picture shows: 1 also where pixels are binned.
 
     Raises:
         UsageError: an angle or a share that cannot be.
     """
-    if not (0 < fov_deg < 180 and 0 < crop <= 1):
-        raise UsageError(f"a field of view lies between 0 and 180 degrees, and a crop above 0 up to 1; got {fov_deg:g} and {crop:g}")
-    width, height = size_wh
-    focal = width / (2 * crop * math.tan(math.radians(fov_deg) / 2))
-    return Camera(size_wh, (focal, focal), ((width - 1) / 2, (height - 1) / 2))
+
+    degrees: float
+    crop: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.degrees < 180 and 0 < self.crop <= 1):
+            raise UsageError(
+                f"a field of view lies between 0 and 180 degrees, and a crop above 0 up to 1; got {self.degrees:g} and {self.crop:g}"
+            )
+
+    def camera(self, size_wh: tuple[int, int]) -> Camera:
+        """The ideal camera that gives pictures of a size: square pixels, the axis in the middle."""
+        width, height = size_wh
+        focal = width / (2 * self.crop * math.tan(math.radians(self.degrees) / 2))
+        return Camera(size_wh, (focal, focal), ((width - 1) / 2, (height - 1) / 2))
 
 
 def bearing_and_elevation(direction: NDArray[np.float64]) -> tuple[float, float]:

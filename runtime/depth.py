@@ -27,7 +27,8 @@ def depth_in_metres(depth: NDArray[np.generic]) -> NDArray[np.float32]:
     """
     if depth.ndim != 2 or depth.dtype not in (np.uint16, np.float32):
         raise UsageError(f"a depth picture is (H, W), uint16 millimetres or float32 metres; got {depth.shape} {depth.dtype}")
-    return depth * np.float32(0.001) if depth.dtype == np.uint16 else depth
+    metres: NDArray[np.float32] = depth.astype(np.float32)
+    return metres * np.float32(0.001) if depth.dtype == np.uint16 else metres
 
 
 def depth_at(depth: NDArray[np.generic], points: NDArray[np.floating], patch: int = PATCH) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ DESK = frozenset(
 )
 
 # What no other extra has: the web page, a computer's GPU.
-_EXTRAS = {"aiohttp": "web", "pycuda": "gpu", "tensorrt": "gpu"}
+_EXTRAS = {"aiohttp": "web", "pycuda": "gpu", "tensorrt": "gpu", "pymavlink": "mavlink"}
 # JetPack has it for the system's Python.
 JETPACK_TENSORRT = (
     "sudo apt install python3-libnvinfer (it comes with JetPack; a virtual environment sees it when made with: "

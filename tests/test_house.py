@@ -43,7 +43,19 @@ def _environment() -> dict[str, str]:
     return {"PYTHONPATH": f"{ROOT / 'src'}:{Path(numpy.__file__).parents[1]}", "PATH": "/usr/bin:/bin"}
 
 
-FLOORS = {"runtime": 0, "export": 1, "jetson": 1, "calib": 2, "bench": 3, "doctor": 3, "arguments": 3, "doors": 3, "commands": 4, "cli": 5}
+FLOORS = {
+    "runtime": 0,
+    "export": 1,
+    "jetson": 1,
+    "calib": 2,
+    "bench": 3,
+    "doctor": 3,
+    "arguments": 3,
+    "doors": 3,
+    "following": 3,
+    "commands": 4,
+    "cli": 5,
+}
 """Who may import whom: a module imports from its own folder and from lower floors."""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.scenes import body, paint
-from posetrt.runtime.camera import Camera, camera_from_fov
+from posetrt.runtime.camera import Camera, FieldOfView
 from posetrt.runtime.people import People
 
 PARTS = 18
@@ -90,7 +90,7 @@ class _Walker:
 
 def camera_of(walk: Walk) -> Camera:
     """The camera that sees a sequence."""
-    return camera_from_fov(walk.size_wh, walk.fov_deg)
+    return FieldOfView(walk.fov_deg).camera(walk.size_wh)
 
 
 def walkers(walk: Walk) -> Iterator[Moment]:
@@ -201,12 +201,12 @@ def _body(one: _Walker, path: NDArray[np.float64], time_s: float, walk: Walk) ->
     points += (x, 0, z)
     lowest = points[[body.R_ANKLE, body.L_ANKLE], 1].max() + 0.039 * one.height_m
     points[:, 1] += walk.camera_height_m - lowest
-    return points
+    return np.asarray(points, np.float64)
 
 
 def _project(points: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:
     """(..., 2) pixels of points in the optical frame."""
-    return points[..., :2] / np.maximum(points[..., 2:], 0.05) * np.array(camera.focal) + np.array(camera.centre)
+    return np.asarray(points[..., :2] / np.maximum(points[..., 2:], 0.05) * np.array(camera.focal) + np.array(camera.centre), np.float64)
 
 
 def _wall(walk: Walk, paths: NDArray[np.float64]) -> tuple[float, float, float] | None:
@@ -272,7 +272,9 @@ def _picture(
     """The picture of a moment, far people first, with noise and a light that wavers."""
     far, matrix = scenery
     own = np.array([[camera.focal[0], 0, camera.centre[0]], [0, camera.focal[1], camera.centre[1]], [0, 0, 1]])
-    image = cv2.warpPerspective(far, own @ turn @ np.linalg.inv(matrix), camera.size_wh, borderMode=cv2.BORDER_REFLECT)
+    image = np.asarray(
+        cv2.warpPerspective(far, own @ turn @ np.linalg.inv(matrix), camera.size_wh, borderMode=cv2.BORDER_REFLECT), np.uint8
+    )
     for index in np.argsort(-seen_from[:, body.PELVIS, 2]):
         if seen_from[index, body.PELVIS, 2] > 0.5:
             _paint(image, crowd[index], pixels[index], camera.focal[0] * crowd[index].height_m / seen_from[index, body.PELVIS, 2])

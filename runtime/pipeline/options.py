@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from posetrt.runtime.track.follow import Follow
 
 
 @dataclass(frozen=True)
@@ -14,6 +18,8 @@ class Options:
         keep_tensors: give the network's outputs with each result, for drawing maps.
         track: give people stable ids.
         smooth: smooth their key points with a One-Euro filter; needs `track`.
+        camera_motion, appearance: of the tracker; see `Tracker`.
+        follow: follows one person of the one source.
         batch: frames of several sources in one call of the network; None: as many as the engine takes where it overlaps
             calls (a GPU), else 1: a batch makes everybody on a CPU wait for the last.
         patience_s: a stage that works on one frame for longer than this hangs; None: 20 s for live sources, 120 s for files.
@@ -23,6 +29,9 @@ class Options:
     keep_tensors: bool = False
     track: bool = False
     smooth: bool = False
+    camera_motion: bool = False
+    appearance: bool = False
+    follow: Follow | None = None
     batch: int | None = None
     patience_s: float | None = None
     say: Callable[[str], None] | None = None

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from posetrt.runtime.pose import Pose
+    from posetrt.runtime.track.follow import Follow
 
 __all__ = ["Options", "Pipeline", "Result", "RunStats", "results", "run"]
 
@@ -68,7 +69,8 @@ class Pipeline:
         self._computed: Mailbox[Batch] = Mailbox([False])
         self._found: Mailbox[Result] = Mailbox(live)
         self._looked: Mailbox[Result] = Mailbox(live) if pose.stages else self._found
-        follow = _Follow([Tracker(pose.skeleton, smooth=options.smooth) if options.track else None for _ in live])
+        cues = {"smooth": options.smooth, "camera_motion": options.camera_motion, "appearance": options.appearance}
+        follow = _Follow([Tracker(pose.skeleton, **cues) if options.track else None for _ in live], options.follow)
         self._stages: list[Stage] = []
         every = [self._every_of(source) for source in self.sources]
         if pose.detect_every > 1:
@@ -167,14 +169,21 @@ class Pipeline:
 
 
 class _Follow:
-    """Ids and smoothing, on what the user gets: a tracker for each source, or None. Ids that people have already are theirs."""
+    """Ids and smoothing, on what the user gets: a tracker for each source, or None. Ids that people have already are theirs.
 
-    def __init__(self, trackers: Sequence[Tracker | None]) -> None:
-        self._trackers = trackers
+    Then the one person who is followed, where somebody asks for that.
+    """
+
+    def __init__(self, trackers: Sequence[Tracker | None], follow: Follow | None) -> None:
+        self._trackers, self._follow = trackers, follow
 
     def __call__(self, result: Result) -> Result:
-        tracker = self._trackers[result.frame.source]
-        return result if tracker is None else replace(result, people=tracker.update(result.people, result.frame.time_s))
+        tracker, frame = self._trackers[result.frame.source], result.frame
+        if tracker is None:
+            return result
+        people = tracker.update(result.people, frame.time_s, frame.image)
+        target = None if self._follow is None else self._follow.update(people, frame.time_s, frame.image)
+        return replace(result, people=people, target=target)
 
 
 def _as_it_is(result: Result) -> Result:

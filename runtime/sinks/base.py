@@ -6,6 +6,7 @@ import abc
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.model.manifest import Manifest
@@ -14,6 +15,9 @@ from posetrt.runtime.people import People
 from posetrt.runtime.pipeline.counts import RunStats
 from posetrt.runtime.placement import Placement
 from posetrt.runtime.sources.base import Frame
+
+if TYPE_CHECKING:
+    from posetrt.runtime.track.follow import Target
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Result:
         tensors: the network's own outputs, where a sink asked for them.
         stats: of the run so far: rates, drops, ages.
         skeletons: of each of the people's extras, by its name.
+        target: the person who is followed; None where nobody asked for that.
     """
 
     frame: Frame
@@ -37,6 +42,7 @@ class Result:
     tensors: Tensors | None = None
     stats: RunStats | None = None
     skeletons: Mapping[str, Skeleton] = field(default_factory=dict)
+    target: Target | None = None
 
     @property
     def age_s(self) -> float | None:

@@ -47,7 +47,7 @@ class Appearance:
         """
         count = len(people)
         out = np.full((count, BINS), np.nan, np.float32)
-        points, seen = people.keypoints[..., :2], people.keypoints[..., 2] > _LEAST_SCORE
+        points, seen = people.keypoints[..., :2], np.asarray(people.keypoints[..., 2] > _LEAST_SCORE)
         if not count or not seen.shape[1]:
             return out
         low = np.where(seen[..., None], points, np.float32(np.inf)).min(axis=1)
@@ -77,8 +77,7 @@ def _covered(at: NDArray[np.float32], low: NDArray[np.float32], high: NDArray[np
     """
     inside = ((at[:, None] >= low[:, None]) & (at[:, None] <= high[:, None])).all(axis=3)
     nearer = high[:, 1] > high[:, None, 1]
-    result: NDArray[np.bool_] = (inside & nearer[:, :, None]).any(axis=1)
-    return result
+    return np.asarray((inside & nearer[:, :, None]).any(axis=1))
 
 
 def alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -61,7 +61,7 @@ class BodyDistance:
         scales = []
         if torso:
             scales.append((torso, _TORSO))
-        if legs:
+        if legs and max(legs) > 0:
             scales.append((max(legs), _THIGH + _SHIN))
         if not scales:
             across = apart(point("RShoulder"), point("LShoulder"))
@@ -70,14 +70,12 @@ class BodyDistance:
             return None
         sizes = [length / share for length, share in scales]
         if min(sizes) < _FORESHORTENED * max(sizes):
-            size = max(sizes)
-        else:
-            size = sum(length for length, _ in scales) / sum(share for _, share in scales)
-        return self._height_m / size if size > 0 else None
+            return self._height_m / max(sizes)
+        return self._height_m * sum(share for _, share in scales) / sum(length for length, _ in scales)
 
 
 def _middle(one: NDArray[np.float64] | None, other: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
-    """Between two points; the one that is seen where the other is not, which is off by half a hip's breadth at most."""
+    """Between two points; the one that is seen where the other is not, which is off by half the breadth of the body at most."""
     if one is None or other is None:
         return other if one is None else one
     return (one + other) / 2

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.camera import Camera, bearing_and_elevation
+from posetrt.runtime.camera import Camera, FieldOfView, bearing_and_elevation
 from posetrt.runtime.depth import depth_at
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
-from posetrt.runtime.track.appearance import BINS, Appearance, alike, blended
+from posetrt.runtime.track.appearance import BINS, UNKNOWN, Appearance, alike, blended
 from posetrt.runtime.track.body_distance import USUAL_HEIGHT_M, BodyDistance
 
 IDLE, FOLLOWING, LOST, AGAIN = "idle", "following", "lost", "again"
@@ -38,6 +38,8 @@ _ROAMS_DEG_S, _ROAMS_DEG = 25.0, 8.0
 """How far from the expected bearing somebody may come back."""
 _FARTHER = 1.6
 """By how much the distance may have changed, as a ratio, with a tenth more each second."""
+_HIPS_BY_SHOULDERS = 0.5
+"""Between the joints of the hips and those of the shoulders, as annotators of key points place them: about a half."""
 _FADE_S = 1.5
 _SMOOTH_S = 0.25
 """Time constants: how long a lost person is thought to go on as before; and of the smoothing of distances."""
@@ -95,7 +97,9 @@ class Target:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, rounded, as the JSON lines have them."""
-        rounded = {name: None if value is None else round(value, 3) for name, value in vars(self).items() if name.endswith(("_deg", "_m", "_s"))}
+        rounded = {
+            name: None if value is None else round(value, 3) for name, value in vars(self).items() if name.endswith(("_deg", "_m", "_s"))
+        }
         box = None if self.box is None else [round(value, 2) for value in self.box]
         return {"state": self.state, "person_id": self.person_id, **rounded, "distance_from": self.distance_from, "box": box}
 
@@ -115,12 +119,14 @@ class Follow:
 
     Args:
         skeleton: of the people.
-        camera: turns pixels into directions.
+        camera: turns pixels into directions; of a field of view alone each picture is needed.
         options: see `FollowOptions`.
     """
 
-    def __init__(self, skeleton: Skeleton, camera: Camera, options: FollowOptions | None = None) -> None:
-        self._camera, self._options = camera, options or FollowOptions()
+    def __init__(self, skeleton: Skeleton, camera: Camera | FieldOfView, options: FollowOptions | None = None) -> None:
+        self._lens, self._options = camera, options or FollowOptions()
+        # Of a field of view the camera follows from the first picture's size.
+        self._camera = camera if isinstance(camera, Camera) else camera.camera((1, 1))
         self._place = {name: index for index, name in enumerate(skeleton.parts)}
         self._body = BodyDistance(skeleton, self._options.height_m)
         self._appearance = Appearance(skeleton)
@@ -135,7 +141,7 @@ class Follow:
         self._looks = np.full((1, BINS), np.nan, np.float32)
         self._looked_s = -math.inf
         self._seen_s = self._lost_from_s = self._again_until_s = -math.inf
-        self._turning = 0.0
+        self._turning, self._doubts = 0.0, 0
         # When ids were last seen of people who cannot be the person: they were seen together, and without a gap since.
         self._others: dict[int, float] = {}
         self._candidates: dict[int, _Candidate] = {}
@@ -196,10 +202,11 @@ class Follow:
             depth: (H, W) uint16 millimetres or float32 metres, aligned to the picture: gives the distance where it has no hole.
 
         Raises:
-            UsageError: people without ids, or a depth picture of another size.
+            UsageError: people without ids, a picture or depth picture of another size than the camera's, or a field of view without a picture.
         """
         if people.ids is None and len(people):
             raise UsageError("following needs a tracker's ids: give people through a Tracker first (run: leave --no-track out)")
+        self._fit(image)
         if depth is not None:
             self._camera.check_frame(depth.shape[1::-1])
         with self._lock:
@@ -216,12 +223,22 @@ class Follow:
                 row = None
             if row is None:
                 row = self._back(people, ids, time_s, image)
-            self._target = self._lost(time_s) if row is None else self._seen(people, ids, row, time_s, image, depth)
+            if row is not None and image is not None and not self._looks_right(image, people, row, time_s):
+                self._others[ids[row]] = time_s
+                row = None
+            self._target = self._lost(time_s) if row is None else self._seen(people, ids, row, time_s, depth)
             return self._target
 
-    def _seen(
-        self, people: People, ids: list[int], row: int, time_s: float, image: NDArray[np.uint8] | None, depth: NDArray[np.generic] | None
-    ) -> Target:
+    def _fit(self, image: NDArray[np.uint8] | None) -> None:
+        if isinstance(self._lens, FieldOfView):
+            if image is None:
+                raise UsageError("following by a field of view needs each picture, for its size: follow.update(people, time_s, image)")
+            if self._camera.size_wh != (image.shape[1], image.shape[0]):
+                self._camera = self._lens.camera((image.shape[1], image.shape[0]))
+        elif image is not None:
+            self._camera.check_frame((image.shape[1], image.shape[0]))
+
+    def _seen(self, people: People, ids: list[int], row: int, time_s: float, depth: NDArray[np.generic] | None) -> Target:
         before, gone = self._target, time_s - self._seen_s
         if before.state == LOST:
             self._again_until_s = time_s + self._options.again_s
@@ -240,8 +257,6 @@ class Follow:
             distance, source = before.distance_m, before.distance_from
         elif before.distance_m is not None and before.distance_from == source and gone < 1:
             distance = before.distance_m + (1 - math.exp(-gone / _SMOOTH_S)) * (distance - before.distance_m)
-        if image is not None and time_s - self._looked_s >= _LOOKS_EVERY_S:
-            self._looks, self._looked_s = blended(self._looks, self._looks_of(image, people, [row]), 0.2), time_s
         self._seen_s = time_s
         state = AGAIN if time_s < self._again_until_s else FOLLOWING
         return Target(state, time_s, self._id, bearing, elevation, distance, source, _box(people, row))
@@ -264,8 +279,10 @@ class Follow:
         new = [row for row, one in enumerate(ids) if one not in self._others]
         if not new:
             return None
-        likeness = alike(self._looks, self._looks_of(image, people, new))[0] if image is not None else np.full(len(new), np.nan)
-        known = ~np.isnan(likeness) & (likeness != np.float32(0.8))
+        likeness = (
+            alike(self._looks, self._looks_of(image, people, new))[0] if image is not None else np.full(len(new), UNKNOWN, np.float32)
+        )
+        known = likeness != np.float32(UNKNOWN)
         best, best_score = None, -math.inf
         for row, looks, tells in zip(new, likeness.tolist(), known.tolist(), strict=True):
             away = self._misfit(people, row, time_s)
@@ -279,7 +296,7 @@ class Follow:
             if one.frames < _FRAMES or (image is not None and one.looked < 2 and time_s - one.since_s < _UNSEEN_LOOKS_S):
                 continue
             mean = one.alike / one.looked if one.looked else None
-            if mean is not None and mean < (_OTHER if ids[row] == self._id else _SAME):
+            if mean is not None and mean < _SAME:
                 continue
             score = (mean if mean is not None else 0.8) - 0.1 * away + 0.05 * (ids[row] == self._id)
             if score > best_score:
@@ -298,6 +315,19 @@ class Follow:
             away = max(away, abs(math.log(distance / last.distance_m)) / math.log(_FARTHER * (1 + 0.1 * gone)))
         return away if away <= 1 else None
 
+    def _looks_right(self, image: NDArray[np.uint8], people: People, row: int, time_s: float) -> bool:
+        """Learn what the person looks like; False where whoever has the id has looked like somebody else several times in a row."""
+        if time_s - self._looked_s < _LOOKS_EVERY_S:
+            return True
+        self._looked_s = time_s
+        now = self._looks_of(image, people, [row])
+        if float(alike(self._looks, now)[0, 0]) < (_OTHER if not np.isnan(self._looks).all() and not np.isnan(now).all() else 0.0):
+            self._doubts += 1
+            return self._doubts < _FRAMES
+        self._doubts = 0
+        self._looks = blended(self._looks, now, 0.2)
+        return True
+
     def _looks_of(self, image: NDArray[np.uint8], people: People, rows: list[int]) -> NDArray[np.float32]:
         return self._appearance.of(image, people)[rows]
 
@@ -308,13 +338,19 @@ class Follow:
         def seen(*names: str) -> list[NDArray[np.float32]]:
             return [points[self._place[name], :2] for name in names if name in self._place and points[self._place[name], 2] > 0]
 
-        at = seen("RHip", "LHip") or seen("MidHip") or seen("RShoulder", "LShoulder") or seen("Neck")
+        shoulders = seen("RShoulder", "LShoulder")
+        at = seen("RHip", "LHip")
+        if len(at) == 1 and len(shoulders) == 2:
+            # The other hip lies across by half of what the shoulders are apart.
+            side = "R" if seen("RHip") else "L"
+            at = [at[0] + np.float32(_HIPS_BY_SHOULDERS) * (np.mean(shoulders, axis=0) - seen(f"{side}Shoulder")[0])]
+        at = at or seen("MidHip") or shoulders or seen("Neck")
         if at:
-            pixel = np.mean(at, axis=0, dtype=np.float64)
+            pixel = np.asarray(np.mean(at, axis=0), np.float64)
         else:
             left, top, width, height = _box(people, row)
             pixel = np.array([left + width / 2 - 0.5, top + height / 2 - 0.5])
-        return self._camera.directions(pixel[None])[0]
+        return np.asarray(self._camera.directions(pixel[None])[0])
 
     def _distance(
         self, keypoints: NDArray[np.float32], direction: NDArray[np.float64], depth: NDArray[np.generic] | None

@@ -30,6 +30,7 @@ _ORDER = (
     "bench",
     "bench-parser",
     "bench-live",
+    "bench-track",
     "compare",
     "verify-gpu",
     "triton",

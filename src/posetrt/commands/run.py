@@ -41,6 +41,7 @@ from posetrt.arguments import (
     pose_options,
     scales,
 )
+from posetrt.following import add_follow_arguments, check_follow, open_follow, open_mavlink
 from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from posetrt.runtime.sinks.base import Sink
     from posetrt.runtime.sources import Source
     from posetrt.runtime.telemetry import Telemetry
+    from posetrt.runtime.track.follow import Follow
 
 SUMMARY = "find people in photographs, video or cameras"
 
@@ -96,6 +98,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     boxes.add_argument("--grow", metavar="FACTOR", type=float, help="crop so much wider than the box (default 1.25; cpm-person 1.57)")
     parser.add_argument("--no-track", action="store_true", help="no person ids (photographs never have any)")
     parser.add_argument("--smooth", action="store_true", help="smooth key points with a One-Euro filter")
+    parser.add_argument(
+        "--camera-motion", action="store_true", help="ids that last while the camera moves: its motion by optical flow (some ms)"
+    )
+    parser.add_argument("--appearance", action="store_true", help="ids that last through crossings: colours of torso and legs count too")
+    add_follow_arguments(parser)
     parser.add_argument("--write-json", metavar="DIR", type=Path, help="OpenPose's JSON, a file a frame")
     parser.add_argument("--write-coco", metavar="FILE", type=Path, help="COCO's result format, for one source")
     parser.add_argument(
@@ -158,7 +165,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--smooth follows people from frame to frame, and photographs are not frames of one scene: leave it out")
     if (args.detect_every or 1) > 1 and not moving:
         raise UsageError("--detect-every follows people from frame to frame, and photographs are not frames of one scene: leave it out")
-    options = pipeline.Options(track=moving and not args.no_track, smooth=args.smooth, say=say)
+    cues = {"smooth": args.smooth, "camera_motion": args.camera_motion, "appearance": args.appearance}
     stats = pipeline.RunStats()
     told = [0.0]
 
@@ -174,6 +181,8 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as held:
         pose = held.enter_context(_open(args))
         _check_drawing(args, pose)
+        follow = open_follow(args, pose.skeleton, sources)
+        options = pipeline.Options(track=moving and not args.no_track, follow=follow, say=say, **cues)
         for what, network in pose.networks.items():
             say(f"{what}: {network}")
         if args.detector:
@@ -191,7 +200,7 @@ def run(args: argparse.Namespace) -> int:
             from posetrt.jetson.telemetry import watch
 
             telemetry = held.enter_context(watch())
-        sinks = _sinks(args, sources, telemetry, lambda: stopped.append(signal.SIGINT))
+        sinks = _sinks(args, sources, telemetry, lambda: stopped.append(signal.SIGINT), follow)
         pipeline.run(pose, sources, sinks, options, stats=stats, progress=progress, stop=lambda: bool(stopped))
         if sys.stderr.isatty() and not args.quiet:
             # The line that was written over again and again makes room for those that stay.
@@ -234,6 +243,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--boxes {args.boxes} names the boxes of one source; run each source with its own file")
     if not 0 < args.max_megapixels <= 1000:
         raise UsageError(f"--max-megapixels lies between 0 and 1000, OpenCV's own limit; got {args.max_megapixels:g}")
+    check_follow(args)
     if args.smooth and args.no_track:
         raise UsageError("--smooth follows each person by its id, and --no-track gives none: leave one of them out")
     if args.draw != "people" and not (args.write_images or args.write_video or args.show):
@@ -322,7 +332,11 @@ def _open(args: argparse.Namespace) -> Pose:
 
 
 def _sinks(
-    args: argparse.Namespace, sources: list[Source], telemetry: Telemetry | None, stop: Callable[[], None] = lambda: None
+    args: argparse.Namespace,
+    sources: list[Source],
+    telemetry: Telemetry | None,
+    stop: Callable[[], None] = lambda: None,
+    follow: Follow | None = None,
 ) -> list[Sink]:
     """The sinks that were asked for; where one cannot be opened, those before it are closed."""
     from posetrt.runtime.errors import UsageError
@@ -357,6 +371,8 @@ def _sinks(
             page = WebPage(host, port, token=_token(args), telemetry=telemetry)
             add(page)
             print(f"the page is at {page.url}", file=sys.stderr, flush=True)
+        if args.mavlink:
+            add(open_mavlink(args, follow))
         if args.write_json:
             add(OpenPoseJson(args.write_json))
         if args.write_coco:
