@@ -65,7 +65,9 @@ def ids_list(names: Sequence[str], header) -> IdsList:
     return IdsList(header=header, ids=list(names))
 
 
-def detections3d(space: NDArray[np.float32], scores: Sequence[float], names: Sequence[str], parts: Sequence[str], header) -> Detection3DArray:
+def detections3d(
+    space: NDArray[np.float32], scores: Sequence[float], names: Sequence[str], parts: Sequence[str], header
+) -> Detection3DArray:
     """One detection a person: the box around the key points, the person first among the results, then each key point by its part's name.
 
     Args:

@@ -39,7 +39,7 @@ class PoseNode(LifecycleNode):
             if step() != TransitionCallbackReturn.SUCCESS:
                 raise PosetrtError("the node could not be started: the line above says why")
 
-    def on_configure(self, state) -> TransitionCallbackReturn:
+    def on_configure(self, state) -> TransitionCallbackReturn:  # noqa: ARG002
         """Open the engine: it takes seconds, and needs no camera."""
         values = {parameter.name: self.get_parameter(parameter.name).value for parameter in PARAMETERS}
         try:
@@ -64,12 +64,12 @@ class PoseNode(LifecycleNode):
             view.stop()
         return super().on_deactivate(state)
 
-    def on_cleanup(self, state) -> TransitionCallbackReturn:
+    def on_cleanup(self, state) -> TransitionCallbackReturn:  # noqa: ARG002
         """Free the engine."""
         self._close()
         return TransitionCallbackReturn.SUCCESS
 
-    def on_shutdown(self, state) -> TransitionCallbackReturn:
+    def on_shutdown(self, state) -> TransitionCallbackReturn:  # noqa: ARG002
         """Free the engine."""
         self._close()
         return TransitionCallbackReturn.SUCCESS

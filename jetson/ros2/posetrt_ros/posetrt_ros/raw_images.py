@@ -42,7 +42,9 @@ def to_bgr(encoding: str, height: int, width: int, step: int, data: bytes | byte
     return np.ascontiguousarray(cut.reshape(height, width, depth)[..., list(order)])
 
 
-def to_depth(encoding: str, height: int, width: int, step: int, data: bytes | bytearray | memoryview, *, big: bool = False) -> NDArray[np.generic]:
+def to_depth(
+    encoding: str, height: int, width: int, step: int, data: bytes | bytearray | memoryview, *, big: bool = False
+) -> NDArray[np.generic]:
     """The depth picture: (H, W) uint16 millimetres or float32 metres.
 
     Args:

@@ -13,7 +13,6 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
-
 from posetrt.runtime.camera import Camera
 from posetrt.runtime.depth import keypoints_in_space
 from posetrt.runtime.errors import PosetrtError
