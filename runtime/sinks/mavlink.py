@@ -22,6 +22,20 @@ COMPONENT = 100
 _KINDS = ("udpout:", "udpin:", "udp:", "tcp:", "tcpin:", "/dev/")
 
 
+def mavlink2() -> Any:
+    """pymavlink's `mavutil`, speaking MAVLink 2, which the camera's messages need; also where it was imported for MAVLink 1 before.
+
+    Raises:
+        ModuleNotFoundError: pymavlink is not installed.
+    """
+    os.environ.setdefault("MAVLINK20", "1")
+    from pymavlink import mavutil
+
+    if not hasattr(mavutil.mavlink, "MAVLINK_MSG_ID_CAMERA_TRACKING_IMAGE_STATUS"):
+        mavutil.set_dialect(mavutil.current_dialect)
+    return mavutil
+
+
 class MavlinkTarget(Sink):
     """Sends a heartbeat a second and the state of the followed person with every frame; answers what the ground station asks.
 
@@ -42,10 +56,7 @@ class MavlinkTarget(Sink):
     def __init__(self, address: str, follow: Follow, baud: int = DEFAULT_BAUD, system: int = 1) -> None:
         if not address.startswith(_KINDS):
             raise UsageError(f"--mavlink takes udpout:HOST:PORT, udpin:HOST:PORT, tcp:HOST:PORT or /dev/...; got {address!r}")
-        # The camera's messages have MAVLink 2 ids; pymavlink looks when it is imported.
-        os.environ.setdefault("MAVLINK20", "1")
-        from pymavlink import mavutil
-
+        mavutil = mavlink2()
         self._mavlink, self._follow = mavutil.mavlink, follow
         try:
             self._link = mavutil.mavlink_connection(address, baud=baud, source_system=system, source_component=COMPONENT)

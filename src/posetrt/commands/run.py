@@ -165,7 +165,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--smooth follows people from frame to frame, and photographs are not frames of one scene: leave it out")
     if (args.detect_every or 1) > 1 and not moving:
         raise UsageError("--detect-every follows people from frame to frame, and photographs are not frames of one scene: leave it out")
-    cues = {"smooth": args.smooth, "camera_motion": args.camera_motion, "appearance": args.appearance}
+    # Whoever is followed must be known again: what people wear tells.
+    appearance = args.appearance or args.follow is not None or args.mavlink is not None
+    cues = {"smooth": args.smooth, "camera_motion": args.camera_motion, "appearance": appearance}
     stats = pipeline.RunStats()
     told = [0.0]
 
