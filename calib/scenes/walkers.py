@@ -283,7 +283,7 @@ def _picture(
         turned = np.concatenate([corners, np.full((4, 1), wall[2])], axis=1) @ turn.T
         cv2.fillConvexPoly(image, np.round(_project(turned, camera)).astype(np.int32), (96, 104, 110))
     noisy = image * np.float32(light) + rng.standard_normal(image.shape, np.float32) * np.float32(4)
-    return np.clip(noisy, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(noisy, 0, 255), np.uint8)
 
 
 def _paint(image: NDArray[np.uint8], one: _Walker, points: NDArray[np.float64], unit: float) -> None:

@@ -55,7 +55,7 @@ class Appearance:
         half = BINS // 2
         if self._torso:
             at = np.einsum("sc,ncx->nsx", self._shares, points[:, self._torso])
-            weights = np.repeat(seen[:, self._torso].all(axis=1)[:, None], at.shape[1], axis=1) & ~_covered(at, low, high)
+            weights = np.repeat(np.asarray(seen[:, self._torso].all(axis=1))[:, None], at.shape[1], axis=1) & ~_covered(at, low, high)
             good = weights.mean(axis=1) >= _LEAST_SEEN
             out[good, :half] = _histograms(image, at[good], weights[good].astype(np.float32))
         if self._legs:

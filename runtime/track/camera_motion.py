@@ -94,4 +94,4 @@ def scalings(matrix: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np
     """By how much lengths grow at places: the root of the homography's Jacobian determinant; NaN where it turns over."""
     below = at @ matrix[2, :2] + matrix[2, 2]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.sqrt(np.linalg.det(matrix) / below**3)
+        return np.asarray(np.sqrt(np.linalg.det(matrix) / below**3), np.float64)
