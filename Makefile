@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 
-.PHONY: demo test test-full test-arm64 test-jetson-userland lint bench pictures clean
+.PHONY: demo docs test test-full test-arm64 test-jetson-userland lint bench pictures clean
 
 $(VENV)/.desk: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -42,6 +42,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev ## the parser's benchmark, drawn maps
 	$(BIN)/posetrt bench-parser
+
+docs: $(VENV)/.dev ## the documents as a site, in out/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 pictures: $(VENV)/.desk ## the README's animation
 	$(BIN)/python docs/make_pictures.py

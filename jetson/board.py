@@ -1,6 +1,6 @@
 """Which Jetson this is: module, SoC, memory, releases, power mode and clocks, from the board's own files and without jtop.
 
-Where each fact stands on the board: docs/jetson.md. Every path is read below a root folder, so that a test or a mounted
+Where each fact stands on the board: docs/reference/jetson.md. Every path is read below a root folder, so that a test or a mounted
 root file system can take the place of `/`.
 """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from posetrt.runtime.errors import PosetrtError, UsageError
+
+try:
+    import fcntl
+except ModuleNotFoundError:
+    # Windows: no such locks, and no renaming of a file that is open.
+    fcntl = None  # type: ignore[assignment]
+
+
+BINARY = getattr(os, "O_BINARY", 0)
+"""For `os.open`: Windows would write each line's end as two bytes."""
 
 
 @contextlib.contextmanager
@@ -52,12 +61,16 @@ def written_together(*targets: Path) -> Iterator[list[Path]]:
             remove_leftovers(target.parent)
             temporary, descriptor = _temporary(target)
             temporaries.append(temporary)
-            held.append(descriptor)
+            if fcntl is None:
+                os.close(descriptor)
+            else:
+                held.append(descriptor)
         yield list(temporaries)
         umask = os.umask(0)
         os.umask(umask)
         for temporary in temporaries:
-            with temporary.open("rb") as written:
+            # Windows flushes only what it may write to.
+            with temporary.open("r+b") as written:
                 os.fsync(written.fileno())
             temporary.chmod(0o666 & ~umask)
         for temporary, target in zip(temporaries, targets, strict=True):
@@ -95,6 +108,8 @@ def _temporary(target: Path) -> tuple[Path, int]:
         # The stem is cut by its bytes: a name has room for 255, whatever letters it is written in.
         stem = os.fsdecode(os.fsencode(target.stem)[:40])
         descriptor, name = tempfile.mkstemp(prefix=f".{stem}-", suffix=f"{_MARK}{target.suffix}", dir=target.parent)
+        if fcntl is None:
+            return Path(name), descriptor
         with contextlib.suppress(OSError):
             # A file system without locks has no other writer either that could be told apart.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -106,7 +121,7 @@ def _temporary(target: Path) -> tuple[Path, int]:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files that killed programs left in a folder; each folder is looked at once. Those in use are locked, and stay."""
-    if folder in _tidied:
+    if folder in _tidied or fcntl is None:
         return
     _tidied.add(folder)
     # What cannot be looked at or removed, as in a folder that is read-only, harms nobody.
@@ -118,7 +133,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def _remove_unlocked(path: Path) -> None:
     with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()

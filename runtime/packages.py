@@ -15,8 +15,17 @@ DESK = frozenset(
     {"av", "matplotlib", "onnx", "onnx-ir", "onnxruntime", "onnxsim", "opencv-python", "pillow", "protobuf", "pycocotools", "scipy", "tqdm"}
 )
 
-# What no other extra has: the web page, a computer's GPU.
-_EXTRAS = {"aiohttp": "web", "pycuda": "gpu", "tensorrt": "gpu", "pymavlink": "mavlink"}
+# What no other extra has: the web page, a computer's GPU, a cluster, a server, an autopilot.
+_EXTRAS = {
+    "aiohttp": "web",
+    "grpc": "triton",
+    "pymavlink": "mavlink",
+    "pyarrow": "parquet",
+    "pycuda": "gpu",
+    "ray": "cluster",
+    "tensorrt": "gpu",
+    "tritonclient": "triton",
+}
 # JetPack has it for the system's Python.
 JETPACK_TENSORRT = (
     "sudo apt install python3-libnvinfer (it comes with JetPack; a virtual environment sees it when made with: "

@@ -48,14 +48,16 @@ FLOORS = {
     "export": 1,
     "jetson": 1,
     "calib": 2,
-    "bench": 3,
+    "corpus": 3,
+    "rollout": 3,
     "doctor": 3,
     "arguments": 3,
-    "doors": 3,
-    "following": 3,
-    "commands": 4,
-    "cli": 5,
+    "doors": 4,
+    "bench": 4,
+    "commands": 5,
+    "cli": 6,
 }
+FLOORS |= {"usage": 1, "defaults_file": 1, "following": 3, "looking": 3}
 """Who may import whom: a module imports from its own folder and from lower floors."""
 
 
@@ -64,7 +66,15 @@ def _imports() -> dict[str, set[str]]:
     package = ROOT / "src" / "posetrt"
     modules = {
         "posetrt." + ".".join(path.relative_to(folder.parent).with_suffix("").parts): path
-        for folder in (ROOT / "runtime", ROOT / "export", ROOT / "calib", ROOT / "jetson", package / "bench", package / "commands")
+        for folder in (
+            ROOT / "runtime",
+            ROOT / "export",
+            ROOT / "calib",
+            ROOT / "jetson",
+            package / "bench",
+            package / "corpus",
+            package / "commands",
+        )
         for path in folder.rglob("*.py")
         if not {"ros2", "examples"} & set(path.parts)
     } | {f"posetrt.{path.stem}": path for path in package.glob("*.py") if path.stem not in ("__init__", "__main__")}
@@ -118,7 +128,7 @@ def test_an_installed_wheel_carries_its_data_files(tmp_path: Path) -> None:
         "from posetrt.runtime.model.shipped import shipped_model; assert posetrt.runtime.model.folder.open_folder(shipped_model()); "
         "print(len(posetrt.load_skeleton('face70').parts), posetrt.__file__)"
     )
-    said = subprocess.run([str(python), "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([str(python), "-I", "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert said.startswith("70 ")
     assert str(tmp_path) in said
 
@@ -132,7 +142,7 @@ WORDS = {"paf", "pafs", "paf-decoded", "heatmap", "heatmaps", "simcc", "simcc_x"
 
 def test_no_module_outside_the_heads_names_a_kind_or_a_role() -> None:
     named = []
-    for folder in ("runtime", "export", "calib", "jetson", "src/posetrt/bench", "src/posetrt/commands"):
+    for folder in ("runtime", "export", "calib", "jetson", "src/posetrt/bench", "src/posetrt/corpus", "src/posetrt/commands"):
         for path in (ROOT / folder).rglob("*.py"):
             where = path.relative_to(ROOT).as_posix()
             if where.startswith((*KNOWN_IN, *PARSERS_OWN)):
@@ -142,3 +152,16 @@ def test_no_module_outside_the_heads_names_a_kind_or_a_role() -> None:
                 if isinstance(word, str) and word in WORDS:
                     named.append(f"{where}:{node.lineno} {word}")
     assert not named
+
+
+def test_the_public_workflow_is_one_that_the_runner_takes_and_covers_each_python() -> None:
+    import yaml
+
+    path = ROOT / ".github" / "workflows" / "ci.yml"
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(path)]
+    said = subprocess.run(command, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout + said.stderr
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    pythons = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]["fast"]["strategy"]["matrix"]["python"]
+    assert f'requires-python = ">={pythons[0]}"' in project
+    assert pythons == ["3.10", "3.11", "3.12", "3.13"]

@@ -33,7 +33,7 @@ def zoo_folder(
     if uint8:
         model, manifest = with_uint8_input(model, manifest)
     if decode:
-        model, manifest = with_decoding(model, manifest, 16)
+        model, manifest = with_decoding(model, manifest, 16 if manifest.head.scope == "frame" else None)
     folder = write_folder(model, manifest, path)
     write_fp16(folder)
     if photographs:

@@ -204,7 +204,7 @@ def _check_people(people: Any, path: Path) -> None:
         if isinstance(points, list) and len(points) != 51:
             raise PosetrtError(
                 f"{path}: annotation {place} has {len(points)} numbers under keypoints where COCO's 17 parts are 51 (x, y, visibility); "
-                "other skeletons have their own data sets: see docs/evaluation.md"
+                "other skeletons have their own data sets: see docs/reference/datasets.md"
             )
         if len(set(categories)) > 1 and one.get("category_id") != 1:
             raise PosetrtError(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.accuracy.agreement import agreement
+from posetrt.calib.accuracy.choice import Cost, choose
 from posetrt.calib.accuracy.coco import CocoPhotos
 from posetrt.calib.datasets.base import AnnotatedPhotos, Judged
 from posetrt.calib.int8.photographs import read_photograph
@@ -29,6 +30,15 @@ from posetrt.runtime.sources import Frame
 RESAMPLES = 200
 WORST = 6
 _PICTURE_WIDTH = 420
+PAGE_STYLE = (
+    ":root{color-scheme:light dark;--page:#fff;--text:#222;--quiet:#5d5d5d;--line:#ccc;--mark:#eef4fb}"
+    "@media(prefers-color-scheme:dark){:root{--page:#141516;--text:#e4e4e4;--quiet:#a2a6aa;--line:#3a3e42;--mark:#1d2835}}"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;background:var(--page);color:var(--text)}"
+    "h1{font-size:1.5em;overflow-wrap:anywhere}.choice{font-size:1.15em;background:var(--mark);padding:.7em 1em;border-radius:.4em}"
+    "table{border-collapse:collapse;margin:1em 0}td,th{border-bottom:1px solid var(--line);text-align:right}"
+    "td:first-child,th:first-child{text-align:left}.wide{overflow-x:auto}figure{margin:1.5em 0}"
+)
+"""Of the reports' pages: readable in light and dark, on a phone and on paper."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +159,8 @@ def write_report(
     reports = compare_precisions(found, paths, manifest.skeleton, annotated)
     titles = CocoPhotos.titles if annotated is None else annotated.titles
     fields = [_as_json(report) for report in reports]
-    write_json(directory / "report.json", {"format": 1, "title": title, "photographs": len(paths), "precisions": fields})
+    choice = _choice(reports, titles, len(paths))
+    write_json(directory / "report.json", {"format": 1, "title": title, "choice": choice, "photographs": len(paths), "precisions": fields})
     write_text(directory / "report.html", _page(title, reports, titles, found, paths, manifest))
     return reports
 
@@ -193,16 +204,32 @@ def _page(
     pictures = "".join(_worst(one, found, paths, manifest, first) for one in reports[1:])
     names = "".join(f"<th>{html.escape(one.precision)}</th>" for one in reports)
     return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{html.escape(title)}</title><style>"
-        "body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}"
-        "table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .8em;border-bottom:1px solid #ccc;text-align:right}"
-        "td:first-child,th:first-child{text-align:left}img{max-width:49%;margin-right:.5%}figure{margin:1.5em 0}</style>"
-        f"<h1>{html.escape(title)}</h1><p>{len(paths)} photographs. {html.escape(main)} is to {html.escape(first)}, with the interval that holds 95 % of "
+        f"{page_head(title)}<p class='choice'>{html.escape(_choice(reports, titles, len(paths)))}</p>"
+        f"<p>{len(paths)} photographs. {html.escape(main)} is to {html.escape(first)}, with the interval that holds 95 % of "
         f"{RESAMPLES} paired resamples of the photographs. OKS agreement: how far the people are those of {html.escape(first)}; it needs no "
-        "annotation.</p><table><tr><th>precision</th>" + heads + "<th>OKS agreement</th>"
-        f"<th>people</th></tr>{rows}</table><h2>Each part's similarity to {html.escape(first)}</h2>"
-        f"<table><tr><th>part</th>{names}</tr>{parts}</table>{pictures}</html>\n"
+        f"annotation.</p><div class='wide'><table><tr><th>precision</th>{heads}<th>OKS agreement</th>"
+        f"<th>people</th></tr>{rows}</table></div><h2>Each part's similarity to {html.escape(first)}</h2>"
+        f"<div class='wide'><table><tr><th>part</th>{names}</tr>{parts}</table></div>{pictures}</html>\n"
     )
+
+
+def page_head(title: str) -> str:
+    """The begin of a page of pictures side by side, up to its heading; it loads nothing."""
+    return (
+        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{html.escape(title)}</title><style>{PAGE_STYLE}"
+        "td,th{padding:.25em .8em}img{width:100%;max-width:420px}.pair{display:flex;flex-wrap:wrap;gap:.5em}.pair img{flex:1 1 260px}</style>"
+        f"<h1>{html.escape(title)}</h1>"
+    )
+
+
+def _choice(reports: Sequence[PrecisionReport], titles: Mapping[str, str], photographs: int) -> str:
+    costs = []
+    for one in reports:
+        where = " on a GPU (a CPU runs it slower than fp32)" if one.precision == "fp16" else ""
+        delta, low, high = (one.delta.delta, one.delta.low, one.delta.high) if one.delta else (None, None, None)
+        costs.append(Cost(one.precision, one.precision, delta, low, high, one.oks, where))
+    return choose(costs, next(iter(titles.values())), photographs)
 
 
 def _worst(report: PrecisionReport, found: Mapping[str, Sequence[People]], paths: Sequence[Path], manifest: Manifest, first: str) -> str:
@@ -214,12 +241,14 @@ def _worst(report: PrecisionReport, found: Mapping[str, Sequence[People]], paths
     for name, oks in report.worst:
         index = places[name]
         frame = read_photograph(paths[index])
-        images = "".join(_picture(frame, found[which][index], manifest, f"{which}: {name}") for which in (first, report.precision))
-        figures.append(f"<figure>{images}<figcaption>{html.escape(name)}, agreement {oks:.2f}</figcaption></figure>")
+        images = "".join(embedded_picture(frame, found[which][index], manifest, f"{which}: {name}") for which in (first, report.precision))
+        figures.append(
+            f"<figure><div class='pair'>{images}</div><figcaption>{html.escape(name)}, agreement {oks:.2f}</figcaption></figure>"
+        )
     return f"<h2>Worst photographs: {html.escape(first)} and {html.escape(report.precision)}</h2>{''.join(figures)}"
 
 
-def _picture(frame: NDArray[np.uint8], people: People, manifest: Manifest, alt: str) -> str:
+def embedded_picture(frame: NDArray[np.uint8], people: People, manifest: Manifest, alt: str) -> str:
     """A photograph with its people as an img element that holds a JPEG."""
     import cv2
 

@@ -90,8 +90,8 @@ def calibrate(
     graph = load_graph(folder.onnx)
     if is_quantised(graph):
         raise UsageError(
-            f"{folder.onnx} is quantised already (it has QuantizeLinear nodes), so no ranges can be found for it: "
-            "export the float network, and give ranges trained elsewhere by --ranges-from"
+            f"{folder.onnx} is quantised already (it has QuantizeLinear nodes), and int8 runs it as it is: "
+            f"posetrt build {folder.quoted} --precision int8. For INT8 of ours, export the float network"
         )
     own = trained_ranges(trained, graph) if trained is not None else {}
     equalise = equalise and not own

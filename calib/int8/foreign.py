@@ -8,10 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from posetrt.calib.int8.calibration import Calibration, write_calibration
 from posetrt.calib.int8.quantize import Layout
 from posetrt.calib.int8.shares import multiply_adds
 from posetrt.export.graph.graph import LAYER_KINDS, Graph, load_graph
+from posetrt.export.graph.onnx_file import describe, save_model
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.files import sha256_of, written_together
+from posetrt.runtime.model.folder import ModelFolder
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,37 @@ def read_quantised(path: Path, original: Graph) -> Foreign:
     weights = sum(_origin(graph, node.input[0]) in graph.constants for node in dequantisers)
     activations = sum(node.input[0] not in graph.constants for node in quantisers)
     return Foreign(graph, activations, weights, inside, tuple(_refused(graph, [*quantisers, *dequantisers], kinds)))
+
+
+ELSEWHERE = "quantised elsewhere"
+"""The method that calibration.json names where the folder's INT8 graphs came from another tool."""
+
+
+def adopt(folder: ModelFolder, path: Path) -> Foreign:
+    """Take a graph that another tool quantised for the folder's INT8 graphs, as it is.
+
+    It becomes int8-ort, and int8-trt where TensorRT takes it, in place of what `posetrt calibrate` made.
+
+    Args:
+        folder: with the float model.onnx, or with the quantised graph itself as its model.onnx.
+        path: the Q/DQ graph.
+
+    Raises:
+        PosetrtError: as `read_quantised`; the folder then stays as it was.
+    """
+    found = read_quantised(path, load_graph(folder.onnx))
+    manifest = folder.manifest()
+    calibration = Calibration(sha256_of(folder.onnx), ELSEWHERE, manifest.input.size_wh, {"count": 0, "sha256": "", "from": path.name}, {})
+    names = ["int8-ort", *([] if found.refused else ["int8-trt"])]
+    with written_together(folder.calibration, *map(folder.variant, names)) as temporaries:
+        write_calibration(temporaries[0], calibration)
+        made_from = {"model": calibration.model_sha256, "calibration": sha256_of(temporaries[0])}
+        for temporary in temporaries[1:]:
+            save_model(temporary, describe(found.graph.copy().model, manifest.to_json(), made_from))
+    for stale in folder.variant("int8-ort").parent.glob("int8-*.onnx"):
+        if stale.stem not in names:
+            stale.unlink()
+    return found
 
 
 def _origin(graph: Graph, name: str) -> str:

@@ -1,7 +1,7 @@
 """Layers that stay in float before anything was measured: few multiply-adds, and much of what INT8 costs.
 
 On human-pose-estimation-0001 seven layers of 58, with 2 % of the multiply-adds, make half of the rounding noise in the maps
-(docs/calibration.md has the table).
+(docs/measurements/int8.md has the table).
 """
 
 from __future__ import annotations

@@ -131,11 +131,15 @@ def observe(
     """
     names = [name for name in graph.float_tensors if name not in graph.inputs and (name not in unseen or name in graph.outputs)]
     outputs = set(graph.outputs)
+    # Of whole numbers, as the classes of an end-to-end detector, only `people_in` makes something.
+    uncounted = outputs.difference(names)
     seen = Observation()
-    for path, everything in _run(graph, names, inputs):
+    for path, everything in _run(graph, [*names, *sorted(uncounted)], inputs):
         people = people_in is None or people_in({name: everything[name] for name in outputs if name in everything})
         for name, value in everything.items():
-            _count(seen, name, value, people, path)
+            # A graph may hold a tensor of nothing, as the key points of a detector, or end with the people that it found: none.
+            if value.size and name not in uncounted:
+                _count(seen, name, value, people, path)
         seen.empty += not people
         seen.count += 1
         progress()

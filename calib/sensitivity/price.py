@@ -13,6 +13,7 @@ from posetrt.runtime.files import read_json
 
 if TYPE_CHECKING:
     from posetrt.calib.int8.calibration import Calibration
+    from posetrt.calib.int8.foreign import Foreign
     from posetrt.calib.int8.quantize import Layout
     from posetrt.calib.sensitivity.judge import Judge
     from posetrt.runtime.model.folder import ModelFolder
@@ -83,8 +84,8 @@ class Price:
 
     @property
     def unusable(self) -> list[str]:
-        """Layouts that nobody should build."""
-        return [name for name, one in self.layouts.items() if one.verdict == "unusable"]
+        """Layouts of ours that nobody should build."""
+        return [name for name, one in self.layouts.items() if name in LAYOUT_NAMES and one.verdict == "unusable"]
 
 
 def price_from(fields: Mapping[str, Any]) -> Price:
@@ -104,8 +105,8 @@ def verdict_on(agreement: float, reference_people: int, people: int) -> Verdict:
     return "fine" if agreement >= FINE else "costly" if agreement >= USABLE else "unusable"
 
 
-def table(price: Price) -> str:
-    """The price as a small table, with what to do where it is too high."""
+def table(price: Price, *, advise: bool = True) -> str:
+    """The price as a small table, with what to do where it is too high if that is asked for."""
     lines = [
         f"INT8 beside FP32 on {price.photographs} photographs that calibrated nothing (FP32 finds {price.reference_people} people):",
         f"{'layout':<22} {price.measure + ' agreement':>14} {'people':>7} {'in INT8':>8}  verdict",
@@ -118,8 +119,8 @@ def table(price: Price) -> str:
     verdicts = {one.verdict for one in price.layouts.values()}
     if "unknown" in verdicts:
         lines.append("The price cannot be told: the photographs show too few people. Give photographs of people.")
-    if verdicts & {"costly", "unusable"}:
-        lines.append("Try --sensitivity, which keeps the costliest layers in float; or use fp16.")
+    if advise and verdicts & {"costly", "unusable"}:
+        lines.append("Keep more layers in float with --sensitivity and a smaller --budget-oks; or use fp16.")
     return "\n".join(lines)
 
 
@@ -194,6 +195,7 @@ def priced(
     held_back: Sequence[Path],
     shapes: Mapping[str, tuple[int, ...]],
     say: Callable[[str], None] = lambda _line: None,
+    beside: Mapping[str, Foreign] | None = None,
 ) -> Calibration:
     """The calibration with what its graphs cost, measured on photographs that calibrated nothing.
 
@@ -201,6 +203,7 @@ def priced(
         folder: with model.onnx.
         shapes: of the float tensors, as observed.
         say: called with a line before each graph is looked at.
+        beside: graphs of the same network that other tools quantised, by name, to be judged as ours are.
 
     Raises:
         PosetrtError: none of the photographs can be read.
@@ -220,5 +223,11 @@ def priced(
         )
         for name, layers in kept.items()
     }
+    for name, one in (beside or {}).items():
+        candidates[name] = (partial(_model_of, one), one.layout, one.share(dict(shapes)))
     price = measured(base.model, candidates, Judge(folder.manifest(), held_back), say)
     return replace(calibration, price=price.to_dict())
+
+
+def _model_of(one: Foreign) -> Any:
+    return one.graph.model

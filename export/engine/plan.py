@@ -102,6 +102,8 @@ def plan_build(
         UsageError: a combination that this TensorRT, device or network does not take; says what does work.
         PosetrtError: int8 by ranges without ranges.
     """
+    if ranges is not None and ranges.in_graph and wish.own_calibration is None:
+        wish = replace(wish, explicit_qdq=True)
     strong = strongly_typed(offers, wish)
     check(offers, wish, manifest, strong)
     flags: list[str] = []

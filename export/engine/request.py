@@ -65,11 +65,13 @@ class Ranges:
         amax: largest magnitude by tensor of the int8-base graph.
         kept_float: layers that stay out of INT8, by name.
         of_model: SHA-256 of the model.onnx that they hold for as it is, since nothing was equalised; "" where they do not.
+        in_graph: there are none, because another tool quantised the graphs; its Q/DQ nodes carry them.
     """
 
     amax: Mapping[str, float] = field(default_factory=dict)
     kept_float: tuple[str, ...] = ()
     of_model: str = ""
+    in_graph: bool = False
 
 
 @dataclass(frozen=True)

@@ -138,9 +138,11 @@ def read_ranges(folder: ModelFolder) -> Ranges:
         PosetrtError: unreadable, or of another format.
     """
     given = read_fields(folder.calibration, "calibration", f"Make it again with: posetrt calibrate {folder.quoted} --images DIR")
+    amax = {name: one.number("amax", 0, LARGEST_FLOAT32) for name, one in given.by_name("tensors").items()}
     return Ranges(
-        amax={name: one.number("amax", 0, LARGEST_FLOAT32) for name, one in given.by_name("tensors").items()},
+        amax=amax,
         kept_float=given.texts("kept_float"),
+        in_graph=not amax and folder.variant("int8-ort").is_file(),
         of_model=given.sha256("model_sha256") if given.values.get("equalised") == {} else "",
     )
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from posetrt.export.graph.canonical import canonical
 from posetrt.export.graph.fused import DECODE_PREFIX, INPUT_PREFIX
-from posetrt.export.graph.onnx_file import ModelProto, check, describe, first_line, in_opset, read_model, save_model
+from posetrt.export.graph.onnx_file import ModelProto, check, describe, first_line, read_model, save_model
+from posetrt.export.graph.opset import in_opset
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.files import sha256_of, written_whole
 from posetrt.runtime.model.folder import ModelFolder

@@ -44,8 +44,10 @@ NORMALISATIONS = {
     "imagenet": _IMAGENET,
     # RGB, x/255.
     "unit": Normalisation("RGB", _NONE, _BYTE),
-    # YOLO v5 to 26 and YOLO-NAS: RGB, x/255, letterbox grey 114.
+    # YOLO v5 to 26, YOLO-NAS for boxes: RGB, x/255, letterbox grey 114.
     "yolo": Normalisation("RGB", _NONE, _BYTE, pad=114),
+    # YOLO-NAS-Pose: BGR, x/255.
+    "yolo-nas": Normalisation("BGR", _NONE, _BYTE, pad=127),
     # YOLOX and YOLOX-pose: BGR, 0 to 255 as they are.
     "yolox": Normalisation("BGR", _NONE, _ONE, pad=114),
     # RTMPose, RTMW, DWPose: as ImageNet, rounded by mmpose.

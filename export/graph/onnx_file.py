@@ -1,4 +1,4 @@
-"""ONNX files, read and written in one place: copied, brought to an opset, described, checked, saved.
+"""ONNX files, read and written in one place: copied, described, checked, saved.
 
 The proto itself is what the calibration and the fused nodes work on; where values are renamed, retyped or moved, `onnx-ir` (the ONNX
 project's own in-memory form) does it: it knows who reads a value, also from inside a subgraph, and sorts.
@@ -93,37 +93,6 @@ def check(model: ModelProto, what: str) -> ModelProto:
     return model
 
 
-def opset_of(model: ModelProto) -> int:
-    """The opset of ONNX's own operators; 0 where the file states none."""
-    return next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-
-
-def in_opset(model: ModelProto, opset: int, ir_version: int) -> ModelProto:
-    """The graph in another opset, as a copy.
-
-    Raises:
-        PosetrtError: an operator of it does not exist there.
-    """
-    from onnx import version_converter
-
-    present = opset_of(model)
-    if present == opset:
-        converted = copied(model)
-    elif _same_operators(model, present, opset):
-        # The converter rewrites all of the graph, and stumbles over forms that need no change.
-        converted = copied(model)
-        for entry in converted.opset_import:
-            if entry.domain in ("", "ai.onnx"):
-                entry.version = opset
-    else:
-        try:
-            converted = version_converter.convert_version(model, opset)
-        except Exception as error:  # the converter raises RuntimeError and its own errors alike
-            raise PosetrtError(f"the graph of opset {present} cannot be written in opset {opset}: {first_line(error)}") from error
-    converted.ir_version = ir_version
-    return converted
-
-
 def all_nodes(graph: Any) -> Iterator[Any]:
     """Every node of a GraphProto, those of subgraphs included."""
     for node in graph.node:
@@ -163,17 +132,3 @@ def first_line(error: Exception) -> str:
     """What an error of a library says, on one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
-
-
-def _same_operators(model: ModelProto, present: int, wanted: int) -> bool:
-    """Whether no operator of the graph has changed between two opsets."""
-    import onnx
-
-    try:
-        return not model.functions and all(
-            onnx.defs.get_schema(node.op_type, present, "").since_version == onnx.defs.get_schema(node.op_type, wanted, "").since_version
-            for node in all_nodes(model.graph)
-            if node.domain in ("", "ai.onnx")
-        )
-    except onnx.defs.SchemaError:
-        return False

@@ -70,6 +70,8 @@ class GraphFacts:
         metadata: the file's metadata_props; Ultralytics writes task, kpt_shape, stride and names there.
         producer: name of the program that wrote it.
         operators: how often each operator type occurs.
+        stem: operator types of the nodes that read the picture, behind casts, transposes and arithmetic.
+        strides: of its candidates, in their order, where the user said them.
     """
 
     file: str
@@ -81,6 +83,8 @@ class GraphFacts:
     metadata: Mapping[str, str] = field(default_factory=dict)
     producer: str = ""
     operators: Mapping[str, int] = field(default_factory=dict)
+    stem: frozenset[str] = frozenset()
+    strides: tuple[int, ...] = ()
 
     def listing(self) -> str:
         """The outputs with their shapes, for errors."""
@@ -97,6 +101,8 @@ class Asked:
         layout: the same with the channels of its maps, where its file gives them.
         outputs: role → output name.
         person_class: number of the class that is a person, of networks with several.
+        strides: of raw candidates, in their order.
+        anchors: centre x, y, width and height of each candidate's anchor, as fractions of the input.
     """
 
     head: str | None = None
@@ -104,6 +110,8 @@ class Asked:
     layout: MapLayout | None = None
     outputs: Mapping[str, str] = field(default_factory=dict)
     person_class: int | None = None
+    strides: tuple[int, ...] = ()
+    anchors: tuple[tuple[float, float, float, float], ...] = ()
 
 
 @dataclass(frozen=True)

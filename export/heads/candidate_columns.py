@@ -13,7 +13,7 @@ from posetrt.export.heads.base import Asked, GraphFacts
 from posetrt.export.heads.candidate_table import RANKED_AT_MOST, Table, class_names, person_of, point_shape
 from posetrt.runtime.model.skeleton import built_in_skeletons, load_skeleton
 
-Family = Literal["yolo", "yolox", "rtmdet", "rtmo", "nanodet", "movenet", "torchvision", "tensorflow", "ssd"]
+Family = Literal["yolo", "yolo-nas", "yolox", "rtmdet", "rtmo", "nanodet", "movenet", "torchvision", "tensorflow", "ssd", "detr"]
 _AGREES = 0.9
 """Share of the columns that must be of the kind that a reading expects."""
 _BINS = (8, 16, 17, 32)
@@ -69,7 +69,9 @@ def readings_of(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns |
     kinds = table.kinds
     levels = any("/" in role for role in table.outputs)
     if table.strides and kinds[:2] not in ("xy", "yx"):
-        return _on_the_grid(table, facts, asked, levels=levels)
+        # As many rows as some grid has cells may be the best ones all the same.
+        best = _ranked(table, facts, asked) if not levels and len(table.noise) <= RANKED_AT_MOST else []
+        return best or _on_the_grid(table, facts, asked, levels=levels)
     if table.strides:
         return _complete(table, facts, asked)
     if len(table.noise) <= RANKED_AT_MOST:
@@ -81,12 +83,17 @@ def readings_of(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns |
     if len(table.noise) > RANKED_AT_MOST and table.columns in (5, 6, 56, 57, 84, 85):
         return [
             Missing(
-                f"{table.shape} are {len(table.noise)} candidates without their place, and no strides give as many cells at "
-                f"{facts.size_wh[0]}x{facts.size_wh[1]}. Export the network again with its last layer, or give the size that it was made "
-                "for with --input-size"
+                f"{table.shape} are {len(table.noise)} candidates without their place, and {_tried(facts)} as many cells at "
+                f"{facts.size_wh[0]}x{facts.size_wh[1]}. Give the strides with --strides, as --strides 8,16,32, or the size that the network was "
+                "made for with --input-size, or export it again with its last layer"
             )
         ]
     return []
+
+
+def _tried(facts: GraphFacts) -> str:
+    """The strides that do not fit, for an error."""
+    return f"--strides {','.join(map(str, facts.strides))} does not give" if facts.strides else "no usual strides give"
 
 
 def _complete(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Missing]:
@@ -170,16 +177,14 @@ def _on_the_grid(table: Table, facts: GraphFacts, asked: Asked, *, levels: bool)
         fields["nms_threshold"] = 0.45
         return _with_scores(table, facts, asked, fields, first=4, scores=len(tail), parts=0, values=0, family="yolox", objectness=True)
     told, found = point_shape(facts), list[Columns | Missing]()
-    for values in (3, 2):
-        parts, rest = divmod(columns - 6, values)
-        if not rest and parts in part_counts(facts, asked) and (told is None or told == (parts, values)) and scores in (0, 2):
-            given = sure[6:].reshape(parts, values)
-            if values == 3 and scores == 2 and not given[:, 2].all() and given.any():
-                continue
-            found += _with_scores(
-                table, facts, asked, fields, first=4, scores=2, parts=parts, values=values, family="yolox", objectness=True
-            )
-            break
+    counts = [(columns - 6) // values if not (columns - 6) % values else 0 for values in (3, 2)]
+    ways = [(parts, values) for parts, values in zip(counts, (3, 2), strict=True) if parts in part_counts(facts, asked)]
+    ways = [way for way in ways if told is None or told == way]
+    if len(ways) > 1 and scores == 2 and not sure[8::3].all() and sure[6:].any():
+        # Where the scores are probabilities, so is each third value of a key point, or there is no third.
+        ways = ways[1:]
+    for parts, values in ways[:1] if scores in (0, 2) else []:
+        found += _with_scores(table, facts, asked, fields, first=4, scores=2, parts=parts, values=values, family="yolox", objectness=True)
     if not found and levels and not columns % 3 and columns // 3 >= 6:
         return [
             Missing(f"{table.shape} are three anchors per cell, whose sizes the graph does not hold. Export it again with its last layer")
@@ -212,6 +217,9 @@ def _ranked(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Mis
             return [Columns(own, parts, f"{table.shape}: {parts} key points as y, x, score, a box and a score", "movenet")]
     if table.transposed:
         return []
+    framed = _framed(table, facts, asked, fields)
+    if framed:
+        return framed
     if columns >= 6 and (empty or (table.probabilities[4] and table.whole(5) and (not table.batched or table.falls(4)))):
         if columns == 6:
             return [*_ended(table, facts, asked, fields, {"score": ("rows", 4, 1), "class": ("rows", 5, 1)}, 0, 0)]
@@ -234,13 +242,35 @@ def _ranked(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Mis
                 return [*_ended(table, facts, asked, fields, {"score": ("rows", 4, 1)}, parts, values)]
     if columns == 5 and not empty and table.falls(4):
         return [*_ended(table, facts, asked, fields, {"score": ("rows", 4, 1)}, 0, 0)]
-    if columns == 7 and not table.batched and table.whole(0) and (empty or (table.whole(5) and table.probabilities[6])):
-        # YOLO v7's own end-to-end export: number in the batch, box, class, score.
-        own = fields | {"values": {"frame": ("rows", 0, 1), "box": ("rows", 1, 4), "class": ("rows", 5, 1), "score": ("rows", 6, 1)}}
-        person = person_of(facts, asked, None)
-        if person is not None:
-            found.append(Columns(own | {"person_class": person}, 0, f"{table.shape}: frame, box, class and score", "yolo"))
     return found
+
+
+def _framed(table: Table, facts: GraphFacts, asked: Asked, fields: Mapping[str, Any]) -> list[Columns | Missing]:
+    """Rows of all pictures of the batch that begin with the picture's number: YOLO v7's and YOLO-NAS's end-to-end exports."""
+    columns, seen = table.columns, bool(table.both.any())
+    numbered = not table.both[:, 0].any() if seen else "flat" in table.outputs["rows"].lower()
+    if table.batched or columns < 7 or not (numbered or columns == 7):
+        return []
+    read: dict[str, Any] = {"frame": ("rows", 0, 1), "box": ("rows", 1, 4)}
+    if columns == 7:
+        # v7 gives the class before the score, YOLO-NAS behind it.
+        score = 5 if seen and table.probabilities[5] and not table.whole(5) and table.whole(6) else 6
+        if "flat" in table.outputs["rows"].lower():
+            score = 5
+        if seen and not (table.probabilities[score] and table.whole(11 - score)):
+            return []
+        person = person_of(facts, asked, None)
+        if person is None:
+            return [Missing(f"{table.shape} has classes, and none of them is named person: say which one is with --class N")]
+        read |= {"class": ("rows", 11 - score, 1), "score": ("rows", score, 1)}
+        return [Columns({**fields, "values": read, "person_class": person}, 0, f"{table.shape}: frame, box, class and score", "yolo")]
+    for values in (3, 2):
+        parts, rest = divmod(columns - 6, values)
+        if not rest and parts in part_counts(facts, asked) and (not seen or table.probabilities[5]):
+            read |= {"score": ("rows", 5, 1), "keypoints": ("rows", 6, parts * values)}
+            own = {**fields, "values": read, "person_class": None, "point_values": values}
+            return [Columns(own, parts, f"{table.shape}: frame, box, score and {parts} key points of {values}", "yolo-nas")]
+    return []
 
 
 def _ended(
@@ -315,7 +345,10 @@ def _with_scores(
             f"objectness and {count} class{'es' if count > 1 else ''}" if with_objectness else f"{count} class{'es' if count > 1 else ''}"
         )
         why = f"{table.shape}: box, {what}" + (f" and {parts} key points of {values}" if parts else "")
-        found.append(Columns(own, parts, why, "yolox" if family == "yolox" else "yolo", _rank(facts, parts)))
+        if family == "yolo" and with_objectness and table.per_cell == 1 and np.ptp(table.both[:, first]) > 0:
+            # One candidate per cell and objectness: YOLOX with its places added. v5 and v7 have three; v6 an objectness of 1.
+            family = "yolox"
+        found.append(Columns(own, parts, why, family, _rank(facts, parts)))
     return found
 
 

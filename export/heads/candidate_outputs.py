@@ -13,6 +13,8 @@ from posetrt.export.heads.candidate_columns import YOLO_BOX, Columns, Family, Mi
 from posetrt.export.heads.candidate_table import RANKED_AT_MOST, Level, Table, grid_of, levels_of, person_of
 
 _BINS = (8, 16, 17, 32)
+DETR_CLASSES = 92
+"""COCO's 91 numbers and one for nothing, as the original DETR has."""
 _SAID = {
     "boxes": ("box", "det"),
     "classes": ("label", "class"),
@@ -46,7 +48,7 @@ def _turned(facts: GraphFacts) -> GraphFacts | None:
     turned = [
         replace(output, noise=output.noise.transpose(0, 2, 1), grey=output.grey.transpose(0, 2, 1))
         for output in facts.outputs
-        if len(output.shape) == 3 and output.grey.shape == output.shape and grid_of(output.shape[2], facts.size_wh)[0]
+        if len(output.shape) == 3 and output.grey.shape == output.shape and grid_of(output.shape[2], facts)[0]
     ]
     same = {output.shape[1] for output in turned}
     return replace(facts, outputs=tuple(turned)) if len(turned) > 1 and len(same) == 1 else None
@@ -58,7 +60,7 @@ def _one_grid(facts: GraphFacts) -> tuple[tuple[int, ...], list[Level]]:
         axis = 2 if transposed else 1
         like = [output for output in facts.outputs if len(output.shape) == 3 and output.grey.shape == output.shape]
         for count in {output.shape[axis] for output in like}:
-            strides, per_cell = grid_of(count, facts.size_wh)
+            strides, per_cell = grid_of(count, facts)
             one = [Level(output, 0, output.shape[3 - axis], transposed) for output in like if output.shape[axis] == count]
             if strides and per_cell == 1 and len(one) > 1:
                 return strides, one
@@ -132,20 +134,35 @@ def _beside(boxes: OutputFacts, facts: GraphFacts, asked: Asked) -> Columns | Mi
             fields["yx"] = True
     else:
         fields |= {"nms_threshold": 0.65 if parts else 0.5}
-        told = _raw(table, score, classes, facts, fields)
+        told = _raw(table, score, classes, facts, asked, fields)
         if told is not None:
             return told
-    family: Family = "ssd" if classes > 1 else "tensorflow" if fields.get("yx") else "torchvision" if not batched else "rtmo"
-    family = "yolo" if parts and not fields.get("ranked") else family
+    family = _family(facts, fields, classes, parts, labelled=labels is not None)
     words = [_SAID[role] for role in outputs if role in _SAID]
     named = [any(word in name.lower() for word in _SAID[role]) for role, name in outputs.items() if role in _SAID]
     why = f"{facts.listing()}: boxes{f', {parts} key points' if parts else ''} and scores{', end to end' if fields.get('ranked') else ''}"
     return Columns(fields, parts, why, family, 2 if words and all(named) else 1)
 
 
+def _family(facts: GraphFacts, fields: Mapping[str, Any], classes: int, parts: int, *, labelled: bool) -> Family:
+    """Whose network it is, which tells its usual pixels."""
+    if parts and any("pred_" in output.name for output in facts.outputs):
+        return "yolo-nas"
+    if parts and not fields.get("ranked"):
+        return "yolo"
+    if classes > 1:
+        return "detr" if fields.get("nms") == "none" else "ssd"
+    if fields.get("yx"):
+        return "tensorflow"
+    if not fields["batched"]:
+        return "torchvision"
+    # OpenMMLab's detectors give boxes and labels. YOLOX, and RTMO with its trunk, take every other pixel of the picture first.
+    return "rtmdet" if labelled and not parts and "Slice" not in facts.stem else "rtmo"
+
+
 def _table(output: OutputFacts, facts: GraphFacts, *, batched: bool) -> Table:
     noise, grey = _rows(output, batched=batched)
-    strides, per_cell = grid_of(len(noise), facts.size_wh)
+    strides, per_cell = grid_of(len(noise), facts)
     return Table({"rows": output.name}, noise, grey, False, batched, facts.size_wh, strides, per_cell, str(output.shape))
 
 
@@ -194,7 +211,7 @@ def _person(facts: GraphFacts, asked: Asked, classes: int, *, labelled: bool) ->
     return {"person_class": None}
 
 
-def _raw(table: Table, score: OutputFacts, classes: int, facts: GraphFacts, fields: dict[str, Any]) -> Missing | None:
+def _raw(table: Table, score: OutputFacts, classes: int, facts: GraphFacts, asked: Asked, fields: dict[str, Any]) -> Missing | None:
     """Fill in how raw boxes beside raw scores read."""
     values, kinds = table.both[:, :4], table.kinds[:4]
     if not score.probability:
@@ -217,9 +234,20 @@ def _raw(table: Table, score: OutputFacts, classes: int, facts: GraphFacts, fiel
             fields["values"] = {**fields["values"], "priors": ("priors", 0, 4)}
             fields |= {"box": "priors", "unit": "fraction"}
             return None
+    if asked.anchors and len(asked.anchors) == len(table.noise):
+        fields |= {"box": "priors", "unit": "fraction", "priors": asked.anchors}
+        return None
+    if len(values) and values.min() >= 0 and values.max() <= 1 and len(table.noise) <= RANKED_AT_MOST:
+        # DETR's queries; the original has a last class for nothing, those since have a sigmoid for each class.
+        fields |= {"box": "centre", "unit": "fraction", "nms": "none"}
+        fields |= {"activation": "softmax", "background": classes - 1} if classes == DETR_CLASSES else {"background": -1}
+        if fields.get("activation") == "softmax" and classes != DETR_CLASSES:
+            fields["activation"] = "sigmoid"
+        return None
+    given = f"; --anchors gives {len(asked.anchors)}" if asked.anchors else ""
     return Missing(
-        f"{facts.listing()}: boxes are steps from anchors that the graph does not give. Export the network with its boxes decoded, or with "
-        f"the anchors (centre x, y, width, height, as fractions) as an output of ({len(table.noise)}, 4)"
+        f"{facts.listing()}: boxes are steps from anchors that the graph does not give{given}. Export the network with its boxes decoded, or "
+        f"give the {len(table.noise)} anchors (centre x, y, width, height, as fractions) with --anchors FILE"
     )
 
 

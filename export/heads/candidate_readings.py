@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
 from posetrt.export.heads.candidate_columns import Columns, Family, Missing, readings_of, skeleton_names
 from posetrt.export.heads.candidate_outputs import outputs_readings
-from posetrt.export.heads.candidate_table import level_table, single_tables
+from posetrt.export.heads.candidate_table import anchors_missing, level_table, single_tables
 from posetrt.runtime.heads.boxes import BoxesHead
 from posetrt.runtime.heads.candidates import CandidateHead
 from posetrt.runtime.heads.rows import RowsHead
 
 _USUAL: dict[Family, tuple[str, str]] = {
     "yolo": ("yolo", "centre"),
+    "yolo-nas": ("yolo-nas", "top-left"),
     "yolox": ("yolox", "top-left"),
     "rtmdet": ("rtmdet", "top-left"),
     "rtmo": ("yolox", "top-left"),
@@ -20,6 +23,7 @@ _USUAL: dict[Family, tuple[str, str]] = {
     "torchvision": ("unit", "top-left"),
     "tensorflow": ("movenet", "stretch"),
     "ssd": ("unit", "stretch"),
+    "detr": ("unit", "stretch"),
 }
 """Family → its normalisation and how it places a picture, as its authors' own tools do."""
 
@@ -29,6 +33,7 @@ def readings_as(kind: type[CandidateHead], facts: GraphFacts, asked: Asked) -> l
     if not set(asked.outputs) <= set(kind.roles):
         return []
     named = set(asked.outputs.values())
+    facts = replace(facts, strides=asked.strides)
     found: list[Columns | Missing] = []
     table = level_table(facts)
     if table is not None:
@@ -39,12 +44,18 @@ def readings_as(kind: type[CandidateHead], facts: GraphFacts, asked: Asked) -> l
         if not any(isinstance(one, Columns) for one in beside):
             for single in single_tables(facts):
                 found += [_with_outputs(one, single.outputs) for one in readings_of(single, facts, asked)]
+    anchored = [output for output in facts.outputs if anchors_missing(facts, output)]
+    if anchored and not found:
+        shapes = ", ".join(f"{output.name} {'x'.join(map(str, output.shape))}" for output in anchored)
+        found.append(
+            Missing(f"{shapes} are three anchors per cell, whose sizes the graph does not hold. Export it again with its last layer")
+        )
     readings: list[Reading | NearMiss] = []
     for one in found:
         if isinstance(one, Missing):
             readings.append(NearMiss(kind.kind, one.why))
         elif bool(one.parts) == (kind is RowsHead) and (not named or named & set(one.fields["outputs"].values())):
-            readings.append(_reading(kind, one))
+            readings.append(_reading(kind, one, facts))
         elif asked.head == kind.kind:
             other = f"{one.parts} key points each: --head rows" if one.parts else "no key points: --head boxes"
             readings.append(NearMiss(kind.kind, f"its candidates have {other} ({one.why})"))
@@ -57,9 +68,12 @@ def _with_outputs(one: Columns | Missing, outputs: object) -> Columns | Missing:
     return Columns({**one.fields, "outputs": outputs}, one.parts, one.why, one.family, one.rank)
 
 
-def _reading(kind: type[CandidateHead], one: Columns) -> Reading:
+def _reading(kind: type[CandidateHead], one: Columns, facts: GraphFacts) -> Reading:
     fields = {name: value for name, value in one.fields.items() if kind is not BoxesHead or not name.startswith("point_")}
     normalise, fit = _USUAL[one.family]
+    if one.family == "yolo-nas" and facts.dtype != "float32":
+        # Super-gradients puts the pixels' preparation into such a graph, the swap to BGR too.
+        normalise = "unit"
     return Reading(
         head=kind(**fields),
         skeletons=skeleton_names(one.parts) if one.parts else ("boxes",),

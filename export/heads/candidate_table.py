@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -37,8 +37,8 @@ _FOLLOWS = 0.7
 """Correlation with the cells' place from which on a column holds places. Trained networks have above .97, others below .5."""
 _WIDE = 0.3  # share of the picture that coordinates of many candidates span at least
 _HUMAN = ("person", "human", "pedestrian", "people")
-_COUNTED_PERSON = {1: 0, 20: 14, 21: 15, 80: 0, 90: 0, 91: 1, 365: 0}
-"""Number of classes of a known data set → its person: VOC (21 with background), COCO, COCO as TensorFlow counts it, Objects365."""
+_COUNTED_PERSON = {1: 0, 20: 14, 21: 15, 80: 0, 90: 0, 91: 1, 92: 1, 365: 0}
+"""Number of classes of a known data set → its person: VOC (21 with background), COCO, COCO as TensorFlow and DETR count it, Objects365."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ def _correlation(values: Floats, place: Floats) -> Floats:
     return found
 
 
-def grid_of(count: int, size_wh: tuple[int, int], levels: Sequence[tuple[int, ...]] = LEVELS) -> tuple[tuple[int, ...], int]:
-    """Strides and candidates per cell of the grid that has so many; ((), 1) where none has."""
-    for strides in levels:
+def grid_of(count: int, facts: GraphFacts) -> tuple[tuple[int, ...], int]:
+    """Strides and candidates per cell of the grid that has so many, of those that the user said or that are usual; ((), 1) where none has."""
+    for strides in (facts.strides,) if facts.strides else LEVELS:
         for per_cell in PER_CELL:
-            if sum(-(-size_wh[0] // stride) * -(-size_wh[1] // stride) for stride in strides) * per_cell == count:
+            if sum(-(-facts.size_wh[0] // stride) * -(-facts.size_wh[1] // stride) for stride in strides) * per_cell == count:
                 return strides, per_cell
     return (), 1
 
@@ -128,7 +128,7 @@ def grid_of(count: int, size_wh: tuple[int, int], levels: Sequence[tuple[int, ..
 def single_tables(facts: GraphFacts) -> Iterator[Table]:
     """Each output that can be a table, in the orientation that fits: candidates on a grid first, else the longer axis, else both."""
     sizes = [size for output in facts.outputs if output.noise.ndim == 3 for size in set(output.shape[1:])]
-    shared = {size for size in sizes if sizes.count(size) > 1 and grid_of(size, facts.size_wh)[0]}
+    shared = {size for size in sizes if sizes.count(size) > 1 and grid_of(size, facts)[0]}
     for output in facts.outputs:
         if output.noise.ndim == 3 and output.shape[0] == 1 and len(output.grey) == 1 and not shared & set(output.shape):
             # One of several outputs of a grid is not all of a candidate.
@@ -140,7 +140,7 @@ def single_tables(facts: GraphFacts) -> Iterator[Table]:
 
 def _oriented(facts: GraphFacts, output: OutputFacts) -> Iterator[Table]:
     noise, grey = _floats(output.noise[0]), _floats(output.grey[0])
-    grids = [grid_of(count, facts.size_wh) for count in noise.shape]
+    grids = [grid_of(count, facts) for count in noise.shape]
     if grids[0][0] and not (grids[1][0] and noise.shape[1] > noise.shape[0]):
         ways = [False]
     elif grids[1][0]:
@@ -202,6 +202,12 @@ def _level(facts: GraphFacts, output: OutputFacts) -> Level | None:
             transposed = last and not (first and facts.layout == "NHWC")
             return Level(output, stride, shape[1] if transposed else shape[-1], transposed)
     return None
+
+
+def anchors_missing(facts: GraphFacts, output: OutputFacts) -> bool:
+    """Whether an output is a level of YOLO v5 or v7 before its last layer: (1, 3, h, w, values)."""
+    cells = [tuple(-(-side // stride) for side in facts.size_wh[::-1]) for stride in STRIDES]
+    return len(output.shape) == 5 and output.shape[:2] == (1, PER_CELL[-1]) and output.shape[2:4] in cells and output.shape[4] > 5
 
 
 def level_table(facts: GraphFacts) -> Table | None:

@@ -19,6 +19,7 @@ MORE_ROWS = {BLAZEPOSE_PARTS: 39, 468: 478}
 """Parts → rows, of networks that give more than that: BlazePose, whose rows 33 and 34 make the next crop, and the face with irises."""
 
 
+_POINT_WORDS = ("coord", "joint", "keypoint", "kpt", "landmark", "point", "pose")
 LARGEST_SHARE = 2.0
 """Coordinates up to that are shares of the input's width and height, or metres; above it pixels."""
 
@@ -54,6 +55,11 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
         tables = [table for table in tables if _in_the_picture(table, facts.size_wh)]
     if not tables:
         return []
+    doubtful = [table for table in tables if _maybe_classes(facts, asked, table)]
+    if len(doubtful) == len(tables):
+        one = doubtful[0]
+        why = f"{one.output.name}: {one.rows * one.columns} numbers below {LARGEST_SHARE:g} are the scores of a classifier, or {one.rows} key points"
+        return [NearMiss("coordinates", f"{why} of {one.columns}; if key points, say so with --head coordinates")]
     # Coordinates in metres lie about 0; those of the picture reach further.
     tables.sort(key=lambda table: (named(table.output.name, "world"), -min(_reach(table), LARGEST_SHARE)))
     best = tables[0].output
@@ -99,6 +105,13 @@ def _in_the_picture(table: _Table, size_wh: tuple[int, int]) -> bool:
     extent = 1.0 if reach <= LARGEST_SHARE else float(max(size_wh))
     inside = (places > -0.5 * extent) & (places < 1.5 * extent)
     return bool(reach > extent / 8 and inside.mean() > 0.9)
+
+
+def _maybe_classes(facts: GraphFacts, asked: Asked, table: _Table) -> bool:
+    """Whether nothing but a count tells the numbers from those of an image classifier: one flat output, small values, no name."""
+    if asked.head == CoordinatesHead.kind or asked.skeleton is not None or len(facts.outputs) > 1:
+        return False
+    return len(table.output.shape) == 2 and _reach(table) <= LARGEST_SHARE and not named(table.output.name, *_POINT_WORDS)
 
 
 def _reading(facts: GraphFacts, asked: Asked, table: _Table) -> Reading | NearMiss:

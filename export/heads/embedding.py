@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
-from posetrt.export.heads.grids import Grid, grids_of, named
+from posetrt.export.heads.grids import Grid, grids_of, named, tag_grids
 from posetrt.export.heads.part_counts import part_counts, skeletons_of
 from posetrt.runtime.heads.embedding import EmbeddingHead
 
@@ -17,19 +19,23 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     if set(asked.outputs) - set(EmbeddingHead.roles):
         return []
     maps = grids_of(facts)
+    deep = tag_grids(facts)
     found: list[Reading | NearMiss] = []
     for parts in part_counts(asked):
         joint = [each for each in maps if each.channels == 2 * parts]
         plain = [each for each in maps if each.channels == parts]
-        tags = [each for each in plain if named(each.name, "tag", "embed") or each.name == asked.outputs.get(TAGS)]
+        of_parts = [each for each in deep if each.channels == parts]
+        tags = of_parts or [each for each in plain if named(each.name, "tag", "embed") or each.name == asked.outputs.get(TAGS)]
         heat = [each for each in plain if each not in tags]
         if joint and asked.outputs.get(TAGS, joint[0].name) == joint[0].name:
             fine = [each for each in plain if each.shape_hw[0] == 2 * joint[0].shape_hw[0]]
             # With maps beside it that are not finer it is another kind: short offsets have two channels for each part as well.
             if fine or len(maps) == 1:
-                found.append(_reading(asked, parts, joint[0], joint[0], fine[0] if fine else None, rank=2 if fine else 0))
+                found.append(_reading(asked, parts, joint[0], joint[0], fine[0] if fine else None, rank=2 if fine else 1))
         elif len(tags) == 1 and heat:
             same = [each for each in heat if each.shape_hw == tags[0].shape_hw] or heat
+            # OpenVINO's may give the maps a second time, behind their own maximum pooling.
+            same.sort(key=lambda each: named(each.name, "nms"))
             finer = [each for each in heat if each.shape_hw[0] == 2 * same[0].shape_hw[0]]
             found.append(_reading(asked, parts, same[0], tags[0], finer[0] if finer else None, rank=2))
         elif len(heat) == 2 and len(maps) == 2 and heat[0].shape_hw == heat[1].shape_hw:
@@ -48,16 +54,33 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     return found
 
 
+def _negated(maps: Grid) -> bool:
+    """Whether values are negative wherever a neighbour is greater, as OpenVINO's graphs mark what is no peak."""
+    values = maps.channels_first()
+    size = np.pad(np.abs(values), ((0, 0), (1, 1), (1, 1)))
+    rows, columns = values.shape[1:]
+    near = np.max([size[:, y : y + rows, x : x + columns] for y in range(3) for x in range(3)], 0)
+    positive = values > 0
+    return bool(positive.any() and values.min() < -0.05 and positive.mean() < 0.3 and np.all(values[positive] >= near[positive]))
+
+
 def _reading(asked: Asked, parts: int, heat: Grid, tags: Grid, fine: Grid | None, *, rank: int) -> Reading:
     outputs = {HEATMAPS: asked.outputs.get(HEATMAPS, heat.name), TAGS: asked.outputs.get(TAGS, tags.name)}
     if fine is not None:
         outputs[FINE] = asked.outputs.get(FINE, fine.name)
     sure = fine or heat
-    joint = heat is tags
+    joint, negated = heat is tags, _negated(sure)
     logits = sure.output.low < -2 if joint or fine is not None else not sure.output.probability and sure.output.low < -2
+    logits = logits and not negated
     where = f"{parts} heat maps and {parts} tags in {heat.name}" if joint else f"{parts} heat maps ({heat.name}) and tags ({tags.name})"
     return Reading(
-        head=EmbeddingHead(outputs=outputs, order=COCO_ORDER if parts == len(COCO_ORDER) else (), logits=logits),
+        head=EmbeddingHead(
+            outputs=outputs,
+            dimensions=tags.output.shape[4] if len(tags.output.shape) == 5 else 1,
+            order=COCO_ORDER if parts == len(COCO_ORDER) else (),
+            logits=logits,
+            negated=negated,
+        ),
         skeletons=skeletons_of(parts, asked) or (),
         parts=parts,
         normalise="imagenet" if joint else "in-graph",

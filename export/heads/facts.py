@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.export.graph.normalisation import Normalisation
+from posetrt.export.graph.onnx_file import rename_reads
 from posetrt.export.graph.onnx_model import ModelProto, run_plainly
+from posetrt.export.graph.opset import opset_of
 from posetrt.export.heads.base import GraphFacts, OutputFacts
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.model.manifest import DType, Layout
@@ -49,6 +51,29 @@ class ImageInput:
         return (batch, 3, size_wh[1], size_wh[0]) if self.layout == "NCHW" else (batch, size_wh[1], size_wh[0], 3)
 
 
+def with_batch_axis(model: ModelProto) -> ModelProto:
+    """The graph with a batch of one before a picture that has none, (3, H, W) or (H, W, 3), as torchvision's networks take it."""
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    dims: list[Any] = list(inputs[0].type.tensor_type.shape.dim) if len(inputs) == 1 else []
+    if len(dims) != 3 or 3 not in (dims[0].dim_value, dims[2].dim_value):
+        return model
+    name, own = inputs[0].name, f"{inputs[0].name}_without_batch"
+    rename_reads(graph, name, own)
+    shape = [1, *(dim.dim_value or dim.dim_param or None for dim in dims)]
+    inputs[0].CopyFrom(helper.make_tensor_value_info(name, inputs[0].type.tensor_type.elem_type, shape))
+    if opset_of(model) < 13:
+        node = helper.make_node("Squeeze", [name], [own], name=own, axes=[0])
+    else:
+        graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.int64), f"{own}_axes"))
+        node = helper.make_node("Squeeze", [name, f"{own}_axes"], [own], name=own)
+    graph.node.insert(0, node)
+    return model
+
+
 def image_input(model: ModelProto, path: Path) -> ImageInput:
     """The one picture that the graph takes.
 
@@ -67,8 +92,8 @@ def image_input(model: ModelProto, path: Path) -> ImageInput:
     last = len(dims) == 4 and dims[3] == 3 and dims[1] != 3
     if kind is None or len(dims) != 4 or not (last or dims[1] in (0, 3)):
         raise PosetrtError(
-            f"{path.name}: input {inputs[0].name!r} must be a picture (N, 3, H, W) or (N, H, W, 3) in float32, float16, uint8 or int32; it has "
-            f"element type {tensor.elem_type} and shape {dims}"
+            f"{path.name}: input {inputs[0].name!r} must be a picture (N, 3, H, W) or (N, H, W, 3), or one of these "
+            f"without N, in float32, float16, uint8 or int32; it has element type {tensor.elem_type} and shape {dims}"
         )
     size = (dims[2], dims[1]) if last else (dims[3], dims[2])
     return ImageInput(str(inputs[0].name), "NHWC" if last else "NCHW", kind, size, dims[0], tensor.elem_type == 10)
@@ -116,7 +141,24 @@ def gather(model: ModelProto, path: Path, image: ImageInput, size_wh: tuple[int,
         metadata={entry.key: entry.value for entry in model.metadata_props},
         producer=str(model.producer_name),
         operators=Counter(node.op_type for node in model.graph.node),
+        stem=_stem(model.graph, image.name),
     )
+
+
+_PIXELWISE = {"Add", "Cast", "DequantizeLinear", "Div", "Identity", "Mul", "QuantizeLinear", "Squeeze", "Sub", "Transpose", "Unsqueeze"}
+
+
+def _stem(graph: Any, name: str) -> frozenset[str]:
+    """Operators that read the picture, behind those that change its pixels alone."""
+    same, found = {name}, set()
+    for node in graph.node:
+        if same.isdisjoint(node.input):
+            continue
+        if node.op_type in _PIXELWISE:
+            same.update(node.output)
+        else:
+            found.add(str(node.op_type))
+    return frozenset(found)
 
 
 def _way_back(makers: dict[str, Any], name: str) -> tuple[str, ...]:

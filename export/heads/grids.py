@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from posetrt.export.heads.base import GraphFacts, OutputFacts
 from posetrt.runtime.errors import UsageError
 
+MOST_DIMENSIONS = 16
+"""Most dimensions of a tag; the published networks have 1, HigherHRNet with flips 2."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -52,6 +55,15 @@ def grids_of(facts: GraphFacts) -> list[Grid]:
             shape = output.shape[1:3] if nhwc else output.shape[2:]
             found.append(Grid(output, output.shape[3 if nhwc else 1], (shape[0], shape[1]), nhwc))
     return found
+
+
+def tag_grids(facts: GraphFacts) -> list[Grid]:
+    """The outputs (1, K, h, w, dimensions): tags, whose dimensions come last."""
+    return [
+        Grid(output, output.shape[1], (output.shape[2], output.shape[3]), nhwc=False)
+        for output in facts.outputs
+        if len(output.shape) == 5 and output.shape[0] == 1 and output.shape[4] <= MOST_DIMENSIONS and _like(facts, output.shape[2:4])
+    ]
 
 
 def named(name: str, *words: str) -> bool:

@@ -10,6 +10,7 @@ from posetrt.export.graph.graph_ops import GraphOps, Value, axes
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
 from posetrt.export.heads.fuse import Fused
 from posetrt.export.heads.grids import Grid, grids_of, stride_of
+from posetrt.export.heads.grids import named as by_name
 from posetrt.export.heads.paf import map_size
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.heatmap import HeatmapHead
@@ -47,6 +48,14 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
                 "Name the heat maps with --role heatmaps=NAME to leave the others out",
             )
         ]
+    if asked.head != HeatmapHead.kind and named is None and _segments(facts, grid):
+        return [
+            NearMiss(
+                "heatmap",
+                f"{grid.name} gives {grid.channels} maps as a network does that tells each pixel's class (a segmenter). If they are heat maps of "
+                "key points, say so with --head heatmap",
+            )
+        ]
     own = asked.layout or (MapLayout(asked.skeleton, (), False) if asked.skeleton is not None else None)
     known = [load_layout(name) for name in built_in_skeletons()] if own is None else [own]
     # The maps of a network whose other outputs were left out when it was exported are no network for crops, unless the user says so.
@@ -79,6 +88,16 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
         wanted = f"skeleton {asked.skeleton.name} has {len(asked.skeleton.parts)} parts" if asked.skeleton else "no built-in skeleton fits"
         readings.append(NearMiss("heatmap", f"{grid.channels} heat maps, and {wanted}: give yours with --skeleton FILE.json"))
     return readings
+
+
+def _segments(facts: GraphFacts, grid: Grid) -> bool:
+    """Whether maps look like the classes of pixels: by their name, as large as the picture, or adding up to 1 in each cell."""
+    if by_name(grid.name, "seg", "mask", "logits"):
+        return True
+    if by_name(grid.name, "heat", "kpt", "keypoint", "joint", "pose"):
+        return False
+    whole = grid.shape_hw == facts.size_wh[::-1]
+    return whole or bool(grid.channels > 1 and np.allclose(grid.channels_first().sum(0), 1, atol=1e-3))
 
 
 def _head(grid: Grid, stride: int, background: bool) -> HeatmapHead:

@@ -61,6 +61,8 @@ def _readings(facts: GraphFacts, grids: list[Grid], layout: MapLayout, asked: As
             why=f"{maps} heat maps and {fields} PAF channels at stride {stride}, as {layout.skeleton.name} has",
             nhwc=tuple(grid.name for grid in chosen if grid.nhwc),
             split=split,
+            # By the channels of one output alone, 17 heat maps with 17 tags could be a car's maps and fields.
+            rank=0 if split and not layout.skeleton.coco17 and asked.skeleton is None else 1,
         )
         return
 

@@ -97,8 +97,11 @@ def _nothing(facts: GraphFacts, asked: Asked, near: list[NearMiss]) -> str:
     if asked.head is not None:
         told = f"{facts.file} cannot be read as --head {asked.head}: its outputs are {facts.listing()}"
     if near:
-        return f"{told}. Nearly: " + "; ".join(f"{one.kind}: {one.why}" for one in near)
+        whys = {one.why: [each.kind for each in near if each.why == one.why] for one in near}
+        return f"{told}. Nearly: " + "; ".join(f"{' or '.join(dict.fromkeys(same))}: {why}" for why, same in whys.items())
     last = facts.outputs[-1] if facts.outputs else None
-    if last is not None and len(last.shape) == 2 and last.shape[1] > 1 and len(facts.outputs) == 1:
-        return f"{told}. One row of {last.shape[1]} numbers looks like an image classifier, and posetrt finds people's key points and boxes"
-    return f"{told}. Kinds that can be recognised: {', '.join(kinds())}; docs/export.md shows their outputs"
+    if last is not None and len(last.shape) > 1 and last.noise.size == last.shape[1] > 1 and len(facts.outputs) == 1:
+        return (
+            f"{told}. One row of {last.noise.size} numbers looks like an image classifier, and posetrt finds people's key points and boxes"
+        )
+    return f"{told}. Kinds that can be recognised: {', '.join(kinds())}; docs/reference/heads.md shows their outputs"

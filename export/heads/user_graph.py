@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 import posetrt
 from posetrt.export.graph.canonical import check_functions
+from posetrt.export.graph.fused import described
 from posetrt.export.graph.normalisation import NORMALISATIONS, Normalisation
 from posetrt.export.graph.onnx_model import DEFAULT_OPSET, ModelProto, check_equal, finish, run_plainly
 from posetrt.export.heads.base import Asked, Reading
-from posetrt.export.heads.facts import ImageInput, gather, image_input, noise
+from posetrt.export.heads.facts import ImageInput, gather, image_input, noise, with_batch_axis
+from posetrt.export.heads.normalise import Judge, choose, rivals
 from posetrt.export.heads.recognise import recognise
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import sha256_of
@@ -39,6 +41,7 @@ class GraphOptions:
         opset: of the result; its IR version is the oldest that carries it.
         licence: a note on the weights, kept in the manifest.
         tell: takes a line for people: what was recognised, and why.
+        judge: shows the network pictures of people under each normalisation (`posetrt.looking`); None takes the usual one unseen.
     """
 
     asked: Asked = field(default_factory=Asked)
@@ -50,6 +53,7 @@ class GraphOptions:
     opset: int = DEFAULT_OPSET
     licence: str = ""
     tell: Callable[[str], None] = lambda _line: None
+    judge: Judge | None = None
 
 
 def load_onnx(path: Path) -> ModelProto:
@@ -89,7 +93,7 @@ def model_from_onnx(path: Path, options: GraphOptions | None = None) -> tuple[Mo
         PosetrtError: the file is no usable network.
     """
     wish = options or GraphOptions()
-    original = load_onnx(path)
+    original = with_batch_axis(load_onnx(path))
     image = image_input(original, path)
     size = _set_size(original, image, wish, path)
     outputs = {value.name for value in original.graph.output}
@@ -136,11 +140,31 @@ def model_from_onnx(path: Path, options: GraphOptions | None = None) -> tuple[Mo
     if wish.dynamic:
         # A graph may hold a size somewhere in its middle: the smallest must run as well.
         run_plainly(model.SerializeToString(), noise(image, manifest.input.min_wh, pixels), path)
+    normalise = wish.normalise or reading.normalise
+    if wish.judge is not None:
+        names = rivals(normalise, lambda one: _pixels(image, one))
+        forms = [_fed(manifest, _pixels(image, NORMALISATIONS[name])) for name in names]
+        found = wish.judge(model, forms)
+        if found is not None:
+            normalise, line = choose(normalise, wish.normalise is not None, dict(zip(names, found, strict=True)))
+            manifest = forms[names.index(normalise)]
+            model = described(model, manifest)
+            if line:
+                wish.tell(f"{path.name}: {line}")
     wish.tell(
         f"{path.name}: {reading.why}; head {reading.head.kind}, skeleton {skeleton.name}, picture {how}, "
-        f"normalisation {wish.normalise or reading.normalise}{'' if wish.normalise else ' (override with --normalise)'}"
+        f"normalisation {normalise}{'' if wish.normalise else ' (override with --normalise)'}"
     )
     return model, manifest
+
+
+def _fed(manifest: Manifest, pixels: Normalisation) -> Manifest:
+    """The manifest with pixels fed another way."""
+    spec = manifest.input
+    fed = replace(
+        spec, colour=pixels.colour, mean=pixels.mean, scale=pixels.scale, in_graph=pixels.in_graph, fit=replace(spec.fit, pad=pixels.pad)
+    )
+    return replace(manifest, input=fed)
 
 
 def _how(reading: Reading) -> How:

@@ -12,6 +12,7 @@ from typing import get_args
 
 from posetrt.runtime.engines import driver, library
 from posetrt.runtime.engines.base import PRECISIONS, Engine, Precision
+from posetrt.runtime.engines.triton import TritonEngine, is_remote, remote_address
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError
 from posetrt.runtime.files import check_name
 from posetrt.runtime.model.folder import ModelFolder, open_folder
@@ -96,12 +97,9 @@ def _read_sidecars(folder: ModelFolder, precision: Precision | None, backend: st
 
 def why_not(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | None:
     """Why an engine cannot be used here, as the rest of a sentence; None where it fits. Touches no engine library but for its version."""
-    if not engine.is_file():
-        return "is gone; only its sidecar is left"
-    for what, file in (("model", "model.onnx"), ("calibration", "calibration.json")):
-        made = sidecar.made_from.get(what)
-        if made is not None and made != hashes.get(what):
-            return f"was built from another {file} (sha256 {made[:12]}; here {hashes.get(what, 'none')[:12]})"
+    made_from = check_made_from(engine, sidecar, hashes)
+    if made_from is not None:
+        return made_from
     try:
         reason: str | None = backend_module(sidecar.backend).mismatch(sidecar)
     except EngineMismatch as error:
@@ -109,6 +107,17 @@ def why_not(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | 
     except ModuleNotFoundError as error:
         return f"needs the package {error.name}, which is not installed here"
     return reason
+
+
+def check_made_from(engine: Path, sidecar: Sidecar, hashes: Mapping[str, str]) -> str | None:
+    """Why an engine is not of the folder's present files, as the rest of a sentence; None where it is."""
+    if not engine.is_file():
+        return "is gone; only its sidecar is left"
+    for what, file in (("model", "model.onnx"), ("calibration", "calibration.json")):
+        made = sidecar.made_from.get(what)
+        if made is not None and made != hashes.get(what):
+            return f"was built from another {file} (sha256 {made[:12]}; here {hashes.get(what, 'none')[:12]})"
+    return None
 
 
 def build_command(folder: Path, precision: str, backend: str) -> str:
@@ -186,7 +195,7 @@ def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engin
 
     Args:
         path: a model folder, or the name of a network that ships, which needs no build on a CPU;
-            an .onnx file (run on ONNX Runtime as it is); or an engine with its sidecar.
+            an .onnx file (run on ONNX Runtime as it is); an engine with its sidecar; or `triton://HOST:PORT/NAME`, a network on a server.
         options: which engine, and how it runs.
 
     Raises:
@@ -196,6 +205,8 @@ def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engin
     options = options or EngineOptions()
     precision, backend, threads, trust = options.precision, options.backend, options.threads, options.trust
     cuda_graph = options.cuda_graph
+    if is_remote(path):
+        return _on_server(path, options)
     path = network_folder(path)
     check_name(path.absolute())
     wanted = as_precision(precision) if precision else None
@@ -225,6 +236,15 @@ def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engin
         check_engine_file(engine, sidecar)
     opened: Engine = backend_module(sidecar.backend).open_built(engine, sidecar, threads=threads, trust=trust, cuda_graph=cuda_graph)
     return opened
+
+
+def _on_server(path: str | Path, options: EngineOptions) -> Engine:
+    """A network on a Triton server, which has one precision."""
+    engine = TritonEngine(remote_address(path))
+    if options.precision not in (None, engine.precision):
+        engine.close()
+        raise UsageError(f"{remote_address(path)} runs in {engine.precision}, and {options.precision} was asked for; leave --precision out")
+    return engine
 
 
 def _as_it_ships(folder: ModelFolder, precision: Precision, threads: int) -> Engine:

@@ -40,10 +40,15 @@ def device() -> dict[str, Any]:
 
 def mismatch(sidecar: Sidecar) -> str | None:
     """Why an engine of ours does not fit this computer, as the rest of a sentence; None where it fits."""
-    if sidecar.library_version != version():
-        return f"was built by ONNX Runtime {sidecar.library_version}; this computer has {version()}"
-    if dict(sidecar.device) != device():
-        return f"was built for {_cpu(sidecar.device)}; this computer is {_cpu(device())}"
+    return differs(sidecar, version(), device())
+
+
+def differs(sidecar: Sidecar, library_version: str, cpu: dict[str, Any]) -> str | None:
+    """As `mismatch`, for a computer with that ONNX Runtime and that CPU."""
+    if sidecar.library_version != library_version:
+        return f"was built by ONNX Runtime {sidecar.library_version}; this computer has {library_version}"
+    if dict(sidecar.device) != cpu:
+        return f"was built for {_cpu(sidecar.device)}; this computer is {_cpu(cpu)}"
     return None
 
 

@@ -66,6 +66,7 @@ class EmbeddingHead(Head):
         order: the parts in the order in which they are grouped, the surest first; empty for their own order.
         nms_radius: of the peaks of a part nearer than that along both axes, in cells, the highest stays. Source: HigherHRNet, NMS_KERNEL 5.
         logits: whether heat maps are logits.
+        negated: whether the graph has negated each heat map's value that is no peak, as OpenVINO's do.
         grid: where cells lie in the network's input; see `subpixel.GRIDS`.
     """
 
@@ -78,6 +79,7 @@ class EmbeddingHead(Head):
     order: tuple[int, ...] = ()
     nms_radius: float = 2.0
     logits: bool = False
+    negated: bool = False
     grid: Grid = "centre"
 
     def __post_init__(self) -> None:
@@ -111,7 +113,8 @@ class EmbeddingHead(Head):
         if name != "heatmaps":
             return super().picture(name, tensors, skeleton)
         maps = self.tensor(tensors, "fine" if "fine" in self.outputs else "heatmaps")
-        top = np.asarray(maps[0, : len(skeleton.parts)], np.float32).max(axis=0)
+        top = np.asarray(maps[0, : len(skeleton.parts)], np.float32)
+        top = (np.abs(top) if self.negated else top).max(axis=0)
         return probability(top) if self.logits else top
 
 
@@ -169,6 +172,8 @@ class EmbeddingDecoder:
         """People of one frame."""
         maps = heat if fine is None else fine
         sure = np.ascontiguousarray(maps, np.float32)
+        if self._head.negated:
+            sure = np.abs(sure)
         peaks = _highest(self._finder.find(probability(sure) if self._head.logits else sure), self._head.nms_radius)
         if not len(peaks.part):
             return nobody(self._parts)

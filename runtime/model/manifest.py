@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.fields import Fields
 from posetrt.runtime.files import parse_json
 from posetrt.runtime.heads.base import Head
 from posetrt.runtime.heads.registry import head_from_dict
@@ -147,19 +148,20 @@ def manifest_from_dict(fields: Any, where: str) -> Manifest:
         from posetrt.runtime.model.format1 import as_format2
 
         fields = as_format2(fields, where)
+    texts = Fields(fields, where, "export the network again")
     try:
         given = dict(fields["input"])
         for key in ("size_wh", "min_wh", "max_wh", "mean", "scale"):
             given[key] = tuple(given[key])
         given["fit"] = Fit(**given["fit"])
         manifest = Manifest(
-            network=str(fields["network"]),
+            network=texts.text("network"),
             skeleton=skeleton_from_dict(fields["skeleton"], where),
             input=InputSpec(**given),
             head=head_from_dict(fields["head"], where),
-            weights_sha256=str(fields.get("weights_sha256", "")),
-            licence=str(fields.get("licence", "")),
-            exporter=str(fields.get("exporter", "")),
+            weights_sha256=texts.text("weights_sha256", ""),
+            licence=texts.text("licence", ""),
+            exporter=texts.text("exporter", ""),
         )
         manifest.head.check(manifest.skeleton)
     except (KeyError, TypeError, ValueError, UsageError) as error:

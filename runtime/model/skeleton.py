@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.errors import PosetrtError, UsageError, printable
 from posetrt.runtime.files import read_json
 
 COCO_SIGMAS = (0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089)
@@ -52,6 +52,8 @@ class Skeleton:
         problems = []
         if len(set(self.parts)) != count:
             problems.append("parts must be different names")
+        if any(not text or text != printable(text) for text in (self.name, *self.parts)):
+            problems.append("names must be printable text")
         if count == 0 and self.name != BOXES:
             problems.append(f"parts must be one or more names; a detector's skeleton is {BOXES!r}")
         if any(not 0 <= end < count for limb in self.limbs for end in limb) or any(a == b for a, b in self.limbs):

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.files import BINARY
 
 
 class Appended:
@@ -25,7 +26,7 @@ class Appended:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            self._file: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o666)
         except OSError as error:
             raise PosetrtError(f"cannot write {path}: {error.strerror or error}; choose a place that you may write to") from error
         self._length = 0

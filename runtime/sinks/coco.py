@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.files import BINARY
 from posetrt.runtime.people import to_coco17, to_coco_results
 from posetrt.runtime.sinks.base import Result, Sink
 
@@ -28,7 +29,7 @@ class CocoResults(Sink):
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            self._file: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o666)
             os.write(self._file, b"[]\n")
         except OSError as error:
             raise PosetrtError(f"cannot write {path}: {error.strerror or error}; choose a place that you may write to") from error

@@ -57,7 +57,10 @@ def draw(frame: NDArray[np.uint8], people: People) -> NDArray[np.uint8]:
         if people.ids is not None and len(found):
             top = found[np.argmin(found[:, 1])]
             place = (int(top[0]), max(10, int(top[1]) - 4 * unit))
-            cv2.putText(image, str(int(people.ids[index])), place, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * unit, (255, 255, 255), unit, cv2.LINE_AA)
+            text = str(int(people.ids[index]))
+            # A black outline: white alone is lost on a white wall.
+            for colour, width in (((0, 0, 0), 3 * unit), ((255, 255, 255), unit)):
+                cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * unit, colour, width, cv2.LINE_AA)
     _draw_hands_and_faces(image, people, unit)
     return image
 

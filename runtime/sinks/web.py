@@ -15,7 +15,7 @@ import numpy as np
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sinks.draw import draw_people
 from posetrt.runtime.sinks.rows import people_record
-from posetrt.runtime.sinks.web_server import WebServer
+from posetrt.runtime.sinks.web_server import ANY_SOURCE, WebServer
 from posetrt.runtime.telemetry import Telemetry
 
 
@@ -54,12 +54,12 @@ class WebPage(Sink):
         self._host, self._telemetry = host, telemetry
         self._shortest_s, self._quality = 1 / max_fps, quality
         self._newest: Result | None = None
-        self._waits = False
+        self._waiting: dict[str, Result] = {}
         self._board: dict[str, Any] = {}
         self._board_s = float("-inf")
         self._arrived = threading.Condition()
         self._closed = False
-        self._server = WebServer(host, port, token, lambda: self._figures(self._newest), silent_s)
+        self._server = WebServer(host, port, token, lambda: self._figures(self._newest), self._labels, silent_s)
         self._encoder = threading.Thread(target=self._encode, name="posetrt-web-encoder", daemon=True)
         self._encoder.start()
 
@@ -80,11 +80,11 @@ class WebPage(Sink):
         return self._server.looking
 
     def write(self, result: Result) -> None:
-        """Leave the newest result for the encoder; never waits for a viewer."""
+        """Leave the newest result of its source for the encoder; never waits for a viewer."""
         with self._arrived:
             self._newest = result
             if self._server.looking or self._server.listening:
-                self._waits = True
+                self._waiting[result.frame.label] = result
                 self._arrived.notify()
 
     def close(self) -> None:
@@ -99,23 +99,33 @@ class WebPage(Sink):
         """The encoder's thread."""
         import cv2
 
-        sent_s = float("-inf")
+        sent_s: dict[str, float] = {}
         while True:
             with self._arrived:
-                while not self._waits and not self._closed:
+                while not self._waiting and not self._closed:
                     self._arrived.wait()
                 if self._closed:
                     return
-                result, self._waits = self._newest, False
-            assert result is not None
-            jpeg = None
-            now = time.perf_counter()
-            if self._server.looking and now - sent_s >= self._shortest_s:
-                sent_s = now
-                _, encoded = cv2.imencode(".jpg", draw_people(result), [cv2.IMWRITE_JPEG_QUALITY, self._quality])
-                jpeg = np.asarray(encoded).tobytes()
-                self.encoded += 1
-            self._server.publish(self._figures(result) if self._server.listening else None, jpeg)
+                results, self._waiting = self._waiting, {}
+            for label, result in results.items():
+                now = time.perf_counter()
+                due = [
+                    shown
+                    for shown in {label, ANY_SOURCE}
+                    if self._server.looking_at(shown) and now - sent_s.get(shown, float("-inf")) >= self._shortest_s
+                ]
+                jpeg = None
+                if due:
+                    sent_s.update(dict.fromkeys(due, now))
+                    _, encoded = cv2.imencode(".jpg", draw_people(result), [cv2.IMWRITE_JPEG_QUALITY, self._quality])
+                    jpeg = np.asarray(encoded).tobytes()
+                    self.encoded += 1
+                self._server.publish(self._figures(result) if self._server.listening else None, jpeg, due)
+
+    def _labels(self) -> list[str]:
+        """Of the sources; empty before the first result."""
+        newest = self._newest
+        return [] if newest is None else [source.label for source in newest.stats.sources] if newest.stats else [newest.frame.label]
 
     def _figures(self, result: Result | None) -> str:
         """JSON of what is known of a result and of the run so far."""

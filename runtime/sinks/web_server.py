@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from posetrt.runtime.pipeline.port import COOKIE, Port
 if TYPE_CHECKING:
     from aiohttp import web
 
+ANY_SOURCE = ""
+"""In place of a source's label: the pictures of all of them, as they come."""
 _BOUNDARY = "posetrt-frame"
 _UNSENT_BYTES = 1 << 16
 _KERNEL_BYTES = 1 << 18
@@ -28,15 +31,17 @@ _QUIET_S = 2.0
 class WebServer:
     """An HTTP server in a thread of its own: `/`, `/stream.mjpg`, `/snapshot.jpg`, `/status.json` and the WebSocket `/people`.
 
+    `?source=LABEL` behind the pictures' paths asks for those of one source.
+
     Attributes:
         port: also where a free one was asked for.
-        looking: viewers that wait for pictures.
         listening: viewers at the WebSocket.
 
     Args:
         host, port: where; port 0 takes a free one.
         token: asked of every request, where there is one.
         status: gives the JSON of `/status.json`; called in the server's thread.
+        labels: of the sources, as far as they are known; called in the server's thread.
         silent_s: a viewer that takes nothing for so long is let go.
 
     Raises:
@@ -44,10 +49,14 @@ class WebServer:
         PosetrtError: aiohttp is missing, or the port is taken.
     """
 
-    def __init__(self, host: str, port: int, token: str | None, status: Callable[[], str], silent_s: float) -> None:
-        self.looking = self.listening = 0
-        self._token, self._status, self._silent_s = token, status, silent_s
-        self._picture, self._people = _Newest(), _Newest()
+    def __init__(
+        self, host: str, port: int, token: str | None, status: Callable[[], str], labels: Callable[[], list[str]], silent_s: float
+    ) -> None:
+        self.listening = 0
+        self._looking: Counter[str] = Counter()
+        self._token, self._status, self._labels, self._silent_s = token, status, labels, silent_s
+        self._pictures: defaultdict[str, _Newest] = defaultdict(_Newest)
+        self._people = _Newest()
         self._waiting: dict[asyncio.WriteTransport, float] = {}
         self._port = Port(
             host,
@@ -65,15 +74,24 @@ class WebServer:
         self.port = self._port.port
         self._port.loop.call_soon_threadsafe(self._let_go)
 
-    def publish(self, people: str | None, jpeg: bytes | None) -> None:
-        """Have all viewers sent what is new: the WebSocket's text, and a picture. From any thread; never waits."""
+    @property
+    def looking(self) -> int:
+        """Viewers that wait for pictures."""
+        return self._looking.total()
+
+    def looking_at(self, source: str) -> int:
+        """Viewers that wait for pictures of one source, or of `ANY_SOURCE`."""
+        return self._looking[source]
+
+    def publish(self, people: str | None, jpeg: bytes | None, sources: Collection[str] = (ANY_SOURCE,)) -> None:
+        """Have all viewers sent what is new: the WebSocket's text, and a picture those of `sources`. From any thread; never waits."""
         part = jpeg and b"--%b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (_BOUNDARY.encode(), len(jpeg), jpeg)
 
         def tell() -> None:
             if people is not None:
                 self._people.put(people)
-            if part:
-                self._picture.put(part)
+            for source in sources if part else ():
+                self._pictures[source].put(part)
 
         with contextlib.suppress(RuntimeError):
             self._port.loop.call_soon_threadsafe(tell)
@@ -100,40 +118,54 @@ class WebServer:
 
         return web.json_response(text=self._status())
 
-    async def _snapshot(self, _: web.Request) -> web.StreamResponse:
+    def _asked_for(self, request: web.Request) -> str:
+        """The source whose pictures are wanted."""
         from aiohttp import web
 
-        self.looking += 1
+        source = request.query.get("source", ANY_SOURCE)
+        known = self._labels()
+        if source != ANY_SOURCE and known and source not in known:
+            raise web.HTTPNotFound(text=f"there is no source {source}; there are {', '.join(known)}")
+        return source
+
+    async def _snapshot(self, request: web.Request) -> web.StreamResponse:
+        from aiohttp import web
+
+        source = self._asked_for(request)
+        picture = self._pictures[source]
+        self._looking[source] += 1
         try:
-            part = await asyncio.wait_for(self._picture.after(self._picture.number), 5)
+            part = await asyncio.wait_for(picture.after(picture.number), 5)
         except asyncio.TimeoutError as error:
             raise web.HTTPServiceUnavailable(text="no picture yet") from error
         finally:
-            self.looking -= 1
+            self._looking[source] -= 1
         jpeg = part[part.index(b"\r\n\r\n") + 4 : -2]
         return web.Response(body=jpeg, content_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         from aiohttp import web
 
+        source = self._asked_for(request)
         response = web.StreamResponse(
             headers={"Content-Type": f"multipart/x-mixed-replace; boundary={_BOUNDARY}", "Cache-Control": "no-store"}
         )
         await response.prepare(request)
         _bound(request)
-        self.looking += 1
+        picture = self._pictures[source]
+        self._looking[source] += 1
         try:
             # What was shown last to somebody else may be old by now.
-            sent = self._picture.number
+            sent = picture.number
             while True:
-                part = await self._picture.after(sent)
-                sent = self._picture.number
+                part = await picture.after(sent)
+                sent = picture.number
                 with self._watched(request):
                     await response.write(part)
         except ConnectionError:
             pass
         finally:
-            self.looking -= 1
+            self._looking[source] -= 1
         return response
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:

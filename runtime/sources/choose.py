@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +55,11 @@ def _open_file(path: Path, most_megapixels: float) -> Source:
 
 
 def _no_camera(device: str) -> PosetrtError:
+    if sys.platform != "linux":
+        return PosetrtError(
+            f"cameras are read by their device on Linux alone, and this is {platform.system()}: {device} is none here. "
+            "Give an address (rtsp://..., http://...), or read the camera in your own loop, as examples/webcam.py does"
+        )
     names = ("video[0-9]*", "posetrt-camera-*", "v4l/by-id/*", "v4l/by-path/*")
     here = sorted(str(path) for name in names for path in Path("/dev").glob(name))
     return PosetrtError(

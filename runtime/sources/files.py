@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -210,8 +211,8 @@ def _opened(path: Path) -> Iterator[Any]:
 
     name, descriptor = os.path.abspath(path), None  # noqa: PTH100 a link stays the name that the user gave
     try:
-        if not _is_utf8(name):
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        if not _is_utf8(name) and sys.platform == "linux":
+            descriptor = os.open(path, os.O_RDONLY)
             name = f"/proc/self/fd/{descriptor}"
         capture = cv2.VideoCapture(name)
         try:

@@ -7,7 +7,6 @@ needed. The strings for Jetson's CSI cameras and decoders are NVIDIA's (Accelera
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shlex
 import shutil
@@ -122,6 +121,8 @@ class Launched:
         head, _, last = pipeline.rpartition("!")
         body = head if last.strip().startswith("appsink") else pipeline
         receiving, sending = os.pipe()
+        import fcntl  # not on Windows, where no camera comes this way
+
         try:
             words = shlex.split(f"{body.strip().rstrip('!')} ! {_tail(sending)}")
             with contextlib.suppress(OSError):

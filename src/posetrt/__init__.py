@@ -3,6 +3,18 @@
 Importing this package imports NumPy and nothing else; each heavy library is imported by the one module that owns it.
 """
 
+try:
+    import posetrt.runtime  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name == "posetrt.runtime":
+        # Git on Windows writes links as text files unless core.symlinks is set; a ZIP of the repository may lose them too.
+        raise ImportError(
+            "this copy of posetrt lacks posetrt.runtime: calib, export, jetson and runtime in src/posetrt must be links to the folders of the "
+            "checkout, and were written as plain files. Mend it with: git config core.symlinks true, then: git checkout -- src/posetrt (on Windows "
+            "in developer mode); then install again. Or install a wheel, which has no links"
+        ) from None
+    raise
+
 from posetrt.doors import build, calibrate, evaluate, export_onnx
 from posetrt.runtime.engines.choose import EngineOptions
 from posetrt.runtime.errors import EngineMismatch, PosetrtError, UsageError

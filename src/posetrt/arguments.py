@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from posetrt.runtime.engines.choose import BACKENDS, EngineOptions
 
 if TYPE_CHECKING:
+    from posetrt.runtime.errors import UsageError
     from posetrt.runtime.pose import PoseOptions
 
 
@@ -17,27 +18,68 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="default: the best that this device has")
 
 
+_WEIGHTS = (".pt", ".pth", ".caffemodel", ".npz", ".safetensors", ".tflite", ".h5", ".pb")
+"""Files of trained weights, which no engine runs."""
+
+
 def network_path(text: str) -> Path:
-    """A model folder, .onnx or engine by its path, or a network by its name: a folder of that name, else one that ships.
+    """A model folder, .onnx or engine by its path, a network on a server, or a network by its name: a folder of that name, else one that ships.
 
     Raises:
-        UsageError: there is no such folder, and the name is one of the zoo's: says what makes it.
+        UsageError: there is nothing of that name, or something that is no network: says what makes one.
     """
+    from posetrt.runtime.engines.triton import is_remote
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.model.shipped import network_folder
+    from posetrt.usage import is_source
 
     path = network_folder(text)
-    if not path.exists() and not {"/", "."} & set(text):
-        from posetrt.export.weights.zoo import find_network, names
-
-        if text in names():
-            raise UsageError(
-                f"{text} is a network of the zoo, and its model folder is not here yet. Make it with:",
-                f"  posetrt fetch {text}",
-                f"  posetrt export {text} --weights weights/{find_network(text).file} -o {text}/",
-                f"  posetrt build {text}/",
-            )
+    if path.is_dir() or is_remote(text):
+        return path
+    if is_source(text):
+        raise UsageError(f"{text} stands where a network does; a source is given as: --source {text}")
+    if path.suffix.lower() in _WEIGHTS:
+        raise UsageError(
+            f"{text} holds weights, and a model folder is made of them first",
+            "  of a network of the zoo (posetrt export --list): posetrt export NETWORK --weights FILE -o FOLDER",
+            "  of any other: export it to ONNX with the tool that trained it, then: posetrt export onnx --weights FILE.onnx -o FOLDER",
+        )
+    if not path.exists() and not {"/", "\\", "."} & set(text):
+        raise _no_network_of_that_name(text)
     return path
+
+
+def for_workers(path: Path) -> Path:
+    """The path as other processes and machines find it: absolute, but for a network on a server."""
+    from posetrt.runtime.engines.triton import is_remote
+
+    return path if is_remote(path) else path.absolute()
+
+
+def _no_network_of_that_name(name: str) -> UsageError:
+    from difflib import get_close_matches
+
+    from posetrt.export.weights.zoo import find_network, names
+    from posetrt.runtime.errors import UsageError
+    from posetrt.runtime.model.shipped import SHIPPED
+
+    if name in names():
+        return UsageError(
+            f"{name} is a network of the zoo, and its model folder is not here yet. Make it with:",
+            f"  posetrt fetch {name}",
+            f"  posetrt export {name} --weights weights/{find_network(name).file} -o {name}/",
+            f"  posetrt build {name}/",
+        )
+    near = get_close_matches(name.lower(), [*SHIPPED, *names()], 1)
+    return UsageError(
+        f"there is no model folder {name} here, and no network of that name"
+        + (
+            f"; did you mean {near[0]}?"
+            if near
+            else f"; {' and '.join(SHIPPED)} ships with posetrt, and posetrt export --list shows the zoo"
+        ),
+        f"  to make the folder of a network of your own: posetrt export onnx --weights {name}.onnx -o {name}/",
+    )
 
 
 def size_wh(text: str) -> tuple[int, int]:

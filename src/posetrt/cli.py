@@ -15,8 +15,10 @@ from collections.abc import Sequence
 
 import posetrt
 import posetrt.commands
+from posetrt.defaults_file import NAME, config_argument, read_defaults, typed_wins, use_defaults
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.packages import install_hint
+from posetrt.usage import Parser, check_command, check_options
 
 _ORDER = (
     "export",
@@ -26,14 +28,18 @@ _ORDER = (
     "inspect",
     "run",
     "triangulate",
+    "map",
     "eval",
     "bench",
     "bench-parser",
     "bench-live",
     "bench-track",
+    "bench-map",
     "compare",
+    "compare-models",
     "verify-gpu",
     "triton",
+    "rollout",
     "doctor",
     "demo",
 )
@@ -65,12 +71,13 @@ def commands() -> list[str]:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line. A command module gives `SUMMARY`, `add_arguments(parser)` and `run(args) -> int`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="posetrt",
         description="Trained OpenPose-family networks to ONNX, INT8 and TensorRT, and people out of cameras.",
-        epilog="Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 an engine or model that does not fit this device.",
+        epilog=f"A file {NAME} in the working directory, or --config FILE, holds defaults of options. "
+        "Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 an engine or model that does not fit this device.",
     )
-    parser.add_argument("--version", action="version", version=f"posetrt {posetrt.__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"posetrt {posetrt.__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in commands():
         module = importlib.import_module(f"posetrt.commands.{name.replace('-', '_')}")
@@ -78,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
             name, help=module.SUMMARY, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         module.add_arguments(command)
+        command.add_argument("--config", metavar="FILE", help=f"defaults of options (default: {NAME} here, where there is one)")
         command.set_defaults(run=module.run)
     return parser
 
@@ -91,12 +99,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     command = ""
     try:
-        if not (sys.argv[1:] if argv is None else argv):
+        typed = list(sys.argv[1:] if argv is None else argv)
+        if not typed or typed == ["help"]:
             print(_WELCOME)
             return 0
         parser = build_parser()
         _complete(parser)
-        args = parser.parse_args(argv)
+        check_command(typed, commands())
+        args = _parsed(parser, typed)
         command = f" {args.command}"
         code = int(args.run(args))
         sys.stdout.flush()
@@ -112,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our stdout has gone (`posetrt ... | head`).
         _let_go_of_stdout()
-        return 128 + signal.SIGPIPE
+        return 128 + getattr(signal, "SIGPIPE", 13)
     except OSError as error:
         # What the library reads and writes by name raises PosetrtError: without a name it is standard output.
         if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG):
@@ -120,6 +130,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         _let_go_of_stdout()
         reason = "it is closed" if closed else error.strerror
         return _ended(f"posetrt{command}: cannot write to standard output: {reason}", 1)
+
+
+def _parsed(parser: argparse.ArgumentParser, typed: list[str]) -> argparse.Namespace:
+    """The options of a command line over the defaults of a file."""
+    (subparsers,) = (action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    file = read_defaults(config_argument(typed)) if typed[0] in subparsers and not {"-h", "--help"} & set(typed) else None
+    from_file = use_defaults(subparsers, typed[0], *file) if file else []
+    args, unknown = parser.parse_known_args(typed)
+    check_options(subparsers[args.command], args.command, unknown)
+    if file and from_file:
+        typed_wins(subparsers[args.command], args, from_file)
+        if not getattr(args, "quiet", False):
+            print(f"defaults of {file[0]}: {', '.join(from_file)}", file=sys.stderr)
+    return args
 
 
 def _complete(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import importlib.metadata
@@ -10,12 +11,14 @@ import platform
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from posetrt.jetson.board import Board, read_board, text_of
 from posetrt.jetson.power import left_over, note_path
+from posetrt.runtime.engines import driver, onnxruntime
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.packages import JETPACK_OPENCV, install_hint
 from posetrt.runtime.sources.gstreamer import has_element
@@ -34,6 +37,7 @@ class Finding:
         stops: what cannot be done without it.
         remedy: the command that mends it, or "" where nothing needs mending.
         fatal: the main job cannot be done as long as it is so.
+        facts: the same for machines, where `posetrt rollout` needs it.
     """
 
     what: str
@@ -41,6 +45,7 @@ class Finding:
     stops: str = ""
     remedy: str = ""
     fatal: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def examine(root: Path = Path("/")) -> list[Finding]:
@@ -72,6 +77,7 @@ def examine(root: Path = Path("/")) -> list[Finding]:
         _cuda(root),
         _tensorrt(on_jetson, board.tensorrt if board else None),
         _package("pycuda", "pycuda", "running TensorRT engines", "pip install pycuda (with CUDA's bin folder first on PATH)"),
+        _device(board),
     ]
 
 
@@ -156,7 +162,7 @@ def _groups(root: Path) -> list[Finding]:
     lines = [line.split(":") for line in (text_of(root / "etc/group") or "").splitlines()]
     numbers = {fields[0]: int(fields[2]) for fields in lines if len(fields) == 4 and fields[2].isdigit()}
     lacking = [name for name in ("video", "render") if name in numbers and numbers[name] not in os.getgroups()]
-    if os.geteuid() == 0 or not lacking:
+    if getattr(os, "geteuid", lambda: 0)() == 0 or not lacking:
         return []
     remedy = f"sudo usermod -aG {','.join(lacking)} $USER, then log out and in again"
     return [Finding("groups", None, f"the GPU and the cameras: this user is not in {' and '.join(lacking)}", remedy)]
@@ -276,6 +282,17 @@ def _driver(on_jetson: bool) -> Finding:
     cuda.cuDriverGetVersion(ctypes.byref(version))
     cuda.cuDeviceGetCount(ctypes.byref(count))
     return Finding("NVIDIA driver", f"CUDA {version.value // 1000}.{version.value % 1000 // 10}, {count.value} GPU")
+
+
+def _device(board: Board | None) -> Finding:
+    """What engines are built for on this machine: the CPU with its instruction sets, and the GPU where the driver shows one."""
+    cpu = onnxruntime.device()
+    facts: dict[str, Any] = {"cpu": cpu, "sm": board.sm if board else None, "gpu": None}
+    with contextlib.suppress(PosetrtError):
+        gpu = driver.gpu()
+        facts |= {"sm": gpu.sm, "gpu": gpu.name}
+    told = f"{cpu['machine']} with {', '.join(cpu['features']) or 'no vector extensions'}"
+    return Finding("device", told + (f"; sm_{facts['sm']}" if facts["sm"] else ""), facts=facts)
 
 
 def _cuda(root: Path) -> Finding:

@@ -30,9 +30,10 @@ def export_onnx(weights: str | Path, folder: str | Path, *, force: bool = False,
     from posetrt.export.graph.float16 import to_fp16
     from posetrt.export.graph.onnx_model import write_folder
     from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
+    from posetrt.looking import judge_on_drawn_scenes
 
     try:
-        wish = GraphOptions(**options)
+        wish = GraphOptions(**{"judge": judge_on_drawn_scenes, **options})
     except TypeError as error:
         raise UsageError(f"export_onnx: {error}") from error
     model, manifest = model_from_onnx(Path(weights), wish)

@@ -53,6 +53,22 @@ def test_the_page_carries_board_figures_and_charts_and_loads_nothing(tmp_path: P
     assert cv2.imread(str(tmp_path / "bench.png")).shape[1] > 1000
 
 
+def test_the_first_sentence_says_what_to_choose(tmp_path: Path) -> None:
+    fast = row("int8", fps=250)
+    for name, given, said in (
+        ("speed", report(row(), fast), "Choose int8 for speed, once posetrt eval"),
+        ("slow", report(row(), row("int8", fps=1)), "Choose fp32: nothing that was measured is faster."),
+        (
+            "ap",
+            replace(report(row(), replace(fast, ap=0.4, delta_ap=0.0, delta_ap_low=-0.001, delta_ap_high=0.002)), photographs=38),
+            "Choose int8: to fp32, AP changes by +0.000 (95 % interval -0.001 to +0.002) on 38 photographs.",
+        ),
+    ):
+        text = write_bench_report(given, tmp_path / name).read_text(encoding="utf-8")
+        assert text.partition("<p class='choice'>")[2].startswith(said)
+        assert text.index("<p") == text.index("<p class='choice'>")
+
+
 def test_without_sensors_the_page_says_not_measured_and_shows_no_watts(tmp_path: Path) -> None:
     words, _ = _read(write_bench_report(replace(report(row()), power_source="not measured"), tmp_path))
     assert "Power: not measured" in words

@@ -378,7 +378,7 @@ def test_a_truncated_model_is_refused_before_any_library_sees_it(posetrt: Posetr
 
 
 def test_build_mends_a_pair_that_a_kill_between_the_two_renames_left(posetrt: Posetrt, tiny: Path, photo: Path) -> None:
-    """The sidecar of another build beside the engine, as `docs/tensorrt.md` says."""
+    """The sidecar of another build beside the engine, as `docs/reference/tensorrt.md` says."""
     sidecar = Path(f"{_engine(tiny)}.json")
     sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"engine_sha256": "0" * 64}))
     assert posetrt("run", tiny, "--source", photo).code == 3

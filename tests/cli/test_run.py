@@ -21,7 +21,7 @@ from tests.stand_in import Listed, frames
 def _asked(*words: object) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    return parser.parse_args(["model", "--source", "clip", *map(str, words)])
+    return parser.parse_args(["model/", "--source", "clip", *map(str, words)])
 
 
 def _own_threads() -> list[str]:

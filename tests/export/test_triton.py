@@ -77,8 +77,9 @@ def test_an_engine_is_served_with_its_own_profile(folder: Path, tmp_path: Path) 
     assert main(["triton", str(folder), "-o", str(tmp_path), "--name", "pose", "--precision", "fp32"]) == 0
     config = _config(tmp_path / "pose")
     assert config.platform == "tensorrt_plan"
-    assert list(config.input[0].dims) == [-1, 3, 64, 96]
-    assert {output.name: list(output.dims) for output in config.output} == {"maps_out": [-1, 19, 8, 12], "fields_out": [-1, 38, 8, 12]}
+    assert config.max_batch_size == 4
+    assert list(config.input[0].dims) == [3, 64, 96]
+    assert {output.name: list(output.dims) for output in config.output} == {"maps_out": [19, 8, 12], "fields_out": [38, 8, 12]}
     assert (tmp_path / "pose" / "1" / "model.plan").read_bytes() == b"plan"
 
 

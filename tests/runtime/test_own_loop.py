@@ -74,7 +74,8 @@ def test_people_without_a_skeleton_say_how_to_set_one(frame: NDArray[np.uint8], 
 
 
 def test_supervision_reads_the_same_places_and_ids(people: posetrt.People) -> None:
-    supervision = pytest.importorskip("supervision")
+    import supervision
+
     tracked = replace(people, ids=np.arange(len(people)))
     points = tracked.to_supervision()
     assert isinstance(points, supervision.KeyPoints)

@@ -29,11 +29,21 @@ def test_no_remedy_on_a_board_brings_pips_opencv(module: str, monkeypatch: pytes
 
 
 def test_a_package_outside_the_extra_is_named_itself() -> None:
-    assert install_hint("tritonclient.http", on_jetson=False) == "pip install tritonclient"
+    assert install_hint("supervision.detection", on_jetson=False) == "pip install supervision"
     assert _names("desk") == DESK
 
 
-@pytest.mark.parametrize(("module", "extra"), [("aiohttp", "web"), ("tensorrt", "gpu"), ("pycuda.driver", "gpu")])
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [
+        ("aiohttp", "web"),
+        ("tensorrt", "gpu"),
+        ("pycuda.driver", "gpu"),
+        ("ray", "cluster"),
+        ("pyarrow", "parquet"),
+        ("tritonclient.grpc", "triton"),
+    ],
+)
 def test_the_extra_that_a_user_is_told_holds_the_package(module: str, extra: str) -> None:
     assert install_hint(module, on_jetson=False) == f"pip install 'posetrt[{extra}]'"
     assert module.partition(".")[0] in _names(extra)

@@ -93,7 +93,7 @@ class PafParser:
         # A foot has up to four key points in a cell or two: a leg would be a person by its toes alone.
         self._counting = sum(1 << part for part, name in enumerate(skeleton.parts) if not name.lower().endswith(("toe", "heel")))
         self._exact, self._least = assignment == "exact", (settings.min_parts, settings.min_score)
-        self._shapes: tuple[tuple[int, ...], tuple[int, ...] | None] = (), None
+        self._shapes: tuple[tuple[int, ...], ...] = ()
         self._peaks = PeakFinder(
             len(skeleton.parts),
             threshold=settings.peak_threshold,
@@ -111,12 +111,12 @@ class PafParser:
             limit=settings.max_pairs,
         )
 
-    def parse(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None = None) -> People:
+    def parse(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating]) -> People:
         """People of one frame.
 
         Args:
             heatmaps: (J or J+1, h, w) float32 or float16, any memory order; a background map is not looked at.
-            pafs: (2C, h, w) of the same kind; None for a network with heat maps only, which sees one person.
+            pafs: (2C, h, w) of the same kind.
 
         Returns:
             People with x, y in heat-map cells, centres at integers.
@@ -124,23 +124,20 @@ class PafParser:
         Raises:
             UsageError: the shapes are not the skeleton's.
         """
-        shapes = heatmaps.shape, None if pafs is None else pafs.shape
+        shapes = heatmaps.shape, pafs.shape
         if shapes != self._shapes:
             self._check(heatmaps, pafs)
             self._shapes = shapes
         with np.errstate(all="ignore"):
             peaks = self._peaks.find(heatmaps)
-            if pafs is None:
-                return self._single(peaks)
             return self._people(peaks, self._pairs.score(pafs, peaks))
 
-    def parse_decoded(self, peaks: NDArray[np.float32], pairs: NDArray[np.float32] | None = None) -> People:
+    def parse_decoded(self, peaks: NDArray[np.float32], pairs: NDArray[np.float32]) -> People:
         """People of one frame whose peaks and line integrals the graph itself has found.
 
         Args:
             peaks: (J, K, 3) float32: x, y in heat-map cells, score; score 0 marks an empty slot.
-            pairs: (C, K, K) float32: score of peak a of the limb's first part with peak b of its second, 0 for no pair;
-                None for a network with heat maps only.
+            pairs: (C, K, K) float32: score of peak a of the limb's first part with peak b of its second, 0 for no pair.
 
         Raises:
             UsageError: the shapes are not the skeleton's.
@@ -149,16 +146,14 @@ class PafParser:
         if peaks.ndim != 3 or peaks.shape[0] != parts or peaks.shape[2] != 3:
             raise UsageError(f"peaks of skeleton {self.skeleton.name!r} have shape ({parts}, K, 3), not {tuple(peaks.shape)}")
         slots = peaks.shape[1]
-        if (pairs is None) == bool(limbs) or (pairs is not None and pairs.shape != (limbs, slots, slots)):
+        if pairs.shape != (limbs, slots, slots):
             raise UsageError(
                 f"pairs of skeleton {self.skeleton.name!r} beside {slots} peaks a part have shape {(limbs, slots, slots)}, "
-                f"not {None if pairs is None else tuple(pairs.shape)}"
+                f"not {tuple(pairs.shape)}"
             )
         with np.errstate(all="ignore"):
             valid = (peaks[..., 2] > self.settings.peak_threshold) & np.isfinite(peaks).all(axis=2)
             found = Peaks(peaks[valid].T, valid.nonzero()[0], valid.sum(axis=1))
-            if pairs is None:
-                return self._single(found)
             first, second = np.array(self.skeleton.limbs, np.int64).T
             usable = (pairs > 0) & (pairs < np.inf) & valid[first, :, None] & valid[second, None, :]
             limb, a, b = usable.nonzero()
@@ -166,11 +161,11 @@ class PafParser:
             score = pairs[usable]
             return self._people(found, ranked(np.stack([limb, number[first[limb], a], number[second[limb], b]]), score, found))
 
-    def parse_batch(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None = None) -> list[People]:
-        """People of each frame of a batch: heat maps (N, J or J+1, h, w), PAFs (N, 2C, h, w) or None."""
-        if pafs is not None and len(pafs) != len(heatmaps):
+    def parse_batch(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating]) -> list[People]:
+        """People of each frame of a batch: heat maps (N, J or J+1, h, w), PAFs (N, 2C, h, w)."""
+        if len(pafs) != len(heatmaps):
             raise UsageError(f"{len(heatmaps)} frames of heat maps came with {len(pafs)} of PAFs; give as many of each")
-        return [self.parse(maps, None if pafs is None else pafs[frame]) for frame, maps in enumerate(heatmaps)]
+        return [self.parse(*maps) for maps in zip(heatmaps, pafs, strict=True)]
 
     def time_stages(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating]) -> dict[str, float]:
         """Milliseconds of processor time of each stage on one frame: peaks, pairs (line integrals), people (matching and assembly)."""
@@ -184,7 +179,7 @@ class PafParser:
             times.append(time.thread_time())
         return {stage: (times[i + 1] - times[i]) * 1e3 for i, stage in enumerate(("peaks", "pairs", "people"))}
 
-    def _check(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating] | None) -> None:
+    def _check(self, heatmaps: NDArray[np.floating], pafs: NDArray[np.floating]) -> None:
         """Refuse maps of another skeleton."""
         parts, limbs = len(self.skeleton.parts), len(self.layout.paf_channels)
         if heatmaps.ndim != 3 or heatmaps.shape[0] not in (parts, parts + 1):
@@ -192,26 +187,8 @@ class PafParser:
                 f"heat maps of skeleton {self.skeleton.name!r} have shape ({parts} or {parts + 1}, h, w), not {tuple(heatmaps.shape)}; "
                 "give one frame, and the skeleton that the network was trained on"
             )
-        if (pafs is None) == bool(limbs):
-            raise UsageError(
-                f"skeleton {self.skeleton.name!r} has {2 * limbs} PAF channels; "
-                + ("give the network's PAFs too" if pafs is None else "give heat maps alone")
-            )
-        if pafs is not None and pafs.shape != (2 * limbs, *heatmaps.shape[1:]):
+        if pafs.shape != (2 * limbs, *heatmaps.shape[1:]):
             raise UsageError(f"PAFs must have shape {(2 * limbs, *heatmaps.shape[1:])} beside these heat maps, not {tuple(pafs.shape)}")
-
-    def _single(self, peaks: Peaks) -> People:
-        """One person of each part's best peak, or nobody."""
-        parts = len(self.skeleton.parts)
-        if not len(peaks.part):
-            return nobody(parts)
-        # By part, then by falling value; a part's first is its best.
-        order = np.lexsort((-peaks.points[2], peaks.part))
-        there = peaks.counts.nonzero()[0]
-        best = order[(peaks.counts.cumsum() - peaks.counts)[there]]
-        keypoints = np.zeros((1, parts, 3), np.float32)
-        keypoints[0, there] = peaks.points[:, best].T
-        return People(keypoints, keypoints[:, :, 2].mean(axis=1))
 
     def _people(self, peaks: Peaks, pairs: Pairs) -> People:
         """Match, assemble, score and filter."""

@@ -8,14 +8,15 @@ from typing import Any
 
 from posetrt.bench.benchmark_report import Report, columns, machine_name
 from posetrt.bench.charts import bench_chart, bench_svg
+from posetrt.calib.accuracy.choice import Cost, choose
+from posetrt.calib.accuracy.report import PAGE_STYLE
 from posetrt.runtime.files import write_json, write_text
 
 _STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}"
-    "table{border-collapse:collapse;margin:1em 0;font-size:13px}td,th{padding:.25em .45em;border-bottom:1px solid #ccc;text-align:right}"
-    "th small{font-weight:400;color:#666}td:first-child,th:first-child{text-align:left;white-space:nowrap}"
-    "dl{display:grid;grid-template-columns:max-content 1fr;gap:.1em 1em}dt{color:#666}dd{margin:0}svg{max-width:100%;height:auto}"
-    ".wide{overflow-x:auto}.note{color:#666}"
+    PAGE_STYLE + "table{font-size:13px}td,th{padding:.25em .45em}th small{font-weight:400;color:var(--quiet)}"
+    "td:first-child,th:first-child{white-space:nowrap}"
+    "dl{display:grid;grid-template-columns:max-content 1fr;gap:.1em 1em}dt,.note{color:var(--quiet)}dd{margin:0;overflow-wrap:anywhere}"
+    "svg{max-width:100%;height:auto;background:#fff;border-radius:.4em}@media(max-width:40em){svg{max-width:none;width:40em}}"
 )
 
 
@@ -46,11 +47,28 @@ def _page(report: Report) -> str:
     )
     notes = "".join(f"<p class='note'>{html.escape(note)}</p>" for note in (*_remarks(report), *report.notes))
     return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{html.escape(title)}"
-        f"</title><style>{_STYLE}</style><h1>{html.escape(title)}</h1><p>{html.escape(report.network)} at {width}x{height}; {report.frames} "
-        f"frames of {html.escape(report.source)}, {report.rounds} interleaved rounds.</p>{bench_svg(report)}<div class='wide'><table><tr>"
-        f"<th>precision</th>{head}</tr>{body}</table></div>{notes}<h2>The machine</h2><dl>{_machine(report)}</dl></html>\n"
+        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style><h1>{html.escape(title)}</h1>"
+        f"<p class='choice'>{html.escape(_choice(report))}</p><p>{html.escape(report.network)} at {width}x{height}; {report.frames} "
+        f"frames of {html.escape(report.source)}, {report.rounds} interleaved rounds.</p><div class='wide'>{bench_svg(report)}</div>"
+        f"<div class='wide'><table><tr><th>precision</th>{head}</tr>{body}</table></div>{notes}"
+        f"<h2>The machine</h2><dl>{_machine(report)}</dl></html>\n"
     )
+
+
+def _choice(report: Report) -> str:
+    """What to choose: the faster ones by their accuracy, where that was measured."""
+    first, *others = report.results
+    speeds = f"End to end, fps: {'; '.join(f'{row.label} {row.end_to_end_fps:.1f}' for row in report.results)}."
+    if not others:
+        return f"{first.label} alone was measured, so there is nothing to choose from: build another precision. {speeds}"
+    faster = sorted((row for row in others if row.end_to_end_fps > first.end_to_end_fps), key=lambda row: -row.end_to_end_fps)
+    if not faster:
+        return f"Choose {first.label}: nothing that was measured is faster. {speeds}"
+    if report.photographs is not None and any(row.delta_ap_low is not None for row in faster):
+        costs = [Cost(row.label, row.precision, row.delta_ap, row.delta_ap_low, row.delta_ap_high) for row in (first, *faster)]
+        return f"{choose(costs, 'AP', report.photographs)} {speeds}"
+    return f"Choose {faster[0].label} for speed, once posetrt eval, or --coco here, shows that its accuracy holds. {speeds}"
 
 
 def _remarks(report: Report) -> list[str]:

@@ -130,7 +130,7 @@ def measure(path: Path, source: Source, source_name: str, options: MeasureOption
                 timing.ends.append((len(timing.network_s), len(timing.stages_s)))
         manifest = timings[0].pose.manifest
         return Report(
-            model=path.name,
+            model=shipped_name(path) or path.name,
             network=manifest.network,
             input_wh=manifest.input.size_wh,
             source=source_name,

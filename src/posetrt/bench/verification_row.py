@@ -180,7 +180,7 @@ def some_input(engine: Engine) -> Any:
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report's rows as Markdown, for docs/verified.md."""
+    """The report's rows as Markdown, for docs/measurements/verified.md."""
 
     def cell(value: Any, form: str) -> str:
         return "–" if value is None else format(value, form)

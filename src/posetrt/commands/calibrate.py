@@ -4,8 +4,10 @@ Writes into the model folder calibration.json (a range for each tensor), variant
 layout), variants/int8-trt.onnx (Q/DQ in TensorRT's) and variants/int8-base.onnx (the equalised float32 graph that TensorRT 8 and 10 build
 with these ranges). model.onnx does not change.
 
-It ends with what INT8 costs: a tenth of the photographs, at least 20, is held back, and the people that INT8 finds there are compared with those
-of FP32. Exit code 1 where a layout is unusable (agreement below 0.5); the files are written all the same, and --force makes it 0.
+It ends with what INT8 costs: a tenth of the photographs, at least 20, is held back, and the people that INT8 finds there are compared
+with those of FP32. Where that is more than a little, the layers that cost it are looked for and kept in float, which takes minutes
+(--no-sensitivity leaves it out). Exit code 1 where a layout is unusable even so (agreement below 0.5); the files are written all the
+same, and --force makes it 0.
 
 Example: posetrt calibrate person/ --images photographs/ --limit 200
 """
@@ -28,6 +30,10 @@ from posetrt.runtime.model.folder import ModelFolder, open_folder
 if TYPE_CHECKING:
     from posetrt.calib.accuracy.coco import CocoPhotos
     from posetrt.calib.int8.calibration import Calibration
+    from posetrt.calib.int8.foreign import Foreign
+
+AUTOMATIC_BUDGET = 8.0
+"""OKS points that INT8 may lose where layers are kept in float without being asked for: .92 of FP32's people, well above "fine"."""
 
 SUMMARY = "find INT8 ranges on photographs and make the INT8 graphs"
 
@@ -36,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("folder", type=network_path, metavar="FOLDER", help="model folder, as `posetrt export` makes it; or nano")
     parser.add_argument("--images", type=Path, metavar="DIR", help="photographs of people, as the camera will see them")
+    parser.add_argument(
+        "--detector",
+        metavar="FOLDER",
+        type=network_path,
+        help="of a network for crops: finds the people whose crops calibrate and judge it",
+    )
     parser.add_argument("--method", default=None, help="mse (default), minmax, percentile[-99.9] or entropy")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N images, drawn at random by --seed (default: all)")
     parser.add_argument("--select", type=int, metavar="N", help="N images that cover what the network can see, out of 8 N drawn by --seed")
@@ -44,11 +56,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all-int8", action="store_true", help="keep no layer in float, where a few cheap ones are by default")
     parser.add_argument("--ranges-from", type=Path, metavar="QDQ.onnx", help="take the ranges that a Q/DQ model trained elsewhere has")
     parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="QDQ.onnx",
+        action="append",
+        default=[],
+        help="judge this graph of another tool beside ours; again for more",
+    )
+    parser.add_argument(
         "--cache",
         metavar="VERSION",
         help="also write the calibration cache text of this TensorRT (8.6.1, 10.3.0); without --images from the ranges that are there",
     )
-    parser.add_argument("--sensitivity", action="store_true", help="measure each layer's cost and keep the costliest in float")
+    parser.add_argument(
+        "--sensitivity",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="measure each layer's cost and keep the costliest in float, which takes minutes; default: where INT8 is not fine without",
+    )
     parser.add_argument("--judge", type=int, default=48, metavar="N", help="photographs of --images to judge by; they calibrate nothing")
     parser.add_argument("--coco", type=Path, metavar="ANNOTATIONS", help="judge by AP on annotated photographs instead (COCO key points)")
     parser.add_argument("--coco-images", type=Path, metavar="DIR", help="the photographs that --coco names")
@@ -61,18 +86,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Calibrate."""
     from posetrt.calib.int8.cache import cache_text
-    from posetrt.calib.int8.calibrate import DEFAULT_METHOD, calibrate, folder_calibration, write_variants
-    from posetrt.calib.int8.photographs import photographs_in, sample
-    from posetrt.calib.sensitivity.price import hold_back, price_from, priced, table
+    from posetrt.calib.int8.calibrate import folder_calibration
+    from posetrt.calib.int8.foreign import read_quantised
+    from posetrt.calib.int8.photographs import photographs_in
+    from posetrt.export.graph.graph import load_graph
 
     folder = open_folder(args.folder, to_write=True)
     _check(args)
+    beside = {path.name: read_quantised(path, load_graph(folder.onnx)) for path in args.beside}
     if args.images is None:
         if args.cache is None:
             raise UsageError("--images DIR is needed: photographs of people, 50 or more")
         _write_cache(folder, cache_text(folder_calibration(folder).ranges, args.cache), args.cache)
         return 0
     images = photographs_in(args.images)
+    with contextlib.ExitStack() as held:
+        if args.detector is not None:
+            images = _crops(args, folder, images, held)
+        elif folder.manifest().head.scope == "crop":
+            print(
+                "warning: this network looks at one thing in a crop, and whole photographs show it others' ranges: give "
+                "--detector FOLDER, or --images with crops as it will see them",
+                file=sys.stderr,
+            )
+        return _calibrate(args, folder, images, beside)
+
+
+def _crops(args: argparse.Namespace, folder: ModelFolder, images: list[Path], held: contextlib.ExitStack) -> list[Path]:
+    """Crops of the people whom --detector finds, in a folder that goes with `held`."""
+    import tempfile
+
+    from posetrt.calib.int8.crops import cut_crops
+    from posetrt.calib.int8.photographs import sample
+    from posetrt.runtime.find.whole_frame import open_detector
+
+    manifest = folder.manifest()
+    if manifest.head.scope != "crop":
+        raise UsageError(f"{folder.path} finds people in whole photographs: leave --detector out")
+    if args.coco is not None:
+        raise UsageError("--coco judges whole photographs, and --detector makes crops of them: give one of the two")
+    detector = held.enter_context(open_detector(args.detector))
+    target = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="posetrt-crops-")))
+    if args.limit is not None:
+        # Each photograph gives one person or more: these are enough for the draw, and for those held back.
+        images = sample(images, args.limit + max(40, args.limit // 5), args.seed)
+    with progress_bar("detect", "image") as progress:
+        made = cut_crops(manifest.input, images, detector, target, progress=progress)
+    print(f"{len(made)} crops of people from {len(images)} photographs", file=sys.stderr)
+    return made
+
+
+def _calibrate(args: argparse.Namespace, folder: ModelFolder, images: list[Path], beside: dict[str, Foreign]) -> int:
+    """Find ranges, measure what INT8 costs, write both and say so."""
+    from posetrt.calib.int8.cache import cache_text
+    from posetrt.calib.int8.calibrate import DEFAULT_METHOD, calibrate, write_variants
+    from posetrt.calib.int8.photographs import sample
+    from posetrt.calib.sensitivity.price import hold_back, price_from, priced, table
+
     annotated = _annotated(args)
     judge_by: list[Path] = []
     if args.sensitivity and annotated is None:
@@ -103,29 +173,45 @@ def run(args: argparse.Namespace) -> int:
         )
     for warning in made.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    calibration = made.calibration
-    if args.sensitivity:
-        from posetrt.calib.sensitivity.budget import chart, fit_budget
+
+    def fitted(budget: float | None) -> Calibration:
+        from posetrt.calib.sensitivity.budget import fit_budget
 
         with progress_bar("layers", "layer") as progress:
-            calibration = fit_budget(
+            return fit_budget(
                 folder,
                 made,
                 judge_by,
-                budget=args.budget_oks if annotated is None else args.budget_ap,
+                budget=budget,
                 annotated=annotated,
                 progress=progress,
                 say=lambda line: print(line, file=sys.stderr),
             )
+
+    calibration = made.calibration
+    if args.sensitivity:
+        calibration = fitted(args.budget_oks if annotated is None else args.budget_ap)
+    shapes = {name: seen.shape for name, seen in made.observation.tensors.items()}
+
+    def measure(calibration: Calibration) -> Calibration:
+        return priced(folder, calibration, held_back, shapes, lambda line: print(line, file=sys.stderr), beside)
+
     if held_back:
-        shapes = {name: seen.shape for name, seen in made.observation.tensors.items()}
-        calibration = priced(folder, calibration, held_back, shapes, say=lambda line: print(line, file=sys.stderr))
+        calibration = measure(calibration)
+        first = price_from(calibration.price or {})
+        if args.sensitivity is None and not args.all_int8 and {one.verdict for one in first.layouts.values()} & {"costly", "unusable"}:
+            print(f"{table(first, advise=False)}\nLooking for the layers that cost it; --no-sensitivity leaves this out", file=sys.stderr)
+            # On photographs that calibrated, so that those held back still judge the result alone.
+            judge_by = sample(images, args.judge, args.seed)
+            calibration = measure(fitted(AUTOMATIC_BUDGET))
     else:
         print(
             f"warning: {len(images)} photographs are too few to hold some back: what INT8 costs is not measured. Give 40", file=sys.stderr
         )
     write_variants(folder, calibration)
-    if args.sensitivity:
+    if calibration.sensitivity is not None:
+        from posetrt.calib.sensitivity.budget import chart
+
         chart(calibration, folder.path / "sensitivity.png")
     if args.cache is not None:
         _write_cache(folder, cache_text(calibration.ranges, args.cache), args.cache)
@@ -158,6 +244,8 @@ def _check(args: argparse.Namespace) -> None:
         cache_header(args.cache)
     if args.sensitivity and args.images is None:
         raise UsageError("--sensitivity needs --images DIR: photographs of people, 50 or more")
+    if args.beside and args.images is None:
+        raise UsageError("--beside judges a graph on photographs: give --images DIR with 40 or more")
     if args.budget_ap is not None and args.coco is None:
         raise UsageError("--budget-ap needs annotated photographs: --coco ANNOTATIONS --coco-images DIR; without them give --budget-oks")
     if (args.coco is None) != (args.coco_images is None) or (args.coco is not None and not args.sensitivity):

@@ -6,6 +6,7 @@
   posetrt eval person/ --coco person_keypoints.json --images photos/ --scales 0.5,1,1.5
   posetrt eval person/ --coco person_keypoints.json --images photos/ --report out/
   posetrt eval pose/ --detector det/ --coco person_keypoints.json --images photos/     in detected boxes
+  posetrt eval person/ --coco person_keypoints.json --images photos/ --on ray://head:10001      the same figures, by a cluster
 
 --annotations takes COCO's key points; MPII (the release's .mat, or the common JSON with gt_valid.mat beside it: PCKh@0.5); LSP
 (joints.mat: PCK@0.2 of the torso); AI Challenger (its JSON: the challenge's own score); PoseTrack 2018 (a JSON a sequence, or the folder
@@ -30,7 +31,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_detector_arguments, check_detector, engine_options, network_path
+from posetrt.arguments import add_detector_arguments, check_detector, engine_options, for_workers, network_path
+from posetrt.commands.map import add_place_arguments
 from posetrt.commands.run import add_engine_arguments
 
 if TYPE_CHECKING:
@@ -64,7 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="the first N photographs only")
     parser.add_argument("--report", metavar="DIR", type=Path, help="write report.html and report.json")
     parser.add_argument("--json", action="store_true", help="for machines, on stdout")
+    add_place_arguments(parser, default=None)
     add_engine_arguments(parser)
+
+
+EMPTY = 10
+"""Photographs without anybody found from which the likely causes are named."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,16 +81,24 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.calib.accuracy.detections import titles_of
     from posetrt.calib.accuracy.people_of import DETECTED, people_of
     from posetrt.calib.accuracy.report import write_report
+    from posetrt.corpus.evaluation import EvaluationJob, people_on
+    from posetrt.corpus.fleet import check_place
+    from posetrt.corpus.mapping import Place
+    from posetrt.looking import why_nobody
     from posetrt.runtime.engines.choose import open_engine
     from posetrt.runtime.errors import PosetrtError, UsageError
     from posetrt.runtime.find.whole_frame import open_detector
     from posetrt.runtime.heads.base import DecodeOptions
+    from posetrt.runtime.model.shipped import shipped_name
     from posetrt.runtime.people import People, nobody
     from posetrt.runtime.sources import photos_in
 
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit must be at least 1; got {args.limit}")
     check_detector(args)
+    if args.on is None and args.workers:
+        raise UsageError("--workers is of --on: give --on local or --on ray://HOST:PORT too")
+    check_place(args.on or "local", args.workers)
     scales = _scales(args.scales) if args.scales else None
     annotated = _annotated(args)
     for note in annotated.notes if annotated else ():
@@ -98,13 +113,13 @@ def run(args: argparse.Namespace) -> int:
             for one in precisions_of(args.folder, args.precision, args.backend)
         ]
         manifest = engines[0].manifest
-        detector = None
+        detector = detector_options = None
+        least = DETECTED if args.detector_score is None else args.detector_score
         if args.detector:
-            least = DETECTED if args.detector_score is None else args.detector_score
-            options = engine_options(args, args.detector_precision)
+            detector_options = engine_options(args, args.detector_precision)
             if args.detector_precision is None:
-                options = replace(options, precision=None)
-            detector = opened.enter_context(open_detector(args.detector, options, DecodeOptions("evaluate", least)))
+                detector_options = replace(detector_options, precision=None)
+            detector = opened.enter_context(open_detector(args.detector, detector_options, DecodeOptions("evaluate", least)))
         if annotated is not None:
             annotated.judge([nobody(len(manifest.skeleton.parts))] * len(paths), manifest.skeleton)
 
@@ -131,8 +146,32 @@ def run(args: argparse.Namespace) -> int:
                 )
                 print(f"{manifest.network} looks at one person: judged in the boxes {whose}", file=sys.stderr)
             preset: Preset = "evaluate" if args.preset == "balanced" else args.preset
-            found[name] = people_of(
-                engine, paths, annotated, detector=detector, scales=scales, grow=args.grow, preset=preset, progress=progress, broken=skip
+            if args.on is None:
+                found[name] = people_of(
+                    engine,
+                    paths,
+                    annotated,
+                    detector=detector,
+                    scales=scales,
+                    grow=args.grow,
+                    preset=preset,
+                    progress=progress,
+                    broken=skip,
+                )
+                continue
+            job = EvaluationJob(
+                for_workers(args.folder),
+                replace(engine_options(args, name), threads=args.threads or 1),
+                None if detector is None else for_workers(args.detector),
+                None if detector_options is None else replace(detector_options, threads=args.threads or 1),
+                least,
+                None if scales is None else tuple(scales),
+                args.grow,
+                preset,
+            )
+            place = Place(args.on, args.workers, args.threads or 1)
+            found[name] = people_on(
+                job, paths, annotated, place, progress=progress, broken=skip, say=lambda line: print(line, file=sys.stderr)
             )
     if broken:
         counted = "; in the figures nobody was found in them" if annotated is not None else ""
@@ -161,9 +200,13 @@ def run(args: argparse.Namespace) -> int:
             else None
         )
         rows[name] = row | {"images": len(paths) - len(broken), "broken": len(broken), "people": sum(len(one) for one in people)}
+        if len(paths) >= EMPTY and rows[name]["people"] == 0:
+            print(f"{name}: {why_nobody(manifest, len(paths))}", file=sys.stderr)
     print(json.dumps(rows, indent=1) if args.json else _table(rows, titles))
     if args.report:
-        write_report(args.report, found, paths, manifest, annotated, title=f"{args.folder.name}: accuracy per precision")
+        write_report(
+            args.report, found, paths, manifest, annotated, title=f"{shipped_name(args.folder) or args.folder.name}: accuracy per precision"
+        )
         print(f"wrote {args.report / 'report.html'} and report.json", file=sys.stderr)
     return 0
 

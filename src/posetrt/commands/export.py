@@ -3,7 +3,7 @@
 NETWORK is a name of the zoo (`posetrt export --list`), or `onnx` for your own graph (any ONNX with heat maps and PAFs):
 
   posetrt export openpose-body25 --weights pose_iter_584000.caffemodel -o person/
-  posetrt export onnx --weights pose.onnx --input-size 456x256 --normalise openpose -o person/
+  posetrt export onnx --weights pose.onnx --input-size 456x256 -o person/
 
 Of your own graph, outputs and skeleton are found by their channel counts where you do not name them, and the exported graph is
 compared with the original on random input before anything is written. For a camera on a GPU, add `--input uint8 --decode in-graph`:
@@ -17,12 +17,16 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from posetrt.arguments import size_wh
 
+if TYPE_CHECKING:
+    from posetrt.calib.int8.foreign import Foreign
+    from posetrt.runtime.model.folder import ModelFolder
+
 _NORMALISATIONS = (
-    "in-graph", "openpose", "imagenet", "unit", "yolo", "yolox", "rtmpose", "rtmdet", "tinypose", "movenet", "posenet", "mediapipe",
+    "in-graph", "openpose", "imagenet", "unit", "yolo", "yolo-nas", "yolox", "rtmpose", "rtmdet", "tinypose", "movenet", "posenet", "mediapipe",
 )  # fmt: skip
 """As export.graph.normalisation has them; a test holds both together."""
 
@@ -51,6 +55,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=_NORMALISATIONS,
         help="what the pixels become; default: the network's own; for `onnx`, what its kind usually wants",
     )
+    parser.add_argument(
+        "--no-look",
+        action="store_true",
+        help="do not show the network drawn scenes under each normalisation (`onnx` only); it then takes the usual one unseen",
+    )
+    parser.add_argument(
+        "--quantised",
+        metavar="QDQ.onnx",
+        type=Path,
+        help="the same network as another tool quantised it (`onnx` only): the folder's INT8 graph, kept as it is",
+    )
     parser.add_argument("--skeleton", metavar="NAME|FILE.json", help="default: the network's own; for `onnx`, the one that fits")
     parser.add_argument("--head", metavar="KIND", help="what the outputs are (`onnx` only); default: recognised from the graph")
     parser.add_argument(
@@ -62,6 +77,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--class", metavar="N", type=int, dest="person_class", help="number of the class that is a person (`onnx` only)")
     parser.add_argument(
+        "--strides", metavar="LIST", type=_whole_numbers, help="of raw candidates, in their order, as 8,16,32 (`onnx` only); default: found"
+    )
+    parser.add_argument(
+        "--anchors",
+        metavar="FILE",
+        type=Path,
+        help="anchors of an SSD (`onnx` only): .npy or .json, a row of centre x, y, width, height each, as fractions of the input",
+    )
+    parser.add_argument(
         "--placement",
         choices=["top-left", "centre", "stretch", "crop"],
         help="how a picture lies in the input (`onnx` only); default: as its kind wants",
@@ -71,6 +95,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--licence", metavar="TEXT", default="", help="a note on the weights' licence, kept in the manifest")
     parser.add_argument("--force", action="store_true", help="replace the model of an existing folder")
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in text.split(","))
+
+
+_whole_numbers.__name__ = "list of strides"  # what argparse calls it in an error
 
 
 def run(args: argparse.Namespace) -> int:
@@ -99,6 +130,7 @@ def run(args: argparse.Namespace) -> int:
         model, manifest = with_uint8_input(model, manifest)
     if args.decode == "in-graph":
         model, manifest = with_decoding(model, manifest, args.slots)
+    quantised = _quantised(args, model)
     fp16 = None
     try:
         fp16 = to_fp16(model)
@@ -110,6 +142,8 @@ def run(args: argparse.Namespace) -> int:
     size += f", batch up to {args.batch}" if args.batch > 1 else ""
     equal = f"; equal to {args.weights.name}" if args.network == "onnx" else ""
     print(f"{folder.onnx}: {manifest.skeleton.name}, input {size} {manifest.input.dtype}, head {manifest.head.summary()}{equal}")
+    if quantised is not None:
+        _adopt(folder, args.quantised or folder.onnx)
     if manifest.licence:
         print(f"licence of the weights: {manifest.licence}", file=sys.stderr)
     print(f"next: posetrt build {folder.quoted} --precision fp32", file=sys.stderr)
@@ -117,8 +151,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
+    from posetrt.export.heads.anchors import read_anchors
     from posetrt.export.heads.base import Asked
     from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
+    from posetrt.looking import judge_on_drawn_scenes
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.heads.paf.layout import load_layout
 
@@ -129,7 +165,15 @@ def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
             raise UsageError(f"--role takes ROLE=NAME, as heatmaps=output_1; got {given!r}")
         roles[role] = name
     layout = load_layout(args.skeleton) if args.skeleton else None
-    asked = Asked(args.head, layout.skeleton if layout else None, layout, roles, args.person_class)
+    asked = Asked(
+        args.head,
+        layout.skeleton if layout else None,
+        layout,
+        roles,
+        args.person_class,
+        args.strides or (),
+        read_anchors(args.anchors) if args.anchors else (),
+    )
     options = GraphOptions(
         asked=asked,
         normalise=args.normalise,
@@ -140,8 +184,34 @@ def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:
         opset=args.opset,
         licence=args.licence,
         tell=lambda line: print(line, file=sys.stderr),
+        judge=None if args.no_look else judge_on_drawn_scenes,
     )
     return model_from_onnx(args.weights, options)
+
+
+def _quantised(args: argparse.Namespace, model: Any) -> Foreign | None:
+    """What another tool quantised, read before anything is written: --quantised, or the user's own graph itself."""
+    from posetrt.calib.int8.foreign import is_quantised, read_quantised
+    from posetrt.export.graph.graph import Graph
+
+    if args.quantised is not None:
+        return read_quantised(args.quantised, Graph(model, args.weights.name))
+    own = args.network == "onnx" and is_quantised(Graph(model, args.weights.name))
+    return read_quantised(args.weights, Graph(model, args.weights.name)) if own else None
+
+
+def _adopt(folder: ModelFolder, path: Path) -> None:
+    """Take INT8 graphs from another tool's, and say what they are."""
+    from posetrt.calib.int8.foreign import adopt
+
+    found = adopt(folder, path)
+    print(
+        f"int8: {path.name} as it is: {found.activations} activations and {found.weights} weights rounded, {len(found.inside)} layers in INT8; "
+        f"next: posetrt build {folder.quoted} --precision int8",
+        file=sys.stderr,
+    )
+    for reason in found.refused:
+        print(f"warning: only ONNX Runtime runs it: {reason}", file=sys.stderr)
 
 
 def _zoo_network(args: argparse.Namespace) -> tuple[Any, Any]:
@@ -153,8 +223,16 @@ def _zoo_network(args: argparse.Namespace) -> tuple[Any, Any]:
     network = find_network(args.network)
     own = [
         name
-        for name, value in (("--role", args.role), ("--head", args.head), ("--class", args.person_class), ("--placement", args.placement))
-        if value
+        for name, value in (
+            ("--role", args.role),
+            ("--head", args.head),
+            ("--class", args.person_class),
+            ("--strides", args.strides),
+            ("--anchors", args.anchors),
+            ("--placement", args.placement),
+            ("--quantised", args.quantised),
+        )
+        if value not in (None, [])
     ]
     if own:
         raise UsageError(f"{' and '.join(own)} describe a graph of your own; a network of the zoo knows its own")

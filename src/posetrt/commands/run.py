@@ -7,6 +7,7 @@
   posetrt run person/ --hands hand/ --face face/ --source clip.mp4 --write-json out/
   posetrt run pose/ --detector det/ --detect-every 5 --source clip.mp4 --write-video out.mp4
   posetrt run cpm/ --boxes tracks.txt --source clip.mp4 --write-video out.mp4
+  posetrt run --engine triton://server:8001/person --source clip.mp4 --write-video out.mp4
 
 A source is a photograph, a folder, a video, /dev/videoN, csi://N, rtsp://..., http://... (Motion JPEG), a GStreamer string,
 or paced:VIDEO?fps=30 (a file played as if a camera gave it); give --source again for more. Of a live source the newest frame
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from posetrt.runtime.telemetry import Telemetry
     from posetrt.runtime.track.follow import Follow
 
+_FILES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".json", ".mp4"})
+"""What a folder is hardly called."""
 SUMMARY = "find people in photographs, video or cameras"
 
 
@@ -80,7 +83,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=network_path,
         help="a model folder, a bare .onnx, an engine, or a network's name; default: the one that ships",
     )
-    parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="see above; may be given again")
+    parser.add_argument(
+        "--engine", metavar="triton://HOST:PORT/NAME", help="a network on a Triton server, in place of FOLDER (?shm=off: no shared memory)"
+    )
+    parser.add_argument("--source", metavar="SOURCE", action="append", help="see above; may be given again")
     parser.add_argument(
         "--max-megapixels", metavar="N", type=float, default=MOST_MEGAPIXELS, help="refuse larger pictures before decoding (default: 100)"
     )
@@ -140,13 +146,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_engine_arguments(parser)
 
 
+EMPTY, EMPTY_LIVE = 10, 300
+"""Frames in which nobody is found until a run says why that may be: at its end, and while it goes on."""
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the sources through the network; 1 where a video ended early."""
+    from posetrt.looking import why_nobody
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.model.shipped import network_folder, shipped_model, shipped_name
     from posetrt.runtime.pipeline import pipeline
     from posetrt.runtime.sources import complaints, open_source
 
+    if not args.source:
+        raise UsageError("--source is missing: a photograph, a folder of them, a video, /dev/video0, csi://0 or rtsp://...")
+    if args.engine is not None:
+        args.folder = _remote(args)
     if args.folder is None:
         args.folder = network_folder(shipped_model())
     _check(args)
@@ -170,10 +185,17 @@ def run(args: argparse.Namespace) -> int:
     cues = {"smooth": args.smooth, "camera_motion": args.camera_motion, "appearance": appearance}
     stats = pipeline.RunStats()
     told = [0.0]
+    doubted = [False]
+
+    def doubt(least: int) -> None:
+        if stats.frames >= least and not stats.people and not doubted[0]:
+            doubted[0] = True
+            say(why_nobody(pose.people_engine.manifest, stats.frames))
 
     def progress(stats: RunStats) -> None:
         if args.quiet:
             return
+        doubt(EMPTY_LIVE)
         if sys.stderr.isatty():
             print(f"\r{stats.frames} frames, {stats.fps_now:.1f} fps", end="", file=sys.stderr)
         elif live and time.monotonic() - told[0] > 60:
@@ -196,7 +218,7 @@ def run(args: argparse.Namespace) -> int:
                 f"{shipped_name(args.folder)} runs as it ships, on ONNX Runtime; to tune it for this computer: posetrt build {shipped_name(args.folder)}"
             )
         stopped = held.enter_context(_stop_signals())
-        held.enter_context(_status(args.status_port, stats, _token(args)))
+        held.enter_context(_status(args.status_port, stats, _token(args), say))
         telemetry = None
         if args.web:
             from posetrt.jetson.telemetry import watch
@@ -215,6 +237,7 @@ def run(args: argparse.Namespace) -> int:
     say(f"{summary}; {stats.people} people ({per_frame:.2f} a frame); {engine.precision}, {engine.backend}")
     for line in details:
         say(line)
+    doubt(EMPTY)
     if not sinks and not args.status_port:
         say("nothing was written: ask for --jsonl, --write-json, --write-images, --write-video, --show or --web")
     if stopped and stopped[0] == signal.SIGINT:
@@ -222,6 +245,21 @@ def run(args: argparse.Namespace) -> int:
     if stopped and not live:
         return 128 + signal.SIGTERM
     return 1 if any(source.shortfall for source in sources) else 0
+
+
+def _remote(args: argparse.Namespace) -> Path:
+    """The network on a server that `--engine` names.
+
+    Raises:
+        UsageError: it names none, or a folder was given too, or it was to be built.
+    """
+    from posetrt.runtime.engines.triton import remote_address
+    from posetrt.runtime.errors import UsageError
+
+    remote_address(args.engine)
+    if args.folder is not None or args.build:
+        raise UsageError(f"--engine {args.engine} is a network on a server: leave {'--build' if args.folder is None else args.folder} out")
+    return Path(args.engine)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -277,6 +315,9 @@ def _check_places(args: argparse.Namespace) -> None:
         if path in seen:
             raise UsageError(f"{seen[path]} and {name} both write {path}; give each a file of its own")
         seen[path] = name
+    for name, folder in (("--write-images", args.write_images), ("--write-json", args.write_json)):
+        if folder is not None and folder.suffix.lower() in _FILES and not folder.is_dir():
+            raise UsageError(f"{name} writes a file per frame into a folder, and {folder} looks like a file; give a folder, as out/")
     for source in args.source:
         given = Path(source.removeprefix("paced:").partition("?")[0]) if source.startswith("paced:") else Path(source)
         for name, path in files.items():
@@ -372,7 +413,8 @@ def _sinks(
             host, port = bind_address(args.web)
             page = WebPage(host, port, token=_token(args), telemetry=telemetry)
             add(page)
-            print(f"the page is at {page.url}", file=sys.stderr, flush=True)
+            if not args.quiet:
+                print(f"the page is at {page.url}", file=sys.stderr, flush=True)
         if args.mavlink:
             add(open_mavlink(args, follow))
         if args.write_json:
@@ -405,7 +447,7 @@ def _token(args: argparse.Namespace) -> str | None:
 
 
 @contextlib.contextmanager
-def _status(where: str | None, stats: RunStats, token: str | None) -> Iterator[None]:
+def _status(where: str | None, stats: RunStats, token: str | None, say: Callable[[str], None]) -> Iterator[None]:
     """Serve health and metrics while the run goes on."""
     if where is None:
         yield
@@ -414,7 +456,7 @@ def _status(where: str | None, stats: RunStats, token: str | None) -> Iterator[N
     from posetrt.runtime.pipeline.port import bind_address
 
     with StatusPort(*bind_address(where), stats, token) as port:
-        print(f"health and metrics are at {port.url}", file=sys.stderr, flush=True)
+        say(f"health and metrics are at {port.url}")
         yield
 
 

@@ -2,10 +2,14 @@
 
   posetrt triton person/ -o models/                          the ONNX file, on Triton's ONNX Runtime
   posetrt triton person/ -o models/ --precision int8         the folder's TensorRT engine, built on the GPU that serves it
+  posetrt triton person/ -o models/ --ensemble               also takes a camera's bytes, a quarter of the traffic
+  posetrt triton person/ -o models/ --version 2 --keep-versions 2
   tritonserver --model-repository models/
+  posetrt run --engine triton://localhost:8001/person --source clip.mp4 --write-video out.mp4
 
-Answers are the network's outputs: heat maps and PAFs, or peaks and pairs where the graph decodes. manifest.json beside
-config.pbtxt says what they mean.
+Answers are the network's outputs. The configuration's parameters and manifest.json beside it say what they mean, and how they become
+people: `posetrt run --engine triton://...` needs no model folder. A network that takes more than one frame (exported with --batch) gets
+dynamic batching; each instance is warmed up before it is called ready.
 """
 
 from __future__ import annotations
@@ -26,11 +30,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="serve the folder's TensorRT engine of this precision")
     which.add_argument("--engine", metavar="FILE", type=Path, help="serve this TensorRT engine of the folder")
+    parser.add_argument(
+        "--ensemble", action="store_true", help="also write an ensemble that takes uint8 BGR; --name is then the ensemble's"
+    )
+    parser.add_argument("--instances", type=int, default=1, metavar="N", help="engines side by side (default 1)")
+    parser.add_argument("--max-batch", type=int, metavar="N", help="frames put together (default: what the graph or the engine takes)")
+    parser.add_argument(
+        "--queue-delay", type=int, default=1000, metavar="US", help="for how long a frame waits for others, in microseconds"
+    )
+    parser.add_argument("--version", type=int, default=1, metavar="N", help="of the model; versions that are there stay (default 1)")
+    parser.add_argument("--keep-versions", type=int, default=1, metavar="N", help="serve the N latest versions (default 1)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write and say where."""
-    from posetrt.export.triton import write_repository
+    from posetrt.export.triton import Serving, write_repository
 
-    print(write_repository(args.folder, args.out, name=args.name, engine=args.engine, precision=args.precision))
+    serving = Serving(args.version, args.keep_versions, args.instances, args.max_batch, args.queue_delay, args.ensemble)
+    print(write_repository(args.folder, args.out, name=args.name, engine=args.engine, precision=args.precision, serving=serving))
     return 0

@@ -103,5 +103,5 @@ def run(args: argparse.Namespace) -> int:
             times = ", ".join(f"{json.dumps(trial['options'])} {trial['frame_ms']:.2f} ms" for trial in choice["trials"])
             say(f"{engine}: {times}; kept in its sidecar: {json.dumps(choice['kept'])}")
     if gpu:
-        say(f"send back {name}.json and {name}.md, in an issue of the project, for docs/verified.md")
+        say(f"send back {name}.json and {name}.md, in an issue of the project, for docs/measurements/verified.md")
     return 0 if report["passed"] else 1

@@ -116,6 +116,7 @@ def test_the_page_holds_its_pictures_and_the_json_says_the_same(photos: CocoPhot
     assert "http" not in page
     assert "a &lt;b&gt; c" in page
     assert f"{fields['precisions'][1]['ap']:.3f}" in page
+    assert page.partition("<p")[2].startswith(f" class='choice'>{fields['choice']}</p>")
 
 
 def test_precisions_of_different_photographs_are_refused(photos: CocoPhotos, exact: list[People]) -> None:

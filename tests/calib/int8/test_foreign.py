@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from posetrt.calib.int8.calibrate import calibrate
@@ -13,9 +15,12 @@ from posetrt.calib.int8.foreign import is_quantised, read_quantised
 from posetrt.calib.int8.photographs import read_photograph
 from posetrt.calib.sensitivity.judge import Judge
 from posetrt.calib.sensitivity.price import measured
+from posetrt.cli import main
+from posetrt.export.engine.tensorrt import read_ranges
 from posetrt.export.graph.graph import load_graph
+from posetrt.runtime.engines.choose import EngineOptions, open_engine
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.model.folder import ModelFolder
+from posetrt.runtime.model.folder import ModelFolder, open_folder
 from posetrt.runtime.picture import network_input
 
 
@@ -73,3 +78,32 @@ def test_a_quantised_graph_is_not_calibrated(small_folder: ModelFolder, pictures
     assert is_quantised(load_graph(small_folder.onnx))
     with pytest.raises(UsageError, match="quantised already"):
         calibrate(small_folder, pictures)
+
+
+@pytest.mark.parametrize("own_weights", [True, False])
+def test_export_keeps_another_tools_graph_and_int8_runs_it(
+    small_folder: ModelFolder, pictures: list[Path], tmp_path: Path, own_weights: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = by_onnx_runtime(small_folder, pictures, tmp_path / "s.onnx", for_tensorrt=True)
+    out = tmp_path / "person"
+    given = ["--weights", str(small_folder.onnx), "--quantised", str(theirs)] if own_weights else ["--weights", str(theirs)]
+    assert main(["export", "onnx", *given, "-o", str(out), "--no-look", "--normalise", "in-graph"]) == 0
+    assert "activations" in capsys.readouterr().err
+    assert main(["build", str(out), "--precision", "int8"]) == 0
+    folder = open_folder(out)
+    picture = network_input(read_photograph(pictures[0]), folder.manifest().input)
+    with open_engine(out, EngineOptions(precision="int8")) as engine:
+        found = engine.infer(picture)
+    session = onnxruntime.InferenceSession(str(theirs), providers=["CPUExecutionProvider"])
+    for name, values in zip([one.name for one in session.get_outputs()], session.run(None, {"image": picture}), strict=True):
+        np.testing.assert_allclose(found[name], values, atol=1e-4 * np.abs(values).max())
+    # TensorRT parses it as it is: its Q/DQ nodes carry the ranges.
+    assert read_ranges(folder).in_graph
+    assert folder.checked_variant("int8-trt").is_file()
+
+
+def test_a_graph_of_another_network_leaves_no_folder(small_folder: ModelFolder, tmp_path: Path) -> None:
+    out = tmp_path / "person"
+    given = ["--weights", str(small_folder.onnx), "--quantised", str(small_folder.onnx), "-o", str(out), "--no-look"]
+    assert main(["export", "onnx", *given, "--normalise", "in-graph"]) == 1
+    assert not out.exists()

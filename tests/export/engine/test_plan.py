@@ -88,6 +88,13 @@ def test_each_version_and_precision_is_built_as_that_version_can(
     assert plan.float32_ends == head
 
 
+@pytest.mark.parametrize(("version", "graph"), [("8.6.1", "int8-trt-weak"), ("10.3.0", "int8-trt"), ("11.4.0", "int8-trt")])
+def test_a_graph_that_another_tool_quantised_carries_its_own_ranges(version: str, graph: str) -> None:
+    plan = plan_build(offers(version), BuildRequest("int8"), manifest(), Ranges(in_graph=True), ["int8-ort", "int8-trt"])
+    assert plan.graph == graph
+    assert not plan.ranges
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("decodes", [False, True])

@@ -39,13 +39,15 @@ def variants(network: Network, weights: Path) -> dict[str, tuple[Any, Manifest]]
     """Every kind of graph that `export` can make of a network."""
     size = (96, 64)
     found = {"static": model_from_weights(network, weights, size_wh=size)}
+    # A network for crops keeps the best of each part; there is nothing to say.
+    slots = 16 if found["static"][1].head.scope == "frame" else None
     found["uint8"] = with_uint8_input(*found["static"])
-    found["decoding"] = with_decoding(*found["static"], 16)
-    found["uint8, decoding"] = with_decoding(*found["uint8"], 16)
+    found["decoding"] = with_decoding(*found["static"], slots)
+    found["uint8, decoding"] = with_decoding(*found["uint8"], slots)
     if not network.fixed:
         # Half of the usual size must be a size of the network too.
         found["dynamic"] = model_from_weights(network, weights, size_wh=(192, 128), dynamic=True)
-        found["dynamic, uint8, decoding"] = with_decoding(*with_uint8_input(*found["dynamic"]), 16)
+        found["dynamic, uint8, decoding"] = with_decoding(*with_uint8_input(*found["dynamic"]), slots)
     return found | {f"{kind}, fp16": (to_fp16(model), manifest) for kind, (model, manifest) in list(found.items())}
 
 

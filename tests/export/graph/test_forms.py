@@ -20,8 +20,9 @@ from posetrt.export.graph.canonical import canonical, in_run_order
 from posetrt.export.graph.float16 import to_fp16
 from posetrt.export.graph.fused import with_uint8_input
 from posetrt.export.graph.graph import load_graph
-from posetrt.export.graph.onnx_file import all_nodes, in_opset, opset_of
+from posetrt.export.graph.onnx_file import all_nodes
 from posetrt.export.graph.onnx_model import run_plainly, write_folder
+from posetrt.export.graph.opset import in_opset, opset_of
 from posetrt.export.heads.fuse import with_decoding
 from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
 from posetrt.runtime.errors import PosetrtError

@@ -89,3 +89,10 @@ def test_a_manifest_that_somebody_changed_is_refused_by_its_field(field: tuple[s
     fields[field[0]][field[1]] = value
     with pytest.raises(PosetrtError, match=said):
         manifest_from_dict(fields, "person/model.onnx")
+
+
+@pytest.mark.parametrize("field", ["network", "licence", "weights_sha256", "exporter"])
+def test_a_text_of_the_manifest_cannot_command_a_terminal(field: str) -> None:
+    fields = open_folder(OLD / "paf").manifest().to_dict() | {field: "free\x1b[2J"}
+    with pytest.raises(PosetrtError, match=rf"person/model.onnx: .*{field}.*printable"):
+        manifest_from_dict(fields, "person/model.onnx")

@@ -49,6 +49,8 @@ def test_a_skeleton_of_ones_own_needs_no_code(tmp_path: Path) -> None:
         ({"name": "x", "parts": ["a", "b"], "limbs": [[0, 1]], "paf_channels": [[0, 2]]}, "paf_channels"),
         ({"name": "x", "parts": ["a", "b"], "limbs": [[0, 1, 2]]}, "two whole numbers"),
         ({"name": "x", "parts": ["a", "a"], "limbs": []}, "different names"),
+        ({"name": "x\x1b[2J", "parts": ["a"], "limbs": []}, "printable"),
+        ({"name": "x", "parts": ["a\nb"], "limbs": []}, "printable"),
         (["a"], "JSON object"),
     ],
 )

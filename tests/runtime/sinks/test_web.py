@@ -148,6 +148,31 @@ def test_ten_readers_get_the_same_pictures_and_each_is_encoded_once() -> None:
     assert stats.frames > 3 * encoded
 
 
+def test_each_of_several_sources_has_its_own_pictures() -> None:
+    async def look(url: str) -> tuple[bytes, bytes, tuple[int, str, bytes]]:
+        left, right, missing = await asyncio.gather(
+            *(get(f"{url}snapshot.jpg?source={label}") for label in ("camera", "camera-2", "camera-9"))
+        )
+        return left[2], right[2], missing
+
+    page = WebPage("127.0.0.1", 0)
+    stats, over = RunStats(), threading.Event()
+    sources = [Paced(Listed(frames(60, size), "camera"), 30, 0) for size in ((320, 240), (160, 120))]
+    thread = threading.Thread(target=run, args=(stand_in(0.002), sources, [page]), kwargs={"stats": stats, "stop": over.is_set})
+    thread.start()
+    try:
+        deadline = time.monotonic() + 20
+        while stats.frames < 5 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        left, right, missing = asyncio.run(look(page.url))
+    finally:
+        over.set()
+        thread.join(10)
+    sizes = [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[:2] for data in (left, right)]
+    assert sizes == [(240, 320), (120, 160)]
+    assert (missing[0], missing[2]) == (404, b"there is no source camera-9; there are camera, camera-2")
+
+
 def test_others_need_the_token_and_it_leaves_the_address() -> None:
     with pytest.raises(UsageError, match="POSETRT_WEB_TOKEN"):
         WebPage("0.0.0.0", 0)

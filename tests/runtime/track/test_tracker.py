@@ -92,7 +92,7 @@ def test_key_points_scores_and_order_stay_as_they_were() -> None:
 
 
 def test_tracking_twenty_people_takes_a_third_of_a_millisecond() -> None:
-    """The claim is 0.3 ms, and docs/live.md has the figure; the limit here leaves room for a busy computer."""
+    """The claim is 0.3 ms, and docs/measurements/live.md has the figure; the limit here leaves room for a busy computer."""
     tracker, times = Tracker(SKELETON), []
     for time_s, people, _ in list(walkers(20, 300, seed=5)):
         before = time.perf_counter()
