@@ -17,8 +17,8 @@ from posetrt.runtime.people import People
 from posetrt.runtime.track.follow import Follow
 from posetrt.runtime.track.tracker import Tracker
 
-_HIDDEN_S = 2.0
-"""An id that changes after somebody was hidden for longer is no switch: the tracker lets go of them."""
+_HIDDEN_S = 1.0
+"""An id that changes after somebody was hidden for longer is no switch."""
 CUES: Mapping[str, dict[str, bool]] = {
     "plain": {},
     "camera motion": {"camera_motion": True},
@@ -30,7 +30,7 @@ _SCENES = {"still": Walk(count=6, frames=240), "turns": Walk(count=6, frames=240
 
 
 def switches(tracker: Tracker, moments: Iterable[Moment]) -> tuple[int, int]:
-    """How often a person's id is another than when last seen, at most 2 s ago, and over how many person-frames (CLEAR MOT's IDSW)."""
+    """How often a person's id is another than when last seen, at most a second ago, and over how many person-frames (CLEAR MOT's IDSW)."""
     last: dict[int, int] = {}
     seen_s: dict[int, float] = {}
     count = total = 0
