@@ -15,12 +15,13 @@ DESK = frozenset(
     {"av", "matplotlib", "onnx", "onnx-ir", "onnxruntime", "onnxsim", "opencv-python", "pillow", "protobuf", "pycocotools", "scipy", "tqdm"}
 )
 
-# What no other extra has: the web page, a computer's GPU, a cluster, a server, rules files, sinks.
+# What no other extra has: the web page, a computer's GPU, a cluster, a server, an autopilot, rules files, sinks.
 _EXTRAS = {
     "aiohttp": "web",
     "foxglove-sdk": "mcap",
     "grpc": "triton",
     "paho-mqtt": "mqtt",
+    "pymavlink": "mavlink",
     "pyarrow": "parquet",
     "pycuda": "gpu",
     "ray": "cluster",

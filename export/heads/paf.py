@@ -28,7 +28,9 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     layouts = [layout for layout in known if layout.paf_channels]
     readings = [reading for layout in layouts for reading in _readings(facts, grids, layout, asked)]
     least = min((MapLayout(one.skeleton, one.paf_channels, False).heatmap_channels + one.paf_channel_count for one in layouts), default=0)
-    if readings or sum(grid.channels for grid in grids) < least:
+    # One output of few maps, without a skeleton named, is nothing of this kind.
+    alone = asked.layout is None and len(grids) == 1
+    if readings or not grids or (alone and grids[0].channels < least):
         return list(readings)
     return list(_near(layouts, asked))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from posetrt.runtime.events.rules import Rules
+    from posetrt.runtime.track.follow import Follow
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Options:
         track: give people stable ids.
         events: look for these among the people; needs `track`.
         smooth: smooth their key points with a One-Euro filter; needs `track`.
+        camera_motion, appearance: of the tracker; see `Tracker`.
+        follow: follows one person of the one source.
         batch: frames of several sources in one call of the network; None: as many as the engine takes where it overlaps
             calls (a GPU), else 1: a batch makes everybody on a CPU wait for the last.
         no_pictures: nobody looks at `Result.frame.image`: pictures are let go of as soon as the network's input is made. `pipeline.run` sets it.
@@ -31,6 +34,9 @@ class Options:
     track: bool = False
     events: Rules | None = None
     smooth: bool = False
+    camera_motion: bool = False
+    appearance: bool = False
+    follow: Follow | None = None
     batch: int | None = None
     no_pictures: bool = False
     whole_pictures: bool = False

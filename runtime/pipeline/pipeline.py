@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from posetrt.runtime.events.watcher import Watcher
     from posetrt.runtime.pose import Pose
+    from posetrt.runtime.track.follow import Follow
 
 __all__ = ["Options", "Pipeline", "Result", "RunStats", "results", "run"]
 
@@ -69,9 +70,9 @@ class Pipeline:
         self._computed: Mailbox[Batch] = Mailbox([False])
         self._found: Mailbox[Result] = Mailbox(live)
         self._looked: Mailbox[Result] = Mailbox(live) if pose.stages else self._found
-        follow = _Follow(
-            [Tracker(pose.skeleton, smooth=options.smooth) if options.track else None for _ in live], _watchers(pose, options, live)
-        )
+        cues = {"smooth": options.smooth, "camera_motion": options.camera_motion, "appearance": options.appearance}
+        trackers = [Tracker(pose.skeleton, **cues) if options.track else None for _ in live]
+        follow = _Follow(trackers, options.follow, _watchers(pose, options, live))
         self._stages: list[Stage] = []
         every = [self._every_of(source) for source in self.sources]
         if pose.detect_every > 1:
@@ -177,18 +178,22 @@ class Pipeline:
 
 
 class _Follow:
-    """Ids, smoothing and events, on what the user gets: a tracker for each source, or None. Ids that people have already are theirs."""
+    """Ids and smoothing, on what the user gets: a tracker for each source, or None. Ids that people have already are theirs.
 
-    def __init__(self, trackers: Sequence[Tracker | None], watchers: Sequence[Watcher]) -> None:
-        self._trackers, self._watchers = trackers, watchers
+    Then the one person who is followed, and the events, where somebody asks for that.
+    """
+
+    def __init__(self, trackers: Sequence[Tracker | None], follow: Follow | None, watchers: Sequence[Watcher]) -> None:
+        self._trackers, self._follow, self._watchers = trackers, follow, watchers
 
     def __call__(self, result: Result) -> Result:
-        frame, tracker = result.frame, self._trackers[result.frame.source]
-        people = result.people if tracker is None else tracker.update(result.people, frame.time_s)
-        if not self._watchers:
-            return replace(result, people=people)
-        size_wh = frame.size_wh
-        return replace(result, people=people, events=self._watchers[frame.source].update(people, frame.time_s, size_wh))
+        tracker, frame = self._trackers[result.frame.source], result.frame
+        people, target = result.people, None
+        if tracker is not None:
+            people = tracker.update(people, frame.time_s, frame.image)
+            target = None if self._follow is None else self._follow.update(people, frame.time_s, frame.image)
+        events = self._watchers[frame.source].update(people, frame.time_s, frame.size_wh) if self._watchers else None
+        return replace(result, people=people, target=target, events=events)
 
 
 def _watchers(pose: Pose, options: Options, live: Sequence[bool]) -> list[Watcher]:
@@ -264,7 +269,10 @@ def run(
     options = options or Options()
     if any(sink.needs_tensors for sink in sinks):
         options = replace(options, keep_tensors=True)
-    if pose.whole is not None and not pose.stages and not any(sink.needs_pictures for sink in sinks):
+    looks_at_pictures = (
+        options.camera_motion or options.appearance or options.follow is not None or any(sink.needs_pictures for sink in sinks)
+    )
+    if pose.whole is not None and not pose.stages and not looks_at_pictures:
         options = replace(options, no_pictures=True)
         spec = pose.whole.manifest.input
         for source in sources if spec.camera_wh is None and pose.whole.tiles is None and not options.whole_pictures else ():

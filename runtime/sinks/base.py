@@ -6,6 +6,7 @@ import abc
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from posetrt.runtime.events.base import Event
 from posetrt.runtime.heads.base import Tensors
@@ -15,6 +16,9 @@ from posetrt.runtime.people import People
 from posetrt.runtime.pipeline.counts import RunStats
 from posetrt.runtime.placement import Placement
 from posetrt.runtime.sources.base import Frame
+
+if TYPE_CHECKING:
+    from posetrt.runtime.track.follow import Target
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Result:
         stats: of the run so far: rates, drops, ages.
         skeletons: of each of the people's extras, by its name.
         events: what began and what was over in this frame; None where nobody looks for events.
+        target: the person who is followed; None where nobody asked for that.
     """
 
     frame: Frame
@@ -40,6 +45,7 @@ class Result:
     stats: RunStats | None = None
     skeletons: Mapping[str, Skeleton] = field(default_factory=dict)
     events: Sequence[Event] | None = None
+    target: Target | None = None
 
     @property
     def age_s(self) -> float | None:

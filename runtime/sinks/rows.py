@@ -40,7 +40,10 @@ def _rounded(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def json_line(result: Result) -> bytes:
-    """One line: `frame`, `time_s`, `source`, `name` and `people`; of a live source also `age_s`, how old the frame is as the line is made."""
+    """One line: `frame`, `time_s`, `source`, `name` and `people`; of a live source also `age_s`, how old the frame is as the line is made.
+
+    Where a person is followed, `target` too: `Target.to_dict`.
+    """
     frame, age_s = result.frame, result.age_s
     fields = {
         "frame": frame.index,
@@ -50,6 +53,7 @@ def json_line(result: Result) -> bytes:
         **({} if age_s is None else {"age_s": round(age_s, 4)}),
         "people": people_record(result),
         **({} if result.events is None else {"events": [event.to_dict() for event in result.events]}),
+        **({} if result.target is None else {"target": result.target.to_dict()}),
     }
     return _line(fields)
 

@@ -8,6 +8,7 @@ those who were hidden are kept in mind, and the longer, the less is expected of 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,15 @@ from numpy.typing import NDArray
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.model.skeleton import OTHER_SIGMA, Skeleton
 from posetrt.runtime.people import People
+from posetrt.runtime.track.appearance import BINS, Appearance, alike, blended
 from posetrt.runtime.track.smoothing import OneEuro
 
+if TYPE_CHECKING:
+    from posetrt.runtime.track.camera_motion import CameraMotion
+
 _LEAST_LIKENESS = 0.1
+_SURE = 0.3
+"""Who was seen in the frame before chooses first where the match is at least this good: a worse one may be somebody who was hidden."""
 _FAR = 0.02
 """Bodies whose places are less alike than this are not compared part by part: most pairs in a crowd are none."""
 _FADE_S = 0.6
@@ -26,6 +33,14 @@ _NEAR = 0.08
 _WANDER = 0.9
 _WIDENING = 2.0
 """Between two frames a person moves more than an annotator errs."""
+_LEAST_WORTH = 0.6
+"""Of a match from one frame to the next where the looks are others altogether: light and what stands before people change looks too."""
+_SAME_LOOKS = 0.93
+"""From here on looks alone tell who comes back, within the reach below."""
+_ROAMS = 3.0
+"""Body sizes a second in which somebody out of sight may have gone anywhere."""
+_NEW_LOOKS = 0.3
+"""Share of the newest frame in what somebody is taken to look like."""
 
 
 _OF_A_BOX = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5))
@@ -55,9 +70,20 @@ class Tracker:
         bridge_s: for how long a person who is not seen keeps the id.
         smooth: give key points through a One-Euro filter.
         usual_fps: the time between two frames where their times do not tell.
+        camera_motion: take the camera's own motion out, by optical flow between the pictures; needs OpenCV and each frame's picture.
+        appearance: tell people apart by the colours of torso and legs too; needs each frame's picture.
     """
 
-    def __init__(self, skeleton: Skeleton, *, bridge_s: float = 2.0, smooth: bool = False, usual_fps: float = 30.0) -> None:
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        *,
+        bridge_s: float = 2.0,
+        smooth: bool = False,
+        usual_fps: float = 30.0,
+        camera_motion: bool = False,
+        appearance: bool = False,
+    ) -> None:
         # Of a detector's people the boxes are followed, by their corners and their middle.
         parts = len(skeleton.parts) or len(_OF_A_BOX)
         sigmas = np.asarray(skeleton.tolerances() if skeleton.parts else np.full(parts, OTHER_SIGMA), np.float32)
@@ -65,6 +91,8 @@ class Tracker:
         self._bridge_s = bridge_s
         self._usual_s = 1 / usual_fps
         self._filter = OneEuro(parts) if smooth else None
+        self._motion = _camera_motion() if camera_motion else None
+        self._appearance = Appearance(skeleton) if appearance else None
         self._next_id = 0
         self._given: dict[int, float] = {}
         self._now_s = 0.0
@@ -77,17 +105,31 @@ class Tracker:
         self._speed = np.zeros((2, 0), np.float32)
         self._steps = np.zeros(0, np.float32)
         self._seen_s = np.zeros(0)
+        # Of each track what it looks like, (62, T); (0, T) serves where nobody asks.
+        self._looks = np.zeros((BINS if appearance else 0, 0), np.float32)
+        self._boxes = np.zeros((0, 4), np.float32)
 
-    def update(self, people: People, time_s: float) -> People:
+    @property
+    def needs_image(self) -> bool:
+        """Whether each frame's picture is needed."""
+        return self._motion is not None or self._appearance is not None
+
+    def update(self, people: People, time_s: float, image: NDArray[np.uint8] | None = None) -> People:
         """The same people with ids.
 
         Args:
             people: of this frame, in pixels of the frame.
             time_s: of this frame; times that do not advance count as frames at `usual_fps`.
+            image: (H, W, 3) uint8 BGR, the frame; needed for `camera_motion` and `appearance`.
 
         Returns:
             People in the same order with `ids`, counted from 0 and never used again, unless they have some already; smoothed where asked for.
+
+        Raises:
+            UsageError: the picture is needed and not given.
         """
+        if image is None and self.needs_image:
+            raise UsageError("a tracker with camera_motion or appearance needs the picture: tracker.update(people, time_s, image)")
         step = self._advance(time_s)
         if people.ids is not None:
             return self._smoothed(people, people.ids, step, self._remembered(people.ids))
@@ -96,32 +138,48 @@ class Tracker:
         points, found = columns[:2], columns[2] > 0
         seen = found.astype(np.float32)
         sizes = _sizes(points, seen)
+        if self._motion is not None and image is not None:
+            self._carry(self._motion.to(image, self._boxes))
+            self._boxes = _boxes(points, found)
+        looks = (
+            self._appearance.of(image, people)
+            if self._appearance is not None and image is not None
+            else np.zeros((len(people), 0), np.float32)
+        )
         gone = (self._now_s - self._seen_s).astype(np.float32)
         fresh = gone <= step + 1e-5
         everybody = bool(fresh.all())
         likeness, moved = self._compare(points, seen, sizes, np.float32(step) if everybody else gone[:, None])
+        if looks.size:
+            same = alike(self._looks.T, looks)
+            known_by_looks = (same - _SAME_LOOKS) * (np.hypot(*moved) < (1 + _ROAMS * gone[:, None]) * self._sizes[:, None])
+            likeness = np.maximum(
+                likeness * _worth(same, fresh), np.where(fresh[:, None] | (known_by_looks <= 0), 0, _LEAST_LIKENESS + known_by_looks)
+            )
         if everybody:
             track, person = _matching(likeness)
         else:
-            track, person = _matching(likeness * fresh[:, None])
+            track, person = _matching(likeness * (fresh[:, None] & (likeness > _SURE)))
             if len(track) < min(likeness.shape):
                 likeness[track], likeness[:, person] = 0, 0
                 hidden, shown = _matching(likeness)
                 track, person = _by_track(np.concatenate([track, hidden]), np.concatenate([person, shown]))
         if len(track):
             self._move(track, points[..., person], found[:, person], sizes[person], moved[:, track, person], gone[track])
+            if looks.size:
+                self._looks[:, track] = blended(self._looks[:, track].T, looks[person], _NEW_LOOKS).T
         ids = np.full(len(people), -1, np.int64)
         ids[person] = self._ids[track]
         if len(track) < len(ids):
             new = np.flatnonzero(ids < 0)
             ids[new] = np.arange(self._next_id, self._next_id + len(new))
             self._next_id += len(new)
-            self._begin(ids[new], points[..., new], found[:, new], sizes[new])
+            self._begin(ids[new], points[..., new], found[:, new], sizes[new], looks[new])
         return self._smoothed(people, ids, step, self._ids)
 
-    def __call__(self, people: People, time_s: float) -> People:
+    def __call__(self, people: People, time_s: float, image: NDArray[np.uint8] | None = None) -> People:
         """As `update`: `people = tracker(pose(frame), time_s)`."""
-        return self.update(people, time_s)
+        return self.update(people, time_s, image)
 
     def expect(self, time_s: float) -> Expected:
         """Where the people who were seen in the frame before should be in the next one; nothing is changed by asking.
@@ -155,7 +213,7 @@ class Tracker:
 
     def _keep(self, kept: NDArray[np.bool_]) -> None:
         if not kept.all():
-            for name in ("_ids", "_points", "_known", "_sizes", "_speed", "_steps", "_seen_s"):
+            for name in ("_ids", "_points", "_known", "_sizes", "_speed", "_steps", "_seen_s", "_looks"):
                 setattr(self, name, getattr(self, name)[..., kept])
 
     def _compare(
@@ -222,8 +280,28 @@ class Tracker:
         self._sizes[at] = before + np.float32(0.2) * (sizes - before)
         self._seen_s[at] = self._now_s
 
-    def _begin(self, ids: NDArray[np.int64], points: NDArray[np.float32], found: NDArray[np.bool_], sizes: NDArray[np.float32]) -> None:
+    def _carry(self, matrix: NDArray[np.float64] | None) -> None:
+        """Move everybody with the picture, by what the camera did since the frame before."""
+        if matrix is None or not len(self._ids):
+            return
+        from posetrt.runtime.track.camera_motion import carried, scalings
+
+        count = np.maximum(self._known.sum(axis=0), 1)
+        middles = (self._points * self._known).sum(axis=1) / count
+        scale = scalings(matrix, middles.T)
+        self._points = carried(matrix, self._points)
+        self._sizes = np.where(np.isfinite(scale), self._sizes * scale, self._sizes).astype(np.float32)
+
+    def _begin(
+        self,
+        ids: NDArray[np.int64],
+        points: NDArray[np.float32],
+        found: NDArray[np.bool_],
+        sizes: NDArray[np.float32],
+        looks: NDArray[np.float32],
+    ) -> None:
         count = len(ids)
+        self._looks = np.concatenate([self._looks, looks.T], axis=1)
         self._ids = np.concatenate([self._ids, ids])
         self._points = np.concatenate([self._points, points], axis=2)
         self._known = np.concatenate([self._known, found.astype(np.float32)], axis=1)
@@ -251,6 +329,31 @@ def _sizes(points: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[n
     sizes: NDArray[np.float32] = np.maximum(np.sqrt(width * height), np.maximum(width, height) / 2)
     np.maximum(sizes, 4, out=sizes)
     return sizes
+
+
+def _camera_motion() -> CameraMotion:
+    from posetrt.runtime.track.camera_motion import CameraMotion
+
+    return CameraMotion()
+
+
+def _boxes(points: NDArray[np.float32], found: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(N, 4) x, y, width, height around (2, K, N) points, a tenth wider on each side."""
+    low = np.where(found, points, np.float32(np.inf)).min(axis=1)
+    high = np.where(found, points, np.float32(-np.inf)).max(axis=1)
+    there = found.any(axis=0)
+    low, high = np.where(there, low, 0), np.where(there, high, 0)
+    margin = np.float32(0.1) * np.maximum(*(high - low))
+    result: NDArray[np.float32] = np.concatenate([low - margin, high - low + 2 * margin]).T
+    return result
+
+
+def _worth(looks: NDArray[np.float32], fresh: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(T, N): what looks are worth. From one frame to the next the place says more; of somebody who was hidden, the looks do."""
+    share = np.clip((looks - np.float32(0.6)) * 5, 0, 1)
+    least = np.where(fresh, np.float32(_LEAST_WORTH), np.float32(_LEAST_LIKENESS))[:, None]
+    result: NDArray[np.float32] = least + (1 - least) * share
+    return result
 
 
 def _matching(likeness: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -35,6 +35,7 @@ _ORDER = (
     "bench-tiles",
     "bench-events",
     "bench-live",
+    "bench-track",
     "bench-map",
     "bench-letterbox",
     "compare",

@@ -94,7 +94,7 @@ def test_required_options_and_arguments_may_stand_in_the_file(posetrt: Posetrt, 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[run]\nsorce = "a"\n', "posetrt run has no option 'sorce'; did you mean source? Known are: backend, boxes,"),
+        ('[run]\nsorce = "a"\n', "posetrt run has no option 'sorce'; did you mean source? Known are: appearance, backend, boxes,"),
         ("[rnu]\n", "there is no command [rnu]; did you mean run? Known are: export,"),
         ("presicion = 1\n", "no command has an option 'presicion'; did you mean precision?"),
         ('precision = "int4"\n', "precision is 'int4'; one of fp32, fp16, int8 was expected"),

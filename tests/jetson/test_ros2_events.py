@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
-import types
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from posetrt.runtime.errors import UsageError
-from tests.jetson.test_ros2 import _fake_ros, _image, model, package
+from posetrt.runtime.errors import PosetrtError
+from tests.jetson.test_ros2 import _fake_ros, _image, _started, model, package
 from tests.runtime.events.test_watcher import STILL, UP, body
 
 __all__ = ["model", "package"]
-
-
-@pytest.fixture(autouse=True)
-def std_msgs(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = types.ModuleType("std_msgs.msg")
-    module.String = type("String", (SimpleNamespace,), {})  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "std_msgs", types.ModuleType("std_msgs"))
-    monkeypatch.setitem(sys.modules, "std_msgs.msg", module)
 
 
 def test_the_node_publishes_events_as_json(package: None, monkeypatch: pytest.MonkeyPatch, model: Path, tmp_path: Path) -> None:
@@ -32,12 +22,13 @@ def test_the_node_publishes_events_as_json(package: None, monkeypatch: pytest.Mo
     rules.write_text('[[event]]\nkind = "raised-hand"\nname = "hand"\n')
     _fake_ros(monkeypatch, {"model": str(model), "precision": "fp32", "events": str(rules)}, [])
     frames = iter([body(STILL)] * 4 + [body(UP)] * 8)
-    node = importlib.import_module("posetrt_ros.node").PoseNode()
-    node._tracker = SimpleNamespace(update=lambda people, time_s: next(frames))
+    node = _started()
+    (view,) = node._views
+    view._tracker = SimpleNamespace(update=lambda people, time_s, image: next(frames))
     image = _image()
     for index in range(12):
         image.header.stamp.nanosec = index * 80_000_000
-        node.call(image)
+        node.subscribed["image/compressed"].call(image)
     (message,) = node.publishers["~/events"].sent
     node.destroy_node()
     event = json.loads(message.data)
@@ -65,5 +56,7 @@ def test_a_rules_file_with_an_unknown_event_ends_the_node_with_those_known(
     rules = tmp_path / "rules.toml"
     rules.write_text('[[event]]\nkind = "dance"\n')
     _fake_ros(monkeypatch, {"model": str(model), "precision": "fp32", "events": str(rules)}, [])
-    with pytest.raises(UsageError, match="raised-hand"):
-        importlib.import_module("posetrt_ros.node").PoseNode()
+    node = importlib.import_module("posetrt_ros.node").PoseNode()
+    with pytest.raises(PosetrtError, match="could not be started"):
+        node.start()
+    assert "raised-hand" in node.said[-1]

@@ -1,5 +1,7 @@
 """The ROS 2 package `posetrt_ros`: colcon builds it as ament_python. posetrt itself is installed with pip beforehand."""
 
+from pathlib import Path
+
 from setuptools import setup
 
 setup(
@@ -9,7 +11,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/posetrt_ros"]),
         ("share/posetrt_ros", ["package.xml"]),
-        ("share/posetrt_ros/launch", ["launch/pose.launch.py"]),
+        ("share/posetrt_ros/launch", sorted(str(path) for path in Path("launch").glob("*.launch.py"))),
     ],
     install_requires=["setuptools"],
     zip_safe=True,

@@ -45,6 +45,7 @@ from posetrt.arguments import (
     scales,
     tiles_of,
 )
+from posetrt.following import add_follow_arguments, check_follow, open_follow, open_mavlink
 from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from posetrt.runtime.sinks.base import Sink
     from posetrt.runtime.sources import Source
     from posetrt.runtime.telemetry import Telemetry
+    from posetrt.runtime.track.follow import Follow
 
 _FILES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".json", ".mp4"})
 """What a folder is hardly called."""
@@ -120,6 +122,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write-events", metavar="FILE|-|unix:PATH", help="a line of JSON per event; unix: serves any number of readers at a socket"
     )
+    parser.add_argument(
+        "--camera-motion", action="store_true", help="ids that last while the camera moves: its motion by optical flow (some ms)"
+    )
+    parser.add_argument("--appearance", action="store_true", help="ids that last through crossings: colours of torso and legs count too")
+    add_follow_arguments(parser)
     parser.add_argument("--write-json", metavar="DIR", type=Path, help="OpenPose's JSON, a file a frame")
     parser.add_argument("--write-coco", metavar="FILE", type=Path, help="COCO's result format, for one source")
     parser.add_argument(
@@ -203,9 +210,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--detect-every follows people from frame to frame, and photographs are not frames of one scene: leave it out")
     if args.events and not moving:
         raise UsageError("--events follows people from frame to frame, and photographs are not frames of one scene: leave it out")
-    options = pipeline.Options(
-        track=moving and not args.no_track, events=_rules(args), smooth=args.smooth, say=say, whole_pictures=args.frame_size == "full"
-    )
+    rules = _rules(args)
+    # Whoever is followed must be known again: what people wear tells.
+    appearance = args.appearance or args.follow is not None or args.mavlink is not None
+    cues = {"smooth": args.smooth, "camera_motion": args.camera_motion, "appearance": appearance}
     stats = pipeline.RunStats()
     told = [0.0]
     doubted = [False]
@@ -228,6 +236,10 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as held:
         pose = held.enter_context(_open(args))
         _check_drawing(args, pose)
+        follow = open_follow(args, pose.skeleton, sources)
+        options = pipeline.Options(
+            track=moving and not args.no_track, events=rules, follow=follow, say=say, whole_pictures=args.frame_size == "full", **cues
+        )
         for what, network in pose.networks.items():
             say(f"{what}: {network}")
         if args.detector:
@@ -245,7 +257,7 @@ def run(args: argparse.Namespace) -> int:
             from posetrt.jetson.telemetry import watch
 
             telemetry = held.enter_context(watch())
-        sinks = _sinks(args, sources, telemetry, lambda: stopped.append(signal.SIGINT), say)
+        sinks = _sinks(args, sources, telemetry, lambda: stopped.append(signal.SIGINT), say, follow)
         pipeline.run(pose, sources, sinks, options, stats=stats, progress=progress, stop=lambda: bool(stopped))
         if sys.stderr.isatty() and not args.quiet:
             # The line that was written over again and again makes room for those that stay.
@@ -313,6 +325,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--boxes {args.boxes} names the boxes of one source; run each source with its own file")
     if not 0 < args.max_megapixels <= 1000:
         raise UsageError(f"--max-megapixels lies between 0 and 1000, OpenCV's own limit; got {args.max_megapixels:g}")
+    check_follow(args)
     if args.smooth and args.no_track:
         raise UsageError("--smooth follows each person by its id, and --no-track gives none: leave one of them out")
     if args.events and args.no_track:
@@ -427,6 +440,7 @@ def _sinks(
     telemetry: Telemetry | None,
     stop: Callable[[], None] = lambda: None,
     say: Callable[[str], None] = lambda _: None,
+    follow: Follow | None = None,
 ) -> list[Sink]:
     """The sinks that were asked for; where one cannot be opened, those before it are closed."""
     from posetrt.runtime.errors import UsageError
@@ -463,6 +477,8 @@ def _sinks(
             add(page)
             if not args.quiet:
                 print(f"the page is at {page.url}", file=sys.stderr, flush=True)
+        if args.mavlink:
+            add(open_mavlink(args, follow))
         if args.write_json:
             add(OpenPoseJson(args.write_json))
         if args.write_coco:

@@ -19,14 +19,19 @@ class EventTopic:
         node: publishes.
         rules: path of the file.
         skeleton: of the people.
+        topic: that they go to.
 
     Raises:
         UsageError: no such file, an event that there is not, or a skeleton that does not show what one needs.
     """
 
-    def __init__(self, node, rules: str, skeleton: Skeleton) -> None:
+    def __init__(self, node, rules: str, skeleton: Skeleton, topic: str = "~/events") -> None:
         self._watcher = Watcher(load_rules(rules), skeleton)
-        self._publisher = node.create_publisher(String, "~/events", 10)
+        self._publisher = node.create_publisher(String, topic, 10)
+
+    def close(self, node) -> None:
+        """Take the topic down."""
+        node.destroy_publisher(self._publisher)
 
     def publish(self, people: People, time_s: float, size_wh: tuple[int, int], frame_id: str) -> None:
         """What begins and what is over in an image; `time_s` is its stamp, and `frame_id` its camera's."""

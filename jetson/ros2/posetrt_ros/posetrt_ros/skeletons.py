@@ -37,6 +37,6 @@ def normalised(keypoints: NDArray[np.float32], parts: Sequence[str], size_wh: tu
     return points
 
 
-def body_name(identity: int) -> str:
-    """The id of a person in ROS names, which may not begin with a digit: ROS4HRI, "body_" and the number."""
-    return f"body_{identity}"
+def body_name(identity: int, camera: str = "") -> str:
+    """The id of a person in ROS names, which may not begin with a digit: ROS4HRI, "body_" and the number; of several cameras with the camera's name."""
+    return f"body_{camera}_{identity}" if camera else f"body_{identity}"
