@@ -263,11 +263,11 @@ def _measure(args: argparse.Namespace, precisions: Sequence[Precision | None], m
         )
         report = measure(args.folder, open_source(args.source), Path(args.source).name, options)
         machine = {**report.machine, "board": board.to_dict()} if board else report.machine
+        notes = list(telemetry.notes)
         rows = tuple(
-            replace(row, quantised_layers=_quantised(args.folder, row), run_peak_mb=_run_peak_mb(args, precision))
+            replace(row, quantised_layers=_quantised(args.folder, row), run_peak_mb=_run_peak_mb(args, precision, notes))
             for row, precision in zip(report.results, precisions, strict=True)
         )
-        notes = list(telemetry.notes)
         if hot:
             notes.append(
                 f"The board did not cool to where it started within {args.cool_down:.0f} s: later rounds ran hotter than the first."
@@ -275,9 +275,10 @@ def _measure(args: argparse.Namespace, precisions: Sequence[Precision | None], m
         return replace(report, results=rows, machine=machine, notes=tuple(notes))
 
 
-def _run_peak_mb(args: argparse.Namespace, precision: Precision | None) -> float | None:
-    """Peak memory of `posetrt run`; None for a network in boxes that nobody gave, which that command refuses."""
+def _run_peak_mb(args: argparse.Namespace, precision: Precision | None, notes: list[str]) -> float | None:
+    """Peak memory of `posetrt run`; None for a network in boxes that nobody gave, which that command refuses, and with a note where it failed."""
     from posetrt.bench.run_memory import run_peak_mb
+    from posetrt.runtime.errors import PosetrtError
     from posetrt.runtime.model.sidecar import manifest_of
 
     if manifest_of(args.folder).head.scope == "crop" and args.detector is None:
@@ -287,7 +288,12 @@ def _run_peak_mb(args: argparse.Namespace, precision: Precision | None) -> float
         if getattr(args, name) is not None:
             options[name] = str(getattr(args, name))
     _progress("memory of a run")
-    return run_peak_mb(args.folder, args.source, options, args.frames)
+    try:
+        return run_peak_mb(args.folder, args.source, options, args.frames)
+    except PosetrtError as error:
+        # The other figures took minutes, and stand.
+        notes.append(f"Peak memory was not measured: {error}.")
+        return None
 
 
 def _quantised(folder: Path, row: Result) -> float | None:
