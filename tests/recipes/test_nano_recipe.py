@@ -200,6 +200,7 @@ def test_what_is_exported_computes_what_was_trained(tmp_path):
 
 
 def test_even_weights_compute_the_same_and_need_no_second_float_graph(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
     cv2 = pytest.importorskip("cv2")
     import even
 
@@ -328,6 +329,7 @@ def test_what_is_masked_takes_the_maps_teacher_at_little_weight():
 
 def test_key_points_move_with_the_photograph_into_the_canvas(tmp_path):
     """Bright dots at the key points are found again at the canvas's key points."""
+    pytest.importorskip("torch")
     cv2 = pytest.importorskip("cv2")
     from canvases import Composer, Labelled
     from labels import Labels
