@@ -125,7 +125,8 @@ def test_an_installed_wheel_carries_its_data_files(tmp_path: Path) -> None:
     probe = (
         "import posetrt, pathlib; from importlib import resources; "
         "assert resources.files('posetrt.runtime').joinpath('sinks').joinpath('page.html').is_file(); "
-        "from posetrt.runtime.model.shipped import shipped_model; assert posetrt.runtime.model.folder.open_folder(shipped_model()); "
+        "from posetrt.runtime.model.folder import open_folder; "
+        "from posetrt.runtime.model.shipped import network_folder, shipped_model; assert open_folder(network_folder(shipped_model())); "
         "print(len(posetrt.load_skeleton('face70').parts), posetrt.__file__)"
     )
     said = subprocess.run([str(python), "-I", "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
