@@ -15,19 +15,18 @@ from posetrt.runtime.pipeline.counts import Looks
 from posetrt.runtime.sources.base import Frame
 
 
-class Cropped:
-    """Finds one person in each box of a frame.
+class CropStage:
+    """A network for crops as a step of finding people.
 
     Args:
         network: closed with this object.
-        boxes: gives each frame's.
 
     Attributes:
         looks: "people": how often.
     """
 
-    def __init__(self, network: TopDown, boxes: Boxes) -> None:
-        self.network, self._boxes = network, boxes
+    def __init__(self, network: TopDown) -> None:
+        self.network = network
         self.looks = {"people": Looks()}
 
     @property
@@ -45,6 +44,23 @@ class Cropped:
         """Nothing is added to people."""
         return {}
 
+    def close(self) -> None:
+        """Free the engine."""
+        self.network.close()
+
+
+class Cropped(CropStage):
+    """Finds one person in each box of a frame.
+
+    Args:
+        network: closed with this object.
+        boxes: gives each frame's.
+    """
+
+    def __init__(self, network: TopDown, boxes: Boxes) -> None:
+        super().__init__(network)
+        self._boxes = boxes
+
     def __call__(self, frame: Frame, people: People) -> People:  # noqa: ARG002 boxes come first, and nobody is known before them
         """One person in each box.
 
@@ -57,10 +73,6 @@ class Cropped:
         looks.looked += 1 if given.boxes is None else len(given.boxes)
         looks.unseen += given.unseen
         return self.network(frame.image, given.boxes, ids=given.ids)
-
-    def close(self) -> None:
-        """Free the engine."""
-        self.network.close()
 
 
 def boxes_from(where: str | Path) -> Boxes:

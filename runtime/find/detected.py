@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.find.boxes import inside, person_boxes
+from posetrt.runtime.find.cropped import CropStage
 from posetrt.runtime.find.top_down import TopDown
 from posetrt.runtime.heads.nms import pose_nms
-from posetrt.runtime.model.manifest import Manifest
-from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
-from posetrt.runtime.pipeline.counts import Looks
 from posetrt.runtime.sources.base import Frame
 
 
-class Detected:
+class Detected(CropStage):
     """Finds one person in the box of each person whom another network has found.
 
     A person's score is the detector's times the mean of the parts'. Of two boxes that show one person, the pose NMS of RMPE (Fang et al.
@@ -27,29 +24,11 @@ class Detected:
     Args:
         network: for crops; closed with this object.
         distinct: drop double people.
-
-    Attributes:
-        looks: "people": how often.
     """
 
     def __init__(self, network: TopDown, *, distinct: bool = True) -> None:
-        self.network, self._distinct = network, distinct
-        self.looks = {"people": Looks()}
-
-    @property
-    def networks(self) -> Mapping[str, TopDown]:
-        """The network."""
-        return {"people": self.network}
-
-    @property
-    def manifest(self) -> Manifest | None:
-        """Of the network."""
-        return self.network.manifest
-
-    @property
-    def skeletons(self) -> Mapping[str, Skeleton]:
-        """Nothing is added to people."""
-        return {}
+        super().__init__(network)
+        self._distinct = distinct
 
     def __call__(self, frame: Frame, people: People) -> People:
         """One person in each box of another network's people, best first; ids stay.
@@ -94,7 +73,3 @@ class Detected:
             return np.arange(len(people))
         corners = np.concatenate([people.boxes[:, :2], people.boxes[:, :2] + people.boxes[:, 2:]], axis=1)
         return pose_nms(people.keypoints, corners)
-
-    def close(self) -> None:
-        """Free the engine."""
-        self.network.close()

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.runtime.heads.subpixel import PROFILES, SLOPES_AND_BENDS
+
 FLOOR = 0.03
 """Least value that a logarithm is taken of: below it a cell holds noise, which says nothing of where the peak lies."""
 
@@ -14,24 +16,6 @@ FLATTEST = 1e-3
 """Least bend of a parabola: below it the three sums are equal but for float32's last digits, and the peak keeps its cell's centre, nearly."""
 
 _FLOOR, _INFINITE, _FLATTEST, _NOTHING = (np.array(value, np.float32) for value in (FLOOR, np.inf, FLATTEST, 0))
-
-# Rows: the three columns, then the three rows, of a 3 x 3 patch, each summed with weights 1/2, 1, 1/2 across.
-_PROFILES = np.array(
-    [
-        [0.5, 0, 0, 1, 0, 0, 0.5, 0, 0],
-        [0, 0.5, 0, 0, 1, 0, 0, 0.5, 0],
-        [0, 0, 0.5, 0, 0, 1, 0, 0, 0.5],
-        [0.5, 1, 0.5, 0, 0, 0, 0, 0, 0],
-        [0, 0, 0, 0.5, 1, 0.5, 0, 0, 0],
-        [0, 0, 0, 0, 0, 0, 0.5, 1, 0.5],
-    ],
-    np.float32,
-)
-# The vertex of a parabola through before, middle and after lies at (after - before) / (4 middle - 2 before - 2 after): both for x, then y.
-_SLOPES_AND_BENDS = np.array(
-    [[-1, 0, 1, 0, 0, 0], [0, 0, 0, -1, 0, 1], [-2, 4, -2, 0, 0, 0], [0, 0, 0, -2, 4, -2]],
-    np.float32,
-)
 
 
 class Peaks(NamedTuple):
@@ -151,9 +135,9 @@ class PeakFinder:
 
 def _offsets(patch: NDArray[np.float32]) -> NDArray[np.float32]:
     """(2, P) offsets in x and y, in cells, of the maximum of a Gaussian through each 3 x 3 patch of (9, P)."""
-    profiles = _PROFILES.dot(patch)
+    profiles = PROFILES.dot(patch)
     # fmax, not maximum: it turns the NaN of an infinite neighbour into the floor.
-    fit = _SLOPES_AND_BENDS.dot(np.log(np.fmax(profiles, _FLOOR, out=profiles), out=profiles))
+    fit = SLOPES_AND_BENDS.dot(np.log(np.fmax(profiles, _FLOOR, out=profiles), out=profiles))
     offset: NDArray[np.float32] = fit[:2]
     bend = fit[2:]
     offset /= np.fmax(bend, _FLATTEST, out=bend)
