@@ -28,6 +28,10 @@ PAPER, DOUBT = 0.6, 0.25
 # Shares of canvases with one photograph, with nobody; of places of a mosaic with nobody.
 ALONE, NOBODY, EMPTY_PLACES = 0.4, 0.12, 0.12
 PAD = 128
+# Of chunks from this one on, the share of canvases that a person's head and shoulders fill; how far the nose is from the neck then, in px.
+CLOSE_FROM, CLOSE = 24, 0.12
+NOSE_TO_NECK = (45.0, 120.0)
+NOSE, NECK = 0, 1
 
 
 class MapsAndFeatures:
@@ -77,8 +81,8 @@ class Canvas:
 class Composer:
     """Fills a canvas."""
 
-    def __init__(self, photographs: Sequence[Labelled], rng: np.random.Generator) -> None:
-        self.photographs, self.rng = photographs, rng
+    def __init__(self, photographs: Sequence[Labelled], rng: np.random.Generator, close: float = 0.0) -> None:
+        self.photographs, self.rng, self.close = photographs, rng, close
         self.empty = [index for index, one in enumerate(photographs) if one.labels is not None and len(one.labels.empty)]
         self.image: NDArray[np.uint8] = np.full((CANVAS, CANVAS, 3), PAD, np.uint8)
         self.people: list[NDArray[np.float32]] = []
@@ -86,12 +90,18 @@ class Composer:
 
     def compose(self) -> Canvas:
         """One photograph and grey, or a mosaic, or a mosaic without people."""
+        if self.close and self.rng.random() < self.close and self.portrait():
+            return self.composed()
         kind = self.rng.random()
         if kind < ALONE:
             self.alone()
         else:
             nobody = kind > 1 - NOBODY and bool(self.empty)
             self.divide((0, 0, CANVAS, CANVAS), int(self.rng.integers(0, 3)), nobody)
+        return self.composed()
+
+    def composed(self) -> Canvas:
+        """What has been put on the canvas so far."""
         people = np.array(self.people, np.float32).reshape(-1, PARTS, 3)
         return Canvas(self.image, people, np.array(self.doubtful, np.float32).reshape(-1, 4))
 
@@ -103,6 +113,27 @@ class Composer:
         width, height = (min(CANVAS, round(side * scale)) for side in (photo.shape[1], photo.shape[0]))
         room = max(0, round(photo.shape[1] * scale) - CANVAS)
         self.put(one, photo, (0, 0, width, height), scale, (-float(self.rng.uniform(0, room)), 0.0), 0.0)
+
+    def portrait(self) -> bool:
+        """One person so near that head and shoulders fill the canvas; False where no photograph of a few shows a face."""
+        for _ in range(20):
+            one = self.photographs[int(self.rng.integers(len(self.photographs)))]
+            faces = [] if one.labels is None else [each for each in one.labels.people if (each[[NOSE, NECK], 2] > 0).all()]
+            if not faces:
+                continue
+            photo = cv2.imread(str(one.path))
+            nose, neck = faces[int(self.rng.integers(len(faces)))][[NOSE, NECK], :2]
+            far = float(np.hypot(*(nose - neck)))
+            least = max(CANVAS / side for side in photo.shape[:2])
+            scale = max(least, float(np.exp(self.rng.uniform(*np.log(NOSE_TO_NECK)))) / max(far, 1.0))
+            if scale > 6:
+                continue
+            middle = scale * (nose + neck) / 2 - CANVAS / 2 + self.rng.uniform(-60, 60, 2)
+            furthest = scale * np.float64([photo.shape[1], photo.shape[0]]) - CANVAS
+            corner = -np.clip(middle, 0, furthest)
+            self.put(one, photo, (0, 0, CANVAS, CANVAS), scale, (float(corner[0]), float(corner[1])), 0.0)
+            return True
+        return False
 
     def divide(self, place: tuple[int, int, int, int], depth: int, nobody: bool) -> None:
         """Halve a place (x0, y0, x1, y1) `depth` times, and fill what is left."""
@@ -197,8 +228,9 @@ def label_chunk(photographs: Sequence[Labelled], teacher: MapsAndFeatures, chunk
     maps = np.empty((CHUNK, MAPS, CELLS, CELLS), np.int8)
     weights = np.empty((CHUNK, MAPS, CELLS, CELLS), np.uint8)
     features = np.empty((CHUNK, FEATURES, CELLS, CELLS), np.uint8)
+    close = CLOSE if chunk >= CLOSE_FROM else 0.0
     for index in range(CHUNK):
-        canvas = Composer(photographs, np.random.default_rng((seed, chunk * CHUNK + index))).compose()
+        canvas = Composer(photographs, np.random.default_rng((seed, chunk * CHUNK + index)), close).compose()
         given, feature = teacher.label(canvas.image)
         wanted, weight = targets_of(canvas, given)
         images[index] = canvas.image

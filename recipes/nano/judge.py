@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from drawings import SIGMA
-from network import HEATMAPS, Nano
+from network import HEATMAPS, Nano, size_of
 from numpy.typing import NDArray
 from to_npz import trained_state
 
@@ -103,15 +103,15 @@ def swapped(net: Nano, scenes: Sequence[Scene]) -> dict[str, float]:
 
 def load_checkpoint(path: Path) -> tuple[int, Nano]:
     """The step and the averaged weights of a checkpoint, of exported weights (`to_npz.py`), or of the beginning (step 0), to evaluate."""
-    net = Nano()
     if path.suffix == ".npz":
         with np.load(path) as arrays:
             state, step = trained_state(dict(arrays))
-        net.load_state_dict(state)
-        return step, net.eval()
-    stored = torch.load(path, weights_only=True, map_location="cpu")
-    net.load_state_dict(stored.get("smooth", stored))
-    return stored["step"] if "smooth" in stored else 0, net.eval()
+    else:
+        stored = torch.load(path, weights_only=True, map_location="cpu")
+        state, step = stored.get("smooth", stored), stored["step"] if "smooth" in stored else 0
+    net = Nano(size_of(state))
+    net.load_state_dict(state)
+    return step, net.eval()
 
 
 def exact_maps(scenes: Sequence[Scene], which: str) -> dict[int, tuple[slice, NDArray[np.float32]]]:

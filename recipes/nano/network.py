@@ -5,6 +5,8 @@ Every layer is a convolution with a bias, and ReLU or nothing after it: no batch
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -14,14 +16,32 @@ MAPS = HEATMAPS + PAFS
 FEATURES = 128
 # Of the trunk's first blocks, up to stride 8: channels of the pointwise convolution, stride of the depthwise one.
 EARLY = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
-# Of its other blocks: channels, dilation of the depthwise convolution, rank of the pointwise one.
-LATE = ((512, 1, 80), (512, 2, 72), (512, 1, 72), (512, 1, 108), (512, 1, 104), (512, 1, 88))
-# Ranks of the 3x3 convolutions: of the one that gives the features, and of the first guess.
-MIDDLE = 56
-GUESS = (40, 40, 32)
+# Dilations of the depthwise convolutions of its other blocks.
+DILATED = (1, 2, 1, 1, 1, 1)
 # Of the blocks with a wide view: channels inside, dilations.
 WIDE, DILATIONS = 48, (3,)
 HIDDEN = 128
+
+
+@dataclass(frozen=True)
+class Size:
+    """What differs between the wider network, which the first steps train, and the one that ships.
+
+    Attributes:
+        late: channels of the blocks at stride 8.
+        ranks: of their pointwise convolutions.
+        middle, guess: ranks of the 3x3 convolutions: of the one that gives the features, and of the first guess.
+    """
+
+    late: int
+    ranks: tuple[int, ...]
+    middle: int
+    guess: tuple[int, ...]
+
+
+WIDER = Size(late=512, ranks=(80, 72, 72, 108, 104, 88), middle=56, guess=(40, 40, 32))
+# Multiples of 16: a processor with AVX-512 computes so many channels at once.
+SHIPPED = Size(late=384, ranks=(80, 64, 64, 96, 96, 80), middle=48, guess=(32, 32, 32))
 
 
 class Depthwise(nn.Module):
@@ -80,20 +100,21 @@ class Head(nn.Module):
 class Nano(nn.Module):
     """(N, 3, H, W) BGR as (x - 128) / 256, H and W multiples of 8, to maps (N, 57, h, w), heat maps first, and features (N, 128, h, w)."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: Size = SHIPPED) -> None:
         super().__init__()
+        self.size = size
         self.stem = nn.Conv2d(3, 32, 3, 2, 1)
         blocks, width = [], 32
         for outputs, stride in EARLY:
             blocks.append(Depthwise(width, outputs, stride))
             width = outputs
-        for outputs, dilation, rank in LATE:
-            blocks.append(Depthwise(width, outputs, 1, dilation, rank))
-            width = outputs
+        for dilation, rank in zip(DILATED, size.ranks, strict=True):
+            blocks.append(Depthwise(width, size.late, 1, dilation, rank))
+            width = size.late
         self.trunk = nn.Sequential(*blocks)
         self.narrow = nn.Conv2d(width, FEATURES, 1)
-        self.middle = Factored(FEATURES, FEATURES, MIDDLE, 3)
-        self.guess = nn.ModuleList(Factored(FEATURES, FEATURES, rank, 3) for rank in GUESS)
+        self.middle = Factored(FEATURES, FEATURES, size.middle, 3)
+        self.guess = nn.ModuleList(Factored(FEATURES, FEATURES, rank, 3) for rank in size.guess)
         self.wide = nn.ModuleList(Wide(FEATURES, WIDE, dilation) for dilation in DILATIONS)
         self.heatmaps = Head(HEATMAPS)
         self.pafs = Head(PAFS)
@@ -120,3 +141,16 @@ class Nano(nn.Module):
         for layer in self.wide:
             x = layer(x)
         return torch.cat([self.heatmaps(x), self.pafs(x)], 1), features
+
+
+def size_of(state: dict[str, Tensor]) -> Size:
+    """The size of the network that weights are of.
+
+    Raises:
+        ValueError: it is neither `WIDER` nor `SHIPPED`.
+    """
+    late, middle = state["narrow.weight"].shape[1], state["middle.inner.weight"].shape[0]
+    for size in (WIDER, SHIPPED):
+        if (size.late, size.middle) == (late, middle):
+            return size
+    raise ValueError(f"expected weights of nano, of {WIDER.late} or {SHIPPED.late} channels at stride 8; found {late}")

@@ -12,7 +12,7 @@ from canvases import Labelled, MapsAndFeatures, label_chunk
 from compress import Large, compress
 from drawings import SQUARE, WIDE, draw_chunk
 from labels import Labeller, Labels, label_photographs, load_labels
-from network import Nano
+from network import WIDER, Nano
 from photographs import MissingData, everyday_photographs, split_photographs, teacher_path
 from scales import CANVAS
 from teachers import Detector, KeyPointTeacher, MapTeacher
@@ -36,7 +36,7 @@ def beginning(data: Path, store: Path) -> dict[str, Tensor]:
     path = store / "begin.pt"
     if not path.is_file():
         large = checked_teacher(data)
-        net = Nano()
+        net = Nano(WIDER)
         compress(net, Large(large), fitting_pictures(data), report=print)
         temporary = path.with_suffix(".tmp")
         torch.save(net.state_dict(), temporary)

@@ -20,9 +20,10 @@ import torch
 from batches import Batch, Canvases, draw_batch, draw_trunk_batch, load_canvases, turned_away
 from losses import either_side, feature_loss, map_loss, place_loss, place_weights
 from muon import Muon
-from network import Factored, Nano
+from network import SHIPPED, WIDER, Factored, Nano, Size, size_of
 from numpy.typing import NDArray
-from prepare import beginning, chunks
+from prepare import beginning, chunks, fitting_pictures
+from slim import slim
 from to_npz import trained_state
 from torch import Tensor
 
@@ -34,6 +35,8 @@ DECAY = 0.01
 WARM_UP = 30
 SAVE_SECONDS = 120
 REPORT = 10
+# Steps without a finite gradient in a row, after which the run ends; fewer than there are between two savings.
+MOST_PASSED_OVER = 20
 # AdamW's rate beside Muon's.
 ADAM = 0.5
 
@@ -51,6 +54,7 @@ class Stage:
         wide: the scenes are of 456x256, as it is judged on, in place of 320x320.
         features: weight of the loss against the teacher's features.
         place: weight of the place loss.
+        size: of the network; one that is wider is made slim at the stage's beginning.
         trains: "head": the trunk stays as it began, and what it gives is computed once; "late": all but the blocks up to stride 8; "all".
     """
 
@@ -65,6 +69,7 @@ class Stage:
     features: float = 0.3
     place: float = 1.0
     trains: str = "late"
+    size: Size = WIDER
 
 
 STAGES = (
@@ -76,6 +81,9 @@ STAGES = (
     Stage(steps=1_439, rate=(9e-4, 6e-4), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
     Stage(steps=999, rate=(6e-4, 2.9e-4), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
     Stage(steps=420, rate=(2.9e-4, 0.0), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
+    Stage(300, (1e-3, 1e-3), 24, 14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15, size=SHIPPED),
+    Stage(3_000, (1e-3, 1e-3), 64, 48, crop=256, batch=7, drawn=0.43, wide=True, features=0.1, size=SHIPPED),
+    Stage(24_000, (6e-4, 0.0), 64, 48, crop=256, batch=7, drawn=0.43, wide=True, features=0.1, size=SHIPPED),
 )
 
 
@@ -115,14 +123,16 @@ class Run:
         )
         temporary.replace(path)
 
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+    @classmethod
+    def loaded(cls, path: Path, device: str = "cpu") -> Run:
+        """A run that goes on from a checkpoint."""
         stored: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-        self.net.load_state_dict(stored["net"])
-        self.smooth.load_state_dict(stored["smooth"])
-        for optimiser, state in zip(self.optimisers, stored["optimisers"], strict=True):
+        run = new_run(stored["net"], device)
+        run.smooth.load_state_dict(stored["smooth"])
+        for optimiser, state in zip(run.optimisers, stored["optimisers"], strict=True):
             optimiser.load_state_dict(state)
-        self.step = stored["step"]
+        run.step = stored["step"]
+        return run
 
 
 def new_optimisers(net: Nano) -> list[torch.optim.Optimizer]:
@@ -137,13 +147,24 @@ def new_optimisers(net: Nano) -> list[torch.optim.Optimizer]:
     return [torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), fused=True), Muon(matrices, lr=1e-3, weight_decay=DECAY)]
 
 
-def new_run(state: dict[str, Tensor] | None = None, device: str = "cpu") -> Run:
-    """A run at step 0 that begins with the weights in `state`, or with random ones by the fixed seed."""
+def new_run(state: dict[str, Tensor] | None = None, device: str = "cpu", size: Size = SHIPPED) -> Run:
+    """A run at step 0 that begins with the weights in `state`, or with random ones of a size by the fixed seed."""
     torch.manual_seed(SEED)
-    net, smooth = (Nano().to(device, memory_format=torch.channels_last) for _ in range(2))
+    size = size_of(state) if state is not None else size
+    net, smooth = (Nano(size).to(device, memory_format=torch.channels_last) for _ in range(2))
     net.load_state_dict(state if state is not None else net.state_dict())
     smooth.load_state_dict(net.state_dict())
     return Run(net, smooth, new_optimisers(net))
+
+
+def slimmed(run: Run, size: Size, data: Path) -> Run:
+    """The run with the averaged weights fitted into a smaller network, and new optimisers."""
+    device = str(next(run.net.parameters()).device)
+    net = Nano(size)
+    slim(run.smooth.cpu(), net, fitting_pictures(data))
+    smaller = new_run(net.state_dict(), device)
+    smaller.step = run.step
+    return smaller
 
 
 def follow(smooth: Nano, net: Nano, step: int) -> None:
@@ -179,6 +200,7 @@ def train_stage(
     device = next(run.net.parameters()).device
     weights = place_weights(layout).to(device)
     away = turned_away(scenes)
+    passed_over = 0
 
     def make(step: int) -> Batch:
         if trunk is not None:
@@ -207,10 +229,17 @@ def train_stage(
             loss = loss_maps + stage.place * loss_place + stage.features * loss_features
             run.net.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(run.net.parameters(), 5.0)
+            norm = torch.nn.utils.clip_grad_norm_(run.net.parameters(), 5.0)
+            run.step += 1
+            if not torch.isfinite(norm):
+                passed_over += 1
+                print(f"step {run.step}: gradient of {float(norm)}, loss {float(loss.detach())}: passed over", file=sys.stderr)
+                if passed_over == MOST_PASSED_OVER:
+                    raise SystemExit(f"{passed_over} steps in a row without a finite gradient; start again: run.pt is of before them")
+                continue
+            passed_over = 0
             for optimiser in run.optimisers:
                 optimiser.step()
-            run.step += 1
             follow(run.smooth, run.net, run.step)
             yield run.step, float(loss_maps.detach()), float(loss_place.detach()), float(loss_features.detach())
 
@@ -263,6 +292,8 @@ def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoi
     first, saved = 0, time.monotonic()
     for stage in stages:
         if run.step < first + stage.steps:
+            if run.net.size != stage.size:
+                run = slimmed(run, stage.size, data)
             paths = chunks(data, store, stage.photographs, stage.scenes, stage.wide)
             photographs, scenes = (load_canvases(ones) for ones in paths)
             trunk = None
@@ -316,8 +347,7 @@ def main() -> None:
     arguments.store.mkdir(parents=True, exist_ok=True)
     stages, checkpoint = STAGES, arguments.store / "run.pt"
     if checkpoint.is_file():
-        run = new_run(device=arguments.device)
-        run.load(checkpoint)
+        run = Run.loaded(checkpoint, arguments.device)
         if arguments.begin_with is not None:
             print(f"going on from {checkpoint} at step {run.step}; {arguments.begin_with} is for a new --store", file=sys.stderr)
     elif arguments.begin_with is not None:
