@@ -12,11 +12,11 @@ from posetrt.runtime.heads.paf.layout import MapLayout
 # Channels and stride of each depthwise separable block up to stride 8.
 EARLY = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
 # Dilation and rank of each of the blocks of LATE_WIDTH channels after them.
-LATE = ((1, 80), (2, 72), (1, 72), (1, 108), (1, 104), (1, 88))
-LATE_WIDTH = 512
+LATE = ((1, 80), (2, 64), (1, 64), (1, 96), (1, 96), (1, 80))
+LATE_WIDTH = 384
 WIDTH = 128
 # Ranks of the 3x3 convolutions behind the trunk, and the blocks with a wide view: channels inside, dilations.
-MIDDLE, GUESS = 56, (40, 40, 32)
+MIDDLE, GUESS = 48, (32, 32, 32)
 INSIDE, DILATIONS = 48, (3,)
 
 

@@ -53,7 +53,12 @@ class Depthwise(nn.Module):
         self.pointwise = nn.Conv2d(inputs, outputs, 1) if rank is None else Factored(inputs, outputs, rank, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.pointwise(torch.relu(self.depthwise(x))))
+        if self.depthwise.dilation == (1, 1):
+            return torch.relu(self.pointwise(torch.relu(self.depthwise(x))))
+        # PyTorch 2.13's gradient of a dilated depthwise convolution's weights in bfloat16 on the CPU reads memory that is not its own.
+        with torch.autocast(x.device.type, enabled=False):
+            x = torch.relu(self.depthwise(x.float()))
+        return torch.relu(self.pointwise(x))
 
 
 class Factored(nn.Module):

@@ -249,6 +249,27 @@ def test_a_factored_layer_is_fitted_to_what_the_large_one_gives():
     torch.testing.assert_close(between.std(0), torch.ones(3), atol=0.05, rtol=0)
 
 
+def test_a_narrower_network_keeps_the_channels_that_matter():
+    """Where the others give nothing, it computes what the wider one does."""
+    torch = pytest.importorskip("torch")
+    from network import Nano, Size
+    from slim import slim
+
+    torch.manual_seed(4)
+    wide, net = (Nano(Size(late, (16,) * 6, 24, (24, 24, 24))).eval() for late in (32, 24))
+    dead = torch.randperm(32)[:8]
+    with torch.no_grad():
+        for weight in wide.parameters():
+            torch.nn.init.normal_(weight, std=0.1 if weight.ndim == 1 else (2 / weight[0].numel()) ** 0.5)
+        for block in wide.trunk[5:]:
+            block.pointwise.outer.weight[dead], block.pointwise.outer.bias[dead] = 0.0, -1.0
+        pictures = np.random.default_rng(0).integers(0, 256, (6, 128, 128, 3), np.uint8)
+        slim(wide, net, pictures)
+        x = (torch.from_numpy(pictures.transpose(0, 3, 1, 2).astype(np.float32)) - 128) / 256
+        wanted, given = wide(x)[0], net(x)[0]
+    assert float((given - wanted).std()) < 0.03 * float(wanted.std())
+
+
 def test_a_run_that_is_cut_short_cools_from_the_rate_that_it_had():
     pytest.importorskip("torch")
     from train import STAGES, cooled_plan
