@@ -84,6 +84,7 @@ STAGES = (
     Stage(300, (1e-3, 1e-3), 24, 14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15, size=SHIPPED),
     Stage(3_000, (1e-3, 1e-3), 64, 48, crop=256, batch=7, drawn=0.43, wide=True, features=0.1, size=SHIPPED),
     Stage(24_000, (6e-4, 0.0), 64, 48, crop=256, batch=7, drawn=0.43, wide=True, features=0.1, size=SHIPPED),
+    Stage(7_000, (4e-4, 0.0), 64, 48, crop=256, batch=7, drawn=0.43, wide=True, features=0.1, size=SHIPPED),
 )
 
 
