@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from posetrt.calib.heads.hooks import shows_anybody
 from posetrt.calib.int8.bias import PHOTOGRAPHS, bias_corrections
 from posetrt.calib.int8.calibration import Calibration, read_calibration, write_calibration
+from posetrt.calib.int8.curves import curve_behind
 from posetrt.calib.int8.equalise import divisors, equalised, not_equalised, watched
 from posetrt.calib.int8.foreign import is_quantised
 from posetrt.calib.int8.kept import kept_by_default
@@ -105,6 +106,7 @@ def calibrate(
     ranges = {**find_ranges(base, seen, method), **own}
     used = [path for path in paths if path not in set(skipped)]
     shapes = {name: one.shape for name, one in seen.tensors.items()}
+    unequal = not_equalised(graph) if equalise else {}
     calibration = Calibration(
         model_sha256=sha256_of(folder.onnx),
         method=method,
@@ -118,11 +120,11 @@ def calibrate(
         },
         ranges=ranges,
         scales=scales,
-        not_equalised=not_equalised(graph) if equalise else {},
+        not_equalised=unequal,
         bursts=find_bursts(base, seen),
         bias=_bias(base, ranges, manifest, used),
-        kept_float=() if all_int8 else kept_by_default(graph, shapes, "trt"),
-        kept_float_ort=() if all_int8 else kept_by_default(graph, shapes, "ort"),
+        kept_float=() if all_int8 else kept_by_default(graph, shapes, "trt", unequal),
+        kept_float_ort=() if all_int8 else kept_by_default(graph, shapes, "ort", unequal),
     )
     if write:
         write_variants(folder, calibration, graph)
@@ -140,7 +142,8 @@ def find_ranges(graph: Graph, seen: Observation, method: str) -> dict[str, Range
         whole = one.distribution()
         usual = whole if name in maps else one.distribution(bursts=False)
         ends = min(whole.low, 0.0), max(whole.high, 0.0)
-        found[name] = replace(find_range(usual, "minmax" if name in maps else method), seen_low=ends[0], seen_high=ends[1])
+        one_range = find_range(usual, "minmax") if name in maps else find_range(usual, method, curve_behind(graph, name))
+        found[name] = replace(one_range, seen_low=ends[0], seen_high=ends[1])
     # A ReLU's input is never rounded: every engine computes both as one. Where an engine asks for its range, it is the ReLU's.
     fused = fused_activations(graph)
     return {name: found[fused.get(name, name)] for name in graph.float_tensors if fused.get(name, name) in found}

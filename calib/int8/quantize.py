@@ -175,6 +175,38 @@ def quantize_only(
     return model
 
 
+def with_rounded_output(model: Any, graph: Graph, layer: Layer, ranges: Mapping[str, Range]) -> bool:
+    """Round what a layer of a Q/DQ model writes as ONNX Runtime's layout rounds it, in place.
+
+    Args:
+        model: of `graph`, in which this tensor is not rounded yet.
+
+    Returns:
+        Whether anything was rounded: layers that write float readily, and those that make small maps, write no 8 bits.
+    """
+    from onnx import helper, numpy_helper
+
+    name = layer.activated
+    if layer.kind in _WRITES_FLOAT or makes_small_map(graph, layer) or name not in ranges or name in graph.outputs:
+        return False
+    scale, zero = activation_scale(ranges[name], "ort")
+    pair = [f"{name}/written/scale", f"{name}/written/zero_point"]
+    model.graph.initializer.extend(numpy_helper.from_array(value, one) for value, one in zip((scale, zero), pair, strict=True))
+    nodes = list(model.graph.node)
+    for node in nodes:
+        for place, one in enumerate(node.input):
+            if one == name:
+                node.input[place] = f"{name}/written"
+    place = next(index for index, node in enumerate(nodes) if name in node.output) + 1
+    nodes[place:place] = [
+        helper.make_node("QuantizeLinear", [name, *pair], [f"{name}/written/quantized"]),
+        helper.make_node("DequantizeLinear", [f"{name}/written/quantized", *pair], [f"{name}/written"]),
+    ]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return True
+
+
 def eight_bit_share(graph: Graph, layout: Layout, kept_float: Collection[str], shapes: Mapping[str, tuple[int, ...]]) -> float:
     """Share of all multiply-adds of the network that the graph of this layout does in INT8.
 

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from posetrt.calib.int8.calibration import Calibration
     from posetrt.calib.int8.foreign import Foreign
 
-AUTOMATIC_BUDGET = 8.0
-"""OKS points that INT8 may lose where layers are kept in float without being asked for: .92 of FP32's people, well above "fine"."""
-
 SUMMARY = "find INT8 ranges on photographs and make the INT8 graphs"
 
 
@@ -139,80 +136,27 @@ def _crops(args: argparse.Namespace, folder: ModelFolder, images: list[Path], he
 def _calibrate(args: argparse.Namespace, folder: ModelFolder, images: list[Path], beside: dict[str, Foreign]) -> int:
     """Find ranges, measure what INT8 costs, write both and say so."""
     from posetrt.calib.int8.cache import cache_text
-    from posetrt.calib.int8.calibrate import DEFAULT_METHOD, calibrate, write_variants
-    from posetrt.calib.int8.photographs import sample
-    from posetrt.calib.sensitivity.price import hold_back, price_from, priced, table
+    from posetrt.calib.int8.calibrate import DEFAULT_METHOD
+    from posetrt.calib.sensitivity.judged import CalibrationOptions, calibrate_judged
+    from posetrt.calib.sensitivity.price import price_from, table
 
     annotated = _annotated(args)
-    judge_by: list[Path] = []
-    if args.sensitivity and annotated is None:
-        judge_by = sample(images, min(args.judge, len(images) // 2), args.seed)
-        images = [path for path in images if path not in set(judge_by)]
-        if not judge_by:
-            raise UsageError("--sensitivity judges by photographs that calibrate nothing: give --images with two or more")
-    drawn, held_back = hold_back(images, args.limit, args.seed)
-    chosen = "all" if len(drawn) == len(images) else f"random, seed {args.seed}"
-    images = drawn
-    if args.select is not None:
-        from posetrt.calib.int8.selection import select
-
-        with progress_bar("select", "image") as progress:
-            images = select(folder, images, args.select, seed=args.seed, progress=progress)
-        chosen = f"selected for coverage, seed {args.seed}"
-    with progress_bar("calibrate", "image") as progress:
-        made = calibrate(
-            folder,
-            images,
-            method=args.method or DEFAULT_METHOD,
-            equalise=not args.no_equalise,
-            chosen=chosen,
-            trained=args.ranges_from,
-            all_int8=args.all_int8,
-            write=False,
-            progress=progress,
-        )
-    for warning in made.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-
-    def fitted(budget: float | None) -> Calibration:
-        from posetrt.calib.sensitivity.budget import fit_budget
-
-        with progress_bar("layers", "layer") as progress:
-            return fit_budget(
-                folder,
-                made,
-                judge_by,
-                budget=budget,
-                annotated=annotated,
-                progress=progress,
-                say=lambda line: print(line, file=sys.stderr),
-            )
-
+    options = CalibrationOptions(
+        method=args.method or DEFAULT_METHOD,
+        equalise=not args.no_equalise,
+        trained=args.ranges_from,
+        all_int8=args.all_int8,
+        limit=args.limit,
+        select=args.select,
+        seed=args.seed,
+        sensitivity=args.sensitivity,
+        judge=args.judge,
+        budget=args.budget_oks if annotated is None else args.budget_ap,
+        annotated=annotated,
+        beside=beside,
+    )
+    made = calibrate_judged(folder, images, options, say=lambda line: print(line, file=sys.stderr), bar=progress_bar)
     calibration = made.calibration
-    if args.sensitivity:
-        calibration = fitted(args.budget_oks if annotated is None else args.budget_ap)
-    shapes = {name: seen.shape for name, seen in made.observation.tensors.items()}
-
-    def measure(calibration: Calibration) -> Calibration:
-        return priced(folder, calibration, held_back, shapes, lambda line: print(line, file=sys.stderr), beside)
-
-    if held_back:
-        calibration = measure(calibration)
-        first = price_from(calibration.price or {})
-        if args.sensitivity is None and not args.all_int8 and {one.verdict for one in first.layouts.values()} & {"costly", "unusable"}:
-            print(f"{table(first, advise=False)}\nLooking for the layers that cost it; --no-sensitivity leaves this out", file=sys.stderr)
-            # On photographs that calibrated, so that those held back still judge the result alone.
-            judge_by = sample(images, args.judge, args.seed)
-            calibration = measure(fitted(AUTOMATIC_BUDGET))
-    else:
-        print(
-            f"warning: {len(images)} photographs are too few to hold some back: what INT8 costs is not measured. Give 40", file=sys.stderr
-        )
-    write_variants(folder, calibration)
-    if calibration.sensitivity is not None:
-        from posetrt.calib.sensitivity.budget import chart
-
-        chart(calibration, folder.path / "sensitivity.png")
     if args.cache is not None:
         _write_cache(folder, cache_text(calibration.ranges, args.cache), args.cache)
     price = price_from(calibration.price) if calibration.price is not None else None
@@ -285,7 +229,10 @@ def _print_sensitivity(calibration: Calibration) -> None:
             f"{100 * found['eight_bit_share'][layout]:.1f} % of the multiply-adds in INT8"
         )
         if not found["met"][layout]:
-            print(f"{layout} layout: the budget of {found['budget_points']:g} points was not met with 90 % of the multiply-adds in INT8")
+            print(
+                f"{layout} layout: the budget of {found['budget_points']:g} points was not met with "
+                f"{100 * found.get('least_eight_bit', 0.9):.0f} % of the multiply-adds in INT8"
+            )
 
 
 def _write_cache(folder: ModelFolder, text: str, version: str) -> None:
