@@ -17,6 +17,7 @@ from posetrt.calib.int8.calibration import Calibration, read_calibration, write_
 from posetrt.calib.int8.curves import curve_behind
 from posetrt.calib.int8.equalise import divisors, equalised, not_equalised, watched
 from posetrt.calib.int8.foreign import is_quantised
+from posetrt.calib.int8.fp8 import quantize_fp8
 from posetrt.calib.int8.kept import kept_by_default
 from posetrt.calib.int8.observe import Observation, channel_peaks, observe
 from posetrt.calib.int8.photographs import read_photograph, set_hash
@@ -183,8 +184,8 @@ def keep_peaks(graph: Graph) -> set[str]:
     return maps
 
 
-def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph | None = None) -> None:
-    """Write calibration.json, and the graphs that it makes: int8-base (float, equalised), int8-ort, int8-trt and int8-trt-fp16.
+def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph | None = None, *, fp8: bool = False) -> None:
+    """Write calibration.json, and the graphs that it makes: int8-base (float, equalised), int8-ort, int8-trt and int8-trt-fp16; with `fp8` fp8-trt too.
 
     All of them or none, but for a kill between two renames, which leaves graphs that say that they belong to another calibration.
     """
@@ -198,11 +199,15 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
         quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.bias.get("trt"), scale_type=np.float16),
         folder.onnx.name,
     )
+    if fp8:
+        models["fp8-trt"] = half_around_int8(quantize_fp8(base, calibration.ranges, calibration.kept_float), folder.onnx.name)
     with written_together(folder.calibration, *map(folder.variant, models)) as temporaries:
         write_calibration(temporaries[0], calibration)
         made_from = {"model": calibration.model_sha256, "calibration": sha256_of(temporaries[0])}
         for temporary, model in zip(temporaries[1:], models.values(), strict=True):
             save_model(temporary, describe(model, manifest, made_from))
+    if not fp8:
+        folder.variant("fp8-trt").unlink(missing_ok=True)  # it was made from the calibration before
 
 
 def folder_calibration(folder: ModelFolder) -> Calibration:

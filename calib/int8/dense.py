@@ -78,4 +78,4 @@ def _noise(weights: NDArray[np.float64], reach: NDArray[np.float64], divisor: ND
     scaled, left = weights * divisor[None, :, None], reach / divisor
     activations = left.max() ** 2 * float(np.square(scaled).sum())
     rounded = float(np.square(scaled.max(axis=(1, 2))).sum()) * weights.shape[2] * float(np.square(_TYPICAL * left).sum())
-    return activations + rounded
+    return float(activations + rounded)

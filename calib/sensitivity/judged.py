@@ -42,6 +42,7 @@ class CalibrationOptions:
         budget: points that INT8 may lose with `sensitivity`, as `budget.fit_budget` takes them.
         annotated: photographs with COCO key points to judge layers by.
         beside: graphs that other tools quantised, by name, to be priced beside ours.
+        fp8: make and price a graph in float8 too.
     """
 
     method: str = DEFAULT_METHOD
@@ -56,6 +57,7 @@ class CalibrationOptions:
     budget: float | None = None
     annotated: CocoPhotos | None = None
     beside: Mapping[str, Foreign] = field(default_factory=dict)
+    fp8: bool = False
 
 
 def calibrate_judged(
@@ -115,7 +117,7 @@ def calibrate_judged(
             fitted = fit_budget(folder, made, judge_by, budget=wish.budget, annotated=wish.annotated, progress=progress, say=say)
         made = replace(made, calibration=fitted)
     if held_back:
-        made = replace(made, calibration=priced(folder, made.calibration, held_back, shapes, say, wish.beside))
+        made = replace(made, calibration=priced(folder, made.calibration, held_back, shapes, say, wish.beside, fp8=wish.fp8))
         price = price_from(made.calibration.price or {})
         costly: list[Layout] = [name for name in ("ort", "trt") if price.layouts[name].verdict in ("costly", "unusable")]
         if costly and wish.sensitivity is None and not wish.all_int8:
@@ -133,10 +135,10 @@ def calibrate_judged(
                     progress=progress,
                     say=say,
                 )
-            made = replace(made, calibration=priced(folder, fitted, held_back, shapes, say, wish.beside))
+            made = replace(made, calibration=priced(folder, fitted, held_back, shapes, say, wish.beside, fp8=wish.fp8))
     else:
         say(f"warning: {len(drawn)} photographs are too few to hold some back: what INT8 costs is not measured. Give 40")
-    write_variants(folder, made.calibration)
+    write_variants(folder, made.calibration, fp8=wish.fp8)
     if made.calibration.sensitivity is not None:
         chart(made.calibration, folder.path / "sensitivity.png")
     return made

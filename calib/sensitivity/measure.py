@@ -208,19 +208,13 @@ def choose_float(
                 say(f"{count} layer{'s' * (count != 1)} in float, {layout} layout: {known[count]:.4f} (target {target:.4f})")
             return known[count]
 
-        counts = [
-            _longest(lambda kept, layout=layout: eight_bit_share(base, layout, kept, shapes), order, least) for least in least_eight_bit
-        ]
-        best = _fewest(scored, counts, target)
+        left = [eight_bit_share(base, layout, order[:count], shapes) for count in range(len(order) + 1)]
+        tops = [max(count for count, share in enumerate(left) if count == 0 or share >= least) for least in least_eight_bit]
+        best = _fewest(scored, tops, target)
         kept[layout] = tuple(order[:best])
         all_int8[layout], chosen[layout] = scored(0), scored(best)
         eight_bit[layout] = eight_bit_share(base, layout, order[:best], shapes)
     return Choice(kept, all_int8, chosen, float_score, eight_bit, {layout: chosen[layout] >= target for layout in layouts})
-
-
-def _longest(share: Callable[[Sequence[str]], float], order: Sequence[str], least: float) -> int:
-    """How many layers of an order can be kept in float before less than that stays in INT8."""
-    return max((count for count in range(len(order) + 1) if share(order[:count]) >= least), default=0)
 
 
 def _fewest(scored: Callable[[int], float], most: Sequence[int], target: float) -> int:

@@ -28,7 +28,7 @@ FINE, USABLE = 0.85, 0.5
 ENOUGH_PEOPLE = 10
 # A tenth of the photographs is held back, and at least so many.
 LEAST_HELD_BACK = 20
-LAYOUT_NAMES = {"ort": "ONNX Runtime", "trt": "TensorRT (simulated)"}
+LAYOUT_NAMES = {"ort": "ONNX Runtime", "trt": "TensorRT (simulated)", "fp8": "FP8 (simulated)"}
 
 
 @dataclass(frozen=True)
@@ -130,14 +130,15 @@ def line(fields: Mapping[str, Any] | None, layout: str) -> str:
     Args:
         fields: `price` of calibration.json; None where it was not measured.
     """
+    what = "fp8" if layout == "fp8" else "int8"
     if fields is None or layout not in fields["layouts"]:
-        return "int8: its price was not measured; posetrt calibrate FOLDER --images DIR with 40 photographs or more measures it"
+        return f"{what}: its price was not measured; posetrt calibrate FOLDER --images DIR with 40 photographs or more measures it"
     price = price_from(fields)
     one = price.layouts[layout]
     if one.verdict == "unknown":
-        return "int8: its price is unknown, because the photographs held back show too few people"
+        return f"{what}: its price is unknown, because the photographs held back show too few people"
     return (
-        f"int8: {one.verdict} ({price.measure} agreement with fp32 {one.agreement:.3f}, {one.people} people where fp32 finds "
+        f"{what}: {one.verdict} ({price.measure} agreement with fp32 {one.agreement:.3f}, {one.people} people where fp32 finds "
         f"{price.reference_people}, on {price.photographs} photographs; {LAYOUT_NAMES.get(layout, layout)})"
     )
 
@@ -196,6 +197,8 @@ def priced(
     shapes: Mapping[str, tuple[int, ...]],
     say: Callable[[str], None] = lambda _line: None,
     beside: Mapping[str, Foreign] | None = None,
+    *,
+    fp8: bool = False,
 ) -> Calibration:
     """The calibration with what its graphs cost, measured on photographs that calibrated nothing.
 
@@ -204,11 +207,13 @@ def priced(
         shapes: of the float tensors, as observed.
         say: called with a line before each graph is looked at.
         beside: graphs of the same network that other tools quantised, by name, to be judged as ours are.
+        fp8: price TensorRT's layout in float8 too.
 
     Raises:
         PosetrtError: none of the photographs can be read.
     """
     from posetrt.calib.int8.equalise import equalised
+    from posetrt.calib.int8.fp8 import quantize_fp8
     from posetrt.calib.int8.quantize import eight_bit_share, quantize
     from posetrt.calib.sensitivity.judge import Judge
     from posetrt.export.graph.graph import load_graph
@@ -223,6 +228,8 @@ def priced(
         )
         for name, layers in kept.items()
     }
+    if fp8:
+        candidates["fp8"] = (partial(quantize_fp8, base, calibration.ranges, kept["trt"]), "trt", candidates["trt"][2])
     for name, one in (beside or {}).items():
         candidates[name] = (partial(_model_of, one), one.layout, one.share(dict(shapes)))
     price = measured(base.model, candidates, Judge(folder.manifest(), held_back), say)

@@ -16,8 +16,8 @@ from posetrt.runtime.model.manifest import Manifest
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Precision = Literal["fp32", "fp16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+Precision = Literal["fp32", "fp16", "fp8", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "fp8", "int8")
 
 
 class Engine(abc.ABC):

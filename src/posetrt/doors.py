@@ -75,7 +75,7 @@ def build(folder: str | Path, precision: str = "fp32", backend: str = "auto", *,
 
     Args:
         folder: a model folder.
-        precision: "fp32", "fp16" or "int8".
+        precision: "fp32", "fp16", "fp8" or "int8".
         backend: "auto" or one backend's name.
         if_needed: keep an engine that fits already.
 

@@ -76,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--coco-images", type=Path, metavar="DIR", help="the photographs that --coco names")
     parser.add_argument("--budget-ap", type=float, metavar="POINTS", help="AP that INT8 may lose, with --coco (default 0.5)")
     parser.add_argument("--budget-oks", type=float, metavar="POINTS", help="OKS agreement that INT8 may lose, without (default 5)")
+    parser.add_argument("--fp8", action="store_true", help="make a graph in float8 too, for TensorRT on Thor and on GPUs from Ada on")
     parser.add_argument("--force", action="store_true", help="exit with 0 even where INT8 is unusable in a layout")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
 
@@ -154,6 +155,7 @@ def _calibrate(args: argparse.Namespace, folder: ModelFolder, images: list[Path]
         budget=args.budget_oks if annotated is None else args.budget_ap,
         annotated=annotated,
         beside=beside,
+        fp8=args.fp8,
     )
     made = calibrate_judged(folder, images, options, say=lambda line: print(line, file=sys.stderr), bar=progress_bar)
     calibration = made.calibration
