@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from posetrt.calib.heads.hooks import shows_anybody
 from posetrt.calib.int8.bias import PHOTOGRAPHS, bias_corrections
 from posetrt.calib.int8.calibration import Calibration, read_calibration, write_calibration
+from posetrt.calib.int8.channels import by_channel, with_channel_ranges
 from posetrt.calib.int8.curves import curve_behind
 from posetrt.calib.int8.equalise import divisors, equalised, not_equalised, watched
 from posetrt.calib.int8.foreign import is_quantised
 from posetrt.calib.int8.fp8 import quantize_fp8
 from posetrt.calib.int8.kept import kept_by_default
-from posetrt.calib.int8.observe import Observation, channel_peaks, observe
+from posetrt.calib.int8.observe import Observation, channel_ends, channel_peaks, observe
 from posetrt.calib.int8.photographs import read_photograph, set_hash
 from posetrt.calib.int8.quantize import Layout, fused_activations, quantize
 from posetrt.calib.int8.ranges import Range, check_method, find_range
@@ -47,12 +48,14 @@ class Calibrated:
         observation: what every tensor held.
         warnings: sentences for the user.
         skipped: images that could not be read.
+        speed: how many times as fast as FP32 a layout runs on this computer, where that was measured.
     """
 
     calibration: Calibration
     observation: Observation
     warnings: tuple[str, ...]
     skipped: tuple[Path, ...]
+    speed: Mapping[str, float] = field(default_factory=dict)
 
 
 def calibrate(
@@ -104,8 +107,9 @@ def calibrate(
     seen = _observe(base, manifest, paths, skipped, progress)
     if seen.count == 0:
         raise PosetrtError(f"none of the {len(paths)} images can be read as an image (the first is {paths[0]}); nothing was changed")
-    ranges = {**find_ranges(base, seen, method), **own}
     used = [path for path in paths if path not in set(skipped)]
+    ends = channel_ends(base, by_channel(base), _inputs(_mixed(used), manifest, []))
+    ranges = {**with_channel_ranges(find_ranges(base, seen, method), ends), **own}
     shapes = {name: one.shape for name, one in seen.tensors.items()}
     unequal = not_equalised(graph) if equalise else {}
     calibration = Calibration(

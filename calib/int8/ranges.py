@@ -24,6 +24,7 @@ class Range:
         amax: for signed activations (TensorRT's layout, dynamic ranges): 255 levels from -amax to amax.
         method: how it was found.
         seen_low, seen_high: smallest and largest value on the calibration images.
+        lows, highs: ends of a range for each channel, where the tensor is one that can have them (`channels.by_channel`); else none.
     """
 
     low: float
@@ -32,6 +33,8 @@ class Range:
     method: str
     seen_low: float
     seen_high: float
+    lows: tuple[float, ...] = ()
+    highs: tuple[float, ...] = ()
 
     def widened(self, other: Range) -> Range:
         """One range that holds both."""

@@ -15,7 +15,7 @@ from posetrt.calib.int8.quantize import Layout
 from posetrt.calib.int8.selection import select
 from posetrt.calib.sensitivity.budget import chart, fit_budget
 from posetrt.calib.sensitivity.measure import LEAST_EIGHT_BIT
-from posetrt.calib.sensitivity.price import hold_back, price_from, priced, table
+from posetrt.calib.sensitivity.price import hold_back, price_from, priced, speed_here, table
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.model.folder import ModelFolder
 
@@ -136,6 +136,7 @@ def calibrate_judged(
                     say=say,
                 )
             made = replace(made, calibration=priced(folder, fitted, held_back, shapes, say, wish.beside, fp8=wish.fp8))
+        made = replace(made, speed=speed_here(folder, made.calibration, held_back[0]))
     else:
         say(f"warning: {len(drawn)} photographs are too few to hold some back: what INT8 costs is not measured. Give 40")
     write_variants(folder, made.calibration, fp8=wish.fp8)

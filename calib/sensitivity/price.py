@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +29,8 @@ FINE, USABLE = 0.85, 0.5
 ENOUGH_PEOPLE = 10
 # A tenth of the photographs is held back, and at least so many.
 LEAST_HELD_BACK = 20
+# How often each graph is timed for `speed_here`.
+SPEED_TURNS = 8
 LAYOUT_NAMES = {"ort": "ONNX Runtime", "trt": "TensorRT (simulated)", "fp8": "FP8 (simulated)"}
 
 
@@ -105,20 +108,28 @@ def verdict_on(agreement: float, reference_people: int, people: int) -> Verdict:
     return "fine" if agreement >= FINE else "costly" if agreement >= USABLE else "unusable"
 
 
-def table(price: Price, *, advise: bool = True) -> str:
-    """The price as a small table, with what to do where it is too high if that is asked for."""
+def table(price: Price, *, speed: Mapping[str, float] | None = None, advise: bool = True) -> str:
+    """The price as a small table, with what to do where it is too high if that is asked for.
+
+    Args:
+        speed: how many times as fast as FP32 a layout runs on this computer, where it runs here.
+    """
+    fast = speed or {}
     lines = [
         f"INT8 beside FP32 on {price.photographs} photographs that calibrated nothing (FP32 finds {price.reference_people} people):",
-        f"{'layout':<22} {price.measure + ' agreement':>14} {'people':>7} {'in INT8':>8}  verdict",
+        f"{'layout':<22} {price.measure + ' agreement':>14} {'people':>7} {'in INT8':>8} {'speed':>6}  verdict",
     ]
     for name, one in price.layouts.items():
         agreement = "-" if one.verdict == "unknown" else f"{one.agreement:.3f}"
+        times = f"{fast[name]:.1f}x" if name in fast else "-"
         lines.append(
-            f"{LAYOUT_NAMES.get(name, name):<22} {agreement:>14} {one.people:>7} {100 * one.eight_bit_share:>6.1f} %  {one.verdict}"
+            f"{LAYOUT_NAMES.get(name, name):<22} {agreement:>14} {one.people:>7} {100 * one.eight_bit_share:>6.1f} % {times:>6}  {one.verdict}"
         )
     verdicts = {one.verdict for one in price.layouts.values()}
     if "unknown" in verdicts:
         lines.append("The price cannot be told: the photographs show too few people. Give photographs of people.")
+    if any(times < 1 for times in fast.values()):
+        lines.append("INT8 is slower than FP32 on this computer's processor: run fp32 here. A GPU is another matter.")
     if advise and verdicts & {"costly", "unusable"}:
         lines.append("Keep more layers in float with --sensitivity and a smaller --budget-oks; or use fp16.")
     return "\n".join(lines)
@@ -188,6 +199,33 @@ def measured(reference: Any, candidates: Mapping[str, Candidate], judge: Judge, 
         found = judge.compare(people, runner(make(), judge.manifest, fused=layout == "ort"))
         layouts[name] = LayoutPrice(found.oks, found.people, share, verdict_on(found.oks, found.reference_people, found.people))
     return Price(len(judge), "OKS", sum(map(len, people)), layouts)
+
+
+def speed_here(folder: ModelFolder, calibration: Calibration, photograph: Path) -> dict[str, float]:
+    """How many times as fast as FP32 ONNX Runtime's layout runs on this computer: the best of a few turns, network alone.
+
+    It is told and not kept: calibration.json is the same to the last byte whoever calibrates.
+
+    Raises:
+        PosetrtError: the photograph cannot be read.
+    """
+    from posetrt.calib.int8.equalise import equalised
+    from posetrt.calib.int8.quantize import quantize
+    from posetrt.calib.sensitivity.judge import Judge, runner
+    from posetrt.export.graph.graph import load_graph
+
+    manifest = folder.manifest()
+    base = equalised(load_graph(folder.onnx), calibration.scales)
+    judge = Judge(manifest, [photograph])
+    models = [base.model, quantize(base, calibration.ranges, "ort", calibration.kept_float_ort, calibration.bias.get("ort"))]
+    runs = [runner(model, manifest) for model in models]
+    took = [float("inf")] * len(runs)
+    for _ in range(SPEED_TURNS):
+        for place, run in enumerate(runs):
+            started = time.perf_counter()
+            judge.outputs(run)
+            took[place] = min(took[place], time.perf_counter() - started)
+    return {"ort": took[0] / took[1]}
 
 
 def priced(

@@ -164,7 +164,7 @@ def _calibrate(args: argparse.Namespace, folder: ModelFolder, images: list[Path]
     price = price_from(calibration.price) if calibration.price is not None else None
     if args.json:
         summary = {"method": calibration.method, "images": dict(calibration.images), "tensors": len(calibration.ranges)}
-        summary |= {"bursts": dict(calibration.bursts), "price": calibration.price}
+        summary |= {"bursts": dict(calibration.bursts), "price": calibration.price, "speed": dict(made.speed)}
         kept = {"kept_float": list(calibration.kept_float), "kept_float_ort": list(calibration.kept_float_ort)}
         print(json.dumps({**summary, **kept, "sensitivity": calibration.sensitivity}))
     else:
@@ -175,7 +175,7 @@ def _calibrate(args: argparse.Namespace, folder: ModelFolder, images: list[Path]
         )
         _print_sensitivity(calibration)
         if price is not None:
-            print(table(price))
+            print(table(price, speed=made.speed))
     return 1 if price is not None and price.unusable and not args.force else 0
 
 
