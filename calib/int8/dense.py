@@ -16,8 +16,10 @@ from posetrt.export.graph.graph import Graph, Layer
 
 # How much of the reach goes from the activations into the weights.
 _SHARES = (0.25, 0.5, 0.75, 1.0)
-# Less noise than that is worth a scale: estimates are no better.
-_WORTH = 0.5
+# A scale is worth it where less than this share of the noise is left: the estimate is a rough one.
+_WORTH = 0.25
+# A channel that reaches less than this share of the median counts as if it reached so far, as in `equalise`.
+_FLOOR = 0.02
 # Root mean square of a channel that reaches 1: values are many small ones and few large ones.
 _TYPICAL = 0.125
 
@@ -38,7 +40,7 @@ def scalable(graph: Graph) -> dict[str, tuple[Layer, tuple[Layer, ...]]]:
 
 
 def dense_divisors(graph: Graph, peaks: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float64]]:
-    """(C,) divisors of the channels of layers, by name, where they at least halve the noise that is to be expected.
+    """(C,) divisors of the channels of layers, by name, where they take away three quarters of the noise that is to be expected.
 
     Args:
         peaks: (photographs, C) largest magnitude of each channel, of the tensors that `scalable` names.
@@ -54,6 +56,8 @@ def dense_divisors(graph: Graph, peaks: Mapping[str, NDArray[np.float32]]) -> di
         alive = (reach > 0) & (heard > 0)
         if alive.sum() < 2:
             continue
+        # A channel that is nearly dead may have a large bias, which must not grow with its scale.
+        reach = np.maximum(reach, _FLOOR * float(np.median(reach[alive])))
         plain = _noise(weights, reach, np.ones_like(reach))
         tried = []
         for share in _SHARES:

@@ -66,6 +66,10 @@ class Judge:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def one_input(self) -> NDArray[Any]:
+        """The network's input for one of the photographs."""
+        return to_input(self._placed[0][0], self.manifest.input)
+
     def outputs(self, run: Runner) -> list[Tensors]:
         """What the network gives for each photograph in the first position, then for each in the second, and so on."""
         return [run(to_input(canvas, self.manifest.input)) for canvas, _ in self._placed]

@@ -136,7 +136,7 @@ def calibrate_judged(
                     say=say,
                 )
             made = replace(made, calibration=priced(folder, fitted, held_back, shapes, say, wish.beside, fp8=wish.fp8))
-        made = replace(made, speed=speed_here(folder, made.calibration, held_back[0]))
+        made = replace(made, speed=speed_here(folder, made.calibration, held_back))
     else:
         say(f"warning: {len(drawn)} photographs are too few to hold some back: what INT8 costs is not measured. Give 40")
     write_variants(folder, made.calibration, fp8=wish.fp8)

@@ -201,13 +201,13 @@ def measured(reference: Any, candidates: Mapping[str, Candidate], judge: Judge, 
     return Price(len(judge), "OKS", sum(map(len, people)), layouts)
 
 
-def speed_here(folder: ModelFolder, calibration: Calibration, photograph: Path) -> dict[str, float]:
+def speed_here(folder: ModelFolder, calibration: Calibration, photographs: Sequence[Path]) -> dict[str, float]:
     """How many times as fast as FP32 ONNX Runtime's layout runs on this computer: the best of a few turns, network alone.
 
     It is told and not kept: calibration.json is the same to the last byte whoever calibrates.
 
     Raises:
-        PosetrtError: the photograph cannot be read.
+        PosetrtError: none of the photographs can be read.
     """
     from posetrt.calib.int8.equalise import equalised
     from posetrt.calib.int8.quantize import quantize
@@ -216,14 +216,14 @@ def speed_here(folder: ModelFolder, calibration: Calibration, photograph: Path) 
 
     manifest = folder.manifest()
     base = equalised(load_graph(folder.onnx), calibration.scales)
-    judge = Judge(manifest, [photograph])
+    fed = Judge(manifest, photographs).one_input()
     models = [base.model, quantize(base, calibration.ranges, "ort", calibration.kept_float_ort, calibration.bias.get("ort"))]
     runs = [runner(model, manifest) for model in models]
     took = [float("inf")] * len(runs)
     for _ in range(SPEED_TURNS):
         for place, run in enumerate(runs):
             started = time.perf_counter()
-            judge.outputs(run)
+            run(fed)
             took[place] = min(took[place], time.perf_counter() - started)
     return {"ort": took[0] / took[1]}
 
