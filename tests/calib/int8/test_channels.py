@@ -22,6 +22,7 @@ from posetrt.calib.int8.ranges import Range
 from posetrt.export.graph.float16 import half_around_int8
 from posetrt.export.graph.graph import Graph
 from tests.calib.int8.test_operators import graph_of
+from tests.rtx import build_with_rtx
 
 RANDOM = np.random.default_rng(3)
 REACHES = np.array([30, 1, 1, 0.5, 1, 2, 1, 1], np.float32)
@@ -128,4 +129,6 @@ def test_the_fp8_graph_holds_float8_alone_and_computes_nearly_the_same() -> None
     wanted, found = outputs(graph.model), outputs(model)
     assert np.square(found - wanted).mean() < 0.02 * np.square(wanted).mean()
     half = half_around_int8(model, "drawn")
+    for one in (model, half):
+        assert build_with_rtx(one, capability="SM89")
     assert np.square(outputs(half) - wanted).mean() < 0.02 * np.square(wanted).mean()
