@@ -290,5 +290,5 @@ def _warnings(seen: Observation, skipped: Sequence[Path]) -> tuple[str, ...]:
     elif seen.empty * 2 > seen.count:
         found.append(f"{seen.empty} of {seen.count} images show nobody; photographs with people give better ranges")
     if seen.count < FEW_IMAGES:
-        found.append(f"{seen.count} images are few; from {FEW_IMAGES} on the ranges hardly change")
+        found.append(f"{seen.count} image{'s are' if seen.count != 1 else ' is'} few; from {FEW_IMAGES} on the ranges hardly change")
     return tuple(found)

@@ -138,7 +138,9 @@ def calibrate_judged(
             made = replace(made, calibration=priced(folder, fitted, held_back, shapes, say, wish.beside, fp8=wish.fp8))
         made = replace(made, speed=speed_here(folder, made.calibration, held_back))
     else:
-        say(f"warning: {len(drawn)} photographs are too few to hold some back: what INT8 costs is not measured. Give 40")
+        say(
+            f"warning: of {len(drawn)} photograph{'s' * (len(drawn) != 1)} none can be held back, so what INT8 costs is not measured. Give 40"
+        )
     write_variants(folder, made.calibration, fp8=wish.fp8)
     if made.calibration.sensitivity is not None:
         chart(made.calibration, folder.path / "sensitivity.png")

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from posetrt.calib.int8.calibration import Calibration
     from posetrt.calib.int8.foreign import Foreign
 
+LISTED = 16
+"""Layers of the sensitivity table that are printed; calibration.json has all of them."""
+
 SUMMARY = "find INT8 ranges on photographs and make the INT8 graphs"
 
 
@@ -218,7 +221,7 @@ def _print_sensitivity(calibration: Calibration) -> None:
         return
     kept = {"trt": calibration.kept_float, "ort": calibration.kept_float_ort}
     print(f"{'layer alone in INT8':<46} {'OKS lost':>8} {'AP lost':>8} {'noise':>7}")
-    for layer in found["layers"][: max(8, *map(len, kept.values()))]:
+    for layer in found["layers"][:LISTED]:
         oks = "" if layer["oks_cost"] is None else f"{100 * layer['oks_cost']:8.2f}"
         ap = "" if layer["ap_cost"] is None else f"{100 * layer['ap_cost']:8.2f}"
         held = " and ".join(layout for layout in sorted(kept) if layer["name"] in kept[layout])
