@@ -17,7 +17,7 @@ from posetrt.runtime.pipeline.mailbox import Closed, Mailbox
 from posetrt.runtime.pipeline.supervisor import FORGIVEN_AGAIN_S, Stage, Supervisor
 from posetrt.runtime.placement import letterbox
 from posetrt.runtime.sinks.base import Result, Sink
-from posetrt.runtime.sources.base import Frame
+from posetrt.runtime.sources.base import Frame, picture_wh
 
 if TYPE_CHECKING:
     from posetrt.runtime.find.whole_frame import WholeFrame
@@ -95,11 +95,11 @@ class Letterboxing(Stage):
             self._stats.dropping(source, "late")
 
     def _prepare(self, frames: list[Frame]) -> Batch:
-        prepared = self._whole.prepare(*(frame.image for frame in frames))
+        prepared = self._whole.prepare(*(frame.picture for frame in frames))
         # People come back in pixels of the picture that the source has.
         for place, frame in enumerate(frames):
             if frame.whole_wh is not None:
-                smaller = letterbox(frame.whole_wh, (frame.image.shape[1], frame.image.shape[0]), "stretch")
+                smaller = letterbox(frame.whole_wh, picture_wh(frame.picture), "stretch")
                 prepared.placements[place] = smaller.then(prepared.placements[place])
         if self._no_pictures:
             frames = [frame.without_picture() for frame in frames]

@@ -37,7 +37,7 @@ class Connection(Protocol):
     """
 
     def read(self) -> NDArray[np.uint8] | None:
-        """The next picture, (H, W, 3) uint8 BGR; None for one that came damaged.
+        """The next picture, (H, W, 3) uint8 BGR, or NV12 as `Frame` has it; None for one that came damaged.
 
         Raises:
             Lost: the stream ended or broke.
@@ -65,7 +65,7 @@ class Camera:
 
     Attributes:
         damaged: pictures so far that came and could not be decoded.
-        enough_wh: for `connect`: see `Source`.
+        enough_wh, nv12_wh: for `connect`: see `Source`.
     """
 
     live = True
@@ -87,6 +87,7 @@ class Camera:
         self.state = "away"
         self.damaged = 0
         self.enough_wh: tuple[int, int] | None = None
+        self.nv12_wh: tuple[int, int] | None = None
         self.skipped: list[str] = []
         self.shortfall: str | None = None
         self._shown = shown

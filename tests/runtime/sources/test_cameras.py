@@ -19,8 +19,9 @@ from posetrt.runtime.sources import Frame, open_source, redacted
 from posetrt.runtime.sources.address import parse_address
 from posetrt.runtime.sources.camera import Camera, Lost
 from posetrt.runtime.sources.capture import driver_time
-from posetrt.runtime.sources.gstreamer import Launched, csi, usb_mjpeg
+from posetrt.runtime.sources.gstreamer import Launched
 from posetrt.runtime.sources.mjpeg import Mjpeg
+from posetrt.runtime.sources.pipelines import csi, usb_mjpeg
 from tests.mjpeg_server import MjpegServer, picture
 
 
@@ -495,5 +496,5 @@ def test_a_csi_cameras_mode_exposure_gain_and_white_balance_reach_its_element() 
 
 
 def test_a_usb_cameras_jpeg_is_decoded_by_hardware_where_there_is_some() -> None:
-    assert "nvv4l2decoder mjpeg=1" in usb_mjpeg("/dev/video0", {"width": "1920", "height": "1080"}, by_hardware=True)
-    assert "image/jpeg,width=1280,height=720,framerate=30/1 ! jpegdec" in usb_mjpeg("/dev/video0", {}, by_hardware=False)
+    assert "nvv4l2decoder mjpeg=1" in usb_mjpeg("/dev/video0", {"width": "1920", "height": "1080"})
+    assert "image/jpeg,width=1280,height=720,framerate=30/1 ! jpegdec" in usb_mjpeg("/dev/video0", {}, None)
