@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
+from statistics import median
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -31,6 +33,7 @@ class Mailbox(Generic[T]):
         self._open = set(self._order)
         self._closed = False
         self._changed = threading.Condition()
+        self._came_s: deque[float] = deque(maxlen=9)
 
     def put(self, source: int, item: T) -> T | None:
         """Leave an item; give the older one whose place it took.
@@ -46,8 +49,24 @@ class Mailbox(Generic[T]):
                 raise Closed
             older = slot.popleft() if slot else None
             slot.append(item)
+            self._came_s.append(time.perf_counter())
             self._changed.notify_all()
             return older
+
+    def due_s(self) -> float | None:
+        """When the next item of the only source is expected, on `time.perf_counter`; None where there are several, or it comes unevenly."""
+        with self._changed:
+            gaps = [later - earlier for earlier, later in zip(self._came_s, list(self._came_s)[1:], strict=False)]
+            if len(self._slots) > 1 or len(gaps) < 4:
+                return None
+            usual = median(gaps)
+            return self._came_s[-1] + usual if max(gaps) - min(gaps) <= usual else None
+
+    def wait_put(self, timeout_s: float) -> None:
+        """Wait until something comes, at most for so long."""
+        with self._changed:
+            if not self._closed:
+                self._changed.wait(timeout_s)
 
     def take(self, most: int = 1, *, wait: bool = True, timeout_s: float | None = None) -> list[T]:
         """Up to `most` items, one a source; nothing where none is there and `wait` is False, or the time is over.
