@@ -6,7 +6,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from statistics import median
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -42,16 +41,25 @@ class Mailbox(Generic[T]):
             Closed: the mailbox was closed; the item was not taken.
         """
         with self._changed:
+            self.wait_room(source)
             slot = self._slots[source]
-            while slot and not self._live[source] and not self._closed:
-                self._changed.wait()
-            if self._closed:
-                raise Closed
             older = slot.popleft() if slot else None
             slot.append(item)
             self._came_s.append(time.perf_counter())
             self._changed.notify_all()
             return older
+
+    def wait_room(self, source: int) -> None:
+        """Wait until a file's next item would be taken at once; a live source's always is.
+
+        Raises:
+            Closed: the mailbox was closed.
+        """
+        with self._changed:
+            while self._slots[source] and not self._live[source] and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                raise Closed
 
     def due_s(self) -> float | None:
         """When the next item of the only source is expected, on `time.perf_counter`; None where there are several, or it comes unevenly."""
@@ -59,7 +67,7 @@ class Mailbox(Generic[T]):
             gaps = [later - earlier for earlier, later in zip(self._came_s, list(self._came_s)[1:], strict=False)]
             if len(self._slots) > 1 or len(gaps) < 4:
                 return None
-            usual = median(gaps)
+            usual = sorted(gaps)[len(gaps) // 2]
             return self._came_s[-1] + usual if max(gaps) - min(gaps) <= usual else None
 
     def wait_put(self, timeout_s: float) -> None:

@@ -79,6 +79,8 @@ class Video:
                 # Where the container gives no time, or one that does not follow the last, the frame comes a mean frame's length later.
                 time_s = max(told, 0.0) if index == 0 else told if time_s < told < float("inf") else time_s + step
                 yield Frame(picture, f"{self.label}_{index:012d}", index, time_s, whole_wh=whole_wh)
+                # Not held while the next is decoded.
+                del picture
                 index += 1
         if self._playing is not None and self._playing.stopped:
             return
@@ -112,6 +114,7 @@ class Video:
                 if not read:
                     return
                 yield np.asarray(image, np.uint8), float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000, None
+                del image
 
     def _tell(self, line: str) -> None:
         if self._say is not None:
