@@ -161,6 +161,7 @@ class Pose:
         smooth: bool = False,
         stats: RunStats | None = None,
         say: Callable[[str], None] | None = None,
+        wait: bool = False,
     ) -> Generator[Result, None, None]:
         """People of every frame of a source: `for result in pose.stream("csi://0"): print(result.people.ids)`.
 
@@ -173,6 +174,7 @@ class Pose:
             smooth: smooth key points with a One-Euro filter.
             stats: counted up meanwhile: rates, drops, ages.
             say: takes a line when a camera goes away or comes back, or a stage fails and goes on.
+            wait: for a camera that is not there yet; else it is an error after five tries.
 
         Raises:
             UsageError: there is no such source.
@@ -181,7 +183,7 @@ class Pose:
         from posetrt.runtime.pipeline import pipeline
         from posetrt.runtime.sources import open_source
 
-        opened = open_source(source, say) if isinstance(source, (str, Path)) else source
+        opened = open_source(source, say, wait=wait) if isinstance(source, (str, Path)) else source
         options = pipeline.Options(track=track, smooth=smooth, say=say)
         yield from pipeline.results(self, opened, stats, options=options)
 

@@ -13,6 +13,7 @@ from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.plugins import SOURCES, load_plugin
 from posetrt.runtime.sources.address import Address, parse_address
 from posetrt.runtime.sources.base import Source
+from posetrt.runtime.sources.camera import FIRST_TRIES
 from posetrt.runtime.sources.files import Photos, is_photo, photos_in
 from posetrt.runtime.sources.paced import Paced
 from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
@@ -24,13 +25,18 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 
 
-def open_source(text: str | Path, say: Callable[[str], None] | None = None, most_megapixels: float = MOST_MEGAPIXELS) -> Source:
+def open_source(
+    text: str | Path, say: Callable[[str], None] | None = None, most_megapixels: float = MOST_MEGAPIXELS, *, wait: bool = False
+) -> Source:
     """The source that a text names: see `parse_address`. A camera is connected when it is first read, and again whenever it is lost.
+
+    One that gives no picture in the first five tries is an error of its iterator, unless it is waited for.
 
     Args:
         text: a path, a device, an address or a GStreamer string.
         say: takes a line, without credentials, when a camera goes away, freezes or comes back.
         most_megapixels: a larger picture is refused before it is decoded.
+        wait: for a camera that is not there yet, however long that takes.
 
     Raises:
         UsageError: no file there, or options that the source does not have.
@@ -47,7 +53,7 @@ def open_source(text: str | Path, say: Callable[[str], None] | None = None, most
     if address.kind == "plugin":
         opened: Source = load_plugin(SOURCES, address.target.partition("://")[0])(address.target, say)
         return opened
-    return _open_camera(address, say, most_megapixels)
+    return _open_camera(address, say, most_megapixels, None if wait else FIRST_TRIES)
 
 
 def _open_file(path: Path, say: Callable[[str], None] | None, most_megapixels: float) -> Source:
@@ -71,18 +77,18 @@ def _no_camera(device: str) -> PosetrtError:
     here = sorted(str(path) for name in names for path in Path("/dev").glob(name))
     return PosetrtError(
         f"there is no camera {device}: {'this computer has ' + ', '.join(here) if here else 'this computer has no /dev/video* at all'}. "
-        "Plug it in, or give another source; a camera that goes away later is waited for"
+        "Plug it in, give another source, or wait for it with: posetrt run --wait; a camera that goes away later is waited for"
     )
 
 
-def _open_camera(address: Address, say: Callable[[str], None] | None, most_megapixels: float) -> Source:
+def _open_camera(address: Address, say: Callable[[str], None] | None, most_megapixels: float, tries: int | None) -> Source:
     from posetrt.runtime.sources import capture, gstreamer, mjpeg, pipelines
     from posetrt.runtime.sources.camera import Camera
 
     target, options = address.target, address.options
 
     def launched(label: str, shown: str, connect: Callable[[Camera], Connection], advice: str | None = None) -> Camera:
-        camera = Camera(label, shown, lambda: connect(camera), first_s=gstreamer.FIRST_PICTURE_S, say=say, advice=advice)
+        camera = Camera(label, shown, lambda: connect(camera), first_s=gstreamer.FIRST_PICTURE_S, say=say, advice=advice, tries=tries)
         return camera
 
     def scaled(pipeline: Callable[[pipelines.Wanted], str], whole_wh: Size) -> Callable[[Camera], Connection]:
@@ -102,16 +108,16 @@ def _open_camera(address: Address, say: Callable[[str], None] | None, most_megap
         connect = scaled(partial(pipelines.csi, int(target), options), pipelines.csi_wh(options))
         return launched(f"csi{target}", f"csi://{target}", connect, pipelines.ARGUS_ADVICE)
     if address.kind == "v4l2":
-        if not Path(target).exists():
+        if not Path(target).exists() and tries is not None:
             raise _no_camera(target)
         if float(options.get("mjpeg", 0)):
             if not gstreamer.has_element("nvv4l2decoder"):
                 return launched(Path(target).name, target, as_it_comes(pipelines.usb_mjpeg(target, options, None)))
             by_hardware = partial(pipelines.usb_mjpeg, target, options)
             return launched(Path(target).name, target, scaled(by_hardware, pipelines.csi_wh({**options, "flip": "0"})))
-        return Camera(Path(target).name, target, lambda: capture.V4l2(target, options), say=say)
+        return Camera(Path(target).name, target, lambda: capture.V4l2(target, options), say=say, tries=tries)
     if address.kind == "http":
-        return Camera("http", address.shown, lambda: mjpeg.Mjpeg(target, most_megapixels), say=say)
+        return Camera("http", address.shown, lambda: mjpeg.Mjpeg(target, most_megapixels), say=say, tries=tries)
     if address.kind == "rtsp":
         if gstreamer.has_element("nvv4l2decoder"):
             stream = partial(pipelines.rtsp, target)
@@ -123,5 +129,5 @@ def _open_camera(address: Address, say: Callable[[str], None] | None, most_megap
                 return gstreamer.Scaled(stream, lambda whole_wh: pipelines.wanted_of(whole_wh, enough_wh, nv12_wh), nv12_wh)
 
             return launched("rtsp", address.shown, scaled_stream)
-        return Camera("rtsp", address.shown, lambda: capture.Stream(target), say=say)
+        return Camera("rtsp", address.shown, lambda: capture.Stream(target), say=say, tries=tries)
     return launched("gst", address.shown, as_it_comes(target))
