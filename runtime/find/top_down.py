@@ -125,7 +125,7 @@ class TopDown:
             given = whole_frame(picture_wh(frame))
             keypoints, scores = self._look(frame, grown(given, self.manifest.input.size_wh))
         else:
-            given = check_boxes(boxes, frame.shape)
+            given = check_boxes(boxes, picture_wh(frame)[::-1])
             keypoints, scores = self._look(frame, grown(given, self.manifest.input.size_wh, self.fit.grow))
         return People(keypoints, scores, ids, boxes=given, skeleton=self.skeleton)
 
