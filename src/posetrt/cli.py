@@ -32,6 +32,7 @@ _ORDER = (
     "eval",
     "bench",
     "bench-parser",
+    "bench-heads",
     "bench-tiles",
     "bench-events",
     "bench-live",
