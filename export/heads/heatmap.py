@@ -26,6 +26,9 @@ _INFINITE = 3.4e38
 _LOGITS_BELOW = -2.0
 """Maps that were trained as Gaussians undershoot 0 a little; logits of an empty cell lie far below."""
 
+_OTHER_KINDS = ("offset", "paf", "tag", "embed", "displace", "mask", "seg", "vector", "limb")
+"""Words in the names of outputs that heat maps alone do not explain."""
+
 LEAST_CELLS = 16
 """Least width and height of a heat map together, in cells: less is a classifier's last grid."""
 
@@ -38,6 +41,10 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     if not chosen or set(asked.outputs) - {HEATMAPS}:
         return []
     grid = chosen[-1]
+    told = [each for each in grids if by_name(each.name, "heatmap", "heat_map")]
+    if named is None and len(told) == 1 and len(facts.outputs) == 2 and not by_name(_other(facts, told[0]), *_OTHER_KINDS):
+        grid = told[0]
+        grids = [grid]
     others = sorted({other.channels for other in grids} - {grid.channels})
     if others and named is None:
         # A kind with further maps would be read as half of itself.
@@ -88,6 +95,11 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
         wanted = f"skeleton {asked.skeleton.name} has {len(asked.skeleton.parts)} parts" if asked.skeleton else "no built-in skeleton fits"
         readings.append(NearMiss("heatmap", f"{grid.channels} heat maps, and {wanted}: give yours with --skeleton FILE.json"))
     return readings
+
+
+def _other(facts: GraphFacts, grid: Grid) -> str:
+    """The name of the other one of two outputs."""
+    return next(output.name for output in facts.outputs if output is not grid.output)
 
 
 def _segments(facts: GraphFacts, grid: Grid) -> bool:
