@@ -33,6 +33,7 @@ _ORDER = (
     "bench",
     "bench-parser",
     "bench-heads",
+    "bench-stages",
     "bench-tiles",
     "bench-events",
     "bench-live",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from posetrt.runtime.model.skeleton import load_skeleton
 from posetrt.runtime.people import People
 
 FRAMES = 8
-"""Different outputs that take turns: together they are larger than a core's own cache, as outputs fresh from a network are."""
+"""Different outputs that take turns. Each is written to the same memory just before it is decoded, as a network writes its outputs."""
 _NEAR_PX = 2.0
 """A part is found that lies so near to where it was drawn."""
 
@@ -68,12 +70,11 @@ def time_case(case: Case, people: int, repeats: int, seed: int = 0) -> HeadRow:
     shown = [case.outputs(people, rng) for _ in range(FRAMES)]
     decoder = case.head.decoder(case.skeleton)
     plain = case.plain
-    works: list[list[Callable[[], object]]] = []
-    for tensors, _ in shown:
-        works.append([lambda tensors=tensors: decoder.decode(tensors, case.size_wh)])  # type: ignore[misc]
-        if plain is not None:
-            works[-1].append(lambda tensors=tensors: plain(tensors, case.size_wh))  # type: ignore[misc]
-    ms = in_turns(works, repeats)
+    given = {name: values.copy() for name, values in shown[0][0].items()}
+    works: list[Callable[[], object]] = [lambda: decoder.decode(given, case.size_wh)]
+    if plain is not None:
+        works.append(lambda: plain(given, case.size_wh))
+    ms = in_turns(works, repeats, [partial(write, given, tensors) for tensors, _ in shown])
     found = [_places(decoder.decode(tensors, case.size_wh), bool(case.skeleton.parts)) for tensors, _ in shown]
     truth = [_places([drawn], bool(case.skeleton.parts)) for _, drawn in shown]
     recall, error = _judged(found, truth)
@@ -101,24 +102,36 @@ def time_oks_nms(repeats: int, seed: int = 0) -> list[NmsRow]:
         ) -> list[int]:
             return similar(points, scores, areas, sigmas, 0.65)
 
-        ms, plain_ms = in_turns([[ours, theirs]], repeats)
+        ms, plain_ms = in_turns([ours, theirs], repeats)
         rows.append(NmsRow(name, len(ours()), ms, plain_ms))
     return rows
 
 
-def in_turns(works: Sequence[Sequence[Callable[[], object]]], repeats: int) -> list[float]:
-    """Medians of processor time in milliseconds of each place of the rows, which take turns; the first round is not counted.
+def write(given: Mapping[str, NDArray[Any]], tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Write one frame's outputs where they are decoded from."""
+    for name, values in tensors.items():
+        np.copyto(given[name], values)
+
+
+def in_turns(works: Sequence[Callable[[], object]], repeats: int, before: Sequence[Callable[[], object]] = (lambda: None,)) -> list[float]:
+    """Medians of processor time in milliseconds of each of the works, which take turns; the first round is not counted.
 
     Time of all the process's threads counts, so that a library that starts some gains nothing by it.
+
+    Args:
+        works: timed.
+        repeats: rounds that count.
+        before: done in each round, one after the other, before each of the works; not timed.
     """
-    spent: list[list[float]] = [[] for _ in works[0]]
+    spent: list[list[float]] = [[] for _ in works]
     for turn in range(repeats + 1):
-        for row in works:
-            for place, work in enumerate(row):
+        for prepare in before:
+            for work, times in zip(works, spent, strict=True):
+                prepare()
                 began = time.process_time_ns()
                 work()
                 if turn:
-                    spent[place].append((time.process_time_ns() - began) / 1e6)
+                    times.append((time.process_time_ns() - began) / 1e6)
     return [float(np.median(times)) for times in spent]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from posetrt.bench.heads.cases import cases
-from posetrt.bench.heads_benchmark import FRAMES, in_turns
+from posetrt.bench.heads_benchmark import FRAMES, in_turns, write
 from posetrt.runtime.errors import UsageError
 
 
@@ -39,16 +40,11 @@ def time_torch(people: Sequence[int], repeats: int) -> list[TorchRow]:
     for count in people:
         rng = np.random.default_rng(0)
         shown = [case.outputs(count, rng)[0] for _ in range(FRAMES)]
-        pairs = [(tensors, torch.from_numpy(tensors["out"])) for tensors in shown]
-        works = [
-            [
-                lambda tensors=tensors: decoder.decode(tensors, case.size_wh),
-                lambda raw=raw: _decode(torch, raw),
-            ]
-            for tensors, raw in pairs
-        ]
+        given = {name: values.copy() for name, values in shown[0].items()}
+        raw = torch.from_numpy(given["out"])
+        works = [partial(decoder.decode, given, case.size_wh), partial(_decode, torch, raw)]
         with torch.inference_mode():
-            rows.append(TorchRow(count, *in_turns(works, repeats)))
+            rows.append(TorchRow(count, *in_turns(works, repeats, [partial(write, given, tensors) for tensors in shown])))
     return rows
 
 
