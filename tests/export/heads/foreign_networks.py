@@ -571,6 +571,7 @@ NETWORKS: Mapping[str, Callable[[], Network]] = {
     "heat maps, NHWC": lambda: Network(Maps((17, 4), nhwc=True), (192, 256), ("Identity",), "input", nhwc=True),
     "heat maps, NHWC, uint8": lambda: Network(Maps((17, 4), nhwc=True), (192, 256), ("Identity",), "input", nhwc=True, dtype=torch.uint8),
     "heat maps, NHWC, int32": lambda: Network(Maps((17, 4), nhwc=True), (192, 256), ("Identity",), "input", nhwc=True, dtype=torch.int32),
+    "g-rmi": lambda: Network(Maps((17, 4), (34, 4)), (192, 256), ("heatmaps", "offsets"), "input"),
     "hrnet with its features": lambda: Network(Maps((17, 4), (32, 4)), (192, 256), ("heatmaps", "features"), "input"),
     "centernet pose": lambda: Network(
         Maps((1, 4), (2, 4), (34, 4), (2, 4), (17, 4), (2, 4)), (512, 512), ("hm", "wh", "hps", "reg", "hm_hp", "hp_offset"), "input"

@@ -23,6 +23,7 @@ READ = {
     "rt-detr, ultralytics": ("boxes", "boxes", "unit"),
     "rtmw3d": ("simcc", "coco-wholebody133", "imagenet"),
     "rtmw3d, numbers": ("simcc", "coco-wholebody133", "imagenet"),
+    "g-rmi": ("heatmap", "coco17", "imagenet"),
     "hrnet with its features": ("heatmap", "coco17", "imagenet"),
     "fields and maps in one, named heatmaps": ("paf", "coco18", "openpose"),
     "movenet, without an axis for its person": ("coordinates", "coco17", "movenet"),
