@@ -59,6 +59,8 @@ class Engine(abc.ABC):
     def lend_input(self, shape: tuple[int, ...]) -> NDArray[Any] | None:
         """Memory of the engine that `submit` and `infer` take without a copy, to be written by any one thread; None: it lends none now.
 
+        It may be written until it is submitted or returned, also where the engine is closed meanwhile: `submit` then says so.
+
         Args:
             shape: of a batch that the engine takes.
         """

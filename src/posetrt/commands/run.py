@@ -92,6 +92,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--source", metavar="SOURCE", action="append", help="see above; may be given again")
     parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="wait for a camera or stream that is not there yet; else it is an error after five tries. Of several sources each is waited for",
+    )
+    parser.add_argument(
         "--max-megapixels", metavar="N", type=float, default=MOST_MEGAPIXELS, help="refuse larger pictures before decoding (default: 100)"
     )
     parser.add_argument(
@@ -200,7 +205,9 @@ def run(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(line, file=sys.stderr, flush=True)
 
-    sources = [open_source(text, say, args.max_megapixels) for text in args.source]
+    # One camera of several that is missing keeps nobody from the others.
+    wait = args.wait or len(args.source) > 1
+    sources = [open_source(text, say, args.max_megapixels, wait=wait) for text in args.source]
     _check_ids(args, sources)
     live = any(source.live for source in sources)
     moving = live or any(source.fps for source in sources)
