@@ -273,8 +273,10 @@ def _count(views: Mapping[str, NDArray[Any]]) -> int:
 def _usable(boxes: Floats, order: Indices) -> tuple[Floats, Indices]:
     """Without boxes that are no numbers or have no area."""
     size = boxes[:, 2:] - boxes[:, :2]
+    if not size.size or (size.min() > 0 and size.max() < _LARGEST):
+        return boxes, order
     good = ((size > 0) & (size < _LARGEST)).all(1)
-    return (boxes, order) if good.all() else (boxes[good], order[good])
+    return boxes[good], order[good]
 
 
 def _kept(stays: Indices, *arrays: Any) -> Any:

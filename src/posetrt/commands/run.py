@@ -253,6 +253,11 @@ def run(args: argparse.Namespace) -> int:
             first = pose.engine.manifest
             say(f"detector: {first.network} {'x'.join(map(str, first.input.size_wh))}, {pose.engine.precision}, {pose.engine.backend}")
         engine = pose.people_engine
+        if not pose.skeleton.parts:
+            say(
+                f"{engine.manifest.network} is a detector: it gives boxes, and no key points. For those give it to a network for crops: "
+                f"posetrt run POSE --detector {args.folder}"
+            )
         if not engine.built and shipped_name(args.folder):
             say(
                 f"{shipped_name(args.folder)} runs as it ships, on ONNX Runtime; to tune it for this computer: posetrt build {shipped_name(args.folder)}"
