@@ -81,8 +81,8 @@ def test_minmax_loses_more_than_half_on_the_hard_network_and_sensitivity_names_t
     assert main([*command, "--sensitivity", "--judge", "5", "--budget-oks", "15", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert printed["sensitivity"]["layers"][0]["name"] == BROKEN
-    assert printed["kept_float"][0] == BROKEN
-    assert BROKEN in printed["kept_float_ort"], "after those that this layout keeps in any case"
+    for kept in ("kept_float", "kept_float_ort"):
+        assert BROKEN in printed[kept], "beside those that this layout keeps in any case"
     assert min(printed["sensitivity"]["eight_bit_share"].values()) >= 0.9
     assert ap(hard_folder.variant("int8-ort")) > 0.9 * best
 
