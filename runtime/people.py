@@ -173,10 +173,20 @@ def to_openpose(people: People) -> dict[str, Any]:
 
 
 def to_coco_results(people: People, skeleton: Skeleton, image_id: int) -> list[dict[str, Any]]:
-    """COCO's result format for key points: one object a person, category 1.
+    """COCO's result format for key points: one object a person, category 1; of a detector's people that for boxes.
 
-    Source: cocodataset.org, "Results Format", key-point detection.
+    Source: cocodataset.org, "Results Format", object detection and key-point detection.
+
+    Raises:
+        UsageError: the skeleton has parts, but no correspondence with COCO's 17 key points.
     """
+    if not skeleton.parts and people.boxes is not None:
+        boxes = np.round(people.boxes.astype(np.float64), 3).tolist()
+        scores = people.scores.tolist()
+        return [
+            {"image_id": image_id, "category_id": 1, "bbox": box, "score": round(score, 6)}
+            for box, score in zip(boxes, scores, strict=True)
+        ]
     points = to_coco17(people, skeleton).astype(np.float64)
     points[..., 2] = points[..., 2] > 0
     return [

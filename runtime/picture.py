@@ -123,10 +123,12 @@ def to_nv12(frame: NDArray[np.uint8], out: NDArray[np.uint8], scratch: Scratch) 
 
 def i420_to_nv12(planes: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
     """Three planes below each other, (3 H / 2, W), as NV12 of the same shape: the chroma planes interleaved."""
-    height = planes.shape[0] * 2 // 3
+    import cv2
+
+    height, width = planes.shape[0] * 2 // 3, planes.shape[1]
     out[:height] = planes[:height]
-    chroma, pairs = planes[height:].reshape(2, -1), out[height:].reshape(-1, 2)
-    pairs[:, 0], pairs[:, 1] = chroma[0], chroma[1]
+    chroma = planes[height:].reshape(2, height // 2, width // 2)
+    cv2.merge(list(chroma), dst=out[height:].reshape(height // 2, width // 2, 2))
 
 
 def whole_pixels(placement: Placement, frame_wh: tuple[int, int]) -> tuple[int, int, int, int] | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from posetrt.runtime.errors import PosetrtError, UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 SOURCES = "posetrt.sources"
 """Entry point group: name = a scheme, as in NAME://...; value = a function (text, say) -> Source."""
@@ -14,9 +17,17 @@ SINKS = "posetrt.sinks"
 """Entry point group: name = as in `run --sink NAME=ARGUMENT`; value = a function (argument) -> Sink."""
 
 
+def entry_points(group: str) -> Iterable[EntryPoint]:
+    """What other packages add to a group."""
+    # Imported where it is needed: it brings Python's e-mail and ZIP packages along, 2 MB.
+    from importlib import metadata
+
+    return metadata.entry_points(group=group)
+
+
 def plugin_names(group: str) -> tuple[str, ...]:
     """Names that other packages add to a group."""
-    return tuple(sorted({each.name for each in metadata.entry_points(group=group)}))
+    return tuple(sorted({each.name for each in entry_points(group)}))
 
 
 def load_plugin(group: str, name: str) -> Any:
@@ -26,7 +37,7 @@ def load_plugin(group: str, name: str) -> Any:
         UsageError: no package adds it.
         PosetrtError: the package fails on import.
     """
-    for entry in metadata.entry_points(group=group):
+    for entry in entry_points(group):
         if entry.name == name:
             try:
                 return entry.load()

@@ -19,6 +19,7 @@ from posetrt.runtime.errors import UsageError
 from posetrt.runtime.find.boxes import grown, whole_frame
 from posetrt.runtime.find.cropped import Cropped, boxes_from
 from posetrt.runtime.find.detected import Detected
+from posetrt.runtime.find.inputs import check_picture
 from posetrt.runtime.find.refine import open_refiner
 from posetrt.runtime.find.stage import CropStage
 from posetrt.runtime.find.tiles import OVERLAP, Tiles, tiles_from
@@ -29,8 +30,8 @@ from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.shipped import network_folder, shipped_model
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People, nobody
-from posetrt.runtime.placement import check_frame, crop
-from posetrt.runtime.sources.base import Frame
+from posetrt.runtime.placement import crop
+from posetrt.runtime.sources.base import Frame, picture_wh
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -108,7 +109,8 @@ class Pose:
         """Find the people in a frame.
 
         Args:
-            frame: (H, W, 3) uint8 BGR, of any size.
+            frame: (H, W, 3) uint8 BGR, of any size; where the network was exported with `--camera`, of that size, and with
+                `--pixel-format nv12` also NV12: (3 H / 2, W) uint8.
 
         Returns:
             People in pixels of the frame (centres at integers), best first; with hands and faces where their networks were opened too.
@@ -116,7 +118,7 @@ class Pose:
         Raises:
             PosetrtError: the frame is no such array, or a network failed.
         """
-        check_frame(frame)
+        check_picture(frame, self.engine.manifest.input)
         people = self.nobody() if self.whole is None else self.whole.find(frame)
         return self.look_closer(Frame(frame, "frame", 0, 0.0), people)
 
@@ -141,7 +143,7 @@ class Pose:
             return own
         network = next(iter(self.networks.values()))
         size = network.manifest.input.size_wh
-        return network.tensor_of(image, [crop(grown(whole_frame(image.shape), size)[0], size)])
+        return network.tensor_of(image, [crop(grown(whole_frame(picture_wh(image)), size)[0], size)])
 
     def warm_up(self) -> None:
         """Call each network once, so that the first real frame does not wait for what they set up."""
@@ -159,6 +161,7 @@ class Pose:
         smooth: bool = False,
         stats: RunStats | None = None,
         say: Callable[[str], None] | None = None,
+        wait: bool = False,
     ) -> Generator[Result, None, None]:
         """People of every frame of a source: `for result in pose.stream("csi://0"): print(result.people.ids)`.
 
@@ -171,6 +174,7 @@ class Pose:
             smooth: smooth key points with a One-Euro filter.
             stats: counted up meanwhile: rates, drops, ages.
             say: takes a line when a camera goes away or comes back, or a stage fails and goes on.
+            wait: for a camera that is not there yet; else it is an error after five tries.
 
         Raises:
             UsageError: there is no such source.
@@ -179,7 +183,7 @@ class Pose:
         from posetrt.runtime.pipeline import pipeline
         from posetrt.runtime.sources import open_source
 
-        opened = open_source(source, say) if isinstance(source, (str, Path)) else source
+        opened = open_source(source, say, wait=wait) if isinstance(source, (str, Path)) else source
         options = pipeline.Options(track=track, smooth=smooth, say=say)
         yield from pipeline.results(self, opened, stats, options=options)
 

@@ -28,6 +28,7 @@ class Cuda:
         self.calls: list[str] = []
         self.waited: list[int] = []  # flags of the events that the computer waited for
         self.memory: dict[int, np.ndarray[Any, Any]] = {}
+        self.pinned: set[int] = set()  # where page-locked memory of the computer begins
         self.fail_at: dict[str, str] = {}
         self.current = 0
         self.free = memory
@@ -149,6 +150,7 @@ def module(cuda: Cuda) -> Any:
         def __init__(self, data: np.ndarray[Any, Any]) -> None:
             self.data = data
             self.address: int | None = None
+            cuda.pinned.add(data.ctypes.data)
             self.__array_interface__ = data.__array_interface__
 
         def get_device_pointer(self) -> int:
@@ -158,6 +160,7 @@ def module(cuda: Cuda) -> Any:
 
         def free(self) -> None:
             cuda.call("cuMemFreeHost")
+            cuda.pinned.remove(self.data.ctypes.data)
             if self.address is not None:
                 del cuda.memory[self.address]
 

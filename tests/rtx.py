@@ -9,12 +9,13 @@ import pytest
 SizeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
-def build_with_rtx(model: Any, profile: dict[str, SizeRange] | None = None) -> bytes:
-    """The serialised engine, for compute capability 8.6.
+def build_with_rtx(model: Any, profile: dict[str, SizeRange] | None = None, capability: str = "SM86") -> bytes:
+    """The serialised engine.
 
     Args:
         model: onnx.ModelProto or its bytes.
         profile: for each input of changing size its least, usual and largest shape.
+        capability: what it is built for.
 
     Raises:
         AssertionError: the parser or the builder refuses; the message holds what they said.
@@ -36,7 +37,7 @@ def build_with_rtx(model: Any, profile: dict[str, SizeRange] | None = None) -> b
         raise AssertionError("\n".join(str(parser.get_error(index)) for index in range(parser.num_errors)))
     config = builder.create_builder_config()
     config.num_compute_capabilities = 1
-    config.set_compute_capability(trt.ComputeCapability.SM86, 0)
+    config.set_compute_capability(getattr(trt.ComputeCapability, capability), 0)
     if profile:
         shapes = builder.create_optimization_profile()
         for name, sizes in profile.items():

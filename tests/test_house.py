@@ -134,7 +134,10 @@ def test_an_installed_wheel_carries_its_data_files(tmp_path: Path) -> None:
     assert str(tmp_path) in said
 
 
-KNOWN_IN = ("runtime/heads/", "export/heads/", "calib/heads/", "export/networks/", "calib/scenes/", "runtime/model/format1.py")
+KNOWN_IN = (
+    *("runtime/heads/", "export/heads/", "calib/heads/", "src/posetrt/bench/heads/"),
+    *("export/networks/", "calib/scenes/", "runtime/model/format1.py"),
+)
 """Where kinds and roles are known: the heads, the networks that the project writes, the maps that it draws, the reader of old manifests."""
 PARSERS_OWN = ("src/posetrt/bench/parser_benchmark.py", "src/posetrt/bench/reference_parser.py", "src/posetrt/commands/bench_parser.py")
 WORDS = {"paf", "pafs", "paf-decoded", "heatmap", "heatmaps", "simcc", "simcc_x", "simcc_y", "displacements"}

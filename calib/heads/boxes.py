@@ -1,5 +1,5 @@
-"""Exact outputs of a head of boxes: as of rows, without key points."""
+"""What calibration asks of a head of boxes: the same as of rows, without key points."""
 
-from posetrt.calib.heads.rows import encode
+from posetrt.calib.heads.rows import encode, error
 
-__all__ = ["encode"]
+__all__ = ["encode", "error"]

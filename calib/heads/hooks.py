@@ -1,7 +1,7 @@
 """What calibration asks of a kind of head: its module here says, and what it does not say has a default.
 
-A module `calib/heads/KIND.py` may define `shows_anybody(head, skeleton, tensors)` and `encode(head, skeleton, people, size_wh)`. A kind that
-another package adds may have them as static methods of its class.
+A module `calib/heads/KIND.py` may define `shows_anybody(head, skeleton, tensors)`, `error(head, skeleton, wanted, given)` and
+`encode(head, skeleton, people, size_wh)`. A kind that another package adds may have them as static methods of its class.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import UsageError
@@ -34,6 +35,23 @@ def shows_anybody(head: Head, skeleton: Skeleton, tensors: Tensors, size_wh: tup
         return bool(asked(head, skeleton, tensors))
     found = head.decoder(skeleton, DecodeOptions("balanced")).decode(tensors, size_wh)[0]
     return bool(len(found) and found.scores.max() > 0)
+
+
+def output_error(head: Head, skeleton: Skeleton, wanted: Tensors, given: Tensors) -> float:
+    """How far outputs of one picture are from those of the float network, where people are: not below 0, and 0 where they are the same.
+
+    By default the squared error of each output, against the squares of what it should hold: right for maps, which are nearly all zero.
+    """
+    asked = hook(head, "error")
+    if asked is not None:
+        return float(asked(head, skeleton, wanted, given))
+    return sum(relative_error(wanted[name], given[name]) for name in wanted)
+
+
+def relative_error(wanted: NDArray[Any], given: NDArray[Any], weight: NDArray[Any] | float = 1.0) -> float:
+    """Weighted squared error against the weighted squares of what is wanted; `weight` broadcasts to both arrays."""
+    wanted = np.asarray(wanted, np.float64)
+    return float((weight * np.square(wanted - given)).sum() / max(float((weight * np.square(wanted)).sum()), 1e-12))
 
 
 def encode(head: Head, skeleton: Skeleton, people: Sequence[People], size_wh: tuple[int, int]) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Exact outputs of a head `offsets` for known people."""
+"""What calibration asks of a head `offsets`: exact outputs for known people, and how far outputs are from others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.heads.drawing import batch, logits, nearest
+from posetrt.calib.heads.hooks import relative_error
+from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.heads.offsets import OffsetsHead
+from posetrt.runtime.heads.subpixel import probability
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 
@@ -20,6 +23,26 @@ def encode(head: OffsetsHead, skeleton: Skeleton, people: Sequence[People], size
     """The four outputs of frames with everybody in them; their size is a multiple of the stride, and 1."""
     del skeleton
     return batch([_frame(head, everybody, size_wh) for everybody in people])
+
+
+def error(head: OffsetsHead, skeleton: Skeleton, wanted: Tensors, given: Tensors) -> float:
+    """The error of the probabilities, and of each way, counted by the square of the probability of the part from which it leads."""
+    del skeleton
+    axis = -1 if head.channels == "last" else 1
+
+    def heat(tensors: Tensors) -> NDArray[np.float32]:
+        maps = np.asarray(tensors[head.outputs["heatmaps"]], np.float32)
+        return probability(maps) if head.logits else maps
+
+    right = heat(wanted)
+    total = relative_error(right, heat(given))
+    parts = np.arange(right.shape[axis])
+    parents, children = np.array(head.edges).T
+    for role, source in (("offsets", parts), ("forward", parents), ("backward", children)):
+        weight = np.square(np.take(right, np.concatenate([source, source]), axis=axis))
+        name = head.outputs[role]
+        total += relative_error(wanted[name], given[name], weight)
+    return total
 
 
 def _frame(head: OffsetsHead, people: People, size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""Exact outputs of a head of rows or boxes for people that are known: the inverse of its decoder, for tests and benchmarks."""
+"""What calibration asks of a head of rows or boxes: exact outputs for people that are known, and how far outputs are from others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.calib.heads.hooks import relative_error
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.heads.base import DecodeOptions, Tensors
+from posetrt.runtime.heads.candidate_decoder import CandidateDecoder
 from posetrt.runtime.heads.candidates import CandidateHead, cells_of
 from posetrt.runtime.heads.rows import RowsHead
 from posetrt.runtime.model.skeleton import Skeleton
@@ -40,6 +43,18 @@ def encode(
         raise UsageError(f"this head of kind {head.kind!r} takes one picture at a time; got {len(people)}")
     frames = [_frame(head, one, size_wh) for one in people]
     return {name: np.stack([frame[name] for frame in frames]) if head.batched else frames[0][name] for name in frames[0]}
+
+
+def error(head: CandidateHead, skeleton: Skeleton, wanted: Tensors, given: Tensors) -> float:
+    """The error of the scores, and of what else a candidate holds, each candidate counted by the square of the score that it should have.
+
+    Nearly all candidates are of nothing, and nobody reads where those lie.
+    """
+    decoder = CandidateDecoder(head, skeleton, DecodeOptions(min_score=0.0))
+    right, made = decoder.candidates(wanted), decoder.candidates(given)
+    score = right.pop("score")
+    total = relative_error(score, made["score"])
+    return total + sum(relative_error(values, made[what], score**2) for what, values in right.items())
 
 
 def _frame(head: CandidateHead, people: People, size_wh: tuple[int, int]) -> dict[str, NDArray[np.float32]]:

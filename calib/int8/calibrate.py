@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from posetrt.calib.heads.hooks import shows_anybody
 from posetrt.calib.int8.bias import PHOTOGRAPHS, bias_corrections
 from posetrt.calib.int8.calibration import Calibration, read_calibration, write_calibration
+from posetrt.calib.int8.channels import by_channel, with_channel_ranges
+from posetrt.calib.int8.curves import curve_behind
 from posetrt.calib.int8.equalise import divisors, equalised, not_equalised, watched
 from posetrt.calib.int8.foreign import is_quantised
+from posetrt.calib.int8.fp8 import quantize_fp8
 from posetrt.calib.int8.kept import kept_by_default
-from posetrt.calib.int8.observe import Observation, channel_peaks, observe
+from posetrt.calib.int8.observe import Observation, channel_ends, channel_peaks, observe
 from posetrt.calib.int8.photographs import read_photograph, set_hash
 from posetrt.calib.int8.quantize import Layout, fused_activations, quantize
 from posetrt.calib.int8.ranges import Range, check_method, find_range
@@ -45,12 +48,14 @@ class Calibrated:
         observation: what every tensor held.
         warnings: sentences for the user.
         skipped: images that could not be read.
+        speed: how many times as fast as FP32 a layout runs on this computer, where that was measured.
     """
 
     calibration: Calibration
     observation: Observation
     warnings: tuple[str, ...]
     skipped: tuple[Path, ...]
+    speed: Mapping[str, float] = field(default_factory=dict)
 
 
 def calibrate(
@@ -102,9 +107,11 @@ def calibrate(
     seen = _observe(base, manifest, paths, skipped, progress)
     if seen.count == 0:
         raise PosetrtError(f"none of the {len(paths)} images can be read as an image (the first is {paths[0]}); nothing was changed")
-    ranges = {**find_ranges(base, seen, method), **own}
     used = [path for path in paths if path not in set(skipped)]
+    ends = channel_ends(base, by_channel(base), _inputs(_mixed(used), manifest, []))
+    ranges = {**with_channel_ranges(find_ranges(base, seen, method), ends), **own}
     shapes = {name: one.shape for name, one in seen.tensors.items()}
+    unequal = not_equalised(graph) if equalise else {}
     calibration = Calibration(
         model_sha256=sha256_of(folder.onnx),
         method=method,
@@ -118,11 +125,11 @@ def calibrate(
         },
         ranges=ranges,
         scales=scales,
-        not_equalised=not_equalised(graph) if equalise else {},
+        not_equalised=unequal,
         bursts=find_bursts(base, seen),
         bias=_bias(base, ranges, manifest, used),
-        kept_float=() if all_int8 else kept_by_default(graph, shapes, "trt"),
-        kept_float_ort=() if all_int8 else kept_by_default(graph, shapes, "ort"),
+        kept_float=() if all_int8 else kept_by_default(graph, shapes, "trt", unequal),
+        kept_float_ort=() if all_int8 else kept_by_default(graph, shapes, "ort", unequal),
     )
     if write:
         write_variants(folder, calibration, graph)
@@ -140,7 +147,8 @@ def find_ranges(graph: Graph, seen: Observation, method: str) -> dict[str, Range
         whole = one.distribution()
         usual = whole if name in maps else one.distribution(bursts=False)
         ends = min(whole.low, 0.0), max(whole.high, 0.0)
-        found[name] = replace(find_range(usual, "minmax" if name in maps else method), seen_low=ends[0], seen_high=ends[1])
+        one_range = find_range(usual, "minmax") if name in maps else find_range(usual, method, curve_behind(graph, name))
+        found[name] = replace(one_range, seen_low=ends[0], seen_high=ends[1])
     # A ReLU's input is never rounded: every engine computes both as one. Where an engine asks for its range, it is the ReLU's.
     fused = fused_activations(graph)
     return {name: found[fused.get(name, name)] for name in graph.float_tensors if fused.get(name, name) in found}
@@ -180,8 +188,8 @@ def keep_peaks(graph: Graph) -> set[str]:
     return maps
 
 
-def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph | None = None) -> None:
-    """Write calibration.json, and the graphs that it makes: int8-base (float, equalised), int8-ort, int8-trt and int8-trt-fp16.
+def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph | None = None, *, fp8: bool = False) -> None:
+    """Write calibration.json, and the graphs that it makes: int8-base (float, equalised), int8-ort, int8-trt and int8-trt-fp16; with `fp8` fp8-trt too.
 
     All of them or none, but for a kill between two renames, which leaves graphs that say that they belong to another calibration.
     """
@@ -195,11 +203,15 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
         quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.bias.get("trt"), scale_type=np.float16),
         folder.onnx.name,
     )
+    if fp8:
+        models["fp8-trt"] = half_around_int8(quantize_fp8(base, calibration.ranges, calibration.kept_float), folder.onnx.name)
     with written_together(folder.calibration, *map(folder.variant, models)) as temporaries:
         write_calibration(temporaries[0], calibration)
         made_from = {"model": calibration.model_sha256, "calibration": sha256_of(temporaries[0])}
         for temporary, model in zip(temporaries[1:], models.values(), strict=True):
             save_model(temporary, describe(model, manifest, made_from))
+    if not fp8:
+        folder.variant("fp8-trt").unlink(missing_ok=True)  # it was made from the calibration before
 
 
 def folder_calibration(folder: ModelFolder) -> Calibration:
@@ -278,5 +290,5 @@ def _warnings(seen: Observation, skipped: Sequence[Path]) -> tuple[str, ...]:
     elif seen.empty * 2 > seen.count:
         found.append(f"{seen.empty} of {seen.count} images show nobody; photographs with people give better ranges")
     if seen.count < FEW_IMAGES:
-        found.append(f"{seen.count} images are few; from {FEW_IMAGES} on the ranges hardly change")
+        found.append(f"{seen.count} image{'s are' if seen.count != 1 else ' is'} few; from {FEW_IMAGES} on the ranges hardly change")
     return tuple(found)

@@ -73,6 +73,7 @@ class Calibration:
                     "method": one.method,
                     "seen_low": one.seen_low,
                     "seen_high": one.seen_high,
+                    **({"lows": list(one.lows), "highs": list(one.highs)} if one.lows else {}),
                 }
                 for name, one in self.ranges.items()
             },
@@ -155,4 +156,6 @@ def _range(one: Fields) -> Range:
         method=one.text("method"),
         seen_low=one.number("seen_low", -LARGEST_FLOAT32, LARGEST_FLOAT32),
         seen_high=one.number("seen_high", -LARGEST_FLOAT32, LARGEST_FLOAT32),
+        lows=tuple(one.numbers("lows", -LARGEST_FLOAT32, 0)) if "lows" in one else (),
+        highs=tuple(one.numbers("highs", 0, LARGEST_FLOAT32)) if "highs" in one else (),
     )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.calib.int8.dense import dense_divisors, scalable
 from posetrt.calib.int8.links import Links, depthwise_layers, links
 from posetrt.export.graph.graph import Graph
 
@@ -25,10 +26,10 @@ Peaks = Mapping[str, NDArray[np.float32]]
 
 
 def watched(graph: Graph) -> list[str]:
-    """Tensors whose channels must be looked at for `divisors`: inputs of depthwise convolutions, and what clips write."""
+    """Tensors whose channels must be looked at for `divisors`: inputs of depthwise convolutions, what clips write, and inputs of dense ones."""
     known = links(graph)
     free = [layer.input for layer in depthwise_layers(graph) if _free(known, layer.input)]
-    return list(dict.fromkeys([*free, *(known.clipped if free else ())]))
+    return list(dict.fromkeys([*free, *(known.clipped if free else ()), *scalable(graph)]))
 
 
 def not_equalised(graph: Graph) -> dict[str, str]:
@@ -65,12 +66,15 @@ def divisors(graph: Graph, peaks: Peaks) -> dict[str, NDArray[np.float64]]:
     known = links(graph)
     reach: dict[int, float] = {}
     highest: dict[int, float] = {}
+    depthwise = {layer.input for layer in depthwise_layers(graph)}
     for name, seen in peaks.items():
+        if name not in depthwise and name not in known.clipped:
+            continue
         numbers = known.numbers[name].tolist()
         usual, most = np.quantile(seen, USUAL, axis=0), seen.max(axis=0)
         for number, one, top in zip(numbers, usual.tolist(), most.tolist(), strict=True):
             highest[number] = max(top, highest.get(number, 0.0))
-            if name not in known.clipped or any(layer.input == name for layer in depthwise_layers(graph)):
+            if name in depthwise:
                 reach[number] = max(one, reach.get(number, 0.0))
     scale: dict[int, float] = {}
     for together in _together(graph, known, peaks):
@@ -82,7 +86,7 @@ def divisors(graph: Graph, peaks: Peaks) -> dict[str, NDArray[np.float64]]:
             factor = np.array([scale.get(number, 1.0) for number in numbers.tolist()])
             # float32 as the weights are, so that a reader of calibration.json makes the same graph.
             found[layer.name] = factor.astype(np.float32).astype(np.float64)
-    return found
+    return {**dense_divisors(graph, peaks), **found}
 
 
 def _together(graph: Graph, known: Links, peaks: Peaks) -> list[list[int]]:
@@ -130,7 +134,12 @@ def equalised(graph: Graph, scales: Mapping[str, NDArray[np.float64]]) -> Graph:
     known = links(graph)
     layers = {layer.name: layer for layer in graph.layers}
     factor: dict[int, float] = {}
+    dense: dict[str, NDArray[np.float64]] = {}
+    before_dense = {layer.name: tensor for tensor, (layer, _) in scalable(graph).items()}
     for name, divisor in scales.items():
+        if name in before_dense and len(divisor) == layers[name].shape[0]:
+            dense[before_dense[name]] = divisor
+            continue
         numbers = known.numbers.get(layers[name].output) if name in layers else None
         if numbers is None or len(numbers) != len(divisor):
             raise ValueError(f"layer {name!r} cannot be equalised in {graph.where}")
@@ -144,8 +153,11 @@ def equalised(graph: Graph, scales: Mapping[str, NDArray[np.float64]]) -> Graph:
         weight = graph.constants[layer.weight].astype(np.float64)
         made, read = known.numbers.get(layer.output), known.numbers.get(layer.input) if layer.depthwise else None
         divisor = np.ones(1) if made is None else np.array([factor.get(number, 1.0) for number in made.tolist()])
+        divisor = dense.get(layer.activated, divisor)
+        if layer.input in dense and layer.kind == "Conv" and layer.group == 1:
+            weight = weight * dense[layer.input].reshape(1, -1, 1, 1)
         multiplier = np.ones(1) if read is None else np.array([factor.get(number, 1.0) for number in read.tolist()])
-        if np.any(divisor != 1) or np.any(multiplier != 1):
+        if np.any(divisor != 1) or np.any(multiplier != 1) or layer.input in dense:
             each = np.repeat(multiplier, layer.shape[0] // len(multiplier)) / divisor
             changed[layer.weight] = (weight * each.reshape(-1, 1, 1, 1)).astype(np.float32)
             if layer.bias and np.any(divisor != 1):

@@ -6,7 +6,7 @@ On human-pose-estimation-0001 seven layers of 58, with 2 % of the multiply-adds,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from posetrt.calib.int8.quantize import Layout, eight_bit_layers, layer_shares
 from posetrt.export.graph.graph import Graph, Layer
@@ -15,22 +15,30 @@ from posetrt.export.graph.graph import Graph, Layer
 LARGEST_SHARE, LARGEST_SUM = 0.02, 0.1
 
 
-def kept_by_default(graph: Graph, shapes: Mapping[str, tuple[int, ...]], layout: Layout) -> tuple[str, ...]:
+def kept_by_default(graph: Graph, shapes: Mapping[str, tuple[int, ...]], layout: Layout, unequal: Collection[str] = ()) -> tuple[str, ...]:
     """Names of the layers, in the order in which they run.
 
     They are those that read maps from a concatenation, where features many times as large share the maps' scale; those that read at half of the
-    input's resolution or more, whose values are few and feed all others (on a processor they wait for memory, and are as fast in float); and, for
-    TensorRT, those that make the network's outputs, which ONNX Runtime's layout makes in float by itself. Where they are too many, the first kinds come first.
+    input's resolution or more, whose values are few and feed all others (on a processor they wait for memory, and are as fast in float); for
+    TensorRT, those that make the network's outputs, which ONNX Runtime's layout makes in float by itself; and depthwise convolutions whose channels
+    cannot be brought to one reach. Where they are too many, the first kinds come first.
 
     Args:
         shapes: of each layer's input and activated tensor, as observed.
         layout: whose graph keeps them; in ONNX Runtime's a layer may take the one that feeds it along.
+        unequal: inputs of depthwise convolutions that were not equalised.
     """
+
+    def reads_unequal(_graph: Graph, layer: Layer, _shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        return layer.depthwise and layer.input in unequal
+
+    kinds: list[Callable[[Graph, Layer, Mapping[str, tuple[int, ...]]], bool]] = [_reads_maps, _reads_early]
+    kinds += [_makes_output, reads_unequal] if layout == "trt" else [reads_unequal]
     shares = layer_shares(graph, shapes)
     chosen: list[Layer] = []
     inside = eight_bit_layers(graph, layout, ())
     taken = 0.0
-    for kind in (_reads_maps, _reads_early, _makes_output) if layout == "trt" else (_reads_maps, _reads_early):
+    for kind in kinds:
         for layer in graph.layers:
             if layer in chosen or not kind(graph, layer, shapes):
                 continue

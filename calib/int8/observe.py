@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,29 @@ def channel_peaks(
             break
     peaks = shown or empty
     return {name: _without_bursts(np.array([one[place] for one in peaks])) for place, name in enumerate(names) if peaks}
+
+
+def channel_ends(
+    graph: Graph, names: Sequence[str], inputs: Inputs, enough: int = PEAK_IMAGES
+) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """The smallest and the largest value of each channel, (C,) float32 each, on the first `enough` images.
+
+    Args:
+        names: tensors with channels in their second axis.
+        inputs: as for `observe`.
+
+    Raises:
+        PosetrtError: as for `observe`.
+    """
+    found: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+    for _, everything in _run(graph, list(names), islice(inputs, enough)) if names else ():
+        for name in names:
+            value = everything[name]
+            axes = (0, *range(2, value.ndim))
+            low, high = value.min(axis=axes), value.max(axis=axes)
+            known = found.get(name, (low, high))
+            found[name] = np.minimum(low, known[0]), np.maximum(high, known[1])
+    return found
 
 
 def _without_bursts(peaks: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.calib.int8.curves import Curve
 from posetrt.calib.int8.histogram import BINS, Distribution
 from posetrt.runtime.errors import UsageError
 
@@ -23,6 +24,7 @@ class Range:
         amax: for signed activations (TensorRT's layout, dynamic ranges): 255 levels from -amax to amax.
         method: how it was found.
         seen_low, seen_high: smallest and largest value on the calibration images.
+        lows, highs: ends of a range for each channel, where the tensor is one that can have them (`channels.by_channel`); else none.
     """
 
     low: float
@@ -31,6 +33,8 @@ class Range:
     method: str
     seen_low: float
     seen_high: float
+    lows: tuple[float, ...] = ()
+    highs: tuple[float, ...] = ()
 
     def widened(self, other: Range) -> Range:
         """One range that holds both."""
@@ -62,12 +66,13 @@ def check_method(method: str) -> tuple[str, float]:
     return name, percentile
 
 
-def find_range(held: Distribution, method: str) -> Range:
+def find_range(held: Distribution, method: str, curve: Curve | None = None) -> Range:
     """The range of one tensor.
 
     Args:
         held: what the tensor held.
         method: as `check_method` takes it.
+        curve: through which alone it is seen, if so: with "mse" the ends of the unsigned range are then those that keep what comes of it.
     """
     name, percentile = check_method(method)
     ends = (min(held.low, 0.0), max(held.high, 0.0))
@@ -83,8 +88,11 @@ def find_range(held: Distribution, method: str) -> Range:
         low, high = max(ends[0], -amax), min(ends[1], amax)
     else:
         amax = mse_range(held, levels_above=127, levels_below=127) * widest
-        cut = mse_range(held, levels_above=255, levels_below=0) if ends[0] == 0 else _mse_both(held)
-        low, high = ends[0] * cut, ends[1] * cut
+        if curve is not None and ends[0] < 0 < ends[1]:
+            low, high = _mse_behind(held, curve)
+        else:
+            cut = mse_range(held, levels_above=255, levels_below=0) if ends[0] == 0 else _mse_both(held)
+            low, high = ends[0] * cut, ends[1] * cut
     if high - low <= 0:
         low, high = ends
     return Range(_short(low), _short(high), _short(amax or widest), method if name != "percentile" else f"percentile-{percentile:g}", *ends)
@@ -118,6 +126,26 @@ def _mse_both(held: Distribution) -> float:
         zero = round(-low * share / step)
         errors.append(_squared_error(values, counts, step, -zero, 255 - zero))
     return float(shares[_widest_best(errors)])
+
+
+def _mse_behind(held: Distribution, curve: Curve) -> tuple[float, float]:
+    """Ends whose rounding and clipping cost the least squared error in what a curve makes of the values; each end moves by itself."""
+    values, counts = _filled(held)
+    wanted = curve(values)
+    shares = np.linspace(0.02, 1.0, 50)
+
+    def error(low: float, high: float) -> float:
+        step = (high - low) / 255
+        zero = np.rint(-low / step)
+        made = curve((np.arange(256) - zero) * step)
+        level = np.clip(np.rint(values / step) + zero, 0, 255).astype(np.intp)
+        return float(((made[:, level] - wanted) ** 2 @ counts).sum())
+
+    low, high = held.low, held.high
+    for _ in range(3):
+        low = held.low * float(shares[_widest_best([error(held.low * one, high) for one in shares])])
+        high = held.high * float(shares[_widest_best([error(low, held.high * one) for one in shares])])
+    return low, high
 
 
 def _widest_best(errors: list[float]) -> int:

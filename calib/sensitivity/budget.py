@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from posetrt.calib.accuracy.coco import CocoPhotos
 from posetrt.calib.int8.calibrate import Calibrated
 from posetrt.calib.int8.calibration import Calibration
 from posetrt.calib.int8.equalise import equalised
-from posetrt.calib.int8.quantize import layer_shares
+from posetrt.calib.int8.quantize import Layout, layer_shares
 from posetrt.calib.sensitivity.judge import SHIFTS, Judge, runner
-from posetrt.calib.sensitivity.measure import Choice, LayerCost, choose_float, layer_costs
+from posetrt.calib.sensitivity.measure import LAYOUTS, LEAST_EIGHT_BIT, Choice, LayerCost, choose_float, layer_costs
 from posetrt.export.graph.graph import load_graph
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.model.folder import ModelFolder
@@ -37,6 +37,8 @@ def fit_budget(
     *,
     budget: float | None = None,
     annotated: CocoPhotos | None = None,
+    least_eight_bit: Sequence[float] = (LEAST_EIGHT_BIT,),
+    layouts: Collection[Layout] = LAYOUTS,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Calibration:
@@ -49,6 +51,8 @@ def fit_budget(
         budget: in points: of AP below FP32's where photographs are annotated (default 0.5), else of OKS agreement
             below 100 (default 5).
         annotated: photographs with COCO key points, to judge by their AP; up to 100 of them in several positions each, by the mean.
+        least_eight_bit: as `measure.choose_float` takes it.
+        layouts: those for which layers are looked for; the others keep theirs.
 
     Returns:
         The calibration with kept_float, kept_float_ort, and under sensitivity the layers with their costs, and what was measured.
@@ -68,6 +72,7 @@ def fit_budget(
     costs = layer_costs(base, ranges, weighing, glance=glance, shares=shares, score=weighed_score, progress=progress)
     reference = judge.people(runner(base.model, manifest))
     points = budget if budget is not None else DEFAULT_OKS_BUDGET if annotated is None else DEFAULT_AP_BUDGET
+    kept: dict[Layout, tuple[str, ...]] = {"trt": made.calibration.kept_float, "ort": made.calibration.kept_float_ort}
     choice = choose_float(
         base,
         made.calibration.ranges,
@@ -78,13 +83,16 @@ def fit_budget(
         shapes,
         score=score,
         weighing=Judge(manifest, weighing.paths[:RANKING]),
-        begin_with=made.calibration.kept_float_ort,
+        begin_with=kept,
+        layouts=layouts,
         corrections=made.calibration.bias,
+        least_eight_bit=least_eight_bit,
         say=say,
         progress=progress,
     )
-    record = _record(costs, choice, points, judge, len(weighing), annotated is not None)
-    return made.calibration.keeping(choice.kept_float["trt"], choice.kept_float["ort"], record)
+    record = _record(costs, choice, points, judge, len(weighing), annotated is not None) | {"least_eight_bit": least_eight_bit[-1]}
+    kept.update(choice.kept_float)
+    return made.calibration.keeping(kept["trt"], kept["ort"], record)
 
 
 def chart(calibration: Calibration, target: Path, most: int = 30) -> None:
@@ -139,6 +147,7 @@ def _record(costs: Sequence[LayerCost], choice: Choice, points: float, judge: Ju
                 "oks_cost": None if cost.oks_cost is None else round(cost.oks_cost, 5),
                 "ap_cost": None if cost.ap_cost is None else round(cost.ap_cost, 5),
                 "noise": round(cost.noise, 5),
+                "noise_ort": round(cost.noise_ort, 5),
             }
             for cost in costs
         ],

@@ -66,16 +66,19 @@ class Judge:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def people(self, run: Runner, look: Callable[[Tensors], None] = lambda _tensors: None) -> list[People]:
-        """The people of each photograph in the first position, then of each in the second, and so on; in pixels of the photograph.
+    def one_input(self) -> NDArray[Any]:
+        """The network's input for one of the photographs."""
+        return to_input(self._placed[0][0], self.manifest.input)
 
-        Args:
-            look: shown the network's outputs for each photograph.
-        """
+    def outputs(self, run: Runner) -> list[Tensors]:
+        """What the network gives for each photograph in the first position, then for each in the second, and so on."""
+        return [run(to_input(canvas, self.manifest.input)) for canvas, _ in self._placed]
+
+    def people(self, run: Runner) -> list[People]:
+        """The people of each photograph in the first position, then of each in the second, and so on; in pixels of the photograph."""
         found = []
         for canvas, placement in self._placed:
             tensors = run(to_input(canvas, self.manifest.input))
-            look(tensors)
             found.append(placement.people_to_frame(self._decoder.decode(tensors, placement.size_wh)[0]))
         return found
 
@@ -101,12 +104,13 @@ def _placed(frame: NDArray[np.uint8], manifest: Manifest, shift: tuple[float, fl
     return canvas, Placement(placement.size_wh, moved)
 
 
-def runner(model: Any, manifest: Manifest, *, fused: bool = True) -> Runner:
+def runner(model: Any, manifest: Manifest, *, fused: bool = True, inner: Sequence[str] = ()) -> Runner:
     """A ModelProto on ONNX Runtime.
 
     Args:
         fused: let ONNX Runtime put Q/DQ and operators together into 8-bit kernels. Without, the graph computes in float with each value
             rounded to its 8-bit grid: what TensorRT's layout says, whatever ONNX Runtime makes of it.
+        inner: outputs of the model that are given beside those of the head.
     """
     import onnxruntime
 
@@ -121,7 +125,7 @@ def runner(model: Any, manifest: Manifest, *, fused: bool = True) -> Runner:
         # It would put layers that were left in float back into INT8, and every figure about them would lie.
         disabled_optimizers=["WeightBiasQuantization"],
     )
-    names = list(dict.fromkeys(manifest.head.outputs.values()))
+    names = list(dict.fromkeys([*manifest.head.outputs.values(), *inner]))
 
     def run(tensor: NDArray[Any]) -> Tensors:
         values = session.run(names, {manifest.input.name: tensor})

@@ -11,18 +11,20 @@ from numpy.typing import NDArray
 
 from posetrt.calib.accuracy.agreement import agreement
 from posetrt.calib.int8.bias import Corrections
-from posetrt.calib.int8.quantize import Layout, eight_bit_share, layer_shares, quantize, quantize_only
+from posetrt.calib.int8.quantize import Layout, eight_bit_share, layer_shares, quantize, quantize_only, with_rounded_output
 from posetrt.calib.int8.ranges import Range
-from posetrt.calib.sensitivity.judge import Judge, Runner, runner
+from posetrt.calib.sensitivity.judge import Judge, runner
+from posetrt.calib.sensitivity.outputs import Outputs
 from posetrt.calib.sensitivity.ranking import BOUNDARY, MapErrors, ranked_by_measuring, ranked_by_shares
 from posetrt.export.graph.graph import Graph
-from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.people import People
 
 Score = Callable[[Sequence[People]], float]
 LAYOUTS: tuple[Layout, ...] = ("ort", "trt")
 # Layers whose people are looked at, and around which sets are tried.
 SHORT_LIST = 16
+# Share of the multiply-adds that stays in INT8 unless the caller says otherwise.
+LEAST_EIGHT_BIT = 0.9
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,15 @@ class LayerCost:
         oks_cost: 1 minus the OKS agreement between the people of FP32 and those with this layer alone in INT8 (TensorRT's rounding); None where
             the layer is not on the short list, and its people were not looked at.
         ap_cost: the AP that FP32 loses so, where photographs are annotated; else None.
-        noise: this layer's share of the squared error that all layers one by one make in the maps, mean over the photographs; without maps
-            (a graph that decodes), of the OKS costs.
+        noise: this layer's share of the error that all layers one by one make in the outputs (`Outputs`), mean over the photographs.
+        noise_ort: the same with the layer's own output rounded too, as ONNX Runtime's layout does before what stands behind it.
     """
 
     layer: str
     oks_cost: float | None
     ap_cost: float | None = None
     noise: float = 0.0
+    noise_ort: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Choice:
         met: by layout: whether the budget was met.
     """
 
-    kept_float: Mapping[str, tuple[str, ...]]
+    kept_float: Mapping[Layout, tuple[str, ...]]
     all_int8: Mapping[str, float]
     chosen: Mapping[str, float]
     float_score: float
@@ -77,40 +80,43 @@ def layer_costs(
 ) -> list[LayerCost]:
     """The cost of each layer by itself, the costliest first.
 
-    Each layer's noise in the maps is read from a few photographs, on which it is much the same as on many; the people, which need many, are
+    Each layer's noise in the outputs is read from a few photographs, on which it is much the same as on many; the people, which need many, are
     looked at only for the short list: the layers with the most noise for their multiply-adds.
 
     Args:
         base: the equalised float graph.
         judge: photographs on which people are looked at.
-        glance: the few; None takes the judge's. A graph that decodes has no maps, and its noise is what it costs in people there.
+        glance: the few; None takes the judge's.
         shares: each layer's share of the multiply-adds; None takes the noise as it is.
         score: AP of people, where the photographs are annotated.
         only: names of the layers to measure; None for all.
     """
     glance = glance or judge
-    seen: list[Tensors] = []
-    people = glance.people(runner(base.model, judge.manifest), seen.append)
+    outputs = Outputs(base, judge.manifest)
+    wanted = glance.outputs(outputs.runner(base.model))
     layers = [layer for layer in base.layers if only is None or layer.name in only]
     steps = len(layers) + min(SHORT_LIST, len(layers))
-    errors: list[list[float]] = []
+    errors: dict[Layout, list[list[float]]] = {layout: [] for layout in LAYOUTS}
     for index, layer in enumerate(layers):
-        found, squared = _compared(glance, _alone(base, ranges, layer.name, judge), seen)
-        errors.append([1 - agreement(people, found, judge.manifest.skeleton).oks] if judge.manifest.head.decoded_in_graph else squared)
+        model = quantize_only(base, ranges, "trt", [layer.name])
+        errors["trt"].append(outputs.errors(glance, outputs.runner(model, fused=False), wanted))
+        written = with_rounded_output(model, base, layer, ranges)
+        errors["ort"].append(outputs.errors(glance, outputs.runner(model, fused=False), wanted) if written else errors["trt"][-1])
         progress(index + 1, steps)
-    noise = dict(zip((layer.name for layer in layers), _shares(np.array(errors)).tolist(), strict=True))
+    noises = [dict(zip((layer.name for layer in layers), _shares(np.array(errors[one])).tolist(), strict=True)) for one in ("trt", "ort")]
+    noise, noise_ort = noises
     reference = judge.people(runner(base.model, judge.manifest))
     best = score(reference) if score is not None else 0.0
     costs: dict[str, tuple[float | None, float | None]] = {}
     for index, name in enumerate(short_list(noise, shares)):
-        people = judge.people(_alone(base, ranges, name, judge))
+        people = judge.people(runner(quantize_only(base, ranges, "trt", [name]), judge.manifest, fused=False))
         oks = 1 - agreement(reference, people, judge.manifest.skeleton).oks
         costs[name] = (oks, None if score is None else best - score(people))
         progress(len(layers) + index + 1, steps)
     found_costs = []
     for name, share in noise.items():
         oks_cost, ap_cost = costs.get(name, (None, None))
-        found_costs.append(LayerCost(name, oks_cost, ap_cost, share))
+        found_costs.append(LayerCost(name, oks_cost, ap_cost, share, noise_ort[name]))
     return sorted(found_costs, key=lambda cost: (-1.0 if cost.oks_cost is None else cost.oks_cost, cost.noise), reverse=True)
 
 
@@ -119,34 +125,14 @@ def short_list(noise: Mapping[str, float], shares: Mapping[str, float] | None = 
     return sorted(noise, key=lambda name: noise[name] / (1.0 if shares is None else shares[name] + BOUNDARY), reverse=True)[:SHORT_LIST]
 
 
-def _alone(base: Graph, ranges: Mapping[str, Range], name: str, judge: Judge) -> Runner:
-    """The graph with one layer in INT8, by TensorRT's rounding."""
-    return runner(quantize_only(base, ranges, "trt", [name]), judge.manifest, fused=False)
-
-
-def _compared(judge: Judge, run: Runner, wanted: Sequence[Tensors]) -> tuple[list[People], list[float]]:
-    """The people of a graph, and the squared error of its maps on each photograph."""
-    errors: list[float] = []
-    people = judge.people(run, lambda outputs: errors.append(_map_error(wanted[len(errors)], outputs)))
-    return people, errors
-
-
-def _map_error(wanted: Tensors, outputs: Tensors) -> float:
-    """Squared error of the maps, each against the squares of what it should hold."""
-    total = 0.0
-    for name, one in wanted.items():
-        total += float(np.square(one - outputs[name]).sum() / max(float(np.square(one).sum()), 1e-12))
-    return total
-
-
 def map_errors(base: Graph, ranges: Mapping[str, Range], layout: Layout, judge: Judge, corrections: Corrections | None = None) -> MapErrors:
-    """The function that tells the squared error of the maps on each of the judge's photographs, by the layers kept in float."""
-    wanted: list[Tensors] = []
-    judge.people(runner(base.model, judge.manifest), wanted.append)
+    """The function that tells the error of the outputs on each of the judge's photographs, by the layers kept in float."""
+    outputs = Outputs(base, judge.manifest)
+    wanted = judge.outputs(outputs.runner(base.model))
 
     def errors(kept: Sequence[str]) -> NDArray[np.float64]:
-        run = runner(quantize(base, ranges, layout, kept, corrections), judge.manifest, fused=layout == "ort")
-        return np.array(_compared(judge, run, wanted)[1])
+        run = outputs.runner(quantize(base, ranges, layout, kept, corrections), fused=layout == "ort")
+        return np.array(outputs.errors(judge, run, wanted))
 
     return errors
 
@@ -172,9 +158,10 @@ def choose_float(
     *,
     score: Score | None = None,
     weighing: Judge | None = None,
-    begin_with: Sequence[str] = (),
+    begin_with: Mapping[Layout, Sequence[str]] | None = None,
+    layouts: Collection[Layout] = LAYOUTS,
     corrections: Mapping[str, Corrections] | None = None,
-    least_eight_bit: float = 0.9,
+    least_eight_bit: Sequence[float] = (LEAST_EIGHT_BIT,),
     say: Callable[[str], None] = lambda _what: None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Choice:
@@ -189,27 +176,29 @@ def choose_float(
         shapes: of each layer's activated tensor, as observed; they give the multiply-adds.
         score: AP of people where photographs are annotated; None takes the agreement with `reference`.
         weighing: photographs on which ONNX Runtime's graphs are ranked; None takes the judge's.
-        begin_with: layers that are the first to be kept in float in ONNX Runtime's layout, but for a graph that decodes: its people are no
-            maps to measure, and the ranking is that of TensorRT's layout.
+        begin_with: by layout, layers that are the first to be kept in float.
+        layouts: for which a set is looked for.
         corrections: by layout, what is taken from the biases.
-        least_eight_bit: share of the multiply-adds that must stay in INT8; a set that leaves less is not tried.
+        least_eight_bit: share of the multiply-adds that should stay in INT8, then what may stay if the budget cannot be met so; a set that
+            leaves less than the last is not tried.
     """
     skeleton = judge.manifest.skeleton
     measure: Score = score if score is not None else lambda people: agreement(reference, people, skeleton).oks
     float_score = measure(reference)
     target = float_score - budget
     shares = layer_shares(base, shapes)
-    kept: dict[str, tuple[str, ...]] = {}
+    kept: dict[Layout, tuple[str, ...]] = {}
     all_int8: dict[str, float] = {}
     chosen: dict[str, float] = {}
     eight_bit: dict[str, float] = {}
-    for layout in LAYOUTS:
-        if layout == "ort" and not judge.manifest.head.decoded_in_graph:
+    for layout in layouts:
+        first = (begin_with or {}).get(layout, ())
+        if layout == "ort":
             errors = map_errors(base, ranges, layout, weighing or judge, (corrections or {}).get(layout))
-            near = short_list({cost.layer: cost.noise for cost in costs}, shares)
-            order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit, begin_with, progress, near=near)
+            near = short_list({cost.layer: cost.noise_ort for cost in costs}, shares)
+            order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit[-1], first, progress, near=near)
         else:
-            order = ranked_by_shares(base, {cost.layer: cost.noise for cost in costs}, shares, layout, least_eight_bit)
+            order = ranked_by_shares(base, {cost.layer: cost.noise for cost in costs}, shares, layout, least_eight_bit[-1], first)
         known: dict[int, float] = {}
 
         def scored(count: int, layout: Layout = layout, order: list[str] = order, known: dict[int, float] = known) -> float:
@@ -219,26 +208,34 @@ def choose_float(
                 say(f"{count} layer{'s' * (count != 1)} in float, {layout} layout: {known[count]:.4f} (target {target:.4f})")
             return known[count]
 
-        best = _fewest(scored, len(order), target)
+        left = [eight_bit_share(base, layout, order[:count], shapes) for count in range(len(order) + 1)]
+        tops = [max(count for count, share in enumerate(left) if count == 0 or share >= least) for least in least_eight_bit]
+        best = _fewest(scored, tops, target)
         kept[layout] = tuple(order[:best])
         all_int8[layout], chosen[layout] = scored(0), scored(best)
         eight_bit[layout] = eight_bit_share(base, layout, order[:best], shapes)
-    return Choice(kept, all_int8, chosen, float_score, eight_bit, {layout: chosen[layout] >= target for layout in LAYOUTS})
+    return Choice(kept, all_int8, chosen, float_score, eight_bit, {layout: chosen[layout] >= target for layout in layouts})
 
 
-def _fewest(scored: Callable[[int], float], most: int, target: float) -> int:
+def _fewest(scored: Callable[[int], float], most: Sequence[int], target: float) -> int:
     """The smallest count whose score reaches the target, by bisection from the first quarter, from the top, that reaches it; else the best of the quarters.
 
     Scores of people are not monotone: that the longest set misses the target says little about those before it.
+
+    Args:
+        most: the largest count; then larger ones, to be tried where no count up to that reaches the target.
     """
     if scored(0) >= target:
         return 0
-    quarters = sorted({most, 3 * most // 4, most // 2, most // 4}, reverse=True)
-    reaching = next((count for count in quarters if scored(count) >= target), None)
-    if reaching is None:
-        return max((0, *quarters[::-1]), key=scored)
-    below, best = 0, reaching
-    while best - below > 1:
-        middle = (below + best) // 2
-        below, best = (below, middle) if scored(middle) >= target else (middle, best)
-    return best
+    tried = [0]
+    for top in most:
+        quarters = sorted({top, 3 * top // 4, top // 2, top // 4} - set(tried), reverse=True)
+        reaching = next((count for count in quarters if scored(count) >= target), None)
+        if reaching is not None:
+            below, best = max((count for count in tried if count < reaching), default=0), reaching
+            while best - below > 1:
+                middle = (below + best) // 2
+                below, best = (below, middle) if scored(middle) >= target else (middle, best)
+            return best
+        tried += quarters
+    return max(sorted(tried), key=scored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,7 +29,9 @@ FINE, USABLE = 0.85, 0.5
 ENOUGH_PEOPLE = 10
 # A tenth of the photographs is held back, and at least so many.
 LEAST_HELD_BACK = 20
-LAYOUT_NAMES = {"ort": "ONNX Runtime", "trt": "TensorRT (simulated)"}
+# How often each graph is timed for `speed_here`.
+SPEED_TURNS = 8
+LAYOUT_NAMES = {"ort": "ONNX Runtime", "trt": "TensorRT (simulated)", "fp8": "FP8 (simulated)"}
 
 
 @dataclass(frozen=True)
@@ -105,20 +108,28 @@ def verdict_on(agreement: float, reference_people: int, people: int) -> Verdict:
     return "fine" if agreement >= FINE else "costly" if agreement >= USABLE else "unusable"
 
 
-def table(price: Price, *, advise: bool = True) -> str:
-    """The price as a small table, with what to do where it is too high if that is asked for."""
+def table(price: Price, *, speed: Mapping[str, float] | None = None, advise: bool = True) -> str:
+    """The price as a small table, with what to do where it is too high if that is asked for.
+
+    Args:
+        speed: how many times as fast as FP32 a layout runs on this computer, where it runs here.
+    """
+    fast = speed or {}
     lines = [
         f"INT8 beside FP32 on {price.photographs} photographs that calibrated nothing (FP32 finds {price.reference_people} people):",
-        f"{'layout':<22} {price.measure + ' agreement':>14} {'people':>7} {'in INT8':>8}  verdict",
+        f"{'layout':<22} {price.measure + ' agreement':>14} {'people':>7} {'in INT8':>8} {'speed':>6}  verdict",
     ]
     for name, one in price.layouts.items():
         agreement = "-" if one.verdict == "unknown" else f"{one.agreement:.3f}"
+        times = f"{fast[name]:.1f}x" if name in fast else "-"
         lines.append(
-            f"{LAYOUT_NAMES.get(name, name):<22} {agreement:>14} {one.people:>7} {100 * one.eight_bit_share:>6.1f} %  {one.verdict}"
+            f"{LAYOUT_NAMES.get(name, name):<22} {agreement:>14} {one.people:>7} {100 * one.eight_bit_share:>6.1f} % {times:>6}  {one.verdict}"
         )
     verdicts = {one.verdict for one in price.layouts.values()}
     if "unknown" in verdicts:
         lines.append("The price cannot be told: the photographs show too few people. Give photographs of people.")
+    if any(times < 1 for times in fast.values()):
+        lines.append("INT8 is slower than FP32 on this computer's processor: run fp32 here. A GPU is another matter.")
     if advise and verdicts & {"costly", "unusable"}:
         lines.append("Keep more layers in float with --sensitivity and a smaller --budget-oks; or use fp16.")
     return "\n".join(lines)
@@ -130,14 +141,15 @@ def line(fields: Mapping[str, Any] | None, layout: str) -> str:
     Args:
         fields: `price` of calibration.json; None where it was not measured.
     """
+    what = "fp8" if layout == "fp8" else "int8"
     if fields is None or layout not in fields["layouts"]:
-        return "int8: its price was not measured; posetrt calibrate FOLDER --images DIR with 40 photographs or more measures it"
+        return f"{what}: its price was not measured; posetrt calibrate FOLDER --images DIR with 40 photographs or more measures it"
     price = price_from(fields)
     one = price.layouts[layout]
     if one.verdict == "unknown":
-        return "int8: its price is unknown, because the photographs held back show too few people"
+        return f"{what}: its price is unknown, because the photographs held back show too few people"
     return (
-        f"int8: {one.verdict} ({price.measure} agreement with fp32 {one.agreement:.3f}, {one.people} people where fp32 finds "
+        f"{what}: {one.verdict} ({price.measure} agreement with fp32 {one.agreement:.3f}, {one.people} people where fp32 finds "
         f"{price.reference_people}, on {price.photographs} photographs; {LAYOUT_NAMES.get(layout, layout)})"
     )
 
@@ -189,6 +201,33 @@ def measured(reference: Any, candidates: Mapping[str, Candidate], judge: Judge, 
     return Price(len(judge), "OKS", sum(map(len, people)), layouts)
 
 
+def speed_here(folder: ModelFolder, calibration: Calibration, photographs: Sequence[Path]) -> dict[str, float]:
+    """How many times as fast as FP32 ONNX Runtime's layout runs on this computer: the best of a few turns, network alone.
+
+    It is told and not kept: calibration.json is the same to the last byte whoever calibrates.
+
+    Raises:
+        PosetrtError: none of the photographs can be read.
+    """
+    from posetrt.calib.int8.equalise import equalised
+    from posetrt.calib.int8.quantize import quantize
+    from posetrt.calib.sensitivity.judge import Judge, runner
+    from posetrt.export.graph.graph import load_graph
+
+    manifest = folder.manifest()
+    base = equalised(load_graph(folder.onnx), calibration.scales)
+    fed = Judge(manifest, photographs).one_input()
+    models = [base.model, quantize(base, calibration.ranges, "ort", calibration.kept_float_ort, calibration.bias.get("ort"))]
+    runs = [runner(model, manifest) for model in models]
+    took = [float("inf")] * len(runs)
+    for _ in range(SPEED_TURNS):
+        for place, run in enumerate(runs):
+            started = time.perf_counter()
+            run(fed)
+            took[place] = min(took[place], time.perf_counter() - started)
+    return {"ort": took[0] / took[1]}
+
+
 def priced(
     folder: ModelFolder,
     calibration: Calibration,
@@ -196,6 +235,8 @@ def priced(
     shapes: Mapping[str, tuple[int, ...]],
     say: Callable[[str], None] = lambda _line: None,
     beside: Mapping[str, Foreign] | None = None,
+    *,
+    fp8: bool = False,
 ) -> Calibration:
     """The calibration with what its graphs cost, measured on photographs that calibrated nothing.
 
@@ -204,11 +245,13 @@ def priced(
         shapes: of the float tensors, as observed.
         say: called with a line before each graph is looked at.
         beside: graphs of the same network that other tools quantised, by name, to be judged as ours are.
+        fp8: price TensorRT's layout in float8 too.
 
     Raises:
         PosetrtError: none of the photographs can be read.
     """
     from posetrt.calib.int8.equalise import equalised
+    from posetrt.calib.int8.fp8 import quantize_fp8
     from posetrt.calib.int8.quantize import eight_bit_share, quantize
     from posetrt.calib.sensitivity.judge import Judge
     from posetrt.export.graph.graph import load_graph
@@ -223,6 +266,8 @@ def priced(
         )
         for name, layers in kept.items()
     }
+    if fp8:
+        candidates["fp8"] = (partial(quantize_fp8, base, calibration.ranges, kept["trt"]), "trt", candidates["trt"][2])
     for name, one in (beside or {}).items():
         candidates[name] = (partial(_model_of, one), one.layout, one.share(dict(shapes)))
     price = measured(base.model, candidates, Judge(folder.manifest(), held_back), say)

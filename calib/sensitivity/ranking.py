@@ -19,15 +19,18 @@ LONGEST_RUN = 3
 MapErrors = Callable[[Sequence[str]], NDArray[np.float64]]
 
 
-def ranked_by_shares(base: Graph, noise: Mapping[str, float], shares: Mapping[str, float], layout: Layout, least: float) -> list[str]:
+def ranked_by_shares(
+    base: Graph, noise: Mapping[str, float], shares: Mapping[str, float], layout: Layout, least: float, begin_with: Sequence[str] = ()
+) -> list[str]:
     """Layers in the order in which they are put into float, by the noise that each makes alone.
 
     Args:
         noise: by layer, its share of what all make one by one.
         shares: by layer, its share of the multiply-adds.
         least: share of the multiply-adds that must stay in INT8; what would leave less is left out.
+        begin_with: layers that come first in any case.
     """
-    order: list[str] = []
+    order = list(begin_with)
     moves = _moves(base, [(name,) for name in noise], order, shares, layout, least)
     while moves:
         worth = {run: sum(noise.get(one, 0.0) for one in gone) / _cost(gone, shares) for run, (_, gone) in moves.items()}

@@ -39,7 +39,7 @@ def build(
 
     Args:
         folder: the model folder.
-        precision: int8 needs `posetrt calibrate` first.
+        precision: int8 needs `posetrt calibrate` first, fp8 `posetrt calibrate --fp8`.
         backend: "auto" takes TensorRT where this device has it, else ONNX Runtime.
         if_needed: give the engine that is there, where one fits.
         wish: what else is asked of TensorRT; None for its defaults.
@@ -64,6 +64,10 @@ def build(
         )
     chosen = best_backend() if backend == "auto" else backend
     if chosen == "onnxruntime":
+        if precision == "fp8":
+            raise UsageError(
+                "fp8 is for TensorRT, on GPUs from Ada on and Thor; this build is for ONNX Runtime: take int8, or --backend tensorrt"
+            )
         if wish is not None and wish != BuildRequest(precision):
             raise UsageError("these options are TensorRT's, and this build is for ONNX Runtime; leave them out, or give --backend tensorrt")
         return build_onnxruntime(folder, precision)

@@ -28,7 +28,7 @@ class BuildPlan:
     """What to do, in TensorRT's own names.
 
     Attributes:
-        graph: the variant to parse: "model", "fp16", "int8-base", "int8-trt", "int8-trt-fp16" or "int8-trt-weak".
+        graph: the variant to parse: "model", "fp16", "int8-base", "int8-trt", "int8-trt-fp16", "int8-trt-weak" or "fp8-trt".
         strongly_typed: the network is held to the graph's types.
         network_flags, builder_flags, cleared_flags: by name; `cleared_flags` are on by default and must go off.
         ranges: dynamic range by tensor; empty where the graph carries Q/DQ or TensorRT calibrates.
@@ -113,7 +113,7 @@ def plan_build(
     graph, used = "model", Ranges()
     if strong:
         around = "int8-trt-fp16" if "int8-trt-fp16" in variants else "int8-trt"
-        graph = {"fp32": "model", "fp16": "fp16", "int8": around}[wish.precision]
+        graph = {"fp32": "model", "fp16": "fp16", "fp8": "fp8-trt", "int8": around}[wish.precision]
     elif wish.precision == "fp16":
         flags.append("FP16")
     elif wish.precision == "int8":
@@ -196,6 +196,8 @@ def _notes(offers: Capabilities, wish: BuildRequest, strong: bool) -> list[str]:
         notes.append(
             f"{offers.title} with --explicit-qdq has not been tried by anyone here; without it the same ranges are set on the tensors"
         )
+    if wish.precision == "fp8":
+        notes.append("fp8 has not been run on any device yet: compare its people with fp32's by posetrt eval")
     if wish.version_compatible:
         notes.append("a version-compatible engine carries code that runs on the computer's CPU: loading it needs --trust")
     if wish.precision == "int8" and strong and offers.library == "tensorrt-rtx":

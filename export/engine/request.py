@@ -16,6 +16,8 @@ Shape = tuple[int, ...]
 _SHARED_PART, _OWN_PART = 4, 2
 _TACTICS_PART = 2
 SMALLEST_WORKSPACE = 64 << 20
+FP8_SM = 89
+"""Compute capability from which on GPUs have float8; TensorRT for RTX refuses it for sm_86."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class BuildRequest:
     """What the user asked for.
 
     Attributes:
-        precision: "fp32", "fp16" or "int8".
+        precision: "fp32", "fp16", "fp8" or "int8".
         tf32: let float32 layers use TF32 (ten bits of mantissa), where the GPU has it.
         explicit_qdq: INT8 from the Q/DQ graph also where ranges would do.
         workspace_mb: limit of the scratch memory of layers; None fits it to the board.
@@ -90,8 +92,10 @@ class Profile:
 
 
 def strongly_typed(offers: Capabilities, wish: BuildRequest) -> bool:
-    """Whether the network is held to the graph's types: always where there are no precision flags, else for explicit Q/DQ."""
+    """Whether the network is held to the graph's types: always where there are no precision flags, else for FP8 and explicit Q/DQ."""
     if not offers.weakly_typed:
+        return True
+    if wish.precision == "fp8":
         return True
     return wish.precision == "int8" and wish.explicit_qdq and offers.strongly_typed and wish.dla is None
 
@@ -103,7 +107,13 @@ def check(offers: Capabilities, wish: BuildRequest, manifest: Manifest, strong: 
         UsageError: says what does work.
     """
     if strong and not offers.strongly_typed:
-        raise UsageError(f"{offers.title} has neither precision flags nor strongly typed networks; posetrt drives 8.6, 10 and 11")
+        what = "takes no fp8" if offers.weakly_typed else "has neither precision flags nor strongly typed networks"
+        raise UsageError(f"{offers.title} {what}; posetrt drives 8.6, 10 and 11, and fp8 needs 10 or 11")
+    sm = wish.sm or (offers.gpu.sm if offers.gpu else None)
+    if wish.precision == "fp8" and sm is not None and sm < FP8_SM:
+        raise UsageError(
+            f"sm_{sm} has no fp8: GPUs have it from sm_{FP8_SM} (Ada) on, and of the Jetsons Thor. Build with --precision int8 or fp16"
+        )
     if wish.own_calibration and (wish.precision != "int8" or not offers.calibrator):
         raise UsageError(
             f"{offers.title} has no calibrator of its own; take the ranges of `posetrt calibrate`"
@@ -139,8 +149,8 @@ def _check_dla(offers: Capabilities, wish: BuildRequest, manifest: Manifest, str
             f"{offers.title} finds {has} on this device, so --dla {wish.dla} cannot be. Orin NX 16GB and AGX Orin have two, "
             "and TensorRT 10.8 to 11.3 use none"
         )
-    if wish.precision == "fp32":
-        raise UsageError("a DLA computes in fp16 and int8, not fp32: build with --precision fp16 or int8")
+    if wish.precision in ("fp32", "fp8"):
+        raise UsageError(f"a DLA computes in fp16 and int8, not {wish.precision}: build with --precision fp16 or int8")
     if wish.precision == "int8" and (strong or wish.explicit_qdq):
         raise UsageError(
             f"a DLA takes int8 by ranges, and {offers.title} takes it by Q/DQ here: build with --precision fp16, or without --dla"

@@ -88,7 +88,7 @@ def build_engine(
         refused: BuildRefused | None = None
         while True:
             graph = _graph_of(folder, plan, variants, ranges is not None and ranges.of_model == hashes["model"])
-            made_from = origin_of(graph, hashes, calibrated=wish.precision == "int8" and not wish.own_calibration)
+            made_from = origin_of(graph, hashes, calibrated=wish.precision in ("int8", "fp8") and not wish.own_calibration)
             work = Attempt(library, offers, plan, manifest_of_onnx(graph), log, builder, folder, own_calibration, show)
             try:
                 data = work.run(graph, report)

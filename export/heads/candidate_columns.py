@@ -217,6 +217,9 @@ def _ranked(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Mis
             return [Columns(own, parts, f"{table.shape}: {parts} key points as y, x, score, a box and a score", "movenet")]
     if table.transposed:
         return []
+    queries = _queries(table, facts, asked, fields) if not empty else None
+    if queries is not None:
+        return [queries]
     framed = _framed(table, facts, asked, fields)
     if framed:
         return framed
@@ -243,6 +246,21 @@ def _ranked(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Mis
     if columns == 5 and not empty and table.falls(4):
         return [*_ended(table, facts, asked, fields, {"score": ("rows", 4, 1)}, 0, 0)]
     return found
+
+
+def _queries(table: Table, facts: GraphFacts, asked: Asked, fields: Mapping[str, Any]) -> Columns | None:
+    """RT-DETR's queries as Ultralytics exports them: centre and size as shares of the picture, then a probability for each class."""
+    classes = table.columns - 4
+    if not table.batched or classes < 2 or not table.probabilities.all() or table.whole(5) or table.falls(4):
+        return None
+    middle, half = table.both[:, :2], table.both[:, 2:4] / 2
+    inside = float(((middle - half > -0.1) & (middle + half < 1.1)).all(axis=1).mean())
+    person = person_of(facts, asked, classes)
+    if inside < _AGREES or person is None:
+        return None
+    read = {"box": ("rows", 0, 4), "classes": ("rows", 4, classes)}
+    own = {**fields, "values": read, "box": "centre", "unit": "fraction", "person_class": person}
+    return Columns(own, 0, f"{table.shape}: boxes as shares of the picture and {classes} classes, a query each", "detr")
 
 
 def _framed(table: Table, facts: GraphFacts, asked: Asked, fields: Mapping[str, Any]) -> list[Columns | Missing]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
-from posetrt.export.heads.candidate_columns import Columns, Family, Missing, readings_of, skeleton_names
+from posetrt.export.heads.candidate_columns import Columns, Family, Missing, part_counts, readings_of, skeleton_names
 from posetrt.export.heads.candidate_outputs import outputs_readings
 from posetrt.export.heads.candidate_table import anchors_missing, level_table, single_tables
 from posetrt.runtime.heads.boxes import BoxesHead
@@ -55,11 +56,30 @@ def readings_as(kind: type[CandidateHead], facts: GraphFacts, asked: Asked) -> l
         if isinstance(one, Missing):
             readings.append(NearMiss(kind.kind, one.why))
         elif bool(one.parts) == (kind is RowsHead) and (not named or named & set(one.fields["outputs"].values())):
-            readings.append(_reading(kind, one, facts))
+            left = _unread_points(one, facts, asked) if kind is BoxesHead and asked.head != kind.kind else None
+            readings.append(_reading(kind, one, facts) if left is None else NearMiss(kind.kind, left))
         elif asked.head == kind.kind:
             other = f"{one.parts} key points each: --head rows" if one.parts else "no key points: --head boxes"
             readings.append(NearMiss(kind.kind, f"its candidates have {other} ({one.why})"))
     return readings
+
+
+def _unread_points(one: Columns, facts: GraphFacts, asked: Asked) -> str | None:
+    """Why it is no detector, where an output that it leaves out has numbers for key points of as many candidates; else None."""
+    read = set(one.fields["outputs"].values())
+    cells = [math.prod(-(-side // stride) for side in facts.size_wh) for stride in one.fields.get("strides") or (8, 16, 32)]
+    for output in facts.outputs:
+        sides = [side for side in output.shape[1:] if side != sum(cells)]
+        if output.name in read or output.noise.ndim < 3 or len(sides) != output.noise.ndim - 2:
+            continue
+        points = {math.prod(sides) // values for values in (2, 3) if math.prod(sides) % values == 0}
+        if points & set(part_counts(facts, asked)):
+            shape = ", ".join(map(str, output.shape))
+            return (
+                f"{one.why}; and {output.name} ({shape}) looks like key points of these candidates, in a form that goes with other boxes. Export "
+                "the network again with its last layer (one output), or take it as a detector with --head boxes"
+            )
+    return None
 
 
 def _with_outputs(one: Columns | Missing, outputs: object) -> Columns | Missing:

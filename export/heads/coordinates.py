@@ -124,8 +124,9 @@ def _reading(facts: GraphFacts, asked: Asked, table: _Table) -> Reading | NearMi
             "coordinates", f"{table.rows} rows of {table.columns} numbers, and no skeleton of {parts} parts: give yours with --skeleton"
         )
     unit: Unit = "input" if _reach(table) <= LARGEST_SHARE else "pixels"
-    # TensorFlow's key points have y first; of those, MoveNet alone keeps an axis for its one person.
-    movenet = tuple(table.output.shape[1:]) == (1, 17, 3) and unit == "input"
+    # TensorFlow's key points have y first; of those, MoveNet alone keeps an axis for its one person, and alone takes whole numbers.
+    inner, whole_numbers = tuple(table.output.shape[1:]), facts.layout == "NHWC" and facts.dtype != "float32"
+    movenet = unit == "input" and (inner == (1, 17, 3) or (inner == (17, 3) and whole_numbers))
     columns = ("y", "x", "score") if movenet else _columns(table)
     score = table.values[..., columns.index("score")] if "score" in columns else None
     outputs = {POINTS: table.output.name}

@@ -18,8 +18,8 @@ from posetrt.export.heads.base import GraphFacts, OutputFacts
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.model.manifest import DType, Layout
 
-_TYPES: dict[int, DType] = {1: "float32", 2: "uint8", 6: "int32", 10: "float32"}
-"""ONNX's element types that a picture can come in. float16 is cast from float32 inside the graph."""
+_TYPES: dict[int, DType] = {1: "float32", 2: "uint8", 6: "int32"}
+"""ONNX's element types that a picture can come in."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,6 @@ class ImageInput:
         layout, dtype: as in the manifest.
         size_wh: width and height, 0 where the graph leaves them open.
         batch: 0 where it is open.
-        half: whether the graph wants float16.
     """
 
     name: str
@@ -39,7 +38,6 @@ class ImageInput:
     dtype: DType
     size_wh: tuple[int, int]
     batch: int
-    half: bool
 
     @property
     def axes(self) -> tuple[int, int, int]:
@@ -96,7 +94,7 @@ def image_input(model: ModelProto, path: Path) -> ImageInput:
             f"without N, in float32, float16, uint8 or int32; it has element type {tensor.elem_type} and shape {dims}"
         )
     size = (dims[2], dims[1]) if last else (dims[3], dims[2])
-    return ImageInput(str(inputs[0].name), "NHWC" if last else "NCHW", kind, size, dims[0], tensor.elem_type == 10)
+    return ImageInput(str(inputs[0].name), "NHWC" if last else "NCHW", kind, size, dims[0])
 
 
 def noise(image: ImageInput, size_wh: tuple[int, int], pixels: Normalisation | None) -> NDArray[Any]:

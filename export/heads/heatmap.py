@@ -12,6 +12,7 @@ from posetrt.export.heads.fuse import Fused
 from posetrt.export.heads.grids import Grid, grids_of, stride_of
 from posetrt.export.heads.grids import named as by_name
 from posetrt.export.heads.paf import map_size
+from posetrt.export.heads.part_counts import skeletons_of
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.heatmap import HeatmapHead
 from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
@@ -20,11 +21,14 @@ from posetrt.runtime.model.format1 import LEAST_PEAK
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.skeleton import built_in_skeletons
 
-HEATMAPS = HeatmapHead.roles[0]
+HEATMAPS, OFFSETS, _ = HeatmapHead.roles
 _FLOAT, _INT32 = 1, 6  # onnx.TensorProto
 _INFINITE = 3.4e38
 _LOGITS_BELOW = -2.0
 """Maps that were trained as Gaussians undershoot 0 a little; logits of an empty cell lie far below."""
+
+_OTHER_KINDS = ("offset", "paf", "tag", "embed", "displace", "mask", "seg", "vector", "limb")
+"""Words in the names of outputs that heat maps alone do not explain."""
 
 LEAST_CELLS = 16
 """Least width and height of a heat map together, in cells: less is a classifier's last grid."""
@@ -35,9 +39,16 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     named = asked.outputs.get(HEATMAPS)
     grids = [grid for grid in grids_of(facts) if sum(grid.shape_hw) >= LEAST_CELLS]
     chosen = [grid for grid in grids if named in (None, grid.name)]
+    pair = _with_offsets(facts, grids, asked)
+    if pair is not None:
+        return [_of_pair(facts, *pair, asked)]
     if not chosen or set(asked.outputs) - {HEATMAPS}:
         return []
     grid = chosen[-1]
+    told = [each for each in grids if by_name(each.name, "heatmap", "heat_map")]
+    if named is None and len(told) == 1 and len(facts.outputs) == 2 and not by_name(_other(facts, told[0]), *_OTHER_KINDS):
+        grid = told[0]
+        grids = [grid]
     others = sorted({other.channels for other in grids} - {grid.channels})
     if others and named is None:
         # A kind with further maps would be read as half of itself.
@@ -88,6 +99,42 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
         wanted = f"skeleton {asked.skeleton.name} has {len(asked.skeleton.parts)} parts" if asked.skeleton else "no built-in skeleton fits"
         readings.append(NearMiss("heatmap", f"{grid.channels} heat maps, and {wanted}: give yours with --skeleton FILE.json"))
     return readings
+
+
+def _with_offsets(facts: GraphFacts, grids: list[Grid], asked: Asked) -> tuple[Grid, Grid] | None:
+    """Heat maps and short offsets of one crop, as G-RMI's: two outputs of the same cells, K channels and 2 K; None where there are none.
+
+    Without names a person's crop is told by being upright: PersonLab's maps are of whole frames.
+    """
+    if set(asked.outputs) - {HEATMAPS, OFFSETS} or len(grids) < 2 or (OFFSETS not in asked.outputs and len(facts.outputs) != 2):
+        return None
+    for maps in grids:
+        for offsets in grids:
+            wanted = asked.outputs.get(HEATMAPS, maps.name), asked.outputs.get(OFFSETS, offsets.name)
+            if wanted != (maps.name, offsets.name) or maps.shape_hw != offsets.shape_hw or offsets.channels != 2 * maps.channels:
+                continue
+            upright = facts.size_wh[1] > facts.size_wh[0] and by_name(offsets.name, "offset")
+            if OFFSETS in asked.outputs or (upright and skeletons_of(maps.channels, asked)):
+                return maps, offsets
+    return None
+
+
+def _of_pair(facts: GraphFacts, maps: Grid, offsets: Grid, asked: Asked) -> Reading:
+    head = replace(_head(maps, stride_of(facts, maps), background=False), outputs={HEATMAPS: maps.name, OFFSETS: offsets.name})
+    return Reading(
+        head=head,
+        skeletons=skeletons_of(maps.channels, asked) or (),
+        parts=maps.channels,
+        normalise="imagenet",
+        fit="crop",
+        why=f"{maps.channels} heat maps of one thing in a crop, and short offsets along y, then x ({offsets.name})",
+        nhwc=tuple(grid.name for grid in (maps, offsets) if grid.nhwc),
+    )
+
+
+def _other(facts: GraphFacts, grid: Grid) -> str:
+    """The name of the other one of two outputs."""
+    return next(output.name for output in facts.outputs if output is not grid.output)
 
 
 def _segments(facts: GraphFacts, grid: Grid) -> bool:

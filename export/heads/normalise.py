@@ -16,6 +16,11 @@ FINDS = 0.005
 BETTER = 1.5
 """How many times better another normalisation must be than the usual one. With red and blue swapped, networks keep .8 to .9 of their AP."""
 
+CLEARLY = 0.05
+"""Difference in AP that is more than the chance of a few drawn scenes,"""
+FAR_BETTER = 5.0
+"""or how many times better another normalisation must be where both find few: weak networks differ by twice between similar pixels."""
+
 
 def rivals(first: str, seen: Callable[[Normalisation], Normalisation]) -> list[str]:
     """Presets that feed the graph different numbers, `first` leading.
@@ -49,7 +54,8 @@ def choose(usual: str, given: bool, found: Mapping[str, float]) -> tuple[str, st
             f"warning: it finds nobody in drawn scenes, whatever the normalisation; {usual} stays. "
             "Look at its pictures of a photograph before you go on (posetrt run FOLDER --source photo.jpg --write-images out/)"
         )
-    if best == usual or found[best] < BETTER * found[usual]:
+    better = found[best] >= BETTER * found[usual]
+    if best == usual or not better or (found[best] - found[usual] < CLEARLY and found[best] < FAR_BETTER * found[usual]):
         return usual, None
     figures = f"AP on drawn scenes {_listed(found, (usual, best))}"
     if given:

@@ -46,7 +46,10 @@ def _readings(facts: GraphFacts, grids: list[Grid], layout: MapLayout, asked: As
             return fitting[-1] if fitting else None
 
         joint = last(maps + fields, (named[0] if named[0] == named[1] else None) or (named[0] or named[1]))
-        if joint is not None:
+        # Beside outputs that this skeleton does not explain, as many channels are a chance: CenterNet's 34 offsets are no car's maps.
+        explained = {maps, fields, maps + fields}
+        alone = len(grids) == len(facts.outputs) and all(grid.channels in explained for grid in grids)
+        if joint is not None and (alone or any(named) or asked.head == PafHead.kind):
             outputs, split = {HEATMAPS: HEATMAPS, PAFS: PAFS}, {joint.name: ((HEATMAPS, maps), (PAFS, fields))}
             chosen = [joint]
         else:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import posetrt
 from posetrt.export.graph.canonical import check_functions
+from posetrt.export.graph.float32 import in_float32
 from posetrt.export.graph.fused import described
 from posetrt.export.graph.normalisation import NORMALISATIONS, Normalisation
 from posetrt.export.graph.onnx_model import DEFAULT_OPSET, ModelProto, check_equal, finish, run_plainly
@@ -93,7 +94,7 @@ def model_from_onnx(path: Path, options: GraphOptions | None = None) -> tuple[Mo
         PosetrtError: the file is no usable network.
     """
     wish = options or GraphOptions()
-    original = with_batch_axis(load_onnx(path))
+    original = in_float32(with_batch_axis(load_onnx(path)))
     image = image_input(original, path)
     size = _set_size(original, image, wish, path)
     outputs = {value.name for value in original.graph.output}
@@ -221,33 +222,28 @@ def _set_size(model: ModelProto, image: ImageInput, wish: GraphOptions, path: Pa
 def _as_the_head_wants(
     model: ModelProto, image: ImageInput, reading: Reading, pixels: Normalisation, size: tuple[int, int], path: Path
 ) -> tuple[ModelProto, dict[str, NDArray[Any]], Head]:
-    """The graph with the head's outputs alone: joint ones split, those with their channels last turned, float16 cast to float32.
+    """The graph with the head's outputs alone: joint ones split, those with their channels last turned.
 
     Returns:
         The changed model, what the original gives on noise by the new names, and the head with these.
     """
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
     reference = {
         name: np.asarray(values) for name, values in run_plainly(model.SerializeToString(), noise(image, size, pixels), path).items()
     }
     graph = model.graph
-    if image.half:
-        tensor = next(value for value in graph.input if value.name == image.name).type.tensor_type
-        tensor.elem_type = TensorProto.FLOAT
-        for node in graph.node:
-            for index, name in enumerate(node.input):
-                if name == image.name:
-                    node.input[index] = "posetrt_half"
-        graph.node.insert(0, helper.make_node("Cast", [image.name], ["posetrt_half"], name="input_to_half", to=TensorProto.FLOAT16))
     renamed: dict[str, str] = {}
     for name in reading.nhwc:
         turned = f"{name}_channels_first"
         graph.node.append(helper.make_node("Transpose", [name], [turned], name=turned, perm=[0, 3, 1, 2]))
         reference[turned] = np.moveaxis(reference[name], 3, 1)
         renamed[name] = turned
-    for joint, parts in reading.split.items():
+    taken = {name for node in graph.node for name in node.output}
+    for joint, wanted in reading.split.items():
         source = renamed.get(joint, joint)
+        parts = [(_free(name, taken), count) for name, count in wanted]
+        renamed |= {old: new for (old, _), (new, _) in zip(wanted, parts, strict=True)}
         graph.initializer.append(numpy_helper.from_array(np.array([count for _, count in parts], np.int64), "posetrt_split"))
         graph.node.append(helper.make_node("Split", [source, "posetrt_split"], [name for name, _ in parts], name="split_outputs", axis=1))
         ends = np.cumsum([count for _, count in parts])[:-1]
@@ -257,10 +253,6 @@ def _as_the_head_wants(
     outputs: dict[str, str] = {}
     for role, name in reading.head.outputs.items():
         source = renamed.get(name, name)
-        if reference[source].dtype == np.float16:
-            whole = f"{source}_float32"
-            graph.node.append(helper.make_node("Cast", [source], [whole], name=whole, to=TensorProto.FLOAT))
-            reference[whole], source = reference[source].astype(np.float32), whole
         outputs[role] = source
         made = kept.get(source)
         if made is None:
@@ -269,3 +261,10 @@ def _as_the_head_wants(
         if source not in {value.name for value in graph.output}:
             graph.output.append(made)
     return model, reference, replace(reading.head, outputs=outputs)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A name for a new tensor that no tensor of the graph has."""
+    while name in taken:
+        name += "_of_head"
+    return name

@@ -16,8 +16,8 @@ from posetrt.runtime.model.manifest import Manifest
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Precision = Literal["fp32", "fp16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+Precision = Literal["fp32", "fp16", "fp8", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "fp8", "int8")
 
 
 class Engine(abc.ABC):
@@ -58,6 +58,8 @@ class Engine(abc.ABC):
 
     def lend_input(self, shape: tuple[int, ...]) -> NDArray[Any] | None:
         """Memory of the engine that `submit` and `infer` take without a copy, to be written by any one thread; None: it lends none now.
+
+        It may be written until it is submitted or returned, also where the engine is closed meanwhile: `submit` then says so.
 
         Args:
             shape: of a batch that the engine takes.

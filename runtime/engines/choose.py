@@ -46,7 +46,7 @@ def as_precision(text: str) -> Precision:
     """Check a precision's name.
 
     Raises:
-        UsageError: not one of fp32, fp16, int8.
+        UsageError: not one of them.
     """
     for precision in get_args(Precision):
         if text == precision:
@@ -176,7 +176,7 @@ class EngineOptions:
     """Which engine of a model folder, and how it runs.
 
     Attributes:
-        precision: "fp32", "fp16" or "int8"; None takes the folder's default, else fp32 on a CPU.
+        precision: "fp32", "fp16", "fp8" or "int8"; None takes the folder's default, else fp32 on a CPU.
         backend: "auto" or one backend's name.
         threads: CPU threads of ONNX Runtime; 0 takes all cores.
         trust: let a version-compatible TensorRT engine run the code that it carries.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -125,26 +125,33 @@ class Cuda:
         with self.current("ask for its free memory"):
             return int(self._cuda.mem_get_info()[0])
 
-    def close(self) -> None:
-        """Free the buffers, then let the context go; closing twice is harmless."""
+    def close(self, but: Sequence[Buffer] = ()) -> None:
+        """Free the buffers, then let the context go; closing twice is harmless.
+
+        Args:
+            but: still in use; they and the context stay until it is closed again.
+        """
         if self._context is None:
             return
+        kept = {id(buffer) for buffer in but}
+        gone = [buffer for buffer in self._buffers if id(buffer) not in kept]
         try:
             with self.current("free its memory"):
-                for buffer in self._buffers:
+                for buffer in gone:
                     if buffer._device is not None:
                         buffer._device.free()
                     allocation: Any = buffer.host.base
                     allocation.free()
         finally:
-            self._buffers.clear()
-            context, self._context = self._context, None
-            # pycuda's detach leaves the context on this thread's stack, and does nothing but forget it in any thread but the
-            # one that made it (cuda.hpp, context::detach). So let it forget, and give the hold back ourselves.
-            forgetful = threading.Thread(target=context.detach, name="posetrt-detach")
-            forgetful.start()
-            forgetful.join()
-            release_primary_context(self.gpu.index)
+            self._buffers = [buffer for buffer in self._buffers if id(buffer) in kept]
+            if not self._buffers:
+                context, self._context = self._context, None
+                # pycuda's detach leaves the context on this thread's stack, and does nothing but forget it in any thread but the
+                # one that made it (cuda.hpp, context::detach). So let it forget, and give the hold back ourselves.
+                forgetful = threading.Thread(target=context.detach, name="posetrt-detach")
+                forgetful.start()
+                forgetful.join()
+                release_primary_context(self.gpu.index)
 
     def __enter__(self) -> Self:
         return self

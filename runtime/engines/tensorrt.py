@@ -165,6 +165,8 @@ class TensorRTEngine(Engine):
         # By the address of the input, which is written in another thread than the network is driven from.
         self._lent: dict[int, Slot] = {}
         self._lending = threading.Lock()
+        # The GPU of a closed engine, held until what was lent is back.
+        self._parted: Cuda | None = None
         self._shape: tuple[int, ...] | None = None
         self._wanted = {name for name in manifest.head.outputs.values() if outputs is None or name in outputs}
         self._cuda = Cuda(device)
@@ -242,10 +244,8 @@ class TensorRTEngine(Engine):
 
     def lend_input(self, shape: tuple[int, ...]) -> NDArray[Any] | None:
         """Page-locked memory that the GPU reads; see `Engine.lend_input`."""
-        if self._context is None or not self._takes(shape):
-            return None
         with self._lending:
-            if len(self._lent) >= LENT:
+            if self._cuda is None or not self._takes(shape) or len(self._lent) >= LENT:
                 return None
             if len(self._slots) == self.frames_in_flight + 1:
                 # Asked for the first time, and before the first frame: nobody else uses the GPU now.
@@ -262,11 +262,17 @@ class TensorRTEngine(Engine):
         """See `Engine.return_input`."""
         with self._lending:
             slot = self._lent.pop(inputs.ctypes.data, None)
-            if slot is not None:
+            if slot is None:
+                return
+            if self._parted is None:
                 self._free.append(slot)
+            elif not self._lent:
+                self._parted.close()
 
     def submit(self, inputs: NDArray[Any]) -> None:
         """Queue a batch: copy in, compute, copy out; see `Engine.submit`."""
+        if self._cuda is None:
+            self.return_input(inputs)
         self._open()
         if len(self._pending) >= self.frames_in_flight:
             raise PosetrtError(
@@ -377,7 +383,7 @@ class TensorRTEngine(Engine):
             stream.synchronize()
 
     def _open(self) -> None:
-        if self._context is None:
+        if self._cuda is None:
             raise PosetrtError("this engine was closed")
 
     def _takes(self, shape: tuple[int, ...]) -> bool:
@@ -394,10 +400,14 @@ class TensorRTEngine(Engine):
             )
 
     def close(self) -> None:
-        """Wait for the GPU, then free in order: CUDA graphs, context, engine, runtime, events and streams, buffers; twice is harmless."""
-        if self._cuda is None:
-            return
-        cuda, self._cuda = self._cuda, cast(Cuda, None)
+        """Wait for the GPU, then free in order: CUDA graphs, context, engine, runtime, events and streams, buffers; twice is harmless.
+
+        Inputs that are lent may be being written in another thread: they are freed when the last of them comes back.
+        """
+        with self._lending:
+            if self._cuda is None:
+                return
+            cuda, self._cuda = self._cuda, cast(Cuda, None)
         try:
             with cuda.current("free the engine"):
                 self._wait()
@@ -420,9 +430,10 @@ class TensorRTEngine(Engine):
             finally:
                 self._pending.clear()
                 self._free.clear()
-                self._lent.clear()
                 self._given = None
-                cuda.close()
+                with self._lending:
+                    self._parted = cuda
+                    cuda.close([slot.buffers[self._input.name] for slot in self._lent.values()])
 
 
 def engine_memory(engine: Any) -> int:

@@ -80,7 +80,7 @@ class BoxFile:
         number = frame.image_id if self._coco else frame.index
         rows = self._rows.get(number, [])
         boxes = np.array([row[:4] for row in rows], np.float32).reshape(-1, 4)
-        seen = (boxes[:, 2:] > 0).all(axis=1) & inside(boxes, frame.image.shape)
+        seen = (boxes[:, 2:] > 0).all(axis=1) & inside(boxes, frame.size_wh[::-1])
         ids = None if self._coco else np.array([row[4] for row in rows], np.int64)[seen]
         return Given(boxes[seen], ids, int((~seen).sum()))
 

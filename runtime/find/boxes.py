@@ -164,9 +164,9 @@ def person_boxes(people: People) -> NDArray[np.float32]:
     return boxes
 
 
-def whole_frame(shape_hw: tuple[int, ...]) -> NDArray[np.float32]:
+def whole_frame(size_wh: tuple[int, int]) -> NDArray[np.float32]:
     """(1, 4) float32: one box, the frame."""
-    return np.array([[0, 0, shape_hw[1], shape_hw[0]]], np.float32)
+    return np.array([[0, 0, *size_wh]], np.float32)
 
 
 def grown(boxes: NDArray[np.floating], size_wh: tuple[int, int], by: float = 1.0) -> NDArray[np.float32]:

@@ -72,7 +72,7 @@ class Cropped(CropStage):
         given = self._boxes(frame)
         looks.looked += 1 if given.boxes is None else len(given.boxes)
         looks.unseen += given.unseen
-        return self.network(frame.image, given.boxes, ids=given.ids)
+        return self.network(frame.picture if given.boxes is None else frame.image, given.boxes, ids=given.ids)
 
 
 def boxes_from(where: str | Path) -> Boxes:

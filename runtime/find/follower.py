@@ -21,7 +21,10 @@ _LOST = 0.5
 _SAME_BOX = 0.3
 """Intersection over union of a detected box and an expected one from which they are one person's."""
 _MISSES = 1
-"""Detections in a row that may miss somebody who is still well found in the expected box: detectors flicker."""
+"""Detections in a row that may miss somebody who is still well found in the expected box: detectors flicker. Whom a detector saw only once,
+it must see again: most of what it sees once is nobody, and each costs a crop a frame."""
+_SURE = 2
+"""Detections that have seen a person, from which on some may miss them."""
 _MOST_SCALING = 1.25
 """Nobody grows or shrinks by more between two detections."""
 
@@ -36,6 +39,7 @@ class _Seen:
         score: the detector's.
         parts: mean score of the parts in that frame.
         now: (K, 3) key points of the frame before.
+        hits: detections that have seen the person.
         misses: detections in a row that have missed the person.
     """
 
@@ -44,7 +48,17 @@ class _Seen:
     score: float
     parts: float
     now: Floats
+    hits: int
     misses: int
+
+    def seen(self) -> _Seen:
+        """After one more detection that sees the person."""
+        return replace(self, hits=self.hits + 1, misses=0)
+
+    def missed(self) -> _Seen | None:
+        """After one that does not; None where the person is given up."""
+        one = replace(self, misses=self.misses + 1)
+        return one if one.hits >= _SURE and one.misses <= _MISSES else None
 
 
 class Follower:
@@ -99,7 +113,11 @@ class Follower:
         """The people who are still well found in a frame, and those of the detector's whom none of them is."""
         assert people.boxes is not None
         boxes = person_boxes(detected)
-        new = ~(_overlaps(boxes, people.boxes) > _SAME_BOX).any(axis=1)
+        same = _overlaps(boxes, people.boxes) > _SAME_BOX
+        new = ~same.any(axis=1)
+        judged = [one.seen() if here else one.missed() for one, here in zip(known, np.asarray(same.any(axis=0)), strict=True)]
+        stays = np.array([one is not None for one in judged], np.bool_)
+        people, known = people.chosen(stays), [one for one in judged if one is not None]
         others, rows = self._stage.look(frame.image, boxes[new], detected.scores[new])
         both = _joined(people, others)
         known = known + [_first_seen(boxes[new][row], float(detected.scores[new][row])) for row in rows]
@@ -110,14 +128,20 @@ class Follower:
     def _detected(self, frame: Frame, detected: People, ids: NDArray[np.int64], expected: Floats) -> People:
         """People in the detector's boxes, and those whom it missed and who are still well found where they are expected."""
         boxes = person_boxes(detected)
-        missed = ~(_overlaps(expected, boxes) > _SAME_BOX).any(axis=1) if len(boxes) else np.ones(len(ids), np.bool_)
-        known = [self._seen[who] for who in ids[missed].tolist()]
-        given = [_first_seen(box, score) for box, score in zip(boxes, detected.scores.tolist(), strict=True)]
-        given += [replace(one, misses=one.misses + 1) for one in known]
+        same = _overlaps(expected, boxes) > _SAME_BOX
+        before = [self._seen[who] for who in ids.tolist()]
+        hits = np.where(same, np.array([one.hits for one in before], np.int64)[:, None], 0).max(axis=0, initial=0)
+        given = [
+            replace(_first_seen(box, score), hits=1 + hit)
+            for box, score, hit in zip(boxes, detected.scores.tolist(), hits.tolist(), strict=True)
+        ]
+        judged = [None if here else one.missed() for one, here in zip(before, np.asarray(same.any(axis=1)), strict=True)]
+        missed = np.array([one is not None for one in judged], np.bool_)
+        given += [one for one in judged if one is not None]
         scores = np.array([one.score for one in given], np.float32)
         people, rows = self._stage.look(frame.image, np.concatenate([boxes, expected[missed]]), scores)
         of = [given[row] for row in rows.tolist()]
-        stays = _well(people, of) & np.array([one.misses <= _MISSES for one in of], np.bool_)
+        stays = _well(people, of)
         return self._kept(people.chosen(stays), [one for one, stay in zip(of, stays, strict=True) if stay], frame)
 
     def _kept(self, people: People, known: list[_Seen], frame: Frame) -> People:
@@ -133,7 +157,7 @@ class Follower:
 
 def _first_seen(box: Floats, score: float) -> _Seen:
     """Somebody in a detected box, before anybody has looked at it."""
-    return _Seen(box, np.zeros((0, 3), np.float32), score, 0.0, np.zeros((0, 3), np.float32), 0)
+    return _Seen(box, np.zeros((0, 3), np.float32), score, 0.0, np.zeros((0, 3), np.float32), 1, 0)
 
 
 def _well(people: People, known: list[_Seen]) -> NDArray[np.bool_]:

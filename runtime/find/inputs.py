@@ -65,8 +65,8 @@ class Inputs:
         spec = self._engine.manifest.input
         shape = spec.shape(len(frames))
         for frame in frames:
-            if frame.shape != shape[1:] or frame.dtype != np.uint8:
-                check_frame(frame)
+            if not is_nv12_for(frame, spec):
+                check_picture(frame, spec)
                 _check_size(frame, spec)
         lent = self._engine.lend_input(shape)
         if lent is None and len(frames) == 1 and frames[0].shape == shape[1:] and frames[0].flags.c_contiguous:
@@ -85,6 +85,34 @@ class Inputs:
         with self._lock:
             if self._taken.pop(id(tensor), None) is not None:
                 self._free = [*self._free, tensor][-_KEPT:]
+
+
+def is_nv12_for(frame: NDArray[np.uint8], spec: InputSpec) -> bool:
+    """Whether a frame is NV12 as a network takes it: (3 H / 2, W) uint8 of its camera's size."""
+    return spec.pixel_format == "nv12" and isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.shape == spec.shape()[1:]
+
+
+def check_picture(frame: NDArray[np.uint8], spec: InputSpec) -> None:
+    """Refuse what a network cannot be shown: (H, W, 3) uint8 BGR, or NV12 where its graph takes that.
+
+    Raises:
+        PosetrtError: another shape or type.
+    """
+    if is_nv12_for(frame, spec):
+        return
+    if isinstance(frame, np.ndarray) and frame.ndim == 2:
+        came = f"{frame.dtype} {frame.shape}"
+        if spec.pixel_format != "nv12":
+            raise PosetrtError(
+                f"a frame must be a uint8 array (H, W, 3) in BGR order; got {came}. If it is NV12: export the network again with "
+                "--input uint8 --camera WIDTHxHEIGHT --pixel-format nv12, or convert the frame: cv2.cvtColor(frame, cv2.COLOR_YUV2BGR_NV12)"
+            )
+        (width, height), takes = spec.picture_wh, spec.shape()[1:]
+        raise PosetrtError(
+            f"this network takes NV12 frames of {width}x{height}: uint8 {takes}, luma rows above chroma rows, or BGR: uint8 "
+            f"({height}, {width}, 3); got {came}"
+        )
+    check_frame(frame)
 
 
 def _check_size(frame: NDArray[np.uint8], spec: InputSpec) -> None:

@@ -18,13 +18,14 @@ from posetrt.runtime.engines.base import Engine
 from posetrt.runtime.engines.choose import EngineOptions, open_engine
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.find.boxes import check_boxes, grown, whole_frame
-from posetrt.runtime.find.inputs import Inputs
+from posetrt.runtime.find.inputs import Inputs, check_picture
 from posetrt.runtime.find.scales import merged_maps
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.picture import cut, to_input
-from posetrt.runtime.placement import Fit, Placement, check_frame, crop, crops_to_frame, whole_in
+from posetrt.runtime.placement import Fit, Placement, crop, crops_to_frame, whole_in
 from posetrt.runtime.scaling import Scratch
+from posetrt.runtime.sources.base import picture_wh
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -107,7 +108,7 @@ class TopDown:
         """One person in each box.
 
         Args:
-            frame: (H, W, 3) uint8 BGR.
+            frame: (H, W, 3) uint8 BGR; for a graph that takes a camera's NV12 frame, also that: (3 H / 2, W) uint8.
             boxes: (M, 4): x, y, width, height of people in pixels of the frame (pixel i spans i to i + 1), as a detector or tracker gives
                 them; None takes the whole frame, without growing it.
             ids: (M,) int64 of a tracker.
@@ -119,12 +120,12 @@ class TopDown:
             UsageError: boxes that are none, or lie outside the frame.
             PosetrtError: the frame is no such array, or the network failed.
         """
-        check_frame(frame)
+        check_picture(frame, self.manifest.input)
         if boxes is None:
-            given = whole_frame(frame.shape)
+            given = whole_frame(picture_wh(frame))
             keypoints, scores = self._look(frame, grown(given, self.manifest.input.size_wh))
         else:
-            given = check_boxes(boxes, frame.shape)
+            given = check_boxes(boxes, picture_wh(frame)[::-1])
             keypoints, scores = self._look(frame, grown(given, self.manifest.input.size_wh, self.fit.grow))
         return People(keypoints, scores, ids, boxes=given, skeleton=self.skeleton)
 

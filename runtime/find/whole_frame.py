@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from posetrt.runtime.engines.base import Engine, infer_all
 from posetrt.runtime.engines.choose import EngineOptions, open_engine
 from posetrt.runtime.errors import UsageError
-from posetrt.runtime.find.inputs import Inputs
+from posetrt.runtime.find.inputs import Inputs, check_picture
 from posetrt.runtime.find.merge import merged
 from posetrt.runtime.find.tiles import Tile, Tiles
 from posetrt.runtime.heads.base import DecodeOptions, Decoder, Tensors
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.picture import place, to_input
-from posetrt.runtime.placement import Placement, check_frame, letterbox, whole_in
+from posetrt.runtime.placement import Placement, letterbox, whole_in
 from posetrt.runtime.scaling import Scratch
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class WholeFrame:
         views: list[NDArray[np.uint8]] = []
         placements: list[Placement] = []
         for image in images:
-            check_frame(image)
+            check_picture(image, spec)
             frame_wh = image.shape[1], image.shape[0]
             if self.tiles is None:
                 views.append(image)

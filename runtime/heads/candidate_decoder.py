@@ -40,11 +40,27 @@ class CandidateDecoder:
         self._roles = {role for role, _, _ in head.values.values()}
         self._priors = np.array(head.priors, np.float32).T
 
+    def candidates(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
+        """What → (columns, A) of all candidates of the first frame, as the network gives them; "score" (1, A) is the person's, and 0 below the threshold."""
+        views = [self._views(one, 0 if self.head.batched else None) for one in self._given(tensors)]
+        scores = []
+        for view in views:
+            keep, score, _ = self._choose(view)
+            scores.append(np.zeros(_count(view), np.float32))
+            scores[-1][keep] = score
+        apart = ("score", "classes", "class", "priors", "frame")
+        found = {what: np.concatenate([view[what] for view in views], 1) for what in views[0] if what not in apart}
+        return {**found, "score": np.concatenate(scores)[None]}
+
+    def _given(self, tensors: Tensors) -> list[dict[str, NDArray[Any]]]:
+        """The tensors by their role, of each level."""
+        levels: tuple[str, ...] = tuple(f"/{stride}" for stride in self.head.levels) or ("",)
+        return [{role: np.asarray(self.head.tensor(tensors, role + level)) for role in self._roles} for level in levels]
+
     def decode(self, tensors: Tensors, size_wh: tuple[int, int]) -> list[People]:
         """See `Decoder.decode`."""
         head = self.head
-        levels: tuple[str, ...] = tuple(f"/{stride}" for stride in head.levels) or ("",)
-        given = [{role: np.asarray(head.tensor(tensors, role + level)) for role in self._roles} for level in levels]
+        given = self._given(tensors)
         if head.batched:
             first = head.values["score" if "score" in head.values else "classes"][0]
             count = len(given[0][first])
@@ -257,8 +273,10 @@ def _count(views: Mapping[str, NDArray[Any]]) -> int:
 def _usable(boxes: Floats, order: Indices) -> tuple[Floats, Indices]:
     """Without boxes that are no numbers or have no area."""
     size = boxes[:, 2:] - boxes[:, :2]
+    if not size.size or (size.min() > 0 and size.max() < _LARGEST):
+        return boxes, order
     good = ((size > 0) & (size < _LARGEST)).all(1)
-    return (boxes, order) if good.all() else (boxes[good], order[good])
+    return boxes[good], order[good]
 
 
 def _kept(stays: Indices, *arrays: Any) -> Any:

@@ -49,17 +49,25 @@ def iou_nms(boxes: Floats, threshold: float, classes: NDArray[np.integer] | None
 
     # Usually few people have many candidates each: one by one, each takes its doubles with it.
     kept: list[int] = []
-    number = np.arange(len(boxes))
-    while len(number) and len(kept) < _ONE_BY_ONE:
-        x, y, x_end, y_end, own = columns[:, 0].tolist()
-        width = np.minimum(columns[2], x_end) - np.maximum(columns[0], x)
-        height = np.minimum(columns[3], y_end) - np.maximum(columns[1], y)
-        other = np.maximum(width, 0) * np.maximum(height, 0) <= columns[4] + own
+    alive, other = np.ones(len(boxes), np.bool_), np.empty(len(boxes), np.bool_)
+    across, down, low = np.empty((3, len(boxes)), np.float32)
+    best = 0
+    while len(boxes) and alive[best] and len(kept) < _ONE_BY_ONE:
+        x, y, x_end, y_end, own = columns[:, best].tolist()
+        np.minimum(right, x_end, out=across)
+        across -= np.maximum(left, x, out=low)
+        np.minimum(bottom, y_end, out=down)
+        down -= np.maximum(top, y, out=low)
+        np.maximum(across, 0, out=across)
+        across *= np.maximum(down, 0, out=down)
+        np.less_equal(across, np.add(area, own, out=low), out=other)
         if classes is not None:
-            other |= classes[number] != classes[number[0]]
-        other[0] = False
-        kept.append(int(number[0]))
-        number, columns = number[other], columns[:, other]
+            other |= classes[: len(boxes)] != classes[best]
+        alive &= other
+        alive[best] = False
+        kept.append(best)
+        best = int(alive.argmax())
+    number = np.flatnonzero(alive)
 
     def same(better: Indices, others: Indices) -> NDArray[np.bool_]:
         width = np.minimum(right[better, None], right[others]) - np.maximum(left[better, None], left[others])

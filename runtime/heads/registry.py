@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from functools import cache
-from importlib import metadata
 from typing import Any
 
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.heads.base import Head
+from posetrt.runtime.plugins import entry_points
 
 GROUP = "posetrt.heads"
 """Entry point group: name = the kind, value = the `Head` subclass, as in `posetrt.heads: my-kind = my_package.my_module:MyHead`."""
@@ -31,7 +31,7 @@ _OURS = {
 
 def kinds() -> tuple[str, ...]:
     """Every kind that a manifest can name: ours, then others' in the order of their names."""
-    return (*_OURS, *sorted(each.name for each in metadata.entry_points(group=GROUP) if each.name not in _OURS))
+    return (*_OURS, *sorted(each.name for each in entry_points(GROUP) if each.name not in _OURS))
 
 
 @cache
@@ -45,7 +45,7 @@ def head_class(kind: str) -> type[Head]:
         module, _, name = _OURS[kind].partition(":")
         found: type[Head] = getattr(importlib.import_module(module), name)
         return found
-    for entry in metadata.entry_points(group=GROUP):
+    for entry in entry_points(GROUP):
         if entry.name == kind:
             try:
                 loaded = entry.load()

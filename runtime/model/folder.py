@@ -53,7 +53,7 @@ class ModelFolder:
         return self.path / "settings.json"
 
     def variant(self, name: str) -> Path:
-        """A graph made from model.onnx: "fp16", "int8-base", "int8-trt" or "int8-ort"."""
+        """A graph made from model.onnx: "fp16", "int8-base", "int8-trt", "int8-ort" or "fp8-trt"."""
         return self.path / "variants" / f"{name}.onnx"
 
     def manifest(self) -> Manifest:
@@ -82,11 +82,9 @@ class ModelFolder:
             EngineMismatch: it is absent, or was made from another model.onnx or calibration.json.
         """
         path = self.variant(name)
-        remedy = (
-            f"posetrt calibrate {self.quoted} --images DIR"
-            if name.startswith("int8")
-            else f"posetrt export NETWORK --weights FILE -o {self.quoted}"
-        )
+        remedy = f"posetrt export NETWORK --weights FILE -o {self.quoted}"
+        if name.startswith(("int8", "fp8")):
+            remedy = f"posetrt calibrate {self.quoted} --images DIR{' --fp8' if name.startswith('fp8') else ''}"
         if not path.is_file():
             raise EngineMismatch(f"{self.path} has no {name} graph yet. Make it with: {remedy}")
         text = metadata_of_onnx(path).get(MADE_FROM_KEY, "{}")

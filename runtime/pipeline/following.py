@@ -89,7 +89,7 @@ class Following(Stage):
     def _detect(self, frames: Sequence[Frame]) -> list[People]:
         """People whom the detector finds in frames of different sources."""
         self._stats.detections += len(frames)
-        return self._whole.find_all([frame.image for frame in frames])
+        return self._whole.find_all([frame.picture for frame in frames])
 
     def _look(self, frame: Frame, detected: People | None) -> Result:
         def detect() -> People:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Generic, TypeVar
@@ -31,6 +32,7 @@ class Mailbox(Generic[T]):
         self._open = set(self._order)
         self._closed = False
         self._changed = threading.Condition()
+        self._came_s: deque[float] = deque(maxlen=9)
 
     def put(self, source: int, item: T) -> T | None:
         """Leave an item; give the older one whose place it took.
@@ -39,15 +41,40 @@ class Mailbox(Generic[T]):
             Closed: the mailbox was closed; the item was not taken.
         """
         with self._changed:
+            self.wait_room(source)
             slot = self._slots[source]
-            while slot and not self._live[source] and not self._closed:
+            older = slot.popleft() if slot else None
+            slot.append(item)
+            self._came_s.append(time.perf_counter())
+            self._changed.notify_all()
+            return older
+
+    def wait_room(self, source: int) -> None:
+        """Wait until a file's next item would be taken at once; a live source's always is.
+
+        Raises:
+            Closed: the mailbox was closed.
+        """
+        with self._changed:
+            while self._slots[source] and not self._live[source] and not self._closed:
                 self._changed.wait()
             if self._closed:
                 raise Closed
-            older = slot.popleft() if slot else None
-            slot.append(item)
-            self._changed.notify_all()
-            return older
+
+    def due_s(self) -> float | None:
+        """When the next item of the only source is expected, on `time.perf_counter`; None where there are several, or it comes unevenly."""
+        with self._changed:
+            gaps = [later - earlier for earlier, later in zip(self._came_s, list(self._came_s)[1:], strict=False)]
+            if len(self._slots) > 1 or len(gaps) < 4:
+                return None
+            usual = sorted(gaps)[len(gaps) // 2]
+            return self._came_s[-1] + usual if max(gaps) - min(gaps) <= usual else None
+
+    def wait_put(self, timeout_s: float) -> None:
+        """Wait until something comes, at most for so long."""
+        with self._changed:
+            if not self._closed:
+                self._changed.wait(timeout_s)
 
     def take(self, most: int = 1, *, wait: bool = True, timeout_s: float | None = None) -> list[T]:
         """Up to `most` items, one a source; nothing where none is there and `wait` is False, or the time is over.

@@ -24,7 +24,7 @@ from posetrt.runtime.pipeline.reader import Reader
 from posetrt.runtime.pipeline.stages import Decoding, Letterboxing, Network, Writing
 from posetrt.runtime.pipeline.supervisor import Stage, Supervisor
 from posetrt.runtime.sinks.base import Result, Sink
-from posetrt.runtime.sources.base import Frame, Source, enough
+from posetrt.runtime.sources.base import Frame, Source, as_nv12, enough
 from posetrt.runtime.sources.names import source_labels
 from posetrt.runtime.track.tracker import Tracker
 
@@ -61,6 +61,9 @@ class Pipeline:
         self.pose, self.sources, self.stats = pose, list(sources), stats or RunStats()
         self.stats.precision, self.stats.backend = pose.people_engine.precision, pose.people_engine.backend
         self.stats.readers = len(self.sources)
+        spec = pose.engine.manifest.input
+        for source in self.sources:
+            as_nv12(source, spec.picture_wh if spec.pixel_format == "nv12" else None)
         labels = source_labels([source.label for source in self.sources])
         self.stats.sources = [SourceCounts(label, source.live) for label, source in zip(labels, self.sources, strict=True)]
         self.supervisor = Supervisor(self.stats, options, live=any(live))
@@ -190,7 +193,7 @@ class _Follow:
         tracker, frame = self._trackers[result.frame.source], result.frame
         people, target = result.people, None
         if tracker is not None:
-            people = tracker.update(people, frame.time_s, frame.image)
+            people = tracker.update(people, frame.time_s, frame.image if tracker.needs_image else None)
             target = None if self._follow is None else self._follow.update(people, frame.time_s, frame.image)
         events = self._watchers[frame.source].update(people, frame.time_s, frame.size_wh) if self._watchers else None
         return replace(result, people=people, target=target, events=events)
@@ -274,9 +277,9 @@ def run(
     )
     if pose.whole is not None and not pose.stages and not looks_at_pictures:
         options = replace(options, no_pictures=True)
-        spec = pose.whole.manifest.input
-        for source in sources if spec.camera_wh is None and pose.whole.tiles is None and not options.whole_pictures else ():
-            enough(source, spec.size_wh)
+        spec, alone = pose.whole.manifest.input, pose.whole.tiles is None and not options.whole_pictures
+        for source in sources if alone and (spec.camera_wh is None or spec.pixel_format == "nv12") else ():
+            enough(source, spec.picture_wh)
     pipeline = Pipeline(pose, sources, options, stats, sinks or [_Nowhere()])
     try:
         with pipeline:

@@ -36,6 +36,8 @@ class Reader:
         frames = iter(self._source)
         try:
             while not self._supervisor.stopping.is_set():
+                # A frame that was decoded before there is room for it would only take memory.
+                self._outlet.wait_room(self._number)
                 before = time.perf_counter()
                 frame = next(frames, None)
                 self._stats.reading(time.perf_counter() - before)
@@ -56,6 +58,9 @@ class Reader:
                     return
                 if older is not None:
                     self._stats.dropping(self._number, "late")
+                del frame, older
+        except Closed:
+            return
         except Exception as error:  # noqa: BLE001 raised by `finish`, when the frames before it are through
             self._failed(error)
             self._supervisor.tell(f"{counts.label}: {error}")

@@ -17,13 +17,15 @@ from posetrt.runtime.pipeline.mailbox import Closed, Mailbox
 from posetrt.runtime.pipeline.supervisor import FORGIVEN_AGAIN_S, Stage, Supervisor
 from posetrt.runtime.placement import letterbox
 from posetrt.runtime.sinks.base import Result, Sink
-from posetrt.runtime.sources.base import Frame
+from posetrt.runtime.sources.base import Frame, picture_wh
 
 if TYPE_CHECKING:
     from posetrt.runtime.find.whole_frame import WholeFrame
 
-_GLANCE_S = 0.002
-_EARLY_S = 0.001
+_GLANCE_S = 0.001
+_EARLY_S = 0.0005
+_WORTH = 0.25
+"""Share of the network's time that it may stand still for a frame that is about to come: what it gives is then younger by a frame's time."""
 
 
 class Letterboxing(Stage):
@@ -95,11 +97,11 @@ class Letterboxing(Stage):
             self._stats.dropping(source, "late")
 
     def _prepare(self, frames: list[Frame]) -> Batch:
-        prepared = self._whole.prepare(*(frame.image for frame in frames))
+        prepared = self._whole.prepare(*(frame.picture for frame in frames))
         # People come back in pixels of the picture that the source has.
         for place, frame in enumerate(frames):
             if frame.whole_wh is not None:
-                smaller = letterbox(frame.whole_wh, (frame.image.shape[1], frame.image.shape[0]), "stretch")
+                smaller = letterbox(frame.whole_wh, picture_wh(frame.picture), "stretch")
                 prepared.placements[place] = smaller.then(prepared.placements[place])
         if self._no_pictures:
             frames = [frame.without_picture() for frame in frames]
@@ -113,6 +115,22 @@ class Letterboxing(Stage):
             wait = began + network.typical_s - 1.2 * letterbox.typical_s - _EARLY_S - time.perf_counter()
             if wait > 0:
                 self._supervisor.stopping.wait(wait)
+        if self._whole.engine.frames_in_flight == 1:
+            pause = pause_for_next(time.perf_counter(), self.inlet.due_s(), network.typical_s)
+            if pause > 0:
+                self.inlet.wait_put(pause)
+
+
+def pause_for_next(now_s: float, due_s: float | None, network_s: float) -> float:
+    """How long to wait for the next frame before the one that lies there is taken: 0 where that is not worth it.
+
+    Args:
+        now_s: when the network is about to be free.
+        due_s: when the next frame is expected; None: nobody knows.
+        network_s: what the network takes.
+    """
+    left = 0.0 if due_s is None else due_s - now_s
+    return left + _EARLY_S if 0 < left <= _WORTH * network_s else 0.0
 
 
 class Network(Stage):

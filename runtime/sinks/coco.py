@@ -1,4 +1,4 @@
-"""COCO's result format for key points: one JSON file that pycocotools reads."""
+"""COCO's result format for key points, of a detector for boxes: one JSON file that pycocotools reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.files import BINARY
-from posetrt.runtime.people import to_coco17, to_coco_results
+from posetrt.runtime.people import to_coco_results
 from posetrt.runtime.sinks.base import Result, Sink
 
 
@@ -43,7 +43,6 @@ class CocoResults(Sink):
         if self._file is None:
             raise PosetrtError(f"{self._path} was closed")
         frame, skeleton = result.frame, result.manifest.skeleton
-        to_coco17(result.people, skeleton)
         entries = to_coco_results(result.people, skeleton, frame.image_id)
         if not entries:
             return

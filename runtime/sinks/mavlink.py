@@ -76,7 +76,7 @@ class MavlinkTarget(Sink):
                 self._beat_s = now_s
                 ours = self._mavlink
                 self._link.mav.heartbeat_send(ours.MAV_TYPE_CAMERA, ours.MAV_AUTOPILOT_INVALID, 0, 0, ours.MAV_STATE_ACTIVE)
-            size_wh = result.frame.image.shape[1], result.frame.image.shape[0]
+            size_wh = result.frame.size_wh
             self._hear(size_wh)
             target = result.target or Target()
             self._tell_station(target, size_wh)

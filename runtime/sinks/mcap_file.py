@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.packages import install_hint
-from posetrt.runtime.sinks.address import split_options, whole_number, yes_or_no
+from posetrt.runtime.sinks.address import path_part, split_options, whole_number, yes_or_no
 from posetrt.runtime.sinks.base import Result, Sink
 
 _GOLDEN = 0.618034
@@ -76,7 +76,7 @@ class McapFile(Sink):
         age = result.age_s
         log_time = round(result.frame.time_s * 1e9) if age is None else time.time_ns() - round(age * 1e9)
         stamp = self._types.Timestamp(log_time // 1_000_000_000, log_time % 1_000_000_000)
-        label = _topic(result.frame.label)
+        label = path_part(result.frame.label)
         if self._image:
             import cv2
 
@@ -180,8 +180,3 @@ def _flat(keypoints: NDArray[np.float32], height: int) -> NDArray[np.float64]:
     """(K, 4): x, y of the frame with a height of 1, z of 0, and score."""
     x, y, score = ((keypoints[:, 0] + 0.5) / height, (keypoints[:, 1] + 0.5) / height, keypoints[:, 2])
     return np.stack([x, y, np.zeros_like(x), score], axis=1).astype(np.float64)
-
-
-def _topic(label: str) -> str:
-    """A source's label as a part of a topic."""
-    return "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in label) or "source"

@@ -16,7 +16,7 @@ from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.packages import install_hint
-from posetrt.runtime.sinks.address import split_options, whole_number, yes_or_no
+from posetrt.runtime.sinks.address import path_part, split_options, whole_number, yes_or_no
 from posetrt.runtime.sinks.base import Result, Sink
 
 FORM = "rerun=FILE.rrd, or rerun=rerun+http://HOST:9876/proxy for a viewer"
@@ -80,7 +80,7 @@ class RerunLog(Sink):
     def write(self, result: Result) -> None:
         """Log one frame."""
         rerun, recording, people = self._rerun, self._recording, result.people
-        source = _entity(result.frame.label)
+        source = path_part(result.frame.label)
         recording.set_time("frame", sequence=result.frame.index)
         recording.set_time("time", duration=result.frame.time_s)
         if source not in self._there:
@@ -165,8 +165,3 @@ def _check_viewer(address: str) -> None:
         socket.create_connection((host, port), _CONNECT_S).close()
     except OSError as error:
         raise PosetrtError(f"no rerun viewer listens at {host}:{port} ({error.strerror or error}); start one there with: rerun") from error
-
-
-def _entity(label: str) -> str:
-    """A source's label as a part of an entity's path."""
-    return "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in label) or "source"

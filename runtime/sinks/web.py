@@ -136,7 +136,7 @@ class WebPage(Sink):
             "frame": frame.index,
             "time_s": round(frame.time_s, 4),
             "source": frame.label,
-            "size_wh": [frame.image.shape[1], frame.image.shape[0]],
+            "size_wh": list(frame.size_wh),
             "people": people_record(result),
             "age_ms": None if result.age_s is None else round(1000 * result.age_s, 1),
         }

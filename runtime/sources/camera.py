@@ -19,6 +19,8 @@ LONGEST_PAUSE_S = 15.0
 DAMAGED_IN_A_ROW = 25
 """So many damaged pictures without a whole one are no accident: a second of a usual camera."""
 
+FIRST_TRIES = 5
+"""A camera that gave no picture in so many connections, about eight seconds of pauses, hardly exists."""
 IN_VAIN = 3
 """After so many connections in a row without a picture the user is told what may help."""
 _LEAVE_S = 2.5
@@ -37,7 +39,7 @@ class Connection(Protocol):
     """
 
     def read(self) -> NDArray[np.uint8] | None:
-        """The next picture, (H, W, 3) uint8 BGR; None for one that came damaged.
+        """The next picture, (H, W, 3) uint8 BGR, or NV12 as `Frame` has it; None for one that came damaged.
 
         Raises:
             Lost: the stream ended or broke.
@@ -60,12 +62,16 @@ class Camera:
         stall_s: no picture for so long means that the camera is gone.
         first_s: a connection's first picture may take so long; None for `stall_s`.
         advice: told after three connections in a row that gave no picture; None for nothing.
+        tries: connections without a picture until the first one ever, after which that is an error; None: it is waited for, however long.
         frozen_s: the same picture for so long, to the last sampled bit, means that it is frozen; 0 never asks.
         say: takes lines for people.
 
+    Raises:
+        PosetrtError: by its iterator: after `tries`, or what `connect` or a connection raised.
+
     Attributes:
         damaged: pictures so far that came and could not be decoded.
-        enough_wh: for `connect`: see `Source`.
+        enough_wh, nv12_wh: for `connect`: see `Source`.
     """
 
     live = True
@@ -82,11 +88,13 @@ class Camera:
         frozen_s: float = 10.0,
         say: Callable[[str], None] | None = None,
         advice: str | None = None,
+        tries: int | None = None,
     ) -> None:
         self.label = label
         self.state = "away"
         self.damaged = 0
         self.enough_wh: tuple[int, int] | None = None
+        self.nv12_wh: tuple[int, int] | None = None
         self.skipped: list[str] = []
         self.shortfall: str | None = None
         self._shown = shown
@@ -94,6 +102,7 @@ class Camera:
         self._stall_s = stall_s
         self._first_s = stall_s if first_s is None else first_s
         self._advice = advice
+        self._tries = tries
         self._frozen_s = frozen_s
         self._say = say
         self._closed = threading.Event()
@@ -142,8 +151,13 @@ class Camera:
             if self.state != "away":
                 away_since = time.perf_counter()
             self.state = "frozen" if "frozen" in reason else "away"
-            self._tell(f"{reason}; connecting again in {pause:g} s")
             in_vain = in_vain + 1 if seen == before else 0
+            if first_s is None and in_vain == self._tries:
+                raise PosetrtError(
+                    f"{self._shown}: no picture in {in_vain} tries: {reason}. Check the address, the cable and the camera's power. A camera "
+                    "that comes later is waited for with: posetrt run --wait"
+                )
+            self._tell(f"{reason}; connecting again in {pause:g} s")
             if in_vain == IN_VAIN and self._advice is not None:
                 self._tell(self._advice)
             self._closed.wait(pause)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +14,17 @@ from numpy.typing import NDArray
 from posetrt.runtime.sources.camera import Lost
 
 _TIMEOUT_MS = 4000
+_RTSP_PORT = 554
 
 
 class _Capture:
     """An open cv2.VideoCapture."""
 
-    def __init__(self, capture: Any, why_closed: str) -> None:
+    def __init__(self, capture: Any, why_closed: Callable[[], str]) -> None:
         self._capture = capture
         if not capture.isOpened():
             capture.release()
-            raise Lost(why_closed)
+            raise Lost(why_closed())
 
     def read(self) -> NDArray[np.uint8] | None:
         """The next picture."""
@@ -68,7 +70,7 @@ class V4l2(_Capture):
         for name, prop in (("width", cv2.CAP_PROP_FRAME_WIDTH), ("height", cv2.CAP_PROP_FRAME_HEIGHT), ("fps", cv2.CAP_PROP_FPS)):
             if name in options:
                 capture.set(prop, float(options[name]))
-        super().__init__(capture, "the device cannot be opened; another program may hold it, or you may lack the group 'video'")
+        super().__init__(capture, lambda: "the device cannot be opened; another program may hold it, or you may lack the group 'video'")
 
 
 def driver_time(milliseconds: float, now_s: float) -> float | None:
@@ -85,4 +87,23 @@ class Stream(_Capture):
 
         # The backend is named: left to choose, OpenCV tries others and prints the address, password included.
         options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
-        super().__init__(cv2.VideoCapture(url, cv2.CAP_FFMPEG, options), "no stream there, or the server refuses")
+        super().__init__(cv2.VideoCapture(url, cv2.CAP_FFMPEG, options), lambda: _why_no_stream(url))
+
+
+def _why_no_stream(url: str) -> str:
+    """What stands between here and a stream, as far as it shows from here: FFmpeg's own words may hold the password."""
+    import socket
+
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or _RTSP_PORT
+        try:
+            socket.getaddrinfo(host, port)
+        except (OSError, UnicodeError):
+            return f"there is no host {host} by that name"
+        with socket.create_connection((host, port), _TIMEOUT_MS / 1000):
+            return "the server has no such stream, or refuses user and password"
+    except ValueError:
+        return "the address is none: rtsp://HOST:PORT/PATH was expected"
+    except OSError as error:
+        return f"nothing answers at {host}, port {port} ({error.strerror or error})"

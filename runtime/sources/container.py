@@ -1,4 +1,4 @@
-"""What a video file's own container says of it: whether its number of frames is stored or guessed, and whether the file was cut off.
+"""What a video file's own container says of it: its kind, whether its number of frames is stored or guessed, and whether it was cut off.
 
 OpenCV gives one number for both: frames that an MP4 or AVI lists, and duration times mean rate for all others. Sources: ISO/IEC 14496-12
 (boxes), RFC 8794 and 9559 (EBML, Matroska).
@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO
 
+_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"})
+"""What an MP4 or MOV file begins with."""
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
@@ -18,7 +20,14 @@ def counts_its_frames(path: Path) -> bool:
         head = file.read(12)
         if head[:4] == b"RIFF":
             return head[8:12] == b"AVI "
-        return head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip") and not _has_fragments(file)
+        return head[4:8] in _BOXES and not _has_fragments(file)
+
+
+def demuxer_of(path: Path) -> str | None:
+    """GStreamer's demuxer of an MP4, MOV, Matroska or WebM file, by its first bytes; None for others."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    return "matroskademux" if head[:4] == _EBML else "qtdemux" if head[4:8] in _BOXES else None
 
 
 def is_cut(path: Path) -> bool:

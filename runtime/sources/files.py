@@ -1,23 +1,19 @@
-"""Frames of files: photographs one after another, and video files in order."""
+"""Photographs one after another."""
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.sources.base import Frame
-from posetrt.runtime.sources.container import counts_its_frames, is_cut
 from posetrt.runtime.sources.names import check_image_ids, frame_names, readable
-from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS, check_size, check_size_wh, is_picture, size_wh
+from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS, check_size, is_picture, size_wh
 
 PHOTO_SUFFIXES = frozenset(
     {
@@ -176,104 +172,3 @@ def image_ids(stems: list[str]) -> list[int]:
     if any(number is None or len(number.group().lstrip("0")) > 15 for number in numbers):
         return list(range(len(stems)))
     return [int(number.group()) for number in numbers if number is not None]
-
-
-class Video:
-    """A video file, every frame in order, each at the time that its container gives.
-
-    Args:
-        path: any name that the file system takes.
-        most_megapixels: of one frame.
-
-    Attributes:
-        promised: number of frames that the container gives; a guess (duration times mean rate) for most but MP4 and AVI.
-
-    Raises:
-        PosetrtError: no video that OpenCV can read, or its frames are too large.
-    """
-
-    live = False
-    state = "on"
-
-    def __init__(self, path: Path, most_megapixels: float = MOST_MEGAPIXELS) -> None:
-        import cv2
-
-        self.path = path
-        self.label = readable(path.stem)
-        self.skipped: list[str] = []
-        self.shortfall: str | None = None
-        with _opened(path) as capture:
-            if not capture.isOpened():
-                raise PosetrtError(f"{readable(str(path))} is neither a photograph nor a video that OpenCV can read")
-            rate = float(capture.get(cv2.CAP_PROP_FPS))
-            # A container may say anything, also that it plays a million frames in a second.
-            self.fps: float | None = rate if 0.001 <= rate <= 10_000 else 25.0
-            self.promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-            size_wh = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        check_size_wh(size_wh, f"each frame of {readable(str(path))}", most_megapixels)
-
-    def __iter__(self) -> Iterator[Frame]:
-        import cv2
-
-        step = 1 / (self.fps or 25.0)
-        index, time_s = 0, 0.0
-        with _opened(self.path) as capture:
-            while True:
-                read, image = capture.read()
-                if not read:
-                    break
-                told = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
-                # Where the container gives no time, or one that does not follow the last, the frame comes a mean frame's length later.
-                time_s = max(told, 0.0) if index == 0 else told if time_s < told < float("inf") else time_s + step
-                yield Frame(np.asarray(image, np.uint8), f"{self.label}_{index:012d}", index, time_s)
-                index += 1
-        if index == 0:
-            raise PosetrtError(f"{readable(str(self.path))} holds no frame that can be decoded")
-        self.shortfall = self._missing(index)
-
-    def _missing(self, count: int) -> str | None:
-        """Why the file gave less than it holds; None where it is whole, or says no number that could be relied on."""
-        name = readable(self.path.name)
-        try:
-            # A stored count may be off by one in a healthy file.
-            if count < self.promised - 1 and counts_its_frames(self.path):
-                return f"{name} ended early: {count} of {self.promised} frames could be decoded; the file is truncated or damaged"
-            if is_cut(self.path):
-                return f"{name} ended early, after {count} frames: the file is shorter than its header says; it is truncated"
-        except OSError:
-            # It was removed while it was read: all of it could be.
-            return None
-        return None
-
-    def close(self) -> None:
-        """The reading iterator holds the file and lets go of it when it ends."""
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """OpenCV's reader of a video, which may have failed to open; its libraries know UTF-8 alone, and take `a:b.mp4` for a protocol."""
-    import cv2
-
-    name, descriptor = os.path.abspath(path), None  # noqa: PTH100 a link stays the name that the user gave
-    try:
-        if not _is_utf8(name) and sys.platform == "linux":
-            descriptor = os.open(path, os.O_RDONLY)
-            name = f"/proc/self/fd/{descriptor}"
-        capture = cv2.VideoCapture(name)
-        try:
-            yield capture
-        finally:
-            capture.release()
-    except OSError as error:
-        raise PosetrtError(f"cannot read {readable(str(path))}: {error.strerror or error}") from error
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

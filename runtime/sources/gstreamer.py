@@ -1,13 +1,15 @@
-"""Cameras through GStreamer, in a process of its own: a driver that hangs or crashes is ended and begun again.
+"""Pictures through GStreamer, in a process of its own: a driver that hangs or crashes is ended and begun again.
 
-GStreamer's own `gst-launch-1.0` runs the pipeline and hands pictures over a pipe, so that no OpenCV built with GStreamer is
-needed. The strings for Jetson's CSI cameras and decoders are NVIDIA's (Accelerated GStreamer user guide).
+GStreamer's own `gst-launch-1.0` runs the pipeline (`pipelines` has those of a Jetson) and hands pictures over a pipe, so that no OpenCV
+built with GStreamer is needed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
+import re
 import shlex
 import shutil
 import signal
@@ -15,7 +17,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from typing import IO
 
@@ -23,11 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.sources.base import smaller_wh
+from posetrt.runtime.sources.base import picture_wh
 from posetrt.runtime.sources.camera import Lost
 from posetrt.runtime.sources.picture_header import check_size_wh
-
-Size = tuple[int, int]
+from posetrt.runtime.sources.pipelines import AS_IT_COMES, Size, Wanted
 
 _PROGRAM = "gst-launch-1.0"
 FIRST_PICTURE_S = 30.0
@@ -36,93 +37,22 @@ _LET_GO_S = 2.0
 """What a pipeline gets to release its camera: one that is killed at once leaves nvargus-daemon holding the sensor."""
 _PIPE_BYTES = 1 << 20
 """What Linux lets any user ask for (/proc/sys/fs/pipe-max-size): a third of a 1080p picture, where 64 KiB are usual."""
-ARGUS_ADVICE = "if it stays away, restart the camera daemon: sudo systemctl restart nvargus-daemon; then see: sudo dmesg"
-
+_TIME_S = 1.0
+"""A picture's time is printed before the picture is sent, and read in another thread: it may come so much later."""
 
 _SET_PIPE_SIZE = 1031
 """F_SETPIPE_SZ of Linux's fcntl.h, which Python 3.10 on other systems does not name."""
 
 
-def _tail(descriptor: int) -> str:
+_CLOCK = "posetrt-clock"
+_TIME = re.compile(rf"chain .*\({_CLOCK}:sink\).* pts: ([0-9]+):([0-9]{{2}}):([0-9]{{2}}\.[0-9]+)")
+"""What gst-launch prints of a picture that passes an `identity`, with its time."""
+
+
+def _tail(descriptor: int, *, raw: bool, timed: bool) -> str:
     """Pictures go to a descriptor of their own: NVIDIA's elements print to standard output."""
-    return f"videoconvert ! video/x-raw,format=I420 ! y4menc ! fdsink fd={descriptor}"
-
-
-_TURNING = frozenset({1, 3, 5, 7})
-"""nvvidconv's flip methods that change width and height: by a quarter turn, or over a diagonal."""
-
-_NICEST = 5
-"""nvvidconv's interpolation-method that takes the most pixels; its usual one may take the nearest alone."""
-
-
-def _converted(size_wh: Size | None, flip: int | None = None) -> str:
-    """nvvidconv to I420 in the computer's memory, turned, and scaled by the hardware where a size is given."""
-    turned = "" if flip is None else f" flip-method={flip}"
-    scaled = "" if size_wh is None else f",width={size_wh[0]},height={size_wh[1]}"
-    nicest = "" if size_wh is None else f" interpolation-method={_NICEST}"
-    return f"nvvidconv{turned}{nicest} ! video/x-raw,format=I420{scaled} ! queue leaky=downstream max-size-buffers=1"
-
-
-def csi_wh(options: Mapping[str, str]) -> Size:
-    """Width and height of the pictures that a CSI camera's options ask for, as they are seen: after turning."""
-    width, height, flip = (int(float(options.get(name, usual))) for name, usual in (("width", 1280), ("height", 720), ("flip", 0)))
-    return (height, width) if flip in _TURNING else (width, height)
-
-
-def csi(sensor: int, options: Mapping[str, str], size_wh: Size | None = None) -> str:
-    """The pipeline of a Jetson's CSI camera: 1280x720 at 30 fps unless asked otherwise.
-
-    Args:
-        sensor: its number.
-        size_wh: let the hardware scale each picture to this size, after turning it; None: as the camera gives them.
-        options: width, height, fps; `flip`, nvvidconv's flip-method; `mode`, the sensor mode, by whose size the field of view differs;
-            `exposure` in microseconds, `gain`, `wb`, nvarguscamerasrc's wbmode: each fixed where given, automatic otherwise.
-    """
-    width, height, fps, flip = (int(float(options.get(name, usual))) for name, usual in zip(_CSI, (1280, 720, 30, 0), strict=True))
-    wanted = ""
-    if "mode" in options:
-        wanted += f" sensor-mode={int(float(options['mode']))}"
-    if "exposure" in options:
-        nanoseconds = round(float(options["exposure"]) * 1000)
-        wanted += f' exposuretimerange="{nanoseconds} {nanoseconds}"'
-    if "gain" in options:
-        wanted += f' gainrange="{float(options["gain"]):g} {float(options["gain"]):g}"'
-    if "wb" in options:
-        wanted += f" wbmode={int(float(options['wb']))}"
-    return (
-        f"nvarguscamerasrc sensor-id={sensor}{wanted} ! video/x-raw(memory:NVMM),width={width},height={height},framerate={fps}/1 ! "
-        f"{_converted(size_wh, flip)}"
-    )
-
-
-_CSI = ("width", "height", "fps", "flip")
-
-
-def usb_mjpeg(device: str, options: Mapping[str, str], *, by_hardware: bool, size_wh: Size | None = None) -> str:
-    """The pipeline of a USB camera's JPEG pictures: 1280x720 at 30 fps unless asked otherwise, decoded by a Jetson's hardware or the CPU.
-
-    Args:
-        size_wh: let the hardware scale each picture to this size; None: as the camera gives them, and always without the hardware.
-    """
-    width, height, fps = (int(float(options.get(name, usual))) for name, usual in zip(_CSI[:3], (1280, 720, 30), strict=True))
-    camera = f"v4l2src device={shlex.quote(device)} ! image/jpeg,width={width},height={height},framerate={fps}/1"
-    if by_hardware:
-        return f"{camera} ! nvv4l2decoder mjpeg=1 ! {_converted(size_wh)}"
-    return f"{camera} ! jpegdec ! videoconvert ! video/x-raw,format=I420 ! queue leaky=downstream max-size-buffers=1"
-
-
-def rtsp(url: str, size_wh: Size | None = None) -> str:
-    """The pipeline of an RTSP stream on a Jetson: decodebin takes the hardware's decoder, H.264 or H.265.
-
-    The camera's sound, which may come first, is left alone.
-
-    Args:
-        size_wh: let the hardware scale each picture to this size; None: as the camera sends them.
-    """
-    return (
-        f"rtspsrc location={shlex.quote(url)} latency=100 drop-on-latency=true ! application/x-rtp,media=video ! decodebin ! "
-        f"{_converted(size_wh)}"
-    )
+    clock = f"identity name={_CLOCK} silent=false ! " if timed else ""
+    return f"{clock}fdsink fd={descriptor}" if raw else f"{clock}videoconvert ! video/x-raw,format=I420 ! y4menc ! fdsink fd={descriptor}"
 
 
 @cache
@@ -141,13 +71,25 @@ class Launched:
     Args:
         pipeline: as one writes it after gst-launch-1.0, without a sink; an `appsink` at its end is taken off.
         whole_wh: of the pictures before the pipeline made them smaller; None where it does not.
+        wanted: what the pipeline gives; NV12 then comes through the pipe as it is, without a header.
+        nv12_wh: pictures of this size are handed on as NV12, also where the pipeline gives I420.
+        timed: have the pipeline tell each picture's time; see `time_s`.
 
     Raises:
         PosetrtError: gst-launch-1.0 is not installed, or the string's quotes do not match.
     """
 
-    def __init__(self, pipeline: str, whole_wh: Size | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: str,
+        whole_wh: Size | None = None,
+        *,
+        wanted: Wanted = AS_IT_COMES,
+        nv12_wh: Size | None = None,
+        timed: bool = False,
+    ) -> None:
         self.whole_wh = whole_wh
+        self._raw, self._nv12_wh = wanted.nv12, nv12_wh
         program = shutil.which(_PROGRAM)
         if program is None:
             raise PosetrtError(f"{_PROGRAM} is not installed: apt-get install gstreamer1.0-tools gstreamer1.0-plugins-good")
@@ -157,11 +99,15 @@ class Launched:
         import fcntl  # not on Windows, where no camera comes this way
 
         try:
-            words = shlex.split(f"{body.strip().rstrip('!')} ! {_tail(sending)}")
+            words = shlex.split(f"{body.strip().rstrip('!')} ! {_tail(sending, raw=self._raw, timed=timed)}")
             with contextlib.suppress(OSError):
                 fcntl.fcntl(receiving, _SET_PIPE_SIZE, _PIPE_BYTES)
             self._process = subprocess.Popen(
-                [program, "-q", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, pass_fds=(sending,)
+                [program, "-v" if timed else "-q", *words],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                pass_fds=(sending,),
             )
         except BaseException as error:
             os.close(receiving)
@@ -171,12 +117,13 @@ class Launched:
         finally:
             os.close(sending)
         assert self._process.stdout is not None
-        self._pictures: IO[bytes] = os.fdopen(receiving, "rb")
+        self._pictures = os.fdopen(receiving, "rb")
         self._complaints: deque[str] = deque(maxlen=4)
+        self._times: queue.SimpleQueue[float] = queue.SimpleQueue()
         # A pipe that nobody reads fills up, and a pipeline that complains for days would stand still then.
         self._listener = threading.Thread(target=self._listen, args=(self._process.stdout,), name="posetrt-gstreamer", daemon=True)
         self._listener.start()
-        self._size_wh: tuple[int, int] | None = None
+        self._size_wh: Size | None = wanted.size_wh if self._raw else None
         # What was read beyond a picture, and whether rows are padded; None until the second picture's header is looked at.
         self._ahead = b""
         self._padded: bool | None = None
@@ -185,14 +132,28 @@ class Launched:
         self._asked = False
 
     def _listen(self, said: IO[bytes]) -> None:
-        """What the pipeline complains of; NVIDIA's elements print theirs to standard output."""
+        """What the pipeline complains of, and the times of its pictures; NVIDIA's elements print theirs to standard output."""
         with said:
             while line := said.readline(4096):
                 text = line.decode("utf-8", "replace").strip()
-                if "ERROR" in text or "rror:" in text or "Error " in text or "Failed to" in text:
+                if told := _TIME.search(text):
+                    self._times.put(3600 * int(told[1]) + 60 * int(told[2]) + float(told[3]))
+                    continue
+                if "ERROR" in text or "rror:" in text or "erroneous" in text or "Error " in text or "Failed to" in text:
                     self._complaints.append(text)
 
-    def _begun(self) -> tuple[int, int]:
+    @property
+    def complaint(self) -> str | None:
+        """The pipeline's first error; None where it only ended."""
+        return self._complaints[0] if self._complaints else None
+
+    def time_s(self) -> float | None:
+        """When the next picture that was not asked for is shown, by its file; None where the pipeline does not tell. Once for each picture."""
+        with contextlib.suppress(queue.Empty):
+            return self._times.get(timeout=_TIME_S)
+        return None
+
+    def _begun(self) -> Size:
         """Width and height, from the header before the first picture (YUV4MPEG2, as mjpegtools' yuv4mpeg(5) describes it)."""
         words = self._pictures.readline(256).decode("ascii", "replace").split()
         sizes = {word[0]: word[1:] for word in words[1:]}
@@ -208,7 +169,7 @@ class Launched:
         return width, height
 
     def read(self) -> NDArray[np.uint8] | None:
-        """The next picture.
+        """The next picture: BGR, or NV12 where that was asked for.
 
         Raises:
             Lost: the pipeline does not start, or ended.
@@ -216,6 +177,8 @@ class Launched:
         """
         import cv2
 
+        if self._raw:
+            return self._nv12()
         if self._size_wh is None:
             self._size_wh = self._begun()
         header, self._ahead = self._ahead, b""
@@ -225,7 +188,25 @@ class Launched:
         planes = self._planes(*self._size_wh) if header.startswith(b"FRAME") else None
         if planes is None:
             raise Lost(self._why())
+        if self._size_wh == self._nv12_wh:
+            from posetrt.runtime.picture import i420_to_nv12
+
+            packed = np.empty_like(planes)
+            i420_to_nv12(planes, packed)
+            return packed
         return np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), np.uint8)
+
+    def _nv12(self) -> NDArray[np.uint8]:
+        """The next NV12 picture, as GStreamer lays it out: rows of multiples of 4 bytes."""
+        assert self._size_wh is not None
+        width, height = self._size_wh
+        row = -(-width // 4) * 4
+        self._pictures.peek(1)
+        self.came_s = time.perf_counter()
+        data = self._pictures.read(row * height * 3 // 2)
+        if len(data) < row * height * 3 // 2:
+            raise Lost(self._why())
+        return np.frombuffer(data, np.uint8).reshape(height * 3 // 2, row)[:, :width]
 
     def _planes(self, width: int, height: int) -> NDArray[np.uint8] | None:
         """The three planes of a picture below each other, (H * 3 / 2, W); None where the stream ends before.
@@ -254,7 +235,7 @@ class Launched:
     def _why(self) -> str:
         """The pipeline's own last words."""
         self.close()
-        return f"the GStreamer pipeline ended: {self._complaints[0] if self._complaints else 'end of stream'}"
+        return f"the GStreamer pipeline ended: {self.complaint or 'end of stream'}"
 
     def close(self) -> None:
         """End the process."""
@@ -286,17 +267,19 @@ class Scaled:
     """A connection that the hardware scales, to a stream whose size is known from its first picture alone; that one comes whole.
 
     Args:
-        pipeline: for a size that pictures are to be scaled to, or None for whole pictures.
-        enough_wh: size of the network's input that they are for.
+        pipeline: for what is wanted of the hardware.
+        wanted: what that is, for the size of the stream's pictures.
+        nv12_wh: see `Launched`.
 
     Raises:
         PosetrtError: as `Launched`.
     """
 
-    def __init__(self, pipeline: Callable[[Size | None], str], enough_wh: Size) -> None:
-        self._pipeline, self._enough_wh = pipeline, enough_wh
-        self._launched = Launched(pipeline(None))
-        self._following: Size | None = None
+    def __init__(self, pipeline: Callable[[Wanted], str], wanted: Callable[[Size], Wanted], nv12_wh: Size | None = None) -> None:
+        self._pipeline, self._wanted = pipeline, wanted
+        self._launched = Launched(pipeline(AS_IT_COMES), nv12_wh=nv12_wh)
+        self._first = True
+        self._following: tuple[Wanted, Size] | None = None
         self._changing = threading.Lock()
         self._interrupted = False
 
@@ -312,17 +295,21 @@ class Scaled:
 
     def read(self) -> NDArray[np.uint8] | None:
         """The next picture; see `Launched.read`."""
-        whole_wh, self._following = self._following, None
-        if whole_wh is not None:
+        following, self._following = self._following, None
+        if following is not None:
+            wanted, whole_wh = following
             self._launched.close()
             with self._changing:
                 if self._interrupted:
                     raise Lost("the stream was closed")
-                self._launched = Launched(self._pipeline(smaller_wh(whole_wh, self._enough_wh)), whole_wh)
+                smaller = whole_wh if wanted.size_wh != whole_wh else None
+                self._launched = Launched(self._pipeline(wanted), smaller, wanted=wanted)
         picture = self._launched.read()
-        if picture is not None and self._launched.whole_wh is None:
-            whole_wh = picture.shape[1], picture.shape[0]
-            self._following = whole_wh if smaller_wh(whole_wh, self._enough_wh) is not None else None
+        if self._first and picture is not None:
+            self._first = False
+            whole_wh = picture_wh(picture)
+            wanted = self._wanted(whole_wh)
+            self._following = None if wanted == AS_IT_COMES else (wanted, whole_wh)
         return picture
 
     def close(self) -> None:

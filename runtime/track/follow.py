@@ -21,6 +21,7 @@ from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.track.appearance import BINS, UNKNOWN, Appearance, alike, blended
 from posetrt.runtime.track.body_distance import USUAL_HEIGHT_M, BodyDistance
+from posetrt.runtime.track.choosing import at_point, by_rule, check_rule, in_rectangle, person_box
 
 IDLE, FOLLOWING, LOST, AGAIN = "idle", "following", "lost", "again"
 """Nobody is chosen; the chosen person is in view; is not; has come back within the last second."""
@@ -160,18 +161,18 @@ class Follow:
         Raises:
             UsageError: none of these.
         """
-        _check_rule(whom)
+        check_rule(whom)
         with self._lock:
             self._forget()
             self._rule = whom
 
     def choose_point(self, x: float, y: float) -> bool:
         """Follow who is at a point, in shares of the picture. Whoever was followed stays so where nobody is there, which gives False."""
-        return self._choose_by(lambda people: _at_point(people, x, y, self._camera.size_wh))
+        return self._choose_by(lambda people: at_point(people, x, y, self._camera.size_wh))
 
     def choose_rectangle(self, left: float, top: float, right: float, bottom: float) -> bool:
         """Follow who fills a rectangle best, in shares of the picture; as `choose_point`."""
-        return self._choose_by(lambda people: _in_rectangle(people, (left, top, right, bottom), self._camera.size_wh))
+        return self._choose_by(lambda people: in_rectangle(people, (left, top, right, bottom), self._camera.size_wh))
 
     def _choose_by(self, finder: Any) -> bool:
         with self._lock:
@@ -213,7 +214,7 @@ class Follow:
             self._people = people
             ids = [] if people.ids is None else people.ids.tolist()
             if self._id is None and self._rule is not None:
-                row = _by_rule(people, self._rule, self._camera.size_wh)
+                row = by_rule(people, self._rule, self._camera.size_wh)
                 self._id = None if row is None else ids[row]
             if self._id is None:
                 self._target = Target(time_s=time_s)
@@ -259,7 +260,7 @@ class Follow:
             distance = before.distance_m + (1 - math.exp(-gone / _SMOOTH_S)) * (distance - before.distance_m)
         self._seen_s = time_s
         state = AGAIN if time_s < self._again_until_s else FOLLOWING
-        return Target(state, time_s, self._id, bearing, elevation, distance, source, _box(people, row))
+        return Target(state, time_s, self._id, bearing, elevation, distance, source, person_box(people, row))
 
     def _lost(self, time_s: float) -> Target:
         if self._target.state != LOST:
@@ -348,7 +349,7 @@ class Follow:
         if at:
             pixel = np.asarray(np.mean(at, axis=0), np.float64)
         else:
-            left, top, width, height = _box(people, row)
+            left, top, width, height = person_box(people, row)
             pixel = np.array([left + width / 2 - 0.5, top + height / 2 - 0.5])
         return np.asarray(self._camera.directions(pixel[None])[0])
 
@@ -369,68 +370,3 @@ class Follow:
                     return float(np.median(known)) * length, "depth"
         ahead_m = self._body.of(keypoints, self._camera.focal)
         return (None, None) if ahead_m is None else (ahead_m * length, "body")
-
-
-def _check_rule(whom: str) -> None:
-    if whom in ("largest", "centre") or whom.isdecimal():
-        return
-    try:
-        x, y = map(float, whom.split(","))
-    except ValueError:
-        x = y = math.nan
-    if not (0 <= x <= 1 and 0 <= y <= 1):
-        raise UsageError(
-            f"whom to follow is largest, centre, a tracker's id (7), or a place as shares of the picture from the top left (0.5,0.4); got {whom!r}"
-        )
-
-
-def _by_rule(people: People, rule: str, size_wh: tuple[int, int]) -> int | None:
-    if not len(people):
-        return None
-    if rule.isdecimal():
-        rows = np.flatnonzero(people.ids == int(rule))
-        return int(rows[0]) if len(rows) else None
-    boxes = _boxes(people)
-    if rule == "largest":
-        return int((boxes[:, 2] * boxes[:, 3]).argmax())
-    if rule == "centre":
-        middles = boxes[:, :2] + boxes[:, 2:] / 2 - np.array(size_wh) / 2
-        return int(np.hypot(*middles.T).argmin())
-    x, y = map(float, rule.split(","))
-    return _at_point(people, x, y, size_wh)
-
-
-def _boxes(people: People) -> NDArray[np.float64]:
-    return np.array([_box(people, row) for row in range(len(people))], np.float64).reshape(-1, 4)
-
-
-def _box(people: People, row: int) -> tuple[float, float, float, float]:
-    """x, y, width, height: the network's own, else around the parts that were found; zeros where none was."""
-    if people.boxes is not None:
-        left, top, width, height = people.boxes[row].tolist()
-        return left, top, width, height
-    points = people.keypoints[row]
-    found = points[points[:, 2] > 0, :2]
-    if not len(found):
-        return 0.0, 0.0, 0.0, 0.0
-    (left, top), (right, bottom) = found.min(axis=0).tolist(), found.max(axis=0).tolist()
-    return left, top, right + 1 - left, bottom + 1 - top
-
-
-def _at_point(people: People, x: float, y: float, size_wh: tuple[int, int]) -> int | None:
-    """Row of the person under a point: of several the one whose middle is nearest."""
-    boxes, at = _boxes(people), np.array([x * size_wh[0], y * size_wh[1]])
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    away = np.where(((low <= at) & (at <= high)).all(axis=1), np.hypot(*((low + high) / 2 - at).T), np.inf)
-    return int(away.argmin()) if np.isfinite(away).any() else None
-
-
-def _in_rectangle(people: People, drawn: tuple[float, float, float, float], size_wh: tuple[int, int]) -> int | None:
-    """Row of the person who shares most with a rectangle, by intersection over union."""
-    boxes, sides = _boxes(people), np.array([*size_wh, *size_wh])
-    left, top, right, bottom = (np.array(drawn) * sides).tolist()
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    shared = np.maximum(np.minimum(high, (right, bottom)) - np.maximum(low, (left, top)), 0).prod(axis=1)
-    either = boxes[:, 2:].prod(axis=1) + max(0.0, right - left) * max(0.0, bottom - top) - shared
-    share = shared / np.maximum(either, 1e-9)
-    return int(share.argmax()) if len(share) and share.max() > 0 else None

@@ -32,6 +32,8 @@ _ORDER = (
     "eval",
     "bench",
     "bench-parser",
+    "bench-heads",
+    "bench-stages",
     "bench-tiles",
     "bench-events",
     "bench-live",

@@ -44,19 +44,30 @@ def export_onnx(weights: str | Path, folder: str | Path, *, force: bool = False,
 
 
 def calibrate(folder: str | Path, images: str | Path | Sequence[Path], **options: Any) -> Calibrated:
-    """Find ranges for INT8, and write the graphs that carry them: `posetrt.calibrate("person/", "photos/")`.
+    """Find ranges for INT8, write the graphs that carry them, and measure what they cost: `posetrt.calibrate("person/", "photos/")`.
+
+    `calibration.price` of what it returns is the price, as `posetrt calibrate` prints it: `posetrt.calib.sensitivity.price.table` makes the table.
 
     Args:
         folder: a model folder.
         images: a folder of photographs, or their paths.
-        options: as `posetrt.calib.int8.calibrate.calibrate` takes them.
+        options: fields of `posetrt.calib.sensitivity.judged.CalibrationOptions`; `say`, a function that is given each line of progress.
+
+    Raises:
+        UsageError: no such option, or no images.
+        PosetrtError: none of the images can be read, or an activation is NaN or infinite.
     """
-    from posetrt.calib.int8.calibrate import calibrate as calibrate_folder
     from posetrt.calib.int8.photographs import photographs_in
+    from posetrt.calib.sensitivity.judged import CalibrationOptions, calibrate_judged
     from posetrt.runtime.model.folder import open_folder
 
+    say = options.pop("say", lambda _line: None)
+    try:
+        wish = CalibrationOptions(**options)
+    except TypeError as error:
+        raise UsageError(f"calibrate: {error}") from error
     paths = photographs_in(Path(images)) if isinstance(images, (str, Path)) else list(images)
-    return calibrate_folder(open_folder(folder, to_write=True), paths, **options)
+    return calibrate_judged(open_folder(folder, to_write=True), paths, wish, say=say)
 
 
 def build(folder: str | Path, precision: str = "fp32", backend: str = "auto", *, if_needed: bool = True) -> Path:
@@ -64,7 +75,7 @@ def build(folder: str | Path, precision: str = "fp32", backend: str = "auto", *,
 
     Args:
         folder: a model folder.
-        precision: "fp32", "fp16" or "int8".
+        precision: "fp32", "fp16", "fp8" or "int8".
         backend: "auto" or one backend's name.
         if_needed: keep an engine that fits already.
 

@@ -16,7 +16,7 @@ from posetrt.runtime.engines import layers, library, tensorrt
 from posetrt.runtime.engines.layers import EngineLayer
 from posetrt.runtime.files import sha256_of
 from posetrt.runtime.model.sidecar import Sidecar, read_sidecar, write_sidecar
-from tests.tiny_model import tiny_folder, tiny_manifest
+from tests.tiny_model import save, tiny_folder, tiny_graph, tiny_manifest
 
 
 @pytest.fixture
@@ -115,7 +115,25 @@ def test_an_engine_of_onnx_runtime_has_no_layers_to_show(engine: Path, capsys: p
     assert "layers: not shown, the engine was built by ONNX Runtime 10.3.0" in capsys.readouterr().out
 
 
-def test_a_folder_without_engines_names_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_engines_says_what_it_holds_and_what_comes_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tiny_folder(tmp_path / "m")
-    assert cli.main(["inspect", str(folder.path)]) == 2
-    assert "posetrt build" in capsys.readouterr().err
+    assert cli.main(["inspect", str(folder.path)]) == 0
+    shown = capsys.readouterr().out
+    for part in ("network tiny", "skeleton coco18, 18 parts", "input image: 64x64, NCHW float32 BGR", "engines: none yet"):
+        assert part in shown
+    assert f"next: posetrt build {folder.path}" in shown
+    assert cli.main(["inspect", str(folder.path), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["manifest"]["network"] == "tiny"
+    assert report["engines"] == []
+    assert set(report["variants"]) == {path.stem for path in folder.variant("any").parent.glob("*.onnx")}
+
+
+def test_a_variant_of_another_model_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tiny_folder(tmp_path / "m")
+    save(folder.variant("fp16"), tiny_graph(seed=1), tiny_manifest(), {"model": "0" * 64})
+    save(folder.variant("int8-ort"), tiny_graph(seed=1), tiny_manifest(), folder.hashes())
+    assert cli.main(["inspect", str(folder.path)]) == 0
+    shown = capsys.readouterr().out
+    assert "variants/fp16.onnx: fp16.onnx was made from another model.onnx" in shown
+    assert "variants/int8-ort.onnx: made from this model" in shown

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from posetrt.runtime.sources.gstreamer import Launched, Scaled, csi, csi_wh, has_element, rtsp, usb_mjpeg
+from posetrt.runtime.sources.base import Frame
+from posetrt.runtime.sources.gstreamer import Launched, Scaled, has_element
+from posetrt.runtime.sources.pipelines import AS_IT_COMES, Wanted, csi, csi_wh, rtsp, usb_mjpeg, wanted_of
 from tests.jetson.conftest import Tree
 from tests.runtime.pipeline.test_streams import free_port, needs_gstreamer, rtsp_server
 
@@ -110,7 +112,7 @@ def test_a_width_that_is_no_multiple_of_8_is_read_from_a_real_y4menc(read: Calla
 
 @pytest.mark.slow
 def test_a_usb_cameras_jpeg_pictures_are_decoded_on_the_cpu(read: Callable[[str, int], NDArray[np.uint8]]) -> None:
-    pipeline = usb_mjpeg("/dev/video0", {"width": "320", "height": "240"}, by_hardware=False)
+    pipeline = usb_mjpeg("/dev/video0", {"width": "320", "height": "240"}, None)
     camera = "videotestsrc pattern=blue ! video/x-raw,format=I420 ! jpegenc"
     blue, _, red = read(pipeline.replace("v4l2src device=/dev/video0", camera), 3)[120, 160].astype(int)
     assert blue > 200
@@ -125,9 +127,9 @@ def test_the_hardware_scales_the_csi_cameras_picture_as_it_is_seen(
     options = {"width": "640", "height": "480", "flip": flip}
     assert csi_wh(options) == whole_wh
     size_wh = whole_wh[0] // 4, whole_wh[1] // 4
-    assert f"interpolation-method=5 ! video/x-raw,format=I420,width={size_wh[0]},height={size_wh[1]} !" in csi(0, options, size_wh)
+    assert f"interpolation-method=5 ! video/x-raw,format=I420,width={size_wh[0]},height={size_wh[1]} !" in csi(0, options, Wanted(size_wh))
     whole = read(stood_in(csi(0, options)), 3)
-    small = read(stood_in(csi(0, options, size_wh)), 3)
+    small = read(stood_in(csi(0, options, Wanted(size_wh))), 3)
     assert whole.shape == (whole_wh[1], whole_wh[0], 3)
     assert small.shape == (size_wh[1], size_wh[0], 3)
     # The bars' corner of noise is another one in each picture.
@@ -139,13 +141,13 @@ def test_the_hardware_scales_the_csi_cameras_picture_as_it_is_seen(
 def test_a_streams_first_picture_comes_whole_and_those_after_it_scaled(read: object) -> None:
     del read  # skips where there is no GStreamer
 
-    def pipeline(size_wh: tuple[int, int] | None) -> str:
-        return stood_in(rtsp("rtsp://camera/1", size_wh)).replace(
+    def pipeline(wanted: Wanted) -> str:
+        return stood_in(rtsp("rtsp://camera/1", wanted)).replace(
             "rtspsrc location=rtsp://camera/1 latency=100 drop-on-latency=true ! application/x-rtp,media=video ! decodebin",
             "videotestsrc ! video/x-raw,width=640,height=360",
         )
 
-    stream = Scaled(pipeline, (456, 256))
+    stream = Scaled(pipeline, lambda whole_wh: wanted_of(whole_wh, (456, 256), None))
     try:
         seen = [(stream.read(), stream.whole_wh) for _ in range(4)]
     finally:
@@ -156,11 +158,50 @@ def test_a_streams_first_picture_comes_whole_and_those_after_it_scaled(read: obj
     assert [whole_wh for _, whole_wh in seen] == [None, *3 * [(640, 360)]]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("nv12_wh", "enough_wh", "rows"), [((640, 360), None, 540), ((320, 180), (320, 180), 270)])
+def test_a_stream_for_an_nv12_network_comes_as_nv12_from_its_first_picture_that_fits(
+    read: object, nv12_wh: tuple[int, int], enough_wh: tuple[int, int] | None, rows: int
+) -> None:
+    del read  # skips where there is no GStreamer
+
+    def pipeline(wanted: Wanted) -> str:
+        text = rtsp("rtsp://camera/1", wanted)
+        assert wanted == AS_IT_COMES or f"format=NV12,width={nv12_wh[0]},height={nv12_wh[1]}" in text
+        camera = "rtspsrc location=rtsp://camera/1 latency=100 drop-on-latency=true ! application/x-rtp,media=video ! decodebin"
+        return stood_in(text).replace(camera, "videotestsrc pattern=blue ! video/x-raw,width=640,height=360")
+
+    stream = Scaled(pipeline, lambda whole_wh: wanted_of(whole_wh, enough_wh, nv12_wh), nv12_wh)
+    try:
+        seen = [(stream.read(), stream.whole_wh) for _ in range(4)]
+    finally:
+        stream.close()
+    shapes = [None if picture is None else picture.shape for picture, _ in seen]
+    assert shapes == [(540, 640) if enough_wh is None else (360, 640, 3), *3 * [(rows, nv12_wh[0])]]
+    assert [whole_wh for _, whole_wh in seen] == [None, *3 * [None if enough_wh is None else (640, 360)]]
+    last = seen[-1][0]
+    assert last is not None
+    blue, green, red = Frame(last, "a", 0, 0.0).image[100, 100].astype(int)
+    assert blue > 240
+    assert max(green, red) < 15
+
+
+def test_nv12_is_asked_of_the_scaler_only_in_the_size_that_the_network_takes() -> None:
+    assert wanted_of((1280, 720), None, (1280, 720)) == Wanted((1280, 720), nv12=True)
+    assert wanted_of((3840, 2160), (1280, 720), (1280, 720)) == Wanted((1280, 720), nv12=True)
+    assert wanted_of((3840, 2160), None, (1280, 720)) == AS_IT_COMES, "somebody shows the whole picture"
+    assert wanted_of((1600, 1200), (1280, 720), (1280, 720)) == AS_IT_COMES, "of other proportions"
+    assert wanted_of((640, 360), (1280, 720), (1280, 720)) == AS_IT_COMES, "too small"
+    assert wanted_of((1920, 1080), (456, 256), None) == Wanted((456, 256))
+    assert "format=NV12,width=1280,height=720 ! queue" in csi(0, {}, Wanted((1280, 720), nv12=True))
+
+
 def test_pictures_that_nobody_makes_smaller_take_the_pipeline_as_it_was() -> None:
-    assert "interpolation" not in csi(0, {}) + rtsp("rtsp://a") + usb_mjpeg("/dev/video0", {}, by_hardware=True)
-    assert "width=456,height=256" in usb_mjpeg("/dev/video0", {}, by_hardware=True, size_wh=(456, 256))
-    assert "width=456" not in usb_mjpeg("/dev/video0", {}, by_hardware=False, size_wh=(456, 256))
-    assert rtsp("rtsp://a", (456, 256)).count("nvvidconv interpolation-method=5 ! video/x-raw,format=I420,width=456,height=256 !") == 1
+    assert "interpolation" not in csi(0, {}) + rtsp("rtsp://a") + usb_mjpeg("/dev/video0", {})
+    assert "width=456,height=256" in usb_mjpeg("/dev/video0", {}, Wanted((456, 256)))
+    assert (
+        rtsp("rtsp://a", Wanted((456, 256))).count("nvvidconv interpolation-method=5 ! video/x-raw,format=I420,width=456,height=256 !") == 1
+    )
 
 
 @pytest.mark.slow

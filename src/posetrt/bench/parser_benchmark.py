@@ -189,8 +189,13 @@ def bench_worst(parser: PafParser, layout: MapLayout, shape_hw: tuple[int, int],
     ]
 
 
-def bench_recorded(parser: PafParser, layout: MapLayout, folder: Path, repeats: int, annotations: Path | None = None) -> dict[str, Any]:
+def bench_recorded(
+    parser: PafParser, layout: MapLayout, folder: Path, repeats: int, annotations: Path | None = None, ranking: PafParser | None = None
+) -> dict[str, Any]:
     """Recorded maps: a folder of .npz files with `heatmaps` and `pafs`, and for AP `scale_xy` and names that end in COCO's image number.
+
+    Args:
+        ranking: gives the people that AP ranks, where `parser` leaves out weak ones.
 
     Raises:
         UsageError: no maps there, or what AP needs is missing.
@@ -210,7 +215,7 @@ def bench_recorded(parser: PafParser, layout: MapLayout, folder: Path, repeats: 
     timing = time_parsers(parser, reference, maps, repeats)
     row: dict[str, Any] = {"maps": folder.name, "frames": len(maps), "ratio": timing.ratio, "timing_ms": vars(timing)}
     if annotations is not None:
-        for name, decode in (("parser", parser.parse), ("upsampling", reference.parse)):
+        for name, decode in (("parser", (ranking or parser).parse), ("upsampling", reference.parse)):
             row[name] = _average_precision([decode(*frame) for frame in maps], files, scales, layout.skeleton, annotations)
     return row
 

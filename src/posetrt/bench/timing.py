@@ -67,13 +67,13 @@ def open_timed(opened: Callable[[], Pose], frame: Frame) -> Timing:
     before = resident_mb()
     started = time.perf_counter()
     pose = opened()
-    pose(frame.image)
+    pose(frame.picture)
     return Timing(pose, time.perf_counter() - started, resident_mb() - before)
 
 
 def network_round(timing: Timing, kept: list[Frame]) -> None:
     """Time the network alone, as often as there are frames."""
-    prepared = [timing.pose.network_input(frame.image) for frame in kept[:8]]
+    prepared = [timing.pose.network_input(frame.picture) for frame in kept[:8]]
     timing.pose.engine.infer(prepared[0])
     for index in range(len(kept)):
         started = time.perf_counter()
@@ -85,7 +85,7 @@ def parts_round(timing: Timing, kept: list[Frame]) -> None:
     """Time the parts of a frame on a GPU apart; nothing where the network runs on a CPU."""
     engine = timing.pose.engine
     if isinstance(engine, TensorRTEngine):
-        tensor = timing.pose.network_input(kept[0].image)
+        tensor = timing.pose.network_input(kept[0].picture)
         timing.parts_ms += [engine.parts_ms(tensor) for _ in range(min(len(kept), PARTS))]
 
 
@@ -102,7 +102,7 @@ def latency_round(timing: Timing, source: Source, frames: int) -> None:
         prepared = inferred = parsed = decoded
         people = timing.pose.nobody()
         if whole is not None:
-            ready = whole.prepare(frame.image)
+            ready = whole.prepare(frame.picture)
             prepared = time.perf_counter()
             tensors = whole.engine.infer(ready.tensor)
             inferred = time.perf_counter()
@@ -134,7 +134,7 @@ class _Stamped:
 
 def warm_up(timing: Timing, frame: Frame) -> None:
     """Run the network for `WARM_UP_S`."""
-    tensor = timing.pose.network_input(frame.image)
+    tensor = timing.pose.network_input(frame.picture)
     until = time.monotonic() + WARM_UP_S
     while time.monotonic() < until:
         timing.pose.engine.infer(tensor)

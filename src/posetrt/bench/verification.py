@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from posetrt.bench.other_runtimes import others
 from posetrt.bench.verification_row import WARM_UP, check, some_input
 from posetrt.runtime.engines.base import PRECISIONS, Engine, Precision
 from posetrt.runtime.engines.choose import EngineOptions, best_backend, find_engine, open_engine
@@ -48,7 +49,7 @@ def verify(
         say: told what is being done.
 
     Returns:
-        A report for JSON: "machine", "rows", "video", "leak", "memory", "failed_load", "passed", "seconds".
+        A report for JSON: "machine", "rows", "others" (the same graphs on other runtimes), "video", "leak", "memory", "failed_load", "passed", "seconds".
 
     Raises:
         UsageError: no bundle.
@@ -76,8 +77,15 @@ def verify(
                 rows.append(check(name, folder, precision, chosen, reference, explicit_qdq=True))
             say(f"{name} {precision}")
             rows.append(check(name, folder, precision, chosen, reference))
+    beside = []
+    for name, entry in contents["models"].items() if chosen != "onnxruntime" else ():
+        if late(f"{name} on other runtimes"):
+            continue
+        say(f"{name} on ONNX Runtime and PyTorch")
+        reference = np.load(bundle / "reference" / f"{name}.npz") if not entry["timing_only"] else None
+        beside += others(bundle, name, open_folder(bundle / "models" / name), entry["precisions"], reference)
     first, entry = next(iter(contents["models"].items()))
-    report: dict[str, Any] = {"machine": machine(chosen), "rows": [asdict(row) for row in rows]}
+    report: dict[str, Any] = {"machine": machine(chosen), "rows": [asdict(row) for row in rows], "others": [asdict(row) for row in beside]}
     last: Precision = entry["precisions"][-1]
     works: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
         "video": ("video", lambda: video(bundle, contents, chosen)),

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 import posetrt
+from posetrt.bench.other_runtimes import torch_path
+from posetrt.bench.torch_graph import write_torch
 from posetrt.calib.accuracy.agreement import agreement
 from posetrt.calib.int8.calibrate import calibrate
 from posetrt.calib.sensitivity.judge import Judge, runner
@@ -118,11 +120,13 @@ def prepare(
         if folder.variant("int8-trt").is_file():
             float_weight_variant(folder)  # for TensorRT 8.6 with --explicit-qdq: the machine has no onnx package to write it
         contents["models"][name] = {"timing_only": False, "precisions": _precisions(folder)}
+        carry_torch(bundle, name, folder, say)
     if timing_size_wh is not None:
         say(f"{TIMING_NETWORK} with random weights")
         folder = timing_folder(bundle / "models" / TIMING_MODEL, timing_size_wh, pictures[:2])
         # Large, and no TensorRT's.
         folder.variant("int8-ort").unlink()
+        carry_torch(bundle, TIMING_MODEL, folder, say)
         contents["models"][TIMING_MODEL] = {"timing_only": True, "precisions": _precisions(folder)}
     if video is not None:
         shutil.copyfile(video, bundle / f"video{video.suffix}")
@@ -137,6 +141,14 @@ def prepare(
     write_json(bundle / "bundle.json", contents)
     for path in sorted(path for path in bundle.rglob("*") if path.is_file() and path.stat().st_size > PIECE_BYTES):
         split(path)
+
+
+def carry_torch(bundle: Path, name: str, folder: ModelFolder, say: Say) -> None:
+    """Write a model as PyTorch runs it, so that the machine can time it beside TensorRT; a line where that cannot be done here."""
+    try:
+        write_torch(folder.onnx, list(dict.fromkeys(folder.manifest().head.outputs.values())), torch_path(bundle, name))
+    except PosetrtError as error:
+        say(f"{name}: no PyTorch graph to time beside it: {error}")
 
 
 def timing_folder(path: Path, size_wh: tuple[int, int], pictures: Sequence[Path]) -> ModelFolder:

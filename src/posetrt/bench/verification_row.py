@@ -45,6 +45,7 @@ class Row:
         upload_ms, network_ms, download_ms: medians by the GPU's clock, one after the other.
         frame_ms: median of one `infer` by the computer's clock.
         in_flight_fps: frames a second with as many in flight as the engine takes.
+        runtime: what else ran the graph, for comparison; empty for an engine of ours.
         notes: what was told: a fall-back that a build took, tensors without a range, why there are no CUDA graphs.
     """
 
@@ -64,6 +65,7 @@ class Row:
     download_ms: float | None = None
     frame_ms: float | None = None
     in_flight_fps: float | None = None
+    runtime: str = ""
     notes: list[str] = field(default_factory=list)
 
     def fail(self, problem: str) -> None:
@@ -194,14 +196,16 @@ def table(report: dict[str, Any]) -> str:
         "| model | precision | differs by | OKS | network ms | frame ms | copies | fps, in flight | runs in it | result |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in report["rows"]:
+    for row in [*report["rows"], *report.get("others", [])]:
         copies = None
         if row["network_ms"] is not None:
             copied = row["upload_ms"] + row["download_ms"]
             copies = copied / (copied + row["network_ms"])
+        asked = f"{row['precision']}, {row['runtime']}" if row["runtime"] else row["precision"]
+        verdict = "passed" if row["passed"] else f"failed: {row['problem']}"
         cells = [
             row["model"],
-            f"{row['precision']} --explicit-qdq" if "--explicit-qdq" in row["notes"] else row["precision"],
+            f"{asked} --explicit-qdq" if "--explicit-qdq" in row["notes"] else asked,
             cell(row["difference"], ".1e"),
             cell(row["oks"], ".3f"),
             cell(row["network_ms"], ".2f"),
@@ -209,7 +213,7 @@ def table(report: dict[str, Any]) -> str:
             cell(copies, ".0%"),
             cell(row["in_flight_fps"], ".0f"),
             cell(row["share"], ".0%"),
-            "passed" if row["passed"] else f"failed: {row['problem']}",
+            (row["problem"] or "for comparison") if row["runtime"] else verdict,
         ]
         lines.append(f"| {' | '.join(cells)} |")
     told = [f"- {row['model']} {row['precision']}: {note}" for row in report["rows"] for note in row["notes"] if note != "--explicit-qdq"]

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, a bare .onnx, an engine, or nano")
     parser.add_argument("--source", metavar="PHOTO|DIR|VIDEO", help="frames to time with")
     parser.add_argument(
-        "--precision", choices=["fp32", "fp16", "int8"], action="append", help="may be given again; default: all that were built"
+        "--precision", choices=["fp32", "fp16", "fp8", "int8"], action="append", help="may be given again; default: all that were built"
     )
     add_hands_and_face_arguments(parser)
     add_detector_arguments(parser, follow=True)

@@ -23,7 +23,9 @@ SUMMARY = "model folder to an engine for this device"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt build`."""
     parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, or nano")
-    parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp16 on a GPU and fp32 on a CPU")
+    parser.add_argument(
+        "--precision", choices=["fp32", "fp16", "fp8", "int8"], help="default: the folder's, else fp16 on a GPU and fp32 on a CPU"
+    )
     add_backend_argument(parser)
     parser.add_argument("--if-needed", action="store_true", help="build nothing where a fitting engine is there already")
     parser.add_argument("--default", action="store_true", help="make this precision what `run` takes when given none")
@@ -98,10 +100,10 @@ def run(args: argparse.Namespace) -> int:
     if args.default:
         folder.set_default_precision(precision)
     size_mb, peak_mb = engine.stat().st_size / 1e6, resident_mb(peak=True)
-    if precision == "int8" and folder.calibration.is_file():
+    if precision in ("int8", "fp8") and folder.calibration.is_file():
         from posetrt.calib.sensitivity.price import folder_line
 
-        print(folder_line(folder, "ort" if sidecar.backend == "onnxruntime" else "trt"), file=sys.stderr)
+        print(folder_line(folder, "fp8" if precision == "fp8" else "ort" if sidecar.backend == "onnxruntime" else "trt"), file=sys.stderr)
     print(
         f"{engine}: {precision} by {sidecar.backend} {sidecar.library_version}, {size_mb:.1f} MB, built in {sidecar.build_s:.1f} s from {sidecar.graph}"
         + (f"; peak memory {peak_mb:.0f} MB" if peak_mb else "")

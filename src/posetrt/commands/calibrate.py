@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from posetrt.calib.int8.calibration import Calibration
     from posetrt.calib.int8.foreign import Foreign
 
-AUTOMATIC_BUDGET = 8.0
-"""OKS points that INT8 may lose where layers are kept in float without being asked for: .92 of FP32's people, well above "fine"."""
+LISTED = 16
+"""Layers of the sensitivity table that are printed; calibration.json has all of them."""
 
 SUMMARY = "find INT8 ranges on photographs and make the INT8 graphs"
 
@@ -79,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--coco-images", type=Path, metavar="DIR", help="the photographs that --coco names")
     parser.add_argument("--budget-ap", type=float, metavar="POINTS", help="AP that INT8 may lose, with --coco (default 0.5)")
     parser.add_argument("--budget-oks", type=float, metavar="POINTS", help="OKS agreement that INT8 may lose, without (default 5)")
+    parser.add_argument("--fp8", action="store_true", help="make a graph in float8 too, for TensorRT on Thor and on GPUs from Ada on")
     parser.add_argument("--force", action="store_true", help="exit with 0 even where INT8 is unusable in a layout")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
 
@@ -139,86 +140,34 @@ def _crops(args: argparse.Namespace, folder: ModelFolder, images: list[Path], he
 def _calibrate(args: argparse.Namespace, folder: ModelFolder, images: list[Path], beside: dict[str, Foreign]) -> int:
     """Find ranges, measure what INT8 costs, write both and say so."""
     from posetrt.calib.int8.cache import cache_text
-    from posetrt.calib.int8.calibrate import DEFAULT_METHOD, calibrate, write_variants
-    from posetrt.calib.int8.photographs import sample
-    from posetrt.calib.sensitivity.price import hold_back, price_from, priced, table
+    from posetrt.calib.int8.calibrate import DEFAULT_METHOD
+    from posetrt.calib.sensitivity.judged import CalibrationOptions, calibrate_judged
+    from posetrt.calib.sensitivity.price import price_from, table
 
     annotated = _annotated(args)
-    judge_by: list[Path] = []
-    if args.sensitivity and annotated is None:
-        judge_by = sample(images, min(args.judge, len(images) // 2), args.seed)
-        images = [path for path in images if path not in set(judge_by)]
-        if not judge_by:
-            raise UsageError("--sensitivity judges by photographs that calibrate nothing: give --images with two or more")
-    drawn, held_back = hold_back(images, args.limit, args.seed)
-    chosen = "all" if len(drawn) == len(images) else f"random, seed {args.seed}"
-    images = drawn
-    if args.select is not None:
-        from posetrt.calib.int8.selection import select
-
-        with progress_bar("select", "image") as progress:
-            images = select(folder, images, args.select, seed=args.seed, progress=progress)
-        chosen = f"selected for coverage, seed {args.seed}"
-    with progress_bar("calibrate", "image") as progress:
-        made = calibrate(
-            folder,
-            images,
-            method=args.method or DEFAULT_METHOD,
-            equalise=not args.no_equalise,
-            chosen=chosen,
-            trained=args.ranges_from,
-            all_int8=args.all_int8,
-            write=False,
-            progress=progress,
-        )
-    for warning in made.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-
-    def fitted(budget: float | None) -> Calibration:
-        from posetrt.calib.sensitivity.budget import fit_budget
-
-        with progress_bar("layers", "layer") as progress:
-            return fit_budget(
-                folder,
-                made,
-                judge_by,
-                budget=budget,
-                annotated=annotated,
-                progress=progress,
-                say=lambda line: print(line, file=sys.stderr),
-            )
-
+    options = CalibrationOptions(
+        method=args.method or DEFAULT_METHOD,
+        equalise=not args.no_equalise,
+        trained=args.ranges_from,
+        all_int8=args.all_int8,
+        limit=args.limit,
+        select=args.select,
+        seed=args.seed,
+        sensitivity=args.sensitivity,
+        judge=args.judge,
+        budget=args.budget_oks if annotated is None else args.budget_ap,
+        annotated=annotated,
+        beside=beside,
+        fp8=args.fp8,
+    )
+    made = calibrate_judged(folder, images, options, say=lambda line: print(line, file=sys.stderr), bar=progress_bar)
     calibration = made.calibration
-    if args.sensitivity:
-        calibration = fitted(args.budget_oks if annotated is None else args.budget_ap)
-    shapes = {name: seen.shape for name, seen in made.observation.tensors.items()}
-
-    def measure(calibration: Calibration) -> Calibration:
-        return priced(folder, calibration, held_back, shapes, lambda line: print(line, file=sys.stderr), beside)
-
-    if held_back:
-        calibration = measure(calibration)
-        first = price_from(calibration.price or {})
-        if args.sensitivity is None and not args.all_int8 and {one.verdict for one in first.layouts.values()} & {"costly", "unusable"}:
-            print(f"{table(first, advise=False)}\nLooking for the layers that cost it; --no-sensitivity leaves this out", file=sys.stderr)
-            # On photographs that calibrated, so that those held back still judge the result alone.
-            judge_by = sample(images, args.judge, args.seed)
-            calibration = measure(fitted(AUTOMATIC_BUDGET))
-    else:
-        print(
-            f"warning: {len(images)} photographs are too few to hold some back: what INT8 costs is not measured. Give 40", file=sys.stderr
-        )
-    write_variants(folder, calibration)
-    if calibration.sensitivity is not None:
-        from posetrt.calib.sensitivity.budget import chart
-
-        chart(calibration, folder.path / "sensitivity.png")
     if args.cache is not None:
         _write_cache(folder, cache_text(calibration.ranges, args.cache), args.cache)
     price = price_from(calibration.price) if calibration.price is not None else None
     if args.json:
         summary = {"method": calibration.method, "images": dict(calibration.images), "tensors": len(calibration.ranges)}
-        summary |= {"bursts": dict(calibration.bursts), "price": calibration.price}
+        summary |= {"bursts": dict(calibration.bursts), "price": calibration.price, "speed": dict(made.speed)}
         kept = {"kept_float": list(calibration.kept_float), "kept_float_ort": list(calibration.kept_float_ort)}
         print(json.dumps({**summary, **kept, "sensitivity": calibration.sensitivity}))
     else:
@@ -229,7 +178,7 @@ def _calibrate(args: argparse.Namespace, folder: ModelFolder, images: list[Path]
         )
         _print_sensitivity(calibration)
         if price is not None:
-            print(table(price))
+            print(table(price, speed=made.speed))
     return 1 if price is not None and price.unusable and not args.force else 0
 
 
@@ -272,7 +221,7 @@ def _print_sensitivity(calibration: Calibration) -> None:
         return
     kept = {"trt": calibration.kept_float, "ort": calibration.kept_float_ort}
     print(f"{'layer alone in INT8':<46} {'OKS lost':>8} {'AP lost':>8} {'noise':>7}")
-    for layer in found["layers"][: max(8, *map(len, kept.values()))]:
+    for layer in found["layers"][:LISTED]:
         oks = "" if layer["oks_cost"] is None else f"{100 * layer['oks_cost']:8.2f}"
         ap = "" if layer["ap_cost"] is None else f"{100 * layer['ap_cost']:8.2f}"
         held = " and ".join(layout for layout in sorted(kept) if layer["name"] in kept[layout])
@@ -285,7 +234,10 @@ def _print_sensitivity(calibration: Calibration) -> None:
             f"{100 * found['eight_bit_share'][layout]:.1f} % of the multiply-adds in INT8"
         )
         if not found["met"][layout]:
-            print(f"{layout} layout: the budget of {found['budget_points']:g} points was not met with 90 % of the multiply-adds in INT8")
+            print(
+                f"{layout} layout: the budget of {found['budget_points']:g} points was not met with "
+                f"{100 * found.get('least_eight_bit', 0.9):.0f} % of the multiply-adds in INT8"
+            )
 
 
 def _write_cache(folder: ModelFolder, text: str, version: str) -> None:

@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="as map takes it; may be given again")
     parser.add_argument("--output", "-o", metavar="DIR", type=Path, required=True, help="for compare.html, compare.json and the lists")
     for name in ("a", "b"):
-        parser.add_argument(f"--precision-{name}", choices=["fp32", "fp16", "int8"], help=f"of {name.upper()}; default: the folder's")
+        parser.add_argument(
+            f"--precision-{name}", choices=["fp32", "fp16", "fp8", "int8"], help=f"of {name.upper()}; default: the folder's"
+        )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="look at every N-th frame of a video (default 1)")
     parser.add_argument("--worst", type=int, default=12, metavar="N", help="frames that the page shows (default 12)")
     parser.add_argument("--select", type=int, metavar="N", help="write the N worst frames as a list")

@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scales", metavar="LIST", help="average the maps of these scales of the input, as 0.5,1,1.5; for models exported --dynamic"
     )
     parser.add_argument(
-        "--precision", choices=["fp32", "fp16", "int8"], action="append", help="may be given again; default: all that were built"
+        "--precision", choices=["fp32", "fp16", "fp8", "int8"], action="append", help="may be given again; default: all that were built"
     )
     add_detector_arguments(parser, follow=False)
     add_tiles_arguments(parser)

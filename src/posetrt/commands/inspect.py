@@ -1,25 +1,27 @@
-"""Say what an engine is: what it was built from and for, and on a device that can load it, its layers.
+"""Say what a model folder holds and what an engine is: what it was built from and for, and on a device that can load it, its layers.
 
   posetrt inspect person/engines/orin-sm87_trt10.3.0_int8.engine
   posetrt inspect person/
 
 The table counts layers by the precision that they really run in: who asked for int8 wants to know how much of it there
-is. Without a GPU the sidecar alone is shown.
+is. Without a GPU the sidecar alone is shown. --json prints a list of engines; of a folder without any, an object that describes its model.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shlex
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from posetrt.arguments import network_path
 
-SUMMARY = "what an engine is made of and runs in"
+if TYPE_CHECKING:
+    from posetrt.runtime.model.folder import ModelFolder
+
+SUMMARY = "what a model folder holds; what an engine is made of and runs in"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,21 +40,75 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.runtime.model.folder import open_folder
     from posetrt.runtime.model.sidecar import check_engine_file, read_sidecar
 
-    if args.engine.is_dir():
-        engines = built_engines(open_folder(args.engine))
-        if not engines:
-            raise UsageError(f"{args.engine} has no engine yet; build one with: posetrt build {shlex.quote(str(args.engine))}")
+    folder = open_folder(args.engine) if args.engine.is_dir() else None
+    if folder is not None:
+        engines = built_engines(folder)
     elif args.engine.is_file():
         engines = {args.engine: read_sidecar(args.engine)}
         check_engine_file(args.engine, engines[args.engine])
     else:
         raise UsageError(f"there is no engine or model folder at {args.engine}")
     described = [describe(path, sidecar) for path, sidecar in engines.items()]
+    model = describe_model(folder) if folder is not None else None
     if args.json:
-        print(json.dumps(described, indent=1))
+        print(json.dumps(described or model, indent=1))
     else:
-        print("\n\n".join(_text(one, every_layer=args.layers) for one in described))
+        whole = [] if model is None else [_model_text(model, no_engine=not described)]
+        print("\n\n".join([*whole, *(_text(one, every_layer=args.layers) for one in described)]))
     return 0
+
+
+def describe_model(folder: ModelFolder) -> dict[str, Any]:
+    """What a model folder holds beside engines: the network, its calibration, its variants ("" where one serves, else why not), what comes next."""
+    from posetrt.runtime.errors import PosetrtError
+    from posetrt.runtime.files import sha256_of
+
+    manifest = folder.manifest()
+
+    def why_not(name: str) -> str:
+        try:
+            folder.checked_variant(name)
+        except PosetrtError as error:
+            return str(error)
+        return ""
+
+    calibrated = folder.calibration.is_file()
+    following = [] if calibrated else [f"posetrt calibrate {folder.quoted} --images DIR"]
+    return {
+        "folder": str(folder.path),
+        "model_sha256": sha256_of(folder.onnx),
+        "size_bytes": folder.onnx.stat().st_size,
+        "manifest": manifest.to_dict(),
+        "head": manifest.head.summary(),
+        "calibrated": calibrated,
+        "variants": {path.stem: why_not(path.stem) for path in sorted(folder.variant("any").parent.glob("*.onnx"))},
+        "engines": [],
+        "next": [*following, f"posetrt build {folder.quoted} --precision {'int8' if calibrated else 'fp32'}"],
+    }
+
+
+def _model_text(one: dict[str, Any], *, no_engine: bool) -> str:
+    manifest = one["manifest"]
+    spec, skeleton = manifest["input"], manifest["skeleton"]
+    size = "x".join(map(str, spec["size_wh"]))
+    if spec["min_wh"] != spec["max_wh"]:
+        size += f" (from {'x'.join(map(str, spec['min_wh']))} to {'x'.join(map(str, spec['max_wh']))})"
+    pixels = (
+        "normalised in the graph" if spec["in_graph"] else f"(value - {spec['mean']}) * {[float(f'{each:.4g}') for each in spec['scale']]}"
+    )
+    parts = f"skeleton {skeleton['name']}, {len(skeleton['parts'])} parts" if skeleton["parts"] else "a detector, no parts"
+    lines = [
+        f"model.onnx: network {manifest['network']}, {one['size_bytes'] / 1e6:.1f} MB, sha256 {one['model_sha256'][:12]}",
+        f"  head {one['head']}; {parts}",
+        f"  input {spec['name']}: {size}, {spec['layout']} {spec['dtype']} {spec['colour']}, {pixels}; picture {spec['fit']['how']}",
+    ]
+    if manifest["licence"]:
+        lines.append(f"  licence of the weights: {manifest['licence']}")
+    lines.append(f"calibration.json: {'there' if one['calibrated'] else 'none; INT8 needs it'}")
+    lines += [f"variants/{name}.onnx: {why or 'made from this model'}" for name, why in one["variants"].items()]
+    if no_engine:
+        lines += ["engines: none yet", *(f"next: {command}" for command in one["next"])]
+    return "\n".join(lines)
 
 
 def describe(path: Path, sidecar: Any) -> dict[str, Any]:

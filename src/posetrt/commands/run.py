@@ -92,6 +92,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--source", metavar="SOURCE", action="append", help="see above; may be given again")
     parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="wait for a camera or stream that is not there yet; else it is an error after five tries. Of several sources each is waited for",
+    )
+    parser.add_argument(
         "--max-megapixels", metavar="N", type=float, default=MOST_MEGAPIXELS, help="refuse larger pictures before decoding (default: 100)"
     )
     parser.add_argument(
@@ -101,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="auto: a Jetson's hardware, and the decoder of large JPEGs, make pictures as small as the network wants them where nothing "
         "shows or crops them; key points stay in pixels of the source",
     )
-    parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
+    parser.add_argument("--precision", choices=["fp32", "fp16", "fp8", "int8"], help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
     add_hands_and_face_arguments(parser)
     add_detector_arguments(parser, follow=True)
@@ -200,7 +205,9 @@ def run(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(line, file=sys.stderr, flush=True)
 
-    sources = [open_source(text, say, args.max_megapixels) for text in args.source]
+    # One camera of several that is missing keeps nobody from the others.
+    wait = args.wait or len(args.source) > 1
+    sources = [open_source(text, say, args.max_megapixels, wait=wait) for text in args.source]
     _check_ids(args, sources)
     live = any(source.live for source in sources)
     moving = live or any(source.fps for source in sources)
@@ -246,6 +253,11 @@ def run(args: argparse.Namespace) -> int:
             first = pose.engine.manifest
             say(f"detector: {first.network} {'x'.join(map(str, first.input.size_wh))}, {pose.engine.precision}, {pose.engine.backend}")
         engine = pose.people_engine
+        if not pose.skeleton.parts:
+            say(
+                f"{engine.manifest.network} is a detector: it gives boxes, and no key points. For those give it to a network for crops: "
+                f"posetrt run POSE --detector {args.folder}"
+            )
         if not engine.built and shipped_name(args.folder):
             say(
                 f"{shipped_name(args.folder)} runs as it ships, on ONNX Runtime; to tune it for this computer: posetrt build {shipped_name(args.folder)}"

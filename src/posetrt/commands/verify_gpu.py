@@ -14,7 +14,8 @@ There:
 It builds each model in each precision, compares outputs with ONNX Runtime's float32 (fp32 without TF32 within 1e-3 of the
 output's range, fp16 within 1e-2, int8 by its people: what its graph costs at the desk), times network, copies and
 frames, runs the video, watches the memory over 10,000 frames, times each tensor shared and copied and keeps the fastest in the
-engine's sidecar, hands TensorRT a damaged engine, and writes result.json and result.md, which are what to send back: they hold every
+engine's sidecar, hands TensorRT a damaged engine, times the same graphs on ONNX Runtime's CUDA and in PyTorch where a Python of the
+machine has them (rows that decide nothing; else they say why not), and writes result.json and result.md, which are what to send back: they hold every
 fall-back that a build took. Exit code 0 where everything passed.
 """
 

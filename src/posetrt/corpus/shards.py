@@ -10,7 +10,7 @@ from typing import Any
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.packages import install_hint
-from posetrt.runtime.people import to_coco17, to_coco_results
+from posetrt.runtime.people import to_coco_results
 from posetrt.runtime.sinks.base import Result
 from posetrt.runtime.sinks.rows import json_line, people_record
 
@@ -45,7 +45,6 @@ class Coco:
 
     def add(self, result: Result) -> None:
         """Add a frame."""
-        to_coco17(result.people, self._skeleton)
         rows = to_coco_results(result.people, self._skeleton, result.frame.image_id)
         self._entries += [json.dumps(entry, allow_nan=False) for entry in rows]
 

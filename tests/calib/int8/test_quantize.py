@@ -60,7 +60,8 @@ def test_the_equalised_graph_computes_what_the_model_does(calibrated: ModelFolde
 
 def test_a_scale_does_not_pass_an_elu_and_the_file_says_so(calibrated: ModelFolder) -> None:
     calibration = folder_calibration(calibrated)
-    assert set(calibration.scales) == {"first"}
+    assert "first" in calibration.scales
+    assert "smooth" not in calibration.scales
     assert calibration.not_equalised == {"smooth/out": "Elu does not let a scale through"}
 
 
@@ -134,14 +135,15 @@ def test_a_scale_passes_a_clip_only_upwards_and_only_until_the_channel_reaches_i
     np.testing.assert_allclose(run(graph.model, tensor)[0], run(equalised(graph, {"a/out": scales}).model, tensor)[0], atol=1e-5)
 
 
-def test_onnx_runtime_computes_every_convolution_in_8_bits(calibrated: ModelFolder, pictures: list[Path], tmp_path: Path) -> None:
-    tensor = first_input(calibrated, pictures)
-    found = run(str(calibrated.variant("int8-ort")), tensor, tmp_path / "optimised.onnx")
+def test_onnx_runtime_computes_every_convolution_in_8_bits(small_folder: ModelFolder, pictures: list[Path], tmp_path: Path) -> None:
+    calibrate(small_folder, pictures, all_int8=True)
+    tensor = first_input(small_folder, pictures)
+    found = run(str(small_folder.variant("int8-ort")), tensor, tmp_path / "optimised.onnx")
     kinds = Counter(node.op_type for node in onnx.load(str(tmp_path / "optimised.onnx")).graph.node)
     assert kinds["QLinearConv"] == 10
     assert kinds["QLinearAdd"] == kinds["QLinearConcat"] == 1
     assert kinds["Conv"] + kinds["FusedConv"] + kinds["Relu"] == 0
-    for one, other in zip(run(str(calibrated.onnx), tensor), found, strict=True):
+    for one, other in zip(run(str(small_folder.onnx), tensor), found, strict=True):
         assert np.abs(one - other).mean() < 0.03 * np.ptp(one)
 
 
@@ -156,8 +158,11 @@ def test_activations_of_onnx_runtimes_layout_are_unsigned_and_of_tensorrts_signe
             assert kind == np.uint8 or zero == 0
 
 
-def test_tensorrts_layout_puts_nothing_between_conv_and_activation_and_shares_scales(calibrated: ModelFolder) -> None:
-    graph = load_graph(calibrated.variant("int8-trt"))
+def test_tensorrts_layout_puts_nothing_between_conv_and_activation_and_shares_scales(
+    small_folder: ModelFolder, pictures: list[Path]
+) -> None:
+    calibrate(small_folder, pictures, all_int8=True)
+    graph = load_graph(small_folder.variant("int8-trt"))
 
     def scale_before(name: str) -> float:
         node = graph.producers[name]
@@ -262,7 +267,9 @@ def test_an_elu_in_simple_operators_is_the_elu(calibrated: ModelFolder) -> None:
 
 def test_no_layer_that_matters_for_the_time_is_kept_unasked(calibrated: ModelFolder) -> None:
     graph, calibration = load_graph(calibrated.onnx), folder_calibration(calibrated)
-    assert calibration.kept_float == calibration.kept_float_ort == (), "each layer of this network takes more than 1 % of its multiply-adds"
+    assert calibration.kept_float == calibration.kept_float_ort == ("soft_depth",), (
+        "a depthwise one that could not be equalised, with 2 % of the multiply-adds at most; each other layer takes more"
+    )
     assert len([node for node in load_graph(calibrated.variant("int8-trt")).nodes if node.op_type == "DequantizeLinear"]) > len(
         graph.layers
     )

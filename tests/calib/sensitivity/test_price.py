@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
+import posetrt
 from posetrt.calib.int8.calibrate import calibrate, folder_calibration, write_variants
 from posetrt.calib.sensitivity.price import LayoutPrice, Price, hold_back, line, price_from, table, verdict_on
 from posetrt.cli import main
+from posetrt.runtime.errors import UsageError
 from posetrt.runtime.model.folder import ModelFolder
 
 
@@ -73,6 +75,30 @@ def test_calibrate_measures_the_price_and_says_that_nobody_was_there(
     assert set(price["layouts"]) == {"ort", "trt"}
     assert "verdict" in told.out
     assert "photographs held back: fp32" in told.err, "a line says what takes the time"
+
+
+def test_the_door_measures_the_same_price_as_the_command(small_folder: ModelFolder, many: Path) -> None:
+    assert main(["calibrate", str(small_folder.path), "--images", str(many), "--no-sensitivity", "--force"]) == 0
+    by_command = small_folder.calibration.read_bytes()
+    lines: list[str] = []
+    made = posetrt.calibrate(small_folder.path, many, sensitivity=False, say=lines.append)
+    assert small_folder.calibration.read_bytes() == by_command
+    assert made.calibration.price == folder_calibration(small_folder).price
+    assert made.speed["ort"] > 0
+    assert "speed" in table(price_from(made.calibration.price or {}), speed=made.speed)
+    assert any("photographs held back" in line for line in lines)
+    with pytest.raises(UsageError, match="calibrate: "):
+        posetrt.calibrate(small_folder.path, many, methods="mse")
+
+
+def test_fp8_is_made_and_priced_where_it_is_asked_for_and_goes_with_the_next_calibration(small_folder: ModelFolder, many: Path) -> None:
+    command = ["calibrate", str(small_folder.path), "--images", str(many), "--no-sensitivity", "--force"]
+    assert main([*command, "--fp8"]) == 0
+    assert set((folder_calibration(small_folder).price or {})["layouts"]) == {"ort", "trt", "fp8"}
+    assert small_folder.checked_variant("fp8-trt").is_file()
+    assert main(["build", str(small_folder.path), "--precision", "fp8", "--backend", "onnxruntime"]) == 2
+    assert main(command) == 0
+    assert not small_folder.variant("fp8-trt").exists(), "it was made from the calibration before"
 
 
 @pytest.mark.parametrize(("force", "code"), [([], 1), (["--force"], 0)])

@@ -218,3 +218,24 @@ def test_a_version_compatible_engine_names_the_versions_that_load_it(version: st
     assert plan.options()["runs_on"] == runs
     assert "VERSION_COMPATIBLE" in plan.builder_flags
     assert any("--trust" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize("version", ["10.3.0", "10.13.3", "11.4.0"])
+def test_fp8_is_built_strongly_typed_from_its_own_graph_and_says_that_nobody_has_run_it(version: str) -> None:
+    thor = Gpu(0, "Thor", 110, 64 << 30, integrated=True)
+    plan = plan_build(offers(version, thor), BuildRequest("fp8"), manifest())
+    assert (plan.graph, plan.strongly_typed) == ("fp8-trt", True)
+    assert not {"FP16", "INT8"} & set(plan.builder_flags)
+    assert any("not been run" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    ("wish", "version", "gpu", "says"),
+    [
+        (BuildRequest("fp8"), "10.3.0", ORIN, "sm_87 has no fp8"),
+        (BuildRequest("fp8"), "8.6.1", CARD, "takes no fp8"),
+    ],
+)
+def test_fp8_is_refused_where_there_is_none(wish: BuildRequest, version: str, gpu: Gpu, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        plan_build(offers(version, gpu), wish, manifest())

@@ -54,7 +54,7 @@ class Network:
             return torch.rand((3, height, width), generator=torch.Generator().manual_seed(0))
         shape = (1, height, width, 3) if self.nhwc else (1, 3, height, width)
         noise = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-        return noise if self.dtype.is_floating_point else (noise * 255).to(self.dtype)
+        return (noise if self.dtype.is_floating_point else noise * 255).to(self.dtype)
 
 
 def write(network: Network, path: Path, *, opset: int = 17, dynamo: bool = False, dynamic: tuple[int, ...] = ()) -> Path:
@@ -469,6 +469,42 @@ class Detr(nn.Module):
         return self.scores(each) - 4, self.boxes(each).sigmoid()
 
 
+class Reshaped(nn.Module):
+    """Another network whose outputs leave it in another form."""
+
+    def __init__(self, inner: nn.Module, form: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.inner, self.form = inner, form
+
+    def forward(self, x: Tensor) -> Any:
+        return self.form(self.inner(x))
+
+
+class SplitYolo(nn.Module):
+    """YOLO v8's layers as compilers for NPUs want them: boxes and scores for each stride, key points of all together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.boxes, self.points = Trunk(), _convs(65, 3), _convs(51, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        levels = self.trunk(x)
+        points = torch.cat([layer(each).flatten(2) for layer, each in zip(self.points, levels, strict=True)], 2)
+        return (*(layer(each) for layer, each in zip(self.boxes, levels, strict=True)), points.view(1, 17, 3, -1))
+
+
+class Queries(nn.Module):
+    """RT-DETR as Ultralytics exports it: centre and size as shares, then 80 probabilities."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Detr()
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores, boxes = self.inner(x)
+        return torch.cat([0.3 + 0.4 * boxes[..., :2], 0.3 * boxes[..., 2:], scores.sigmoid()], 2)
+
+
 _POSE = {"task": "pose", "kpt_shape": "[17, 3]", "names": "{0: 'person'}", "stride": "32"}
 _COCO = {"task": "detect", "stride": "32", "names": str({0: "person", **{index: f"thing{index}" for index in range(1, 80)}})}
 _LEVELS = tuple(f"{what}_pred_stride_{stride}" for what in ("cls", "dis") for stride in STRIDES)
@@ -481,6 +517,18 @@ NETWORKS: Mapping[str, Callable[[], Network]] = {
     "yolo26-pose": lambda: Network(Ultralytics(1, 17, bins=1, end_to_end=True), (640, 640), ("output0",), metadata=_POSE),
     "yolo26-pose, no metadata": lambda: Network(Ultralytics(1, 17, bins=1, end_to_end=True), (320, 320), ("output0",)),
     "yolo26-pose, hands": lambda: Network(Ultralytics(1, 21, bins=1, end_to_end=True), (320, 320), ("output0",)),
+    "yolo11-pose, rows first": lambda: Network(Reshaped(Ultralytics(1, 17), lambda out: out.transpose(1, 2)), (320, 256), ("output0",)),
+    "yolo11-pose, float16": lambda: Network(Ultralytics(1, 17).half(), (320, 256), ("output0",), dtype=torch.float16),
+    "rtmpose, float16": lambda: Network(
+        Simcc(17, (192, 256)).half(), (192, 256), ("simcc_x", "simcc_y"), "input", dtype=torch.float16
+    ),
+    "yolo8-pose, split": lambda: Network(SplitYolo(), (320, 320), ("a", "b", "c", "keypoints")),
+    "yolo8-seg": lambda: Network(
+        Reshaped(Ultralytics(112), lambda out: (torch.cat([out[:, :84], 8 * out[:, 84:] - 2], 1), out[:, :32, None, :6400].view(1, 32, 80, 80))),
+        (640, 640),
+        ("output0", "output1"),
+    ),
+    "rt-detr, ultralytics": lambda: Network(Queries(), (640, 640), ("output0",)),
     "yolo11": lambda: Network(Ultralytics(), (640, 640), ("output0",), metadata=_COCO),
     "yolo11, no metadata": lambda: Network(Ultralytics(), (320, 320), ("output0",)),
     "yolov10": lambda: Network(Ultralytics(end_to_end=True), (640, 640), ("output0",), metadata=_COCO),
@@ -523,10 +571,23 @@ NETWORKS: Mapping[str, Callable[[], Network]] = {
     "heat maps, NHWC": lambda: Network(Maps((17, 4), nhwc=True), (192, 256), ("Identity",), "input", nhwc=True),
     "heat maps, NHWC, uint8": lambda: Network(Maps((17, 4), nhwc=True), (192, 256), ("Identity",), "input", nhwc=True, dtype=torch.uint8),
     "heat maps, NHWC, int32": lambda: Network(Maps((17, 4), nhwc=True), (192, 256), ("Identity",), "input", nhwc=True, dtype=torch.int32),
+    "g-rmi": lambda: Network(Maps((17, 4), (34, 4)), (192, 256), ("heatmaps", "offsets"), "input"),
+    "hrnet with its features": lambda: Network(Maps((17, 4), (32, 4)), (192, 256), ("heatmaps", "features"), "input"),
+    "centernet pose": lambda: Network(
+        Maps((1, 4), (2, 4), (34, 4), (2, 4), (17, 4), (2, 4)), (512, 512), ("hm", "wh", "hps", "reg", "hm_hp", "hp_offset"), "input"
+    ),
+    "dekr": lambda: Network(Maps((18, 4), (34, 4)), (512, 512), ("heatmaps", "offsets"), "input"),
+    "fields and maps in one, named heatmaps": lambda: Network(Maps((57, 8)), (368, 368), ("heatmaps",), "image"),
     "rtmpose": lambda: Network(Simcc(17, (192, 256)), (192, 256), ("simcc_x", "simcc_y"), "input"),
     "rtmpose 26": lambda: Network(Simcc(26, (288, 384)), (288, 384), ("simcc_x", "simcc_y"), "input"),
     "rtmw": lambda: Network(Simcc(133, (288, 384)), (288, 384), ("simcc_x", "simcc_y"), "input"),
     "dwpose": lambda: Network(Simcc(133, (288, 384)), (288, 384), ("output", "1187"), "input"),
+    "rtmw3d": lambda: Network(
+        Reshaped(Simcc(133, (288, 384)), lambda out: (*out, out[0] / 2 + 1e-3)), (288, 384), ("simcc_x", "simcc_y", "simcc_z"), "input"
+    ),
+    "rtmw3d, numbers": lambda: Network(
+        Reshaped(Simcc(133, (288, 384)), lambda out: (*out, out[0] / 2 + 1e-3)), (288, 384), ("output", "1318", "1319"), "input"
+    ),
     "rtmpose hand": lambda: Network(Simcc(21, (256, 256)), (256, 256), ("simcc_x", "simcc_y"), "input"),
     "rtmpose hand, numbers": lambda: Network(Simcc(21, (256, 256)), (256, 256), ("output", "700"), "input"),
     "rtmpose face106": lambda: Network(Simcc(106, (256, 256)), (256, 256), ("simcc_x", "simcc_y"), "input"),
@@ -537,6 +598,9 @@ NETWORKS: Mapping[str, Callable[[], Network]] = {
     ),
     "mediapipe face": lambda: Network(Regressed("face", 192), (192, 192), ("conv2d_21", "conv2d_31"), "input_1", nhwc=True),
     "movenet thunder": lambda: Network(Regressed("movenet", 256), (256, 256), ("output_0",), "input", nhwc=True, dtype=torch.int32),
+    "movenet, without an axis for its person": lambda: Network(
+        Reshaped(Regressed("movenet", 192), lambda out: out[:, 0]), (192, 192), ("output_0",), "input", nhwc=True, dtype=torch.int32
+    ),
     "movenet thunder, tflite": lambda: Network(
         Regressed("movenet", 256), (256, 256), ("StatefulPartitionedCall:0",), "serving_default_input:0", nhwc=True, dtype=torch.uint8
     ),

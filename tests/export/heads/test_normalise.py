@@ -25,6 +25,11 @@ def test_the_usual_normalisation_stays_where_another_is_hardly_better() -> None:
     assert choose("openpose", False, {"openpose": 0.3, "imagenet": 0.4}) == ("openpose", None)
 
 
+def test_the_usual_normalisation_stays_where_both_find_few() -> None:
+    assert choose("posenet", False, {"posenet": 0.021, "imagenet": 0.044}) == ("posenet", None)
+    assert choose("posenet", False, {"posenet": 0.001, "imagenet": 0.044})[0] == "imagenet"
+
+
 def test_another_is_taken_where_the_usual_one_finds_nobody_and_it_is_said() -> None:
     name, line = choose("openpose", False, {"openpose": 0.0, "in-graph": 0.2})
     assert name == "in-graph"
@@ -64,6 +69,7 @@ def test_the_network_that_ships_is_tried_on_drawn_people(given: str | None, take
         ("heads/yolox-nano/*.onnx", None, "yolox"),
         ("heads/rtmdet-nano-person/*.onnx", None, "rtmdet"),
         ("heads/posenet-mobilenetv1-075/*.onnx", (513, 385), "posenet"),
+        ("heads/posenet-mobilenetv1-075/*.onnx", (385, 289), "posenet"),
     ],
 )
 def test_real_networks_get_their_own_pixels_without_a_flag(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from posetrt.export.heads import coordinates, embedding, offsets, segmentation, simcc
+from posetrt.export.heads import coordinates, embedding, heatmap, offsets, segmentation, simcc
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
 from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
 from tests.export.heads.graph_facts import drawn, facts, facts_of
@@ -40,6 +40,22 @@ def test_rtmpose_is_read_whatever_its_outputs_are_called(names, parts, size):
 def test_a_square_networks_two_outputs_are_told_apart_by_name():
     given = facts((256, 256), {"simcc_y": drawn((1, 21, 512)), "simcc_x": drawn((1, 21, 512))})
     assert dict(_only(simcc.recognise(given, NOTHING)).head.outputs) == {"x": "simcc_x", "y": "simcc_y"}
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_heat_maps_with_short_offsets_are_g_rmis(layout):
+    shapes = ((1, 17, 64, 48), (1, 34, 64, 48)) if layout == "NCHW" else ((1, 64, 48, 17), (1, 64, 48, 34))
+    outputs = {"heatmaps": drawn(shapes[0], "probability"), "short_offsets": drawn(shapes[1])}
+    reading = _only(heatmap.recognise(facts((192, 256), outputs, layout), NOTHING))
+    assert dict(reading.head.outputs) == {"heatmaps": "heatmaps", "offsets": "short_offsets"}
+    assert (reading.fit, reading.parts, reading.nhwc) == ("crop", 17, () if layout == "NCHW" else ("heatmaps", "short_offsets"))
+
+
+def test_offsets_of_unknown_names_are_taken_where_the_user_names_them():
+    given = facts((256, 256), {"a": drawn((1, 17, 64, 64), "probability"), "b": drawn((1, 34, 64, 64))})
+    assert not [one for one in heatmap.recognise(given, NOTHING) if isinstance(one, Reading)]
+    reading = _only(heatmap.recognise(given, Asked(outputs={"heatmaps": "a", "offsets": "b"})))
+    assert dict(reading.head.outputs) == {"heatmaps": "a", "offsets": "b"}
 
 
 def test_simcc_of_another_input_size_is_nearly_recognised():

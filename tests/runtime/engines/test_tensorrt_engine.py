@@ -459,6 +459,43 @@ def test_a_frame_written_into_lent_memory_goes_in_without_a_copy(bench: Any, int
         assert (engine.collect()["heatmaps"] == 3.0).all()
 
 
+@pytest.mark.parametrize("integrated", [False, True])
+@pytest.mark.parametrize("submitted", [False, True])
+def test_memory_that_is_lent_stays_while_another_thread_writes_and_the_engine_is_closed(
+    bench: Any, integrated: bool, submitted: bool
+) -> None:
+    one = bench(integrated=integrated)
+    engine = one.open()
+    first, second = engine.lend_input((1, 3, 64, 64)), engine.lend_input((1, 3, 64, 64))
+    lent = {first.ctypes.data, second.ctypes.data}
+    closed, written = threading.Event(), threading.Event()
+
+    def write() -> None:
+        first[:] = 1.0
+        closed.wait(10)
+        first[:] = 2.0
+        written.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    engine.close()
+    assert one.cuda.pinned == lent, "freed under the writer's hands, or kept for nobody"
+    assert "cuDevicePrimaryCtxRelease" not in one.cuda.calls
+    closed.set()
+    writer.join(10)
+    assert written.is_set()
+    assert engine.lend_input((1, 3, 64, 64)) is None
+    engine.return_input(second)
+    if submitted:
+        with pytest.raises(PosetrtError, match="this engine was closed"):
+            engine.submit(first)
+    else:
+        engine.return_input(first)
+    assert not one.cuda.pinned | set(one.cuda.memory), "the last one that comes back is freed, and all with it"
+    engine.close()
+    assert one.cuda.calls.count("cuDevicePrimaryCtxRelease") == 1
+
+
 def test_lent_memory_comes_back_and_frames_of_the_caller_go_between(bench: Any) -> None:
     with bench().open() as engine:
         for value in range(1, 30):

@@ -99,7 +99,7 @@ def test_a_person_s_box_spans_the_key_points_that_were_found() -> None:
 
 def test_growing_keeps_the_centre_and_takes_the_network_s_proportions() -> None:
     assert grown(np.array([[10, 10, 20, 60]]), (192, 256), 1.25)[0] == pytest.approx([20 - 28.125, 40 - 37.5, 56.25, 75])
-    assert grown(whole_frame((480, 640, 3)), (368, 368))[0] == pytest.approx([0, -80, 640, 640])
+    assert grown(whole_frame((640, 480)), (368, 368))[0] == pytest.approx([0, -80, 640, 640])
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -44,6 +45,14 @@ def until(true: Callable[[], Any], seconds: float = 10.0) -> None:
     while not true():
         assert time.monotonic() < end, "it did not come to that"
         time.sleep(0.02)
+
+
+def ends(work: Callable[[], object]) -> None:
+    """Work that waits for nobody ends; what would wait for the broker for ever is found to hang."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive(), "it waits for the broker"
 
 
 @contextlib.contextmanager
@@ -135,12 +144,8 @@ def test_a_broker_that_dies_and_comes_back_gets_the_events_and_holds_nothing_up(
             process.kill()
             process.wait()
             until(lambda: any("went away" in line for line in said))
-        slowest = 0.0
-        for index in range(1, 500):
-            began = time.perf_counter()
-            sink.write(result(index, events=1))
-            slowest = max(slowest, time.perf_counter() - began)
-        assert slowest < 0.5
+        # No broker is there meanwhile.
+        ends(lambda: [sink.write(result(index, events=1)) for index in range(1, 500)])
         # Some frames at most wait, and all of the events.
         assert sink.dropped["people"] >= 490
         assert sink.dropped["events"] == 0
@@ -174,9 +179,7 @@ def test_without_a_broker_a_run_goes_on_and_the_queue_is_bounded() -> None:
     for index in range(300):
         sink.write(result(index, events=5))
     assert sink.dropped["events"] == 1500 - MOST_EVENTS
-    began = time.monotonic()
-    sink.close()
-    assert time.monotonic() - began < 10
+    ends(sink.close)
     assert "no connection to mqtt://127.0.0.1" in said[0]
     assert said[-1].endswith("did not get 300 frames and 1500 events")
     assert len(said) == 2

@@ -22,7 +22,7 @@ def write(path: Path, fps: float, times_s: list[float], size_wh: tuple[int, int]
     for index, time_s in enumerate(times_s):
         result = made(index, people=0)
         image = np.full((size_wh[1], size_wh[0], 3), 10 * index % 250, np.uint8)
-        sink.write(replace(result, frame=replace(result.frame, image=image, time_s=time_s)))
+        sink.write(replace(result, frame=replace(result.frame, picture=image, time_s=time_s)))
     sink.close()
 
 
@@ -68,7 +68,7 @@ def test_a_full_disk_is_an_error_and_leaves_the_old_video_as_it_was(name: str, t
     with no_file_longer_than(60_000), pytest.raises(PosetrtError, match=r"cannot write .*File too large.*unchanged"):  # noqa: PT012
         for index in range(40):
             result = made(index)
-            sink.write(replace(result, frame=replace(result.frame, image=noise, time_s=index / 25)))
+            sink.write(replace(result, frame=replace(result.frame, picture=noise, time_s=index / 25)))
         sink.close()
     sink.close()
     assert [each.name for each in tmp_path.iterdir()] == [name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import socket
 import sys
 import threading
 import time
@@ -15,12 +16,14 @@ import numpy as np
 import pytest
 
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.sources import Frame, open_source, redacted
+from posetrt.runtime.sources import Frame, gstreamer, open_source, redacted
+from posetrt.runtime.sources import camera as camera_module
 from posetrt.runtime.sources.address import parse_address
 from posetrt.runtime.sources.camera import Camera, Lost
-from posetrt.runtime.sources.capture import driver_time
-from posetrt.runtime.sources.gstreamer import Launched, csi, usb_mjpeg
+from posetrt.runtime.sources.capture import _why_no_stream, driver_time
+from posetrt.runtime.sources.gstreamer import Launched
 from posetrt.runtime.sources.mjpeg import Mjpeg
+from posetrt.runtime.sources.pipelines import csi, usb_mjpeg
 from tests.mjpeg_server import MjpegServer, picture
 
 
@@ -66,7 +69,7 @@ def test_a_camera_unplugged_and_back_goes_on_by_itself_and_says_so() -> None:
         before = len(reading.frames)
         with MjpegServer(port=server.port):
             reading.wait(before + 5)
-        assert reading.source.state == "on"
+            assert reading.source.state == "on"
         indices = [frame.index for frame in reading.frames]
         assert indices == sorted(set(indices))
         times = [frame.time_s for frame in reading.frames]
@@ -88,6 +91,79 @@ def test_pauses_between_attempts_grow() -> None:
     pauses = np.diff(attempts)
     assert len(pauses) >= 2
     assert pauses[1] > 1.6 * pauses[0]
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_module, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(camera_module, "LONGEST_PAUSE_S", 0.01)
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_camera_that_never_gave_a_picture_is_an_error_after_so_many_tries_and_one_that_did_is_not() -> None:
+    attempts: list[int] = []
+    said: list[str] = []
+
+    def connect() -> Scripted:
+        attempts.append(1)
+        raise Lost("nobody there")
+
+    with pytest.raises(PosetrtError, match=r"^cam: no picture in 3 tries: nobody there\. Check the address.*--wait"):
+        next(iter(Camera("c", "cam", connect, say=said.append, tries=3)))
+    assert len(attempts) == 3
+    assert len(said) == 2, "each but the last is told"
+
+    def once(number: int) -> np.ndarray:
+        if number > 1 or len(attempts) > 4:
+            raise Lost("gone")
+        return np.zeros((32, 32, 3), np.uint8)
+
+    def opened() -> Scripted:
+        attempts.append(1)
+        return Scripted(once)
+
+    with Reading(Camera("c", "cam", opened, say=said.append, tries=3)) as reading:
+        reading.wait(1)
+        deadline = time.monotonic() + 15
+        while len(attempts) < 12 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert len(attempts) >= 12
+    assert reading.error is None
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_an_address_that_does_not_resolve_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gstreamer, "has_element", lambda _: False)
+
+    def resolve(host: str, port: int) -> None:
+        raise socket.gaierror(-2, f"{host}:{port}")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(
+        PosetrtError, match=r"rtsp://\*\*\*@nosuchhost/1: no picture in 5 tries: there is no host nosuchhost by that name"
+    ) as refused:
+        next(iter(open_source("rtsp://robot:s3cret@nosuchhost/1")))
+    assert "s3cret" not in str(refused.value)
+
+
+def test_what_stands_between_here_and_a_stream_is_told_without_its_password() -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        assert _why_no_stream(f"rtsp://a:s3cret@127.0.0.1:{port}/x").startswith(f"nothing answers at 127.0.0.1, port {port}")
+        listening.listen()
+        assert _why_no_stream(f"rtsp://a:s3cret@127.0.0.1:{port}/x") == "the server has no such stream, or refuses user and password"
+    assert "rtsp://HOST:PORT/PATH" in _why_no_stream("rtsp://camera:port/x")
+
+
+def test_a_usb_camera_that_is_not_there_yet_is_waited_for_where_that_is_asked() -> None:
+    said: list[str] = []
+    with Reading(open_source("/dev/video97", said.append, wait=True)) as reading:
+        deadline = time.monotonic() + 15
+        while not said and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert "is the camera plugged in?; connecting again" in said[0]
+    assert reading.error is None
 
 
 class Scripted:
@@ -495,5 +571,5 @@ def test_a_csi_cameras_mode_exposure_gain_and_white_balance_reach_its_element() 
 
 
 def test_a_usb_cameras_jpeg_is_decoded_by_hardware_where_there_is_some() -> None:
-    assert "nvv4l2decoder mjpeg=1" in usb_mjpeg("/dev/video0", {"width": "1920", "height": "1080"}, by_hardware=True)
-    assert "image/jpeg,width=1280,height=720,framerate=30/1 ! jpegdec" in usb_mjpeg("/dev/video0", {}, by_hardware=False)
+    assert "nvv4l2decoder mjpeg=1" in usb_mjpeg("/dev/video0", {"width": "1920", "height": "1080"})
+    assert "image/jpeg,width=1280,height=720,framerate=30/1 ! jpegdec" in usb_mjpeg("/dev/video0", {}, None)

@@ -1,0 +1,134 @@
+"""What keeps INT8 close where an activation is no ReLU, and where one channel reaches much further than the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from posetrt.calib.int8.calibrate import find_ranges
+from posetrt.calib.int8.channels import by_channel, steps, with_channel_ranges
+from posetrt.calib.int8.curves import curve_behind
+from posetrt.calib.int8.equalise import divisors, equalised, watched
+from posetrt.calib.int8.fp8 import LARGEST, quantize_fp8
+from posetrt.calib.int8.observe import channel_ends, channel_peaks, observe
+from posetrt.calib.int8.quantize import Layout, quantize
+from posetrt.calib.int8.ranges import Range
+from posetrt.export.graph.float16 import half_around_int8
+from posetrt.export.graph.graph import Graph
+from tests.calib.int8.test_operators import graph_of
+from tests.rtx import build_with_rtx
+
+RANDOM = np.random.default_rng(3)
+REACHES = np.array([30, 1, 1, 0.5, 1, 2, 1, 1], np.float32)
+
+
+def gated() -> Graph:
+    """Two convolutions with SiLU, of which the first has a channel that reaches thirty times as far as the others, and an output."""
+    first = RANDOM.standard_normal((8, 3, 1, 1)).astype(np.float32) * REACHES.reshape(-1, 1, 1, 1)
+    weights = {"a": first, "b": RANDOM.standard_normal((8, 8, 3, 3)).astype(np.float32) / REACHES.reshape(1, -1, 1, 1) / 8}
+    weights |= {"c": RANDOM.standard_normal((4, 8, 1, 1)).astype(np.float32), "bias": RANDOM.standard_normal(8).astype(np.float32)}
+    nodes = [
+        ("Conv", ["x", "a", "bias"], "one", {}),
+        ("Sigmoid", ["one"], "one/gate", {}),
+        ("Mul", ["one", "one/gate"], "one/silu", {}),
+        ("Conv", ["one/silu", "b"], "two", {"pads": [1, 1, 1, 1]}),
+        ("Sigmoid", ["two"], "two/gate", {}),
+        ("Mul", ["two", "two/gate"], "two/silu", {}),
+        ("Conv", ["two/silu", "c"], "y", {}),
+    ]
+    return graph_of(nodes, weights, {"x": [1, 3, 16, 16], "y": [1, 4, 16, 16]})
+
+
+def inputs(count: int = 6) -> list[tuple[Path, NDArray[np.float32]]]:
+    return [
+        (Path(f"{index}.jpg"), np.random.default_rng(index).standard_normal((1, 3, 16, 16)).astype(np.float32)) for index in range(count)
+    ]
+
+
+def outputs(model: onnx.ModelProto) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"], disabled_optimizers=["WeightBiasQuantization"]
+    )
+    return np.concatenate([session.run(None, {"x": tensor})[0] for _, tensor in inputs()])
+
+
+def error(graph: Graph, ranges: dict[str, Range], layout: Layout = "ort", kept_float: Sequence[str] = ()) -> float:
+    wanted = outputs(graph.model)
+    found = outputs(quantize(graph, ranges, layout, kept_float))
+    return float(np.square(found - wanted).mean() / np.square(wanted).mean())
+
+
+def test_the_curve_behind_a_tensor_is_what_the_graph_computes_and_there_is_none_where_it_is_seen_as_it_is() -> None:
+    graph = gated()
+    curve = curve_behind(graph, "one")
+    assert curve is not None
+    values = np.linspace(-8, 8, 33)
+    np.testing.assert_allclose(curve(values), [values / (1 + np.exp(-values))], atol=1e-5)
+    assert curve_behind(graph, "one/silu") is None, "a convolution reads it"
+    assert curve_behind(graph, "y") is None, "it leaves the network"
+
+
+def test_a_range_before_silu_keeps_what_silu_lets_through() -> None:
+    graph = gated()
+    seen = observe(graph, inputs())
+    ranges = find_ranges(graph, seen, "mse")
+    assert seen.tensors["one"].distribution().low < -60
+    assert ranges["one"].low > -12, "far below 0 SiLU gives 0"
+    assert ranges["one"].high > 0.8 * seen.tensors["one"].distribution().high
+
+
+def test_each_channel_before_silu_gets_its_own_steps_in_onnx_runtimes_layout_and_the_convolutions_stay_in_8_bits() -> None:
+    graph = gated()
+    whole = find_ranges(graph, observe(graph, inputs()), "mse")
+    assert by_channel(graph) == ["one", "two"]
+    ranges = with_channel_ranges(whole, channel_ends(graph, by_channel(graph), inputs()))
+    step, zero = steps(ranges["one"])
+    assert step[0] > 5 * np.median(step)
+    assert zero.dtype == np.uint8
+    plain = {name: replace(one, lows=(), highs=()) for name, one in ranges.items()}
+    behind = ("two", "y")
+    assert error(graph, ranges, kept_float=behind) < 0.5 * error(graph, plain, kept_float=behind), "what the first alone rounds"
+    assert error(graph, ranges, "trt") == error(graph, plain, "trt"), "TensorRT rounds nothing before an activation"
+
+
+def test_channels_before_a_dense_convolution_are_brought_closer_where_one_reaches_far() -> None:
+    graph = gated()
+    relu = graph.copy().model
+    for node in relu.graph.node:
+        if node.op_type == "Sigmoid":
+            node.op_type = "Relu"
+            node.output[0] = node.output[0].replace("gate", "silu")
+    kept = [node for node in relu.graph.node if node.op_type != "Mul"]
+    del relu.graph.node[:]
+    relu.graph.node.extend(kept)
+    graph = Graph(relu, "relu.onnx")
+    scales = divisors(graph, channel_peaks(graph, watched(graph), inputs()))
+    assert set(scales) == {"one"}
+    even = equalised(graph, scales)
+    np.testing.assert_allclose(outputs(even.model), outputs(graph.model), rtol=1e-3, atol=1e-3)
+    layouts: tuple[Layout, ...] = ("ort", "trt")
+    for layout in layouts:
+        before, after = (error(one, find_ranges(one, observe(one, inputs()), "mse"), layout) for one in (graph, even))
+        assert after < 0.5 * before
+
+
+def test_the_fp8_graph_holds_float8_alone_and_computes_nearly_the_same() -> None:
+    graph = gated()
+    model = quantize_fp8(graph, find_ranges(graph, observe(graph, inputs()), "mse"))
+    kinds = {tensor.data_type for tensor in model.graph.initializer}
+    assert onnx.TensorProto.INT8 not in kinds
+    assert onnx.TensorProto.FLOAT8E4M3FN in kinds
+    scale = next(onnx.numpy_helper.to_array(one) for one in model.graph.initializer if one.name == "x/scale")
+    assert float(scale) * LARGEST > 2, "the largest value seen is the largest that float8 has"
+    wanted, found = outputs(graph.model), outputs(model)
+    assert np.square(found - wanted).mean() < 0.02 * np.square(wanted).mean()
+    half = half_around_int8(model, "drawn")
+    for one in (model, half):
+        assert build_with_rtx(one, capability="SM89")
+    assert np.square(outputs(half) - wanted).mean() < 0.02 * np.square(wanted).mean()
