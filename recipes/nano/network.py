@@ -1,4 +1,4 @@
-"""nano: human-pose-estimation-0001 made a quarter as large, for training. `export/networks/nano.py` writes it as ONNX.
+"""nano: human-pose-estimation-0001 made a fifth as large, for training. `export/networks/nano.py` writes it as ONNX.
 
 Every layer is a convolution with a bias, and ReLU or nothing after it: no batch norm, so that what trains is what ships.
 """
