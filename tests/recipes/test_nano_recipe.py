@@ -218,8 +218,9 @@ def test_even_weights_compute_the_same_and_need_no_second_float_graph(tmp_path, 
     even.main()
     again = write_folder(*model_from_weights(find_network("nano"), weights, size_wh=(96, 64)), tmp_path / "even")
     divided = calibrate(again, pictures, method="minmax").calibration.scales
-    assert len(divided) == 11
-    for scale in divided.values():
+    before_depthwise = [scale for name, scale in divided.items() if not name.endswith(".inner")]
+    assert len(before_depthwise) == 11
+    for scale in before_depthwise:
         assert np.median(np.abs(scale - 1)) < 0.01
 
 

@@ -87,5 +87,5 @@ def test_a_default_precision_that_is_none_is_refused_with_the_files_name(tmp_pat
 
     folder = tiny_folder(tmp_path / "person")
     folder.settings.write_text(json.dumps({"precision": value}))
-    with pytest.raises(PosetrtError, match=r"settings\.json: precision is .*one of fp32, fp16, int8"):
+    with pytest.raises(PosetrtError, match=r"settings\.json: precision is .*one of fp32, fp16, fp8, int8"):
         folder.default_precision()
