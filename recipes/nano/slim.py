@@ -60,7 +60,11 @@ def most_important(given: Tensor, after: Depthwise | torch.nn.Conv2d, count: int
     if isinstance(after, Depthwise):
         pointwise = after.pointwise
         given = torch.relu(after.depthwise(given))
-        weight = (pointwise.outer.weight[:, :, 0, 0] @ pointwise.inner.weight[:, :, 0, 0]) if isinstance(pointwise, Factored) else pointwise.weight
+        weight = (
+            (pointwise.outer.weight[:, :, 0, 0] @ pointwise.inner.weight[:, :, 0, 0])
+            if isinstance(pointwise, Factored)
+            else pointwise.weight
+        )
     else:
         weight = after.weight
     matters = given.std((0, 2, 3)) * weight.reshape(weight.shape[0], -1).norm(dim=0)

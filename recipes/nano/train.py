@@ -81,10 +81,10 @@ STAGES = (
     Stage(steps=1_439, rate=(9e-4, 6e-4), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
     Stage(steps=999, rate=(6e-4, 2.9e-4), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
     Stage(steps=420, rate=(2.9e-4, 0.0), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
-    Stage(300, (1e-3, 1e-3), 24, 14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15, size=SHIPPED),
-    Stage(3_000, (1e-3, 1e-3), 64, 48, crop=256, batch=7, drawn=0.43, wide=True, features=0.1, size=SHIPPED),
-    Stage(24_000, (6e-4, 0.0), 64, 48, crop=256, batch=7, drawn=0.43, wide=True, features=0.1, size=SHIPPED),
-    Stage(7_000, (4e-4, 0.0), 64, 48, crop=256, batch=7, drawn=0.43, wide=True, features=0.1, size=SHIPPED),
+    Stage(steps=300, rate=(1e-3, 1e-3), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15, size=SHIPPED),
+    Stage(steps=3_000, rate=(1e-3, 1e-3), photographs=64, scenes=48, crop=256, batch=7, drawn=0.43, wide=True, features=0.1, size=SHIPPED),
+    Stage(steps=24_000, rate=(6e-4, 0.0), photographs=64, scenes=48, crop=256, batch=7, drawn=0.43, wide=True, features=0.1, size=SHIPPED),
+    Stage(steps=7_000, rate=(4e-4, 0.0), photographs=64, scenes=48, crop=256, batch=7, drawn=0.43, wide=True, features=0.1, size=SHIPPED),
 )
 
 

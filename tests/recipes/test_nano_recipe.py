@@ -164,8 +164,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
     first = steps(run, 2)
     run.save(tmp_path / "run.pt")
     torch.manual_seed(99)
-    again = new_run()
-    again.load(tmp_path / "run.pt")
+    again = Run.loaded(tmp_path / "run.pt")
     assert again.step == 2
     np.testing.assert_allclose([*first, *steps(again, 2)], whole, rtol=1e-4)
 
