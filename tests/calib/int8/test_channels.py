@@ -99,15 +99,13 @@ def test_each_channel_before_silu_gets_its_own_steps_in_onnx_runtimes_layout_and
 
 def test_channels_before_a_dense_convolution_are_brought_closer_where_one_reaches_far() -> None:
     graph = gated()
-    relu = graph.copy().model
-    for node in relu.graph.node:
-        if node.op_type == "Sigmoid":
-            node.op_type = "Relu"
-            node.output[0] = node.output[0].replace("gate", "silu")
-    kept = [node for node in relu.graph.node if node.op_type != "Mul"]
-    del relu.graph.node[:]
-    relu.graph.node.extend(kept)
-    graph = Graph(relu, "relu.onnx")
+    linear = graph.copy().model
+    kept = [node for node in linear.graph.node if node.op_type not in ("Sigmoid", "Mul")]
+    for node in kept:
+        node.input[0] = node.input[0].removesuffix("/silu")
+    del linear.graph.node[:]
+    linear.graph.node.extend(kept)
+    graph = Graph(linear, "linear.onnx")
     scales = divisors(graph, channel_peaks(graph, watched(graph), inputs()))
     assert set(scales) == {"one"}
     even = equalised(graph, scales)
