@@ -45,7 +45,9 @@ def slim(wide: Nano, net: Nano, pictures: NDArray[np.uint8], seed: int = 0, repo
     weight, _, bias = fitted(columns(x, 1, rows), columns(given, 1, rows), None)
     take(net.narrow, [weight[:, :, None, None], bias])
     given, x = torch.relu(given), torch.relu(net.narrow(x))
-    for name, large, small in zip(("middle", *"012"), (wide.middle, *wide.guess), (net.middle, *net.guess), strict=True):
+    for name, large, small in zip(
+        ("middle", "guess.0", "guess.1", "guess.2"), (wide.middle, *wide.guess), (net.middle, *net.guess), strict=True
+    ):
         given = large(given)
         fit_factored(small, x, given, rows)  # type: ignore[arg-type]
         x = small(x)

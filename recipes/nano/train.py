@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,19 +73,22 @@ class Stage:
     size: Size = WIDER
 
 
+# Larger crops, wide scenes.
+_as_judged = partial(Stage, crop=256, batch=7, drawn=0.43, wide=True)
+
 STAGES = (
     # Its loss was weighed by what is wanted alone (see `map_loss`), which finds people who are not there.
     Stage(steps=500, rate=(2e-3, 7.5e-4), photographs=6, scenes=6, batch=12, drawn=0.3, features=0.1, trains="head"),
     Stage(steps=257, rate=(1.5e-3, 1.4e-3), photographs=6, scenes=6, batch=12, drawn=0.4, features=0.05, trains="head"),
     Stage(steps=1_839, rate=(1e-3, 9e-4), photographs=24, scenes=40, batch=12, drawn=0.4, features=0.15),
-    # From here on as it is judged: larger crops, wide scenes.
-    Stage(steps=1_439, rate=(9e-4, 6e-4), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
-    Stage(steps=999, rate=(6e-4, 2.9e-4), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
-    Stage(steps=420, rate=(2.9e-4, 0.0), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15),
-    Stage(steps=300, rate=(1e-3, 1e-3), photographs=24, scenes=14, crop=256, batch=7, drawn=0.43, wide=True, features=0.15, size=SHIPPED),
-    Stage(steps=3_000, rate=(1e-3, 1e-3), photographs=64, scenes=48, crop=256, batch=7, drawn=0.43, wide=True, features=0.1, size=SHIPPED),
-    Stage(steps=24_000, rate=(6e-4, 0.0), photographs=64, scenes=48, crop=256, batch=7, drawn=0.43, wide=True, features=0.1, size=SHIPPED),
-    Stage(steps=7_000, rate=(4e-4, 0.0), photographs=64, scenes=48, crop=256, batch=7, drawn=0.43, wide=True, features=0.1, size=SHIPPED),
+    # From here on as it is judged.
+    _as_judged(steps=1_439, rate=(9e-4, 6e-4), photographs=24, scenes=14, features=0.15),
+    _as_judged(steps=999, rate=(6e-4, 2.9e-4), photographs=24, scenes=14, features=0.15),
+    _as_judged(steps=420, rate=(2.9e-4, 0.0), photographs=24, scenes=14, features=0.15),
+    _as_judged(steps=300, rate=(1e-3, 1e-3), photographs=24, scenes=14, features=0.15, size=SHIPPED),
+    _as_judged(steps=3_000, rate=(1e-3, 1e-3), photographs=64, scenes=48, features=0.1, size=SHIPPED),
+    _as_judged(steps=24_000, rate=(6e-4, 0.0), photographs=64, scenes=48, features=0.1, size=SHIPPED),
+    _as_judged(steps=7_000, rate=(4e-4, 0.0), photographs=64, scenes=48, features=0.1, size=SHIPPED),
 )
 
 

@@ -65,7 +65,7 @@ class NmsRow:
 
 
 def time_case(case: Case, people: int, repeats: int, seed: int = 0) -> HeadRow:
-    """Decode outputs of so many people, `repeats` times each of `FRAMES` frames or batches."""
+    """Decode outputs of `people` people, `repeats` times each of `FRAMES` frames or batches."""
     rng = np.random.default_rng(seed)
     shown = [case.outputs(people, rng) for _ in range(FRAMES)]
     decoder = case.head.decoder(case.skeleton)

@@ -43,7 +43,7 @@ class StagesRow:
 
 
 def bench_stages(frames: Iterable[Frame], detector: WholeFrame, stage: Detected, every: int) -> tuple[StagesRow, StagesRow]:
-    """Go through a clip twice at once, frame by frame in turns: with detection in each frame, and in every so many.
+    """Go through a clip twice at once, frame by frame in turns: with detection in each frame, and in every Nth.
 
     Args:
         frames: of one source, in order.

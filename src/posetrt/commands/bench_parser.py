@@ -67,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _parser(args: argparse.Namespace, layout: MapLayout) -> PafParser:
-    return PafParser(layout, preset=args.preset, assignment=args.assignment)
+def _parser(args: argparse.Namespace, layout: MapLayout, **overrides: float) -> PafParser:
+    return PafParser(layout, preset=args.preset, assignment=args.assignment, **overrides)
 
 
 def _nobody(args: argparse.Namespace) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def _recorded(args: argparse.Namespace) -> dict[str, Any]:
     layout = load_layout(args.skeleton)
     parser = _parser(args, layout)
     # As `posetrt eval` does: average precision ranks the weak ones too.
-    ranking = PafParser(layout, preset=args.preset, assignment=args.assignment, min_score=min(parser.settings.min_score, EVALUATED_SCORE))
+    ranking = _parser(args, layout, min_score=min(parser.settings.min_score, EVALUATED_SCORE))
     rows = [bench_recorded(parser, layout, folder, args.repeats, args.annotations, ranking) for folder in args.maps]
     return {"recorded": rows, "together": together(rows)}
 

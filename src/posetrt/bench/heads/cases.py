@@ -56,7 +56,7 @@ class Case:
         return self.head.one_person
 
     def outputs(self, people: int, rng: np.random.Generator) -> tuple[dict[str, NDArray[Any]], People]:
-        """Outputs that show so many people, and the people.
+        """Outputs that show `people` people, and those people.
 
         Args:
             people: how many: of one frame, or crops in a batch.

@@ -128,41 +128,45 @@ def simcc(outputs: Outputs, size_wh: tuple[int, int]) -> Floats:  # noqa: ARG001
 
 def heatmap(outputs: Outputs, size_wh: tuple[int, int]) -> Floats:
     """The best cell of each map, moved a quarter towards the higher neighbours: a loop over crops and parts."""
-    maps = outputs["heatmaps"]
-    height, width = maps.shape[2:]
-    points = np.zeros((*maps.shape[:2], 3))
-    for crop in range(len(maps)):
-        for part in range(maps.shape[1]):
-            one = maps[crop, part]
-            y, x = divmod(int(one.argmax()), width)
-            place = np.array([x, y], float)
-            if 0 < x < width - 1 and 0 < y < height - 1:
-                place += 0.25 * np.sign([one[y, x + 1] - one[y, x - 1], one[y + 1, x] - one[y - 1, x]])
-            points[crop, part] = *((place + 0.5) * size_wh[0] / width - 0.5), one[y, x]
-    return points
+    return _refined(outputs["heatmaps"], size_wh, _quarter)
 
 
 def dark(outputs: Outputs, size_wh: tuple[int, int]) -> Floats:
     """DARK: each map is blurred whole by OpenCV, then one Taylor step on its logarithm."""
-    maps = outputs["heatmaps"]
+    return _refined(outputs["heatmaps"], size_wh, _taylor)
+
+
+def _refined(maps: NDArray[Any], size_wh: tuple[int, int], step: Callable[[NDArray[Any], int, int], Floats]) -> Floats:
+    """(N, parts, 3): the best cell of each map and `step(map, x, y)` from there, in pixels of the input, with the cell's value."""
     width = maps.shape[3]
     points = np.zeros((*maps.shape[:2], 3))
     for crop in range(len(maps)):
         for part in range(maps.shape[1]):
             one = maps[crop, part]
             y, x = divmod(int(one.argmax()), width)
-            place = np.array([x, y], float)
-            log = np.log(np.maximum(cv2.GaussianBlur(one, (11, 11), 0), 1e-10))
-            if 1 < x < width - 2 and 1 < y < len(one) - 2:
-                slope = np.array([log[y, x + 1] - log[y, x - 1], log[y + 1, x] - log[y - 1, x]]) / 2
-                across = (log[y, x + 2] - 2 * log[y, x] + log[y, x - 2]) / 4
-                down = (log[y + 2, x] - 2 * log[y, x] + log[y - 2, x]) / 4
-                both = (log[y + 1, x + 1] - log[y - 1, x + 1] - log[y + 1, x - 1] + log[y - 1, x - 1]) / 4
-                bend = np.array([[across, both], [both, down]])
-                if np.linalg.det(bend) > 0:
-                    place -= np.linalg.solve(bend, slope)
+            place = np.array([x, y], float) + step(one, x, y)
             points[crop, part] = *((place + 0.5) * size_wh[0] / width - 0.5), one[y, x]
     return points
+
+
+def _quarter(one: NDArray[Any], x: int, y: int) -> Floats:
+    height, width = one.shape
+    if not (0 < x < width - 1 and 0 < y < height - 1):
+        return np.zeros(2)
+    return 0.25 * np.sign([one[y, x + 1] - one[y, x - 1], one[y + 1, x] - one[y - 1, x]])
+
+
+def _taylor(one: NDArray[Any], x: int, y: int) -> Floats:
+    height, width = one.shape
+    log = np.log(np.maximum(cv2.GaussianBlur(one, (11, 11), 0), 1e-10))
+    if not (1 < x < width - 2 and 1 < y < height - 2):
+        return np.zeros(2)
+    slope = np.array([log[y, x + 1] - log[y, x - 1], log[y + 1, x] - log[y - 1, x]]) / 2
+    across = (log[y, x + 2] - 2 * log[y, x] + log[y, x - 2]) / 4
+    down = (log[y + 2, x] - 2 * log[y, x] + log[y - 2, x]) / 4
+    both = (log[y + 1, x + 1] - log[y - 1, x + 1] - log[y + 1, x - 1] + log[y - 1, x - 1]) / 4
+    bend = np.array([[across, both], [both, down]])
+    return -np.linalg.solve(bend, slope) if np.linalg.det(bend) > 0 else np.zeros(2)
 
 
 def coordinates(outputs: Outputs, size_wh: tuple[int, int]) -> Floats:
