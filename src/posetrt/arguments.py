@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from posetrt.runtime.engines.base import PRECISIONS
 from posetrt.runtime.engines.choose import BACKENDS, EngineOptions
 
 if TYPE_CHECKING:
@@ -96,14 +97,14 @@ def add_hands_and_face_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("hands and face")
     for name, parts in (("hands", "21 parts a hand"), ("face", "70 parts")):
         group.add_argument(f"--{name}", metavar="FOLDER", type=network_path, help=f"look at {name} too, with this network of {parts}")
-        group.add_argument(f"--{name}-precision", choices=["fp32", "fp16", "fp8", "int8"], help="default: the folder's")
+        group.add_argument(f"--{name}-precision", choices=PRECISIONS, help="default: the folder's")
 
 
 def add_detector_arguments(parser: argparse.ArgumentParser, *, follow: bool) -> None:
     """The options of two stages; those of following people between detections where frames are a scene."""
     group = parser.add_argument_group("two stages: a detector finds people, a pose network for crops finds their parts")
     group.add_argument("--detector", metavar="FOLDER", type=network_path, help="a detector, or any network that finds everybody in a frame")
-    group.add_argument("--detector-precision", choices=["fp32", "fp16", "fp8", "int8"], help="default: the folder's")
+    group.add_argument("--detector-precision", choices=PRECISIONS, help="default: the folder's")
     group.add_argument("--detector-score", metavar="SCORE", type=float, help="least score of a person of the detector")
     if follow:
         group.add_argument(

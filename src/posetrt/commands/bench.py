@@ -37,6 +37,7 @@ from posetrt.arguments import (
     pose_options,
 )
 from posetrt.commands.run import add_engine_arguments
+from posetrt.runtime.engines.base import PRECISIONS
 
 if TYPE_CHECKING:
     from posetrt.bench.benchmark_report import Report, Result
@@ -54,9 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt bench`."""
     parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, a bare .onnx, an engine, or nano")
     parser.add_argument("--source", metavar="PHOTO|DIR|VIDEO", help="frames to time with")
-    parser.add_argument(
-        "--precision", choices=["fp32", "fp16", "fp8", "int8"], action="append", help="may be given again; default: all that were built"
-    )
+    parser.add_argument("--precision", choices=PRECISIONS, action="append", help="may be given again; default: all that were built")
     add_hands_and_face_arguments(parser)
     add_detector_arguments(parser, follow=True)
     parser.add_argument("--people", metavar="N,N,...", type=_counts, help="what hands and face cost with so many people in view: 0,1,5,20")

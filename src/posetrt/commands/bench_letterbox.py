@@ -16,6 +16,7 @@ from pathlib import Path
 
 from posetrt.arguments import network_path, pose_options, size_wh
 from posetrt.commands.run import add_engine_arguments
+from posetrt.runtime.engines.base import PRECISIONS
 
 SUMMARY = "measure the letterbox beside averaging by area"
 _SIZES = ((1280, 720), (1920, 1080), (3840, 2160))
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--coco", metavar="FILE", type=Path, help="COCO key points of them: gives AP both ways")
     parser.add_argument("--sizes", metavar="WxH", type=size_wh, nargs="+", default=_SIZES, help="of the frames (default: 720p, 1080p, 4K)")
     parser.add_argument("--turns", metavar="N", type=int, default=40, help="of each size (default: %(default)s)")
-    parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     add_engine_arguments(parser)
 

@@ -17,6 +17,7 @@ from itertools import islice
 
 from posetrt.arguments import network_path, pose_options
 from posetrt.commands.run import add_engine_arguments
+from posetrt.runtime.engines.base import PRECISIONS
 
 SUMMARY = "what the live pipeline gives: overlap, age, drops, fair shares, viewers"
 
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt bench-live`."""
     parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, a bare .onnx, an engine, or nano")
     parser.add_argument("--source", metavar="PHOTO|DIR|VIDEO", required=True, help="its first 64 frames are used over and over")
-    parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--only", choices=["overlap", "age", "shares", "viewers"], action="append", help="may be given again; default: all")
     parser.add_argument("--frames", type=int, default=1200, metavar="N", help="frames of `age` (default 1200; 20000 for memory)")
     add_engine_arguments(parser)

@@ -15,6 +15,7 @@ from dataclasses import asdict
 
 from posetrt.arguments import engine_options, network_path
 from posetrt.commands.run import add_engine_arguments
+from posetrt.runtime.engines.base import PRECISIONS
 
 SUMMARY = "what --detect-every finds and saves on a clip"
 
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="FILE", required=True, help="a clip")
     parser.add_argument("--detect-every", metavar="N", type=int, default=5, help="frames between two detections (default: %(default)s)")
     parser.add_argument("--frames", metavar="N", type=int, default=0, help="the first N frames alone")
-    parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="of the network for crops")
+    parser.add_argument("--precision", choices=PRECISIONS, help="of the network for crops")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     add_engine_arguments(parser)
 

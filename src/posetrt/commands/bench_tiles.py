@@ -19,6 +19,7 @@ from typing import Any
 
 from posetrt.arguments import engine_options, network_path, size_wh
 from posetrt.commands.run import add_engine_arguments
+from posetrt.runtime.engines.base import PRECISIONS
 
 SUMMARY = "accuracy and cost of tiles, on photographs shrunk into large canvases"
 
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--canvas", metavar="WxH", type=size_wh, default=(1920, 1080), help="size of a canvas (default: 1920x1080)")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the places on the canvases (default: %(default)s)")
-    parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="default: the folder's, else fp32 on a CPU")
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--json", action="store_true", help="for machines, on stdout")
     add_engine_arguments(parser)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from posetrt.arguments import add_backend_argument, network_path, size_wh
+from posetrt.runtime.engines.base import PRECISIONS
 
 SUMMARY = "model folder to an engine for this device"
 
@@ -23,9 +24,7 @@ SUMMARY = "model folder to an engine for this device"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt build`."""
     parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, or nano")
-    parser.add_argument(
-        "--precision", choices=["fp32", "fp16", "fp8", "int8"], help="default: the folder's, else fp16 on a GPU and fp32 on a CPU"
-    )
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp16 on a GPU and fp32 on a CPU")
     add_backend_argument(parser)
     parser.add_argument("--if-needed", action="store_true", help="build nothing where a fitting engine is there already")
     parser.add_argument("--default", action="store_true", help="make this precision what `run` takes when given none")

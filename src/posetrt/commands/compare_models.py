@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from posetrt.arguments import add_detector_arguments, check_detector, for_workers, network_path, pose_options
 from posetrt.commands.map import add_place_arguments
 from posetrt.commands.run import add_engine_arguments
+from posetrt.runtime.engines.base import PRECISIONS
 
 if TYPE_CHECKING:
     from posetrt.corpus.work import Outcome
@@ -39,9 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="as map takes it; may be given again")
     parser.add_argument("--output", "-o", metavar="DIR", type=Path, required=True, help="for compare.html, compare.json and the lists")
     for name in ("a", "b"):
-        parser.add_argument(
-            f"--precision-{name}", choices=["fp32", "fp16", "fp8", "int8"], help=f"of {name.upper()}; default: the folder's"
-        )
+        parser.add_argument(f"--precision-{name}", choices=PRECISIONS, help=f"of {name.upper()}; default: the folder's")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="look at every N-th frame of a video (default 1)")
     parser.add_argument("--worst", type=int, default=12, metavar="N", help="frames that the page shows (default 12)")
     parser.add_argument("--select", type=int, metavar="N", help="write the N worst frames as a list")

@@ -43,6 +43,7 @@ from posetrt.arguments import (
 )
 from posetrt.commands.map import add_place_arguments
 from posetrt.commands.run import add_engine_arguments
+from posetrt.runtime.engines.base import PRECISIONS
 
 if TYPE_CHECKING:
     from posetrt.calib.datasets.base import AnnotatedPhotos
@@ -67,9 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scales", metavar="LIST", help="average the maps of these scales of the input, as 0.5,1,1.5; for models exported --dynamic"
     )
-    parser.add_argument(
-        "--precision", choices=["fp32", "fp16", "fp8", "int8"], action="append", help="may be given again; default: all that were built"
-    )
+    parser.add_argument("--precision", choices=PRECISIONS, action="append", help="may be given again; default: all that were built")
     add_detector_arguments(parser, follow=False)
     add_tiles_arguments(parser)
     parser.add_argument("--grow", metavar="FACTOR", type=float, help="crop so much wider than the box (default: as exported, mostly 1.25)")

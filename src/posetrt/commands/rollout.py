@@ -15,6 +15,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from posetrt.runtime.engines.base import PRECISIONS
+
 SUMMARY = "which boards of a fleet can take which engine, and what must be built where"
 
 
@@ -23,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["plan"], help="a report; there is no agent on the boards")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="a model folder, or nano")
     parser.add_argument("--boards", metavar="FILE|DIR", type=Path, required=True, help="reports of posetrt doctor --json")
-    parser.add_argument(
-        "--precision", choices=["fp32", "fp16", "fp8", "int8"], help="default: the folder's, else fp16 on a GPU and fp32 on a CPU"
-    )
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp16 on a GPU and fp32 on a CPU")
     parser.add_argument("--json", action="store_true", help="for machines, on stdout")
 
 

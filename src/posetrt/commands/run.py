@@ -46,6 +46,7 @@ from posetrt.arguments import (
     tiles_of,
 )
 from posetrt.following import add_follow_arguments, check_follow, open_follow, open_mavlink
+from posetrt.runtime.engines.base import PRECISIONS
 from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="auto: a Jetson's hardware, and the decoder of large JPEGs, make pictures as small as the network wants them where nothing "
         "shows or crops them; key points stay in pixels of the source",
     )
-    parser.add_argument("--precision", choices=["fp32", "fp16", "fp8", "int8"], help="default: the folder's, else fp32 on a CPU")
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
     add_hands_and_face_arguments(parser)
     add_detector_arguments(parser, follow=True)

@@ -18,6 +18,7 @@ import argparse
 from pathlib import Path
 
 from posetrt.arguments import network_path
+from posetrt.runtime.engines.base import PRECISIONS
 
 SUMMARY = "a Triton model repository from a model folder"
 
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", metavar="DIR", type=Path, required=True, help="Triton's model repository")
     parser.add_argument("--name", metavar="NAME", help="of the model (default: the folder's)")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--precision", choices=["fp32", "fp16", "fp8", "int8"], help="serve the folder's TensorRT engine of this precision")
+    which.add_argument("--precision", choices=PRECISIONS, help="serve the folder's TensorRT engine of this precision")
     which.add_argument("--engine", metavar="FILE", type=Path, help="serve this TensorRT engine of the folder")
     parser.add_argument(
         "--ensemble", action="store_true", help="also write an ensemble that takes uint8 BGR; --name is then the ensemble's"
