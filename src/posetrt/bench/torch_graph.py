@@ -62,7 +62,7 @@ def _module(model: Any, source: str, outputs: Sequence[str]) -> torch.nn.Module:
     if unknown:
         raise PosetrtError(f"operators that are not translated: {', '.join(unknown)}")
 
-    class Graph(torch.nn.Module):
+    class Graph(torch.nn.Module):  # type: ignore[misc]  # torch is not installed where types are checked
         """The nodes, one after the other."""
 
         def __init__(self) -> None:
