@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def test_what_is_not_translated_is_named_and_the_bundle_goes_without_it(tmp_path
 
 
 @pytest.fixture
-def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, ModelFolder, Any]:
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, ModelFolder, Any]]:
     """A model with its reference and its PyTorch graph; clocks that turn twice, in this process."""
     cv2 = pytest.importorskip("cv2")
     folder = tiny_folder(tmp_path / "models" / "tiny")
@@ -122,7 +123,8 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Model
     write_reference(folder, [tmp_path / "a.png"], tmp_path / "reference.npz")
     monkeypatch.setattr(other_runtimes, "WARM_UP", 1)
     monkeypatch.setattr(other_runtimes, "TIMED", 2)
-    return tmp_path, folder, np.load(tmp_path / "reference.npz")
+    with np.load(tmp_path / "reference.npz") as reference:
+        yield tmp_path, folder, reference
 
 
 def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
