@@ -11,12 +11,13 @@ import resource
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from posetrt.bench.other_runtimes import others
 from posetrt.bench.verification_row import WARM_UP, check, some_input
@@ -68,7 +69,7 @@ def verify(
 
     for name, entry in contents["models"].items():
         folder = open_folder(bundle / "models" / name)
-        reference = np.load(bundle / "reference" / f"{name}.npz") if not entry["timing_only"] else None
+        reference = _reference(bundle, name, entry)
         for precision in entry["precisions"]:
             if late(f"{name} {precision}"):
                 continue
@@ -82,7 +83,7 @@ def verify(
         if late(f"{name} on other runtimes"):
             continue
         say(f"{name} on ONNX Runtime and PyTorch")
-        reference = np.load(bundle / "reference" / f"{name}.npz") if not entry["timing_only"] else None
+        reference = _reference(bundle, name, entry)
         beside += others(bundle, name, open_folder(bundle / "models" / name), entry["precisions"], reference)
     first, entry = next(iter(contents["models"].items()))
     report: dict[str, Any] = {"machine": machine(chosen), "rows": [asdict(row) for row in rows], "others": [asdict(row) for row in beside]}
@@ -105,6 +106,14 @@ def verify(
     report["passed"] = all(row.passed for row in needed) and all(report[part].get("passed", True) for part in works)
     report["seconds"] = round(time.monotonic() - began, 1)
     return report
+
+
+def _reference(bundle: Path, name: str, entry: Mapping[str, Any]) -> dict[str, NDArray[Any]] | None:
+    """What the float network gave on the desk; None for a model that is there for its time alone."""
+    if entry["timing_only"]:
+        return None
+    with np.load(bundle / "reference" / f"{name}.npz") as arrays:
+        return dict(arrays)
 
 
 def read_bundle(bundle: Path) -> dict[str, Any]:
