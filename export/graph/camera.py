@@ -18,7 +18,7 @@ from posetrt.runtime.find.scales import cubic_weights
 from posetrt.runtime.model.manifest import InputSpec, PixelFormat
 from posetrt.runtime.picture import whole_pixels
 from posetrt.runtime.placement import Placement, whole_in
-from posetrt.runtime.scaling import SHRINKS, halved_first
+from posetrt.runtime.scaling import SHRINKS, way_to
 
 CAMERA_PREFIX = "input/camera/"
 
@@ -119,12 +119,18 @@ class _Scaling:
             self._product(rows, columns)
             # Cubic weights overshoot.
             self.x = self._ops("Round", self._ops("Clip", self.x, 0.0, 255.0))
-        elif halved_first(self.size_wh, size_wh):
+            return
+        way = way_to(self.size_wh, size_wh)
+        if way in ("half", "half, rows"):
             self._halve()
-            self._sample(size_wh)
-        else:
-            self._sample((2 * size_wh[0], 2 * size_wh[1]))
-            self._halve()
+            self._sample(size_wh if way == "half" else (size_wh[0], 2 * size_wh[1]))
+            if way == "half, rows":
+                self._mean_of_rows()
+            return
+        if way == "dense of a third":
+            self._thin()
+        self._sample((2 * size_wh[0], 2 * size_wh[1]))
+        self._halve()
 
     def cut(self, placement: Placement, pad: int) -> None:
         """As `picture.cut` shows a whole frame: scaled where it shrinks below half, then sampled."""
@@ -150,12 +156,23 @@ class _Scaling:
         self.x = self._ops("MatMul", self._ops("MatMul", rows, self.x), np.ascontiguousarray(columns.T))
         self.size_wh = len(columns), len(rows)
 
+    def _thin(self) -> None:
+        """The middle one of each three rows."""
+        self.x = self._ops("Slice", self.x, axes(1), axes(self.size_wh[1]), axes(1 if self._packed else 2), axes(3))
+        self.size_wh = self.size_wh[0], self.size_wh[1] // 3
+
     def _halve(self) -> None:
         """The mean of each two by two pixels; half a grey level goes up."""
         self.planar()
         mean = self._ops("AveragePool", self.x, kernel_shape=[2, 2], strides=[2, 2])
         self.x = self._ops("Floor", self._ops("Add", mean, 0.5))
         self.size_wh = self.size_wh[0] // 2, self.size_wh[1] // 2
+
+    def _mean_of_rows(self) -> None:
+        """The mean of each two rows; half a grey level goes to the even one."""
+        self.planar()
+        self.x = self._ops("Round", self._ops("AveragePool", self.x, kernel_shape=[2, 1], strides=[2, 1]))
+        self.size_wh = self.size_wh[0], self.size_wh[1] // 2
 
     def _sample(self, size_wh: Size) -> None:
         """Bilinear samples, as `cv2.resize` takes them of bytes (resize.cpp, HResizeLinear and VResizeLinear)."""

@@ -15,7 +15,7 @@ from posetrt.runtime.scaling import Scratch, shrink
 from tests.stand_in import StandIn
 from tests.tiny_model import tiny_manifest
 
-SIZES = [(1024, 576), (1280, 720), (1279, 719), (1920, 1080), (2560, 1440), (3840, 2160)]
+SIZES = [(1024, 576), (1280, 720), (1279, 719), (1920, 1080), (2560, 1440), (3840, 2160), (3840, 2161)]
 
 
 @pytest.mark.parametrize("frame_wh", SIZES)

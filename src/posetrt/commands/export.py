@@ -1,6 +1,6 @@
 """Make a model folder of a trained network.
 
-NETWORK is a name of the zoo (`posetrt export --list`), or `onnx` for your own graph (any ONNX with heat maps and PAFs):
+NETWORK is a name of the zoo (`posetrt export --list`), or `onnx` for your own graph:
 
   posetrt export openpose-body25 --weights pose_iter_584000.caffemodel -o person/
   posetrt export onnx --weights pose.onnx --input-size 456x256 -o person/

@@ -33,7 +33,7 @@ from tests.export.graph.test_fused import run_onnx
 from tests.rtx import build_with_rtx
 from tests.tiny import tiny_network
 
-FRAMES = [(1280, 720), (1920, 1080), (640, 480), (320, 240), (500, 282), (456, 256)]
+FRAMES = [(1280, 720), (1920, 1080), (3840, 2160), (640, 480), (320, 240), (500, 282), (456, 256)]
 
 
 def what_is_seen(size_wh: tuple[int, int], fit: Fit, layout: Layout = "NCHW", colour: Colour = "BGR") -> tuple[Any, Manifest]:
