@@ -31,6 +31,10 @@ class Lost(Exception):
     """The connection failed or ended; it may come back."""
 
 
+class Ended(Lost):
+    """All there was has come: nothing more would if it were connected again."""
+
+
 class Connection(Protocol):
     """One connection to a camera, read from one thread.
 
@@ -142,6 +146,8 @@ class Camera:
                         break
                     name = f"{self.label}_{seen - 1:012d}"
                     yield Frame(image, name, seen - 1, captured_s - first_s, captured_s, 0, self.label, whole_wh=whole_wh)
+            except Ended:
+                return
             except Lost as lost:
                 reason = redacted(str(lost))
             finally:

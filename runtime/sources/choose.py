@@ -102,7 +102,7 @@ def _open_camera(address: Address, say: Callable[[str], None] | None, most_megap
         return connect
 
     def as_it_comes(pipeline: str) -> Callable[[Camera], Connection]:
-        return lambda camera: gstreamer.Launched(pipeline, nv12_wh=camera.nv12_wh)
+        return lambda camera: gstreamer.Launched(pipeline, nv12_wh=camera.nv12_wh, ends=gstreamer.plays_out(pipeline))
 
     if address.kind == "csi":
         connect = scaled(partial(pipelines.csi, int(target), options), pipelines.csi_wh(options))

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.sources.base import picture_wh
-from posetrt.runtime.sources.camera import Lost
+from posetrt.runtime.sources.camera import Ended, Lost
 from posetrt.runtime.sources.picture_header import check_size_wh
 from posetrt.runtime.sources.pipelines import AS_IT_COMES, Size, Wanted
 
@@ -55,6 +55,11 @@ def _tail(descriptor: int, *, raw: bool, timed: bool) -> str:
     return f"{clock}fdsink fd={descriptor}" if raw else f"{clock}videoconvert ! video/x-raw,format=I420 ! y4menc ! fdsink fd={descriptor}"
 
 
+def plays_out(pipeline: str) -> bool:
+    """Whether a pipeline plays files, or so many buffers, and then ends; a camera's or a stream's is connected again."""
+    return re.search(r"\b(file|multifile|splitmux|image)src\b|\bnum-buffers=|\buri=['\"]?file:", pipeline) is not None
+
+
 @cache
 def has_element(name: str) -> bool:
     """Whether this computer's GStreamer has an element."""
@@ -74,6 +79,7 @@ class Launched:
         wanted: what the pipeline gives; NV12 then comes through the pipe as it is, without a header.
         nv12_wh: pictures of this size are handed on as NV12, also where the pipeline gives I420.
         timed: have the pipeline tell each picture's time; see `time_s`.
+        ends: where it ends without an error, all there was has come.
 
     Raises:
         PosetrtError: gst-launch-1.0 is not installed, or the string's quotes do not match.
@@ -87,8 +93,10 @@ class Launched:
         wanted: Wanted = AS_IT_COMES,
         nv12_wh: Size | None = None,
         timed: bool = False,
+        ends: bool = False,
     ) -> None:
         self.whole_wh = whole_wh
+        self._ends = ends
         self._raw, self._nv12_wh = wanted.nv12, nv12_wh
         program = shutil.which(_PROGRAM)
         if program is None:
@@ -159,7 +167,7 @@ class Launched:
         sizes = {word[0]: word[1:] for word in words[1:]}
         width, height = (int(size) if (size := sizes.get(side, "")).isdigit() else 0 for side in "WH")
         if words[:1] != ["YUV4MPEG2"] or not (width and height):
-            raise Lost(self._why())
+            raise self._lost()
         if width % 2 or height % 2:
             self.close()
             raise PosetrtError(
@@ -172,7 +180,7 @@ class Launched:
         """The next picture: BGR, or NV12 where that was asked for.
 
         Raises:
-            Lost: the pipeline does not start, or ended.
+            Lost: the pipeline does not start, or ended; `Ended`: it was to end.
             PosetrtError: it gives pictures with an odd side.
         """
         import cv2
@@ -187,7 +195,7 @@ class Launched:
         self.came_s = time.perf_counter()
         planes = self._planes(*self._size_wh) if header.startswith(b"FRAME") else None
         if planes is None:
-            raise Lost(self._why())
+            raise self._lost()
         if self._size_wh == self._nv12_wh:
             from posetrt.runtime.picture import i420_to_nv12
 
@@ -205,7 +213,7 @@ class Launched:
         self.came_s = time.perf_counter()
         data = self._pictures.read(row * height * 3 // 2)
         if len(data) < row * height * 3 // 2:
-            raise Lost(self._why())
+            raise self._lost()
         return np.frombuffer(data, np.uint8).reshape(height * 3 // 2, row)[:, :width]
 
     def _planes(self, width: int, height: int) -> NDArray[np.uint8] | None:
@@ -232,10 +240,11 @@ class Launched:
         chroma = pixels[rows * height :].reshape(height, half_rows)[:, : width // 2]
         return np.concatenate([luma.ravel(), chroma.ravel()]).reshape(height * 3 // 2, width)
 
-    def _why(self) -> str:
-        """The pipeline's own last words."""
+    def _lost(self) -> Lost:
+        """With the pipeline's own last words."""
         self.close()
-        return f"the GStreamer pipeline ended: {self.complaint or 'end of stream'}"
+        played = self._ends and self._process.returncode == 0 and self.complaint is None
+        return (Ended if played else Lost)(f"the GStreamer pipeline ended: {self.complaint or 'end of stream'}")
 
     def close(self) -> None:
         """End the process."""

@@ -429,6 +429,30 @@ def test_a_pipelines_pictures_are_read_in_its_size(gst_launch) -> None:  # type:
         launched.read()
 
 
+@pytest.mark.parametrize(
+    ("pipeline", "begun"), [("filesrc location=a.mp4 ! decodebin", 1), ("videotestsrc num-buffers=2", 1), ("v4l2src device=/dev/video0", 3)]
+)
+def test_a_pipeline_that_plays_a_file_ends_with_it_and_a_cameras_is_begun_again(  # type: ignore[no-untyped-def]
+    pipeline: str, begun: int, gst_launch, tmp_path: Path
+) -> None:
+    count = tmp_path / "begun"
+    gst_launch(f"echo >> '{count}'; echo 'YUV4MPEG2 W4 H2 F30:1'; echo FRAME; head -c 12 /dev/zero; echo FRAME; head -c 12 /dev/zero")
+    source = open_source(f"gst:{pipeline}")
+    with limit_of(20, source.close):
+        for _ in source:
+            if len(count.read_text().splitlines()) == 3:
+                source.close()
+    assert len(count.read_text().splitlines()) == begun
+
+
+def test_a_pipeline_of_a_file_that_fails_is_lost(gst_launch) -> None:  # type: ignore[no-untyped-def]
+    gst_launch("echo 'ERROR: could not read from resource' >&2; exit 1")
+    launched = Launched("filesrc location=gone.mp4", ends=True)
+    with pytest.raises(Lost, match="could not read") as caught:
+        launched.read()
+    assert type(caught.value) is Lost
+
+
 @contextlib.contextmanager
 def limit_of(seconds: float, end: Callable[[], None]) -> Iterator[None]:
     """A read that would wait for ever is ended."""
