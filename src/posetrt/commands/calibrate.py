@@ -122,7 +122,7 @@ def _crops(args: argparse.Namespace, folder: ModelFolder, images: list[Path], he
     from posetrt.runtime.find.whole_frame import open_detector
 
     manifest = folder.manifest()
-    if manifest.head.scope != "crop":
+    if not manifest.head.one_person:
         raise UsageError(f"{folder.path} finds people in whole photographs: leave --detector out")
     if args.coco is not None:
         raise UsageError("--coco judges whole photographs, and --detector makes crops of them: give one of the two")

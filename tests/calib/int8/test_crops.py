@@ -48,6 +48,21 @@ def test_a_network_of_whole_frames_takes_no_detector(tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.slow
+def test_a_network_that_sees_one_person_in_a_frame_is_calibrated_on_crops_too(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (weights,) = (shared_data / "weights" / "heads" / "movenet-lightning").glob("*.onnx")
+    photographs, folder = tmp_path / "photographs", str(tmp_path / "pose")
+    photographs.mkdir()
+    for path in sorted((shared_data / "everyday").glob("*.jpg"))[:600:10]:
+        (photographs / path.name).symlink_to(path)
+    assert main(["export", "onnx", "--weights", str(weights), "--placement", "crop", "-o", folder, "--no-look"]) == 0
+    assert main(["calibrate", folder, "--images", str(photographs), "--detector", "nano", "--limit", "20", "--no-sensitivity"]) == 0
+    assert "crops of people from 60 photographs" in capsys.readouterr().err
+    assert json.loads((tmp_path / "pose" / "calibration.json").read_text())["images"]["count"] == 20
+
+
+@pytest.mark.slow
 def test_int8_that_costs_too_much_gets_its_costliest_layers_in_float_unasked(shared_data: Path, tmp_path: Path) -> None:
     heads = shared_data / "weights" / "heads"
     photographs = tmp_path / "photographs"
