@@ -24,6 +24,22 @@ _WEIGHTS = (".pt", ".pth", ".caffemodel", ".npz", ".safetensors", ".tflite", ".h
 """Files of trained weights, which no engine runs."""
 
 
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that choose an engine, common to all commands that run one."""
+    add_backend_argument(parser)
+    parser.add_argument("--trust", action="store_true", help="let a version-compatible TensorRT engine run the code that it carries")
+    parser.add_argument(
+        "--cuda-graph",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="launch TensorRT's network as one CUDA graph where its engine allows that (default: yes)",
+    )
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of the network (default: all cores)")
+    parser.add_argument(
+        "--preset", choices=["balanced", "precise", "all"], default="balanced", help="what counts as a person (default: balanced)"
+    )
+
+
 def network_path(text: str) -> Path:
     """A model folder, .onnx or engine by its path, a network on a server, or a network by its name: a folder of that name, else one that ships.
 

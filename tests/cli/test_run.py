@@ -12,6 +12,7 @@ import pytest
 
 from posetrt import cli
 from posetrt.commands import run as command
+from posetrt.run_options import add_arguments, check
 from posetrt.runtime import pose as pose_module
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.pose import PoseOptions
@@ -20,7 +21,7 @@ from tests.stand_in import Listed, frames
 
 def _asked(*words: object) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
+    add_arguments(parser)
     return parser.parse_args(["model/", "--source", "clip", *map(str, words)])
 
 
@@ -60,7 +61,7 @@ def test_a_sink_that_cannot_be_opened_closes_those_before_it(tmp_path: Path) -> 
 )
 def test_options_that_would_be_passed_over_are_refused(words: list[str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        command._check(_asked(*words))
+        check(_asked(*words))
 
 
 @pytest.mark.parametrize("trust", [True, False])

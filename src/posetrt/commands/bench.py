@@ -30,13 +30,13 @@ from typing import TYPE_CHECKING
 
 from posetrt.arguments import (
     add_detector_arguments,
+    add_engine_arguments,
     add_hands_and_face_arguments,
     check_detector,
     engine_options,
     network_path,
     pose_options,
 )
-from posetrt.commands.run import add_engine_arguments
 from posetrt.runtime.engines.base import PRECISIONS
 
 if TYPE_CHECKING:

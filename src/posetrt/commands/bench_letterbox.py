@@ -15,8 +15,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from posetrt.arguments import network_path, pose_options, size_wh
-from posetrt.commands.run import add_engine_arguments
+from posetrt.arguments import add_engine_arguments, network_path, pose_options, size_wh
 from posetrt.runtime.engines.base import PRECISIONS
 
 SUMMARY = "measure the letterbox beside averaging by area"

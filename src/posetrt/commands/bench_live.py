@@ -15,8 +15,7 @@ import json
 import sys
 from itertools import islice
 
-from posetrt.arguments import network_path, pose_options
-from posetrt.commands.run import add_engine_arguments
+from posetrt.arguments import add_engine_arguments, network_path, pose_options
 from posetrt.runtime.engines.base import PRECISIONS
 
 SUMMARY = "what the live pipeline gives: overlap, age, drops, fair shares, viewers"

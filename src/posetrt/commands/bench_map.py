@@ -17,9 +17,8 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from posetrt.arguments import for_workers, network_path, pose_options
+from posetrt.arguments import add_engine_arguments, for_workers, network_path, pose_options
 from posetrt.commands.map import add_place_arguments
-from posetrt.commands.run import add_engine_arguments
 from posetrt.runtime.engines.base import PRECISIONS
 
 SUMMARY = "what map costs and gains: overhead, workers, memory, how busy they are"

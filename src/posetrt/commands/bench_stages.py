@@ -13,8 +13,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from posetrt.arguments import engine_options, network_path
-from posetrt.commands.run import add_engine_arguments
+from posetrt.arguments import add_engine_arguments, engine_options, network_path
 from posetrt.runtime.engines.base import PRECISIONS
 
 SUMMARY = "what --detect-every finds and saves on a clip"

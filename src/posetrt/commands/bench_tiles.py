@@ -17,8 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from posetrt.arguments import engine_options, network_path, size_wh
-from posetrt.commands.run import add_engine_arguments
+from posetrt.arguments import add_engine_arguments, engine_options, network_path, size_wh
 from posetrt.runtime.engines.base import PRECISIONS
 
 SUMMARY = "accuracy and cost of tiles, on photographs shrunk into large canvases"

@@ -21,9 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posetrt.arguments import add_detector_arguments, check_detector, for_workers, network_path, pose_options
+from posetrt.arguments import add_detector_arguments, add_engine_arguments, check_detector, for_workers, network_path, pose_options
 from posetrt.commands.map import add_place_arguments
-from posetrt.commands.run import add_engine_arguments
 from posetrt.runtime.engines.base import PRECISIONS
 
 if TYPE_CHECKING:

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 
 from posetrt.arguments import (
     add_detector_arguments,
+    add_engine_arguments,
     add_tiles_arguments,
     check_detector,
     engine_options,
@@ -42,7 +43,6 @@ from posetrt.arguments import (
     tiles_of,
 )
 from posetrt.commands.map import add_place_arguments
-from posetrt.commands.run import add_engine_arguments
 from posetrt.runtime.engines.base import PRECISIONS
 
 if TYPE_CHECKING:

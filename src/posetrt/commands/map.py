@@ -23,8 +23,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posetrt.arguments import add_detector_arguments, add_hands_and_face_arguments, check_detector, for_workers, network_path, pose_options
-from posetrt.commands.run import add_engine_arguments
+from posetrt.arguments import (
+    add_detector_arguments,
+    add_engine_arguments,
+    add_hands_and_face_arguments,
+    check_detector,
+    for_workers,
+    network_path,
+    pose_options,
+)
 from posetrt.runtime.engines.base import PRECISIONS
 
 if TYPE_CHECKING:
