@@ -57,7 +57,7 @@ FLOORS = {
     "commands": 5,
     "cli": 6,
 }
-FLOORS |= {"usage": 1, "defaults_file": 1, "following": 3, "looking": 3}
+FLOORS |= {"usage": 1, "defaults_file": 1, "following": 3, "looking": 3, "run_options": 4}
 """Who may import whom: a module imports from its own folder and from lower floors."""
 
 

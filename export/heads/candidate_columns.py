@@ -13,7 +13,9 @@ from posetrt.export.heads.base import Asked, GraphFacts
 from posetrt.export.heads.candidate_table import RANKED_AT_MOST, Table, class_names, person_of, point_shape
 from posetrt.runtime.model.skeleton import built_in_skeletons, load_skeleton
 
-Family = Literal["yolo", "yolo-nas", "yolox", "rtmdet", "rtmo", "nanodet", "movenet", "torchvision", "tensorflow", "ssd", "detr"]
+Family = Literal[
+    "yolo", "yolo-nas", "yolox", "rtmdet", "rtmo", "nanodet", "movenet", "torchvision", "tensorflow", "ssd", "detr", "openvino"
+]
 _AGREES = 0.9
 """Share of the columns that must be of the kind that a reading expects."""
 _BINS = (8, 16, 17, 32)
@@ -220,7 +222,7 @@ def _ranked(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Mis
     queries = _queries(table, facts, asked, fields) if not empty else None
     if queries is not None:
         return [queries]
-    framed = _framed(table, facts, asked, fields)
+    framed = _class_first(table, facts, asked, fields) or _framed(table, facts, asked, fields)
     if framed:
         return framed
     if columns >= 6 and (empty or (table.probabilities[4] and table.whole(5) and (not table.batched or table.falls(4)))):
@@ -266,10 +268,19 @@ def _queries(table: Table, facts: GraphFacts, asked: Asked, fields: Mapping[str,
 def _framed(table: Table, facts: GraphFacts, asked: Asked, fields: Mapping[str, Any]) -> list[Columns | Missing]:
     """Rows of all pictures of the batch that begin with the picture's number: YOLO v7's and YOLO-NAS's end-to-end exports."""
     columns, seen = table.columns, bool(table.both.any())
+    if table.shape.startswith("(1, 1, N"):
+        return [_detection_output(table, facts, asked, fields)]
+    if columns == 7 and table.batched and seen and not table.both[:, 0].any() and table.falls(5) and table.whole(6):
+        # AutoML's EfficientDet; TensorFlow gives top, left, bottom, right, and counts classes from 1.
+        tensorflow = facts.layout == "NHWC"
+        person = 1 if tensorflow and asked.person_class is None else person_of(facts, asked, None)
+        read = {"box": ("rows", 1, 4), "score": ("rows", 5, 1), "class": ("rows", 6, 1)}
+        own = {**fields, "values": read, "person_class": person, "yx": tensorflow, "unit": "fraction" if table.fraction else "pixels"}
+        return [Columns(own, 0, f"{table.shape}: frame, box, score and class", "tensorflow")]
     numbered = not table.both[:, 0].any() if seen else "flat" in table.outputs["rows"].lower()
     if table.batched or columns < 7 or not (numbered or columns == 7):
         return []
-    read: dict[str, Any] = {"frame": ("rows", 0, 1), "box": ("rows", 1, 4)}
+    read = {"frame": ("rows", 0, 1), "box": ("rows", 1, 4)}
     if columns == 7:
         # v7 gives the class before the score, YOLO-NAS behind it.
         score = 5 if seen and table.probabilities[5] and not table.whole(5) and table.whole(6) else 6
@@ -289,6 +300,36 @@ def _framed(table: Table, facts: GraphFacts, asked: Asked, fields: Mapping[str, 
             own = {**fields, "values": read, "person_class": None, "point_values": values}
             return [Columns(own, parts, f"{table.shape}: frame, box, score and {parts} key points of {values}", "yolo-nas")]
     return []
+
+
+def _detection_output(table: Table, facts: GraphFacts, asked: Asked, fields: Mapping[str, Any]) -> Columns | Missing:
+    """OpenVINO's and Caffe's DetectionOutput: the frame's number, class, score, and a box as shares of the picture."""
+    found = table.both[(table.both[:, 0] >= 0) & (table.both[:, 2] > 0)]
+    classes = set(np.rint(found[:, 1]).astype(int).tolist())
+    person = person_of(facts, asked, None) if asked.person_class is not None or class_names(facts) else None
+    if person is None and len(classes) > 1:
+        return Missing(
+            f"{table.shape} has classes {sorted(classes)[:5]}, and nothing tells which is a person: say so with --class N (VOC's is 15)"
+        )
+    read = {"frame": ("rows", 0, 1), "class": ("rows", 1, 1), "score": ("rows", 2, 1), "box": ("rows", 3, 4)}
+    # 0 is the background, so that a detector of people alone calls them 1; a few count from 0.
+    person = next(iter(classes), 1) if person is None else person
+    own = {**fields, "values": read, "person_class": person, "unit": "fraction"}
+    return Columns(own, 0, f"{table.shape}: frame, class, score and box of each", "openvino")
+
+
+def _class_first(table: Table, facts: GraphFacts, asked: Asked, fields: Mapping[str, Any]) -> list[Columns | Missing]:
+    """PaddleDetection's rows of all pictures: class (-1 where there is nothing), score, box in pixels."""
+    rows = table.both[table.both[:, 0] >= 0] if table.columns == 6 and not table.batched else table.both[:0]
+    if not len(rows) or np.abs(rows[:, 0] - np.rint(rows[:, 0])).max() > 1e-3 or rows[:, 1].min() < 0 or rows[:, 1].max() > 1:
+        return []
+    if not ((rows[:, 4:6] >= rows[:, 2:4]).all() and rows[:, 2:].max() > 1):
+        return []
+    person = person_of(facts, asked, None)
+    if person is None:
+        return [Missing(f"{table.shape} has classes, and none of them is named person: say which one is with --class N")]
+    read = {"class": ("rows", 0, 1), "score": ("rows", 1, 1), "box": ("rows", 2, 4)}
+    return [Columns({**fields, "values": read, "person_class": person}, 0, f"{table.shape}: class, score and box of each", "detr")]
 
 
 def _ended(

@@ -25,6 +25,7 @@ _USUAL: dict[Family, tuple[str, str]] = {
     "tensorflow": ("movenet", "stretch"),
     "ssd": ("unit", "stretch"),
     "detr": ("unit", "stretch"),
+    "openvino": ("in-graph", "stretch"),
 }
 """Family → its normalisation and how it places a picture, as its authors' own tools do."""
 

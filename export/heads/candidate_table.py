@@ -32,6 +32,8 @@ LEVELS = (
 """Strides that networks of candidates have, the usual first: YOLO, YOLO-P6 and NanoDet-Plus, RTMO, YOLO-P2, RetinaNet, …"""
 PER_CELL = (1, 3)
 """Candidates per cell: 1 of anchor-free networks, 3 of YOLO v5 and v7."""
+DETECTION_OUTPUT = 7
+"""Columns of Caffe's and OpenVINO's DetectionOutput: frame (-1 behind the last), class, score, left, top, right, bottom."""
 RANKED_AT_MOST = 1000
 """Rows that an end-to-end network gives at most; more are raw candidates."""
 _FOLLOWS = 0.7
@@ -134,6 +136,9 @@ def single_tables(facts: GraphFacts) -> Iterator[Table]:
         if output.noise.ndim == 3 and output.shape[0] == 1 and len(output.grey) == 1 and not shared & set(output.shape):
             # One of several outputs of a grid is not all of a candidate.
             yield from _oriented(facts, output)
+        elif output.shape[:2] == (1, 1) and len(output.shape) == 4 and output.shape[3] == DETECTION_OUTPUT:
+            noise, grey = (_floats(each).reshape(-1, DETECTION_OUTPUT) for each in (output.noise, output.grey))
+            yield Table({"rows": output.name}, noise, grey, False, False, facts.size_wh, (), 1, f"(1, 1, N, {DETECTION_OUTPUT})")
         elif output.noise.ndim == 2 and output.grey.ndim == 2 and output.shape[1] >= 5 and {len(output.noise), len(output.grey)} != {1}:
             shape = f"(N, {output.shape[1]})"
             yield Table({"rows": output.name}, _floats(output.noise), _floats(output.grey), False, False, facts.size_wh, (), 1, shape)

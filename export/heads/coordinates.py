@@ -69,7 +69,8 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
 def _tables(output: OutputFacts, asked: Asked) -> list[_Table]:
     """The ways to read an output as rows; none for one that is no such thing."""
     shape = tuple(output.shape)
-    if len(shape) < 2 or shape[0] != 1 or not np.issubdtype(output.noise.dtype, np.floating):
+    if len(shape) < 2 or shape[0] != 1 or output.grey.shape != output.noise.shape or not np.issubdtype(output.noise.dtype, np.floating):
+        # What gives another number of rows for another picture is a list of finds.
         return []
     inner = tuple(side for side in shape[1:] if side != 1)
     counts = set(part_counts(asked))
@@ -133,7 +134,12 @@ def _reading(facts: GraphFacts, asked: Asked, table: _Table) -> Reading | NearMi
     others = [output for output in facts.outputs if output is not table.output]
     if score is None:
         own = _chosen(
-            [each for each in others if each.noise.size == table.rows], asked.outputs.get(SCORES), "score", "conf", "vis", "maxval"
+            [each for each in others if each.noise.size == each.grey.size == table.rows],
+            asked.outputs.get(SCORES),
+            "score",
+            "conf",
+            "vis",
+            "maxval",
         )
         if own is not None:
             outputs[SCORES] = own.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from posetrt.export.graph.onnx_file import rename_reads
 from posetrt.export.graph.onnx_model import ModelProto, run_plainly
 from posetrt.export.graph.opset import opset_of
 from posetrt.export.heads.base import GraphFacts, OutputFacts
-from posetrt.runtime.errors import PosetrtError
+from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.model.manifest import DType, Layout
 
 _TYPES: dict[int, DType] = {1: "float32", 2: "uint8", 6: "int32"}
@@ -47,6 +48,49 @@ class ImageInput:
     def shape(self, size_wh: tuple[int, int], batch: int = 1) -> tuple[int, ...]:
         """Of the tensor for a picture of that size."""
         return (batch, 3, size_wh[1], size_wh[0]) if self.layout == "NCHW" else (batch, size_wh[1], size_wh[0], 3)
+
+
+_BESIDE: dict[str, Callable[[int, int], Any]] = {
+    "scale_factor": lambda _width, _height: [1, 1],
+    "im_shape": lambda width, height: [height, width],
+    "image_shape": lambda width, height: [height, width],
+    "orig_target_sizes": lambda width, height: [width, height],
+    "pixel_mask": lambda width, height: np.ones((height, width)),
+    "dataset_index": lambda _width, _height: 0,
+}
+"""Inputs beside the picture that stay the same for every frame of a size: PaddleDetection's, RT-DETR's and D-FINE's, Hugging Face's DETR and
+ViTPose+ (whose first data set is COCO). With them boxes come in pixels of the input."""
+
+
+def with_known_inputs(model: ModelProto, path: Path, size_wh: tuple[int, int] | None) -> ModelProto:
+    """The graph with what it wants to know beside the picture, where that is known by its name, as constants.
+
+    Args:
+        size_wh: that the user asked for; None takes the graph's own.
+
+    Raises:
+        PosetrtError: the size is left open, and a constant depends on it.
+    """
+    from onnx import helper, numpy_helper
+
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    others = [value for value in inputs if value.name in _BESIDE]
+    if not others or len(inputs) - len(others) != 1:
+        return model
+    (picture,) = (value for value in inputs if value not in others)
+    dims = [dim.dim_value for dim in picture.type.tensor_type.shape.dim]
+    width, height = size_wh or ((dims[2], dims[1]) if len(dims) == 4 and dims[3] == 3 else (dims[-1], dims[-2]))
+    if not (width and height):
+        raise UsageError(f"{path.name} takes any input size: say which with --input-size WxH, as in --input-size 640x640")
+    for value in others:
+        tensor = value.type.tensor_type
+        known = np.asarray(_BESIDE[value.name](width, height), helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+        rank = len(tensor.shape.dim)
+        known = known.reshape((1,) * (rank - known.ndim) + known.shape)
+        model.graph.initializer.append(numpy_helper.from_array(known, value.name))
+        model.graph.input.remove(value)
+    return model
 
 
 def with_batch_axis(model: ModelProto) -> ModelProto:
@@ -82,7 +126,8 @@ def image_input(model: ModelProto, path: Path) -> ImageInput:
     inputs = [value for value in model.graph.input if value.name not in weights]
     if len(inputs) != 1:
         raise PosetrtError(
-            f"{path.name} has {len(inputs)} inputs ({', '.join(value.name for value in inputs)}); one image input was expected"
+            f"{path.name} has {len(inputs)} inputs ({', '.join(value.name for value in inputs)}); one image input was expected, and beside it "
+            f"only what is the same for every picture: {', '.join(_BESIDE)}"
         )
     tensor = inputs[0].type.tensor_type
     dims = [dim.dim_value for dim in tensor.shape.dim]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
+from posetrt.export.heads.refused import family_of
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.heads.registry import head_class, kinds
 from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
@@ -109,6 +110,9 @@ def _nothing(facts: GraphFacts, asked: Asked, near: list[NearMiss], otherwise: s
         told = f"{facts.file} cannot be read as --head {asked.head}: its outputs are {facts.listing()}"
     if otherwise:
         return told + otherwise
+    family = family_of(facts) if asked.head is None else None
+    if family:
+        return f"{told}. {family}"
     if near:
         whys = {one.why: [each.kind for each in near if each.why == one.why] for one in near}
         return f"{told}. Nearly: " + "; ".join(f"{' or '.join(dict.fromkeys(same))}: {why}" for why, same in whys.items())

@@ -18,7 +18,7 @@ from posetrt.export.graph.fused import described
 from posetrt.export.graph.normalisation import NORMALISATIONS, Normalisation
 from posetrt.export.graph.onnx_model import DEFAULT_OPSET, ModelProto, check_equal, finish, run_plainly
 from posetrt.export.heads.base import Asked, Reading
-from posetrt.export.heads.facts import ImageInput, gather, image_input, noise, with_batch_axis
+from posetrt.export.heads.facts import ImageInput, gather, image_input, noise, with_batch_axis, with_known_inputs
 from posetrt.export.heads.normalise import Judge, choose, rivals
 from posetrt.export.heads.recognise import recognise
 from posetrt.runtime.errors import PosetrtError, UsageError
@@ -94,7 +94,7 @@ def model_from_onnx(path: Path, options: GraphOptions | None = None) -> tuple[Mo
         PosetrtError: the file is no usable network.
     """
     wish = options or GraphOptions()
-    original = in_float32(with_batch_axis(load_onnx(path)))
+    original = in_float32(with_batch_axis(with_known_inputs(load_onnx(path), path, wish.size_wh)))
     image = image_input(original, path)
     size = _set_size(original, image, wish, path)
     outputs = {value.name for value in original.graph.output}

@@ -80,7 +80,7 @@ class CandidateDecoder:
             frame = tensor if index is None or (constant and tensor.ndim == 2) else tensor[0 if constant else index]
             if head.transposed:
                 whole[role] = frame.reshape(len(frame), -1) if frame.size else frame.reshape(len(frame), 0)
-            elif frame.ndim == 3 and head.levels:
+            elif frame.ndim > 2 and (head.levels or role == "rows"):
                 whole[role] = frame.reshape(-1, frame.shape[-1]).T
             else:
                 columns = int(np.prod(frame.shape[1:]))
