@@ -179,12 +179,12 @@ def find_bursts(graph: Graph, seen: Observation) -> dict[str, dict[str, Any]]:
 
 def keep_peaks(graph: Graph) -> set[str]:
     """Tensors whose rare peaks are the people: what the caller feeds, and maps, which are outputs of convolutions with no
-    activation that leave the network or are concatenated, and the concatenations."""
+    activation that leave the network or are concatenated, and the concatenations that hold such."""
     maps = {*graph.inputs, *graph.outputs}
     for node in graph.nodes:
         if node.op_type == "Concat":
-            maps.add(node.output[0])
-            maps.update(name for name in node.input if name in graph.producers and graph.producers[name].op_type == "Conv")
+            bare = [name for name in node.input if name in graph.producers and graph.producers[name].op_type == "Conv"]
+            maps.update([*bare, node.output[0]] if bare else [])
     return maps
 
 

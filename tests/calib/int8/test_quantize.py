@@ -135,6 +135,18 @@ def test_a_scale_passes_a_clip_only_upwards_and_only_until_the_channel_reaches_i
     np.testing.assert_allclose(run(graph.model, tensor)[0], run(equalised(graph, {"a/out": scales}).model, tensor)[0], atol=1e-5)
 
 
+def test_a_sum_does_not_round_what_a_layer_kept_in_float_writes_but_for_a_depthwise_one() -> None:
+    graph = linked_graph()
+    ranges = {name: Range(-9, 9, 9, "mse", -9, 9) for name in graph.float_tensors}
+
+    def rounded(kept: tuple[str, ...]) -> set[str]:
+        return {node.input[0] for node in quantize(graph, ranges, "ort", kept).graph.node if node.op_type == "QuantizeLinear"}
+
+    assert {"a/out", "b/out", "sum"} <= rounded(())
+    assert "a/out" not in rounded(("a/out",))
+    assert "sum" in rounded(("a/out",)), "the concatenation behind it is in 8 bits"
+
+
 def test_onnx_runtime_computes_every_convolution_in_8_bits(small_folder: ModelFolder, pictures: list[Path], tmp_path: Path) -> None:
     calibrate(small_folder, pictures, all_int8=True)
     tensor = first_input(small_folder, pictures)
