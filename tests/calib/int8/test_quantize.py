@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from posetrt.calib.int8.calibrate import calibrate, folder_calibration
+from posetrt.calib.int8.calibrate import calibrate, folder_calibration, write_variants
 from posetrt.calib.int8.elu import spread_elus
 from posetrt.calib.int8.equalise import divisors, equalised, not_equalised, watched
 from posetrt.calib.int8.kept import kept_by_default
@@ -319,6 +319,19 @@ def test_float16_around_int8_keeps_the_types_that_tensorrt_11_needs(calibrated: 
         run(str(calibrated.variant("int8-trt")), tensor), run(str(calibrated.variant("int8-trt-fp16")), tensor), strict=True
     ):
         assert np.abs(one - other).mean() < 0.02 * np.ptp(one)
+
+
+def test_a_float_layer_that_float16_cannot_hold_leaves_float32_around_int8_and_no_graph_of_before(
+    calibrated: ModelFolder, pictures: list[Path]
+) -> None:
+    graph = load_graph(calibrated.onnx)
+    (layer,) = (one for one in graph.layers if one.name == "heatmaps")
+    assert calibrated.variant("int8-trt-fp16").is_file()
+    onnx.save(graph.with_constants({layer.weight: graph.constants[layer.weight] * np.float32(1e8)}).model, str(calibrated.onnx))
+    made = calibrate(calibrated, pictures, write=False).calibration
+    write_variants(calibrated, made.keeping(("heatmaps",), ()))
+    assert calibrated.checked_variant("int8-trt").is_file()
+    assert not calibrated.variant("int8-trt-fp16").exists()
 
 
 def test_a_weight_too_large_for_float16_is_named(calibrated: ModelFolder) -> None:
