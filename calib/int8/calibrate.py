@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -179,17 +180,19 @@ def find_bursts(graph: Graph, seen: Observation) -> dict[str, dict[str, Any]]:
 
 def keep_peaks(graph: Graph) -> set[str]:
     """Tensors whose rare peaks are the people: what the caller feeds, and maps, which are outputs of convolutions with no
-    activation that leave the network or are concatenated, and the concatenations."""
+    activation that leave the network or are concatenated, and the concatenations that hold such."""
     maps = {*graph.inputs, *graph.outputs}
     for node in graph.nodes:
         if node.op_type == "Concat":
-            maps.add(node.output[0])
-            maps.update(name for name in node.input if name in graph.producers and graph.producers[name].op_type == "Conv")
+            bare = [name for name in node.input if name in graph.producers and graph.producers[name].op_type == "Conv"]
+            maps.update([*bare, node.output[0]] if bare else [])
     return maps
 
 
 def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph | None = None, *, fp8: bool = False) -> None:
     """Write calibration.json, and the graphs that it makes: int8-base (float, equalised), int8-ort, int8-trt and int8-trt-fp16; with `fp8` fp8-trt too.
+
+    There is no int8-trt-fp16 where float16 cannot hold a layer that stays in float: `build` then takes int8-trt, with float32 around INT8.
 
     All of them or none, but for a kill between two renames, which leaves graphs that say that they belong to another calibration.
     """
@@ -199,10 +202,9 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
     models: dict[str, Any] = {"int8-base": base.copy().model}
     models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float_ort, calibration.bias.get("ort"))
     models["int8-trt"] = quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.bias.get("trt"))
-    models["int8-trt-fp16"] = half_around_int8(
-        quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.bias.get("trt"), scale_type=np.float16),
-        folder.onnx.name,
-    )
+    halves = quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.bias.get("trt"), scale_type=np.float16)
+    with contextlib.suppress(PosetrtError):
+        models["int8-trt-fp16"] = half_around_int8(halves, folder.onnx.name)
     if fp8:
         models["fp8-trt"] = half_around_int8(quantize_fp8(base, calibration.ranges, calibration.kept_float), folder.onnx.name)
     with written_together(folder.calibration, *map(folder.variant, models)) as temporaries:
@@ -210,8 +212,9 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
         made_from = {"model": calibration.model_sha256, "calibration": sha256_of(temporaries[0])}
         for temporary, model in zip(temporaries[1:], models.values(), strict=True):
             save_model(temporary, describe(model, manifest, made_from))
-    if not fp8:
-        folder.variant("fp8-trt").unlink(missing_ok=True)  # it was made from the calibration before
+    for name in ("int8-trt-fp16", "fp8-trt"):
+        if name not in models:
+            folder.variant(name).unlink(missing_ok=True)  # it was made from the calibration before
 
 
 def folder_calibration(folder: ModelFolder) -> Calibration:

@@ -17,23 +17,30 @@ from posetrt.calib.int8.ranges import Range
 from posetrt.export.graph.graph import Graph
 
 # Operators that compute in 8 bits on what a convolution writes.
-_EIGHT_BIT = frozenset({"Add", "Concat", "Conv", "ConvTranspose", "Gemm", "MatMul", "MaxPool"})
+_EIGHT_BIT = frozenset({"Add", "Conv", "ConvTranspose", "Gemm", "MatMul", "MaxPool"})
 # A channel that hardly reaches anywhere counts as if it reached this share of the tensor.
 _FLOOR = 1e-3
 
 Ends = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
+def read_in_eight_bits(graph: Graph, name: str) -> bool:
+    """Whether anything computes in 8 bits on a tensor. A concatenation does where its own result is read so: in front of a shuffle it would only round."""
+    return any(
+        read_in_eight_bits(graph, node.output[0]) if node.op_type == "Concat" else node.op_type in _EIGHT_BIT
+        for node in graph.consumers.get(name, ())
+    )
+
+
 def by_channel(graph: Graph) -> list[str]:
-    """The tensors that can have a range for each channel."""
+    """The tensors that can have a range for each channel: what convolutions write, behind their ReLU where one follows."""
     return [
-        layer.output
+        layer.activated
         for layer in graph.layers
         if layer.kind == "Conv"
-        and layer.activated == layer.output
-        and layer.output not in graph.outputs
-        and graph.consumers.get(layer.output)
-        and not any(node.op_type in _EIGHT_BIT for node in graph.consumers[layer.output])
+        and layer.activated not in graph.outputs
+        and graph.consumers.get(layer.activated)
+        and not read_in_eight_bits(graph, layer.activated)
     ]
 
 

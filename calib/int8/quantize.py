@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.int8.channels import by_channel, steps
+from posetrt.calib.int8.channels import by_channel, read_in_eight_bits, steps
 from posetrt.calib.int8.elu import spread_elus
 from posetrt.calib.int8.ranges import Range
 from posetrt.calib.int8.shares import multiply_adds
@@ -58,6 +58,8 @@ class _Plan:
         chosen = [layer for layer in graph.layers if layer.name in layers and (layout == "trt" or layer.kind != "ConvTranspose")]
         names = {layer.name for layer in chosen}
         self.float_read = {layer.input for layer in graph.layers if layer.name not in names}
+        outside = [layer for layer in graph.layers if layer.name not in names and not layer.depthwise]
+        self.float_made = {name for layer in outside for name in (layer.output, layer.activated)}
         self.tensors = {layer.input for layer in chosen}
         self.activated = fused_activations(graph)
         if layout == "ort":
@@ -86,6 +88,11 @@ class _Plan:
             if node.op_type != "MaxPool" and any(name in self.graph.constants for name in ends):
                 continue
             if any(name in self.float_read for name in ends):
+                continue
+            # A layer is kept in float for what it writes too, which a sum in 8 bits would round; a depthwise one for what it reads.
+            if node.op_type == "Add" and any(name in self.float_made for name in node.input):
+                continue
+            if node.op_type == "Concat" and not read_in_eight_bits(self.graph, node.output[0]):
                 continue
             if any(name in self.tensors for name in ends):
                 self.operators.append(node)

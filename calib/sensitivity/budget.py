@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,11 @@ from posetrt.calib.accuracy.coco import CocoPhotos
 from posetrt.calib.int8.calibrate import Calibrated
 from posetrt.calib.int8.calibration import Calibration
 from posetrt.calib.int8.equalise import equalised
-from posetrt.calib.int8.quantize import Layout, layer_shares
+from posetrt.calib.int8.quantize import Layout, layer_shares, quantize
 from posetrt.calib.sensitivity.judge import SHIFTS, Judge, runner
 from posetrt.calib.sensitivity.measure import LAYOUTS, LEAST_EIGHT_BIT, Choice, LayerCost, choose_float, layer_costs
-from posetrt.export.graph.graph import load_graph
+from posetrt.calib.sensitivity.ranking import MOST_GRAPHS
+from posetrt.export.graph.graph import Graph, load_graph
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.model.folder import ModelFolder
 from posetrt.runtime.people import People
@@ -39,6 +41,7 @@ def fit_budget(
     annotated: CocoPhotos | None = None,
     least_eight_bit: Sequence[float] = (LEAST_EIGHT_BIT,),
     layouts: Collection[Layout] = LAYOUTS,
+    table: bool = True,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Calibration:
@@ -53,6 +56,7 @@ def fit_budget(
         annotated: photographs with COCO key points, to judge by their AP; up to 100 of them in several positions each, by the mean.
         least_eight_bit: as `measure.choose_float` takes it.
         layouts: those for which layers are looked for; the others keep theirs.
+        table: look at what the costliest layers alone do to people, which the choice does not need.
 
     Returns:
         The calibration with kept_float, kept_float_ort, and under sensitivity the layers with their costs, and what was measured.
@@ -67,9 +71,12 @@ def fit_budget(
     weighed_score = _score_by(annotated, weighing) if annotated is not None else None
     shapes = {name: seen.shape for name, seen in made.observation.tensors.items()}
     glance = Judge(manifest, weighing.paths[:GLANCE])
+    say(f"{len(judge)} photographs choose; about {_minutes(base, made.calibration, glance, layouts):.0f} minutes at most")
     shares = layer_shares(base, shapes)
     ranges = made.calibration.ranges
-    costs = layer_costs(base, ranges, weighing, glance=glance, shares=shares, score=weighed_score, progress=progress)
+    costs = layer_costs(
+        base, ranges, weighing, glance=glance, shares=shares, score=weighed_score, layouts=layouts, people=table, progress=progress
+    )
     reference = judge.people(runner(base.model, manifest))
     points = budget if budget is not None else DEFAULT_OKS_BUDGET if annotated is None else DEFAULT_AP_BUDGET
     kept: dict[Layout, tuple[str, ...]] = {"trt": made.calibration.kept_float, "ort": made.calibration.kept_float_ort}
@@ -95,13 +102,26 @@ def fit_budget(
     return made.calibration.keeping(kept["trt"], kept["ort"], record)
 
 
+def _minutes(base: Graph, calibration: Calibration, glance: Judge, layouts: Collection[Layout]) -> float:
+    """What a search takes at most on this computer, from one graph of each layout."""
+    seconds = 0.0
+    for layout in layouts:
+        started = time.perf_counter()
+        model = quantize(base, calibration.ranges, layout, (), calibration.bias.get(layout))
+        glance.outputs(runner(model, glance.manifest, fused=layout == "ort"))
+        seconds += (time.perf_counter() - started) * (len(base.layers) + (MOST_GRAPHS if layout == "ort" else 0))
+    return max(seconds / 60, 1.0)
+
+
 def chart(calibration: Calibration, target: Path, most: int = 30) -> None:
-    """Draw the costliest layers as bars: kept in float, or in INT8."""
+    """Draw the costliest layers as bars: kept in float, or in INT8; nothing where no layer's people were looked at."""
     from matplotlib.figure import Figure
 
     if calibration.sensitivity is None:
         raise ValueError("this calibration holds no sensitivity")
     layers = [layer for layer in calibration.sensitivity["layers"] if layer["oks_cost"] is not None][:most]
+    if not layers:
+        return
     kept = {*calibration.kept_float, *calibration.kept_float_ort}
     figure = Figure(figsize=(9, 1.5 + 0.22 * len(layers)), layout="constrained")
     axes = figure.subplots()

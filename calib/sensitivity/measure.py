@@ -23,6 +23,8 @@ Score = Callable[[Sequence[People]], float]
 LAYOUTS: tuple[Layout, ...] = ("ort", "trt")
 # Layers whose people are looked at, and around which sets are tried.
 SHORT_LIST = 16
+# The people are looked at again where the set has grown to so many times its size; ranking goes on until they reach the target.
+LOOK_AGAIN = 1.3
 # Share of the multiply-adds that stays in INT8 unless the caller says otherwise.
 LEAST_EIGHT_BIT = 0.9
 
@@ -76,6 +78,8 @@ def layer_costs(
     shares: Mapping[str, float] | None = None,
     score: Score | None = None,
     only: Collection[str] | None = None,
+    layouts: Collection[Layout] = LAYOUTS,
+    people: bool = True,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[LayerCost]:
     """The cost of each layer by itself, the costliest first.
@@ -90,29 +94,37 @@ def layer_costs(
         shares: each layer's share of the multiply-adds; None takes the noise as it is.
         score: AP of people, where the photographs are annotated.
         only: names of the layers to measure; None for all.
+        layouts: whose noise is measured; that of the other is then said to be the same.
+        people: look at the people of the short list.
     """
     glance = glance or judge
     outputs = Outputs(base, judge.manifest)
     wanted = glance.outputs(outputs.runner(base.model))
     layers = [layer for layer in base.layers if only is None or layer.name in only]
-    steps = len(layers) + min(SHORT_LIST, len(layers))
+    steps = len(layers) + min(SHORT_LIST, len(layers)) * people
     errors: dict[Layout, list[list[float]]] = {layout: [] for layout in LAYOUTS}
     for index, layer in enumerate(layers):
         model = quantize_only(base, ranges, "trt", [layer.name])
-        errors["trt"].append(outputs.errors(glance, outputs.runner(model, fused=False), wanted))
-        written = with_rounded_output(model, base, layer, ranges)
-        errors["ort"].append(outputs.errors(glance, outputs.runner(model, fused=False), wanted) if written else errors["trt"][-1])
+        if "trt" in layouts:
+            errors["trt"].append(outputs.errors(glance, outputs.runner(model, fused=False), wanted))
+        if "ort" in layouts:
+            written = with_rounded_output(model, base, layer, ranges)
+            known = not written and "trt" in layouts
+            errors["ort"].append(errors["trt"][-1] if known else outputs.errors(glance, outputs.runner(model, fused=False), wanted))
         progress(index + 1, steps)
-    noises = [dict(zip((layer.name for layer in layers), _shares(np.array(errors[one])).tolist(), strict=True)) for one in ("trt", "ort")]
-    noise, noise_ort = noises
-    reference = judge.people(runner(base.model, judge.manifest))
-    best = score(reference) if score is not None else 0.0
+    noise, noise_ort = (
+        dict(zip((layer.name for layer in layers), _shares(np.array(errors[one] or errors[other])).tolist(), strict=True))
+        for one, other in (LAYOUTS[::-1], LAYOUTS)
+    )
     costs: dict[str, tuple[float | None, float | None]] = {}
-    for index, name in enumerate(short_list(noise, shares)):
-        people = judge.people(runner(quantize_only(base, ranges, "trt", [name]), judge.manifest, fused=False))
-        oks = 1 - agreement(reference, people, judge.manifest.skeleton).oks
-        costs[name] = (oks, None if score is None else best - score(people))
-        progress(len(layers) + index + 1, steps)
+    if people:
+        reference = judge.people(runner(base.model, judge.manifest))
+        best = score(reference) if score is not None else 0.0
+        for index, name in enumerate(short_list(noise, shares)):
+            found = judge.people(runner(quantize_only(base, ranges, "trt", [name]), judge.manifest, fused=False))
+            oks = 1 - agreement(reference, found, judge.manifest.skeleton).oks
+            costs[name] = (oks, None if score is None else best - score(found))
+            progress(len(layers) + index + 1, steps)
     found_costs = []
     for name, share in noise.items():
         oks_cost, ap_cost = costs.get(name, (None, None))
@@ -193,20 +205,32 @@ def choose_float(
     eight_bit: dict[str, float] = {}
     for layout in layouts:
         first = (begin_with or {}).get(layout, ())
-        if layout == "ort":
-            errors = map_errors(base, ranges, layout, weighing or judge, (corrections or {}).get(layout))
-            near = short_list({cost.layer: cost.noise_ort for cost in costs}, shares)
-            order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit[-1], first, progress, near=near)
-        else:
-            order = ranked_by_shares(base, {cost.layer: cost.noise for cost in costs}, shares, layout, least_eight_bit[-1], first)
+        # The score by how many layers of the order are in float: an order only grows.
         known: dict[int, float] = {}
 
-        def scored(count: int, layout: Layout = layout, order: list[str] = order, known: dict[int, float] = known) -> float:
+        def reached(order: Sequence[str], count: int, layout: Layout = layout, known: dict[int, float] = known) -> float:
             if count not in known:
                 model: Any = quantize(base, ranges, layout, order[:count], (corrections or {}).get(layout))
                 known[count] = measure(judge.people(runner(model, judge.manifest, fused=layout == "ort")))
                 say(f"{count} layer{'s' * (count != 1)} in float, {layout} layout: {known[count]:.4f} (target {target:.4f})")
             return known[count]
+
+        def enough(order: Sequence[str], known: dict[int, float] = known, reached: Callable[..., float] = reached) -> bool:
+            return len(order) >= LOOK_AGAIN * max(known, default=1) and reached(order, len(order)) >= target
+
+        if layout == "ort":
+            errors = map_errors(base, ranges, layout, weighing or judge, (corrections or {}).get(layout))
+            alone = {cost.layer: cost.noise_ort for cost in costs}
+            near = short_list(alone, shares)
+            order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit[-1], first, progress, near=near, enough=enough)
+            if max(known.values(), default=0.0) < target:
+                # No run of a few layers lowers the error any more: many together may.
+                order = ranked_by_shares(base, alone, shares, layout, least_eight_bit[-1], order)
+        else:
+            order = ranked_by_shares(base, {cost.layer: cost.noise for cost in costs}, shares, layout, least_eight_bit[-1], first)
+
+        def scored(count: int, order: list[str] = order, reached: Callable[..., float] = reached) -> float:
+            return reached(order, count)
 
         left = [eight_bit_share(base, layout, order[:count], shapes) for count in range(len(order) + 1)]
         tops = [max(count for count, share in enumerate(left) if count == 0 or share >= least) for least in least_eight_bit]

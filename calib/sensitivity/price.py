@@ -24,11 +24,14 @@ Candidate = tuple[Callable[[], Any], "Layout", float]
 Verdict = Literal["fine", "costly", "unusable", "unknown"]
 
 # OKS agreement with FP32 from which a layout is fine, and below which it is unusable. Between FP32 and itself it is 1.
-FINE, USABLE = 0.85, 0.5
+FINE, USABLE = 0.9, 0.5
 # People whom FP32 must find on the photographs before an agreement says anything.
 ENOUGH_PEOPLE = 10
 # A tenth of the photographs is held back, and at least so many.
 LEAST_HELD_BACK = 20
+# So many are held back where a limit leaves them over, and looked at where fewer are, each then in several positions: an agreement from 20
+# photographs is off by .03 either way, and verdicts hang on .01.
+WANTED_VIEWS = 60
 # How often each graph is timed for `speed_here`.
 SPEED_TURNS = 8
 LAYOUT_NAMES = {"ort": "ONNX Runtime", "trt": "TensorRT (simulated)", "fp8": "FP8 (simulated)"}
@@ -40,7 +43,7 @@ class LayoutPrice:
 
     Attributes:
         agreement: 0 to 1, with FP32.
-        people: found by INT8 on all photographs together.
+        people: found by INT8 on all photographs together; the mean over the positions in which each is looked at.
         eight_bit_share: of all multiply-adds of the network, 0 to 1.
         verdict: "fine", "costly", "unusable", or "unknown" where FP32 itself finds too few people.
     """
@@ -165,7 +168,8 @@ def folder_line(folder: ModelFolder, layout: str) -> str:
 
 
 def hold_back(images: Sequence[Path], limit: int | None, seed: int) -> tuple[list[Path], list[Path]]:
-    """Photographs that calibrate, and those that are held back to judge INT8 by: a tenth, at least 20, none where fewer than 40 are given.
+    """Photographs that calibrate, and those that are held back to judge INT8 by: a tenth, at least 20, none where fewer than 40 are given; up to 60
+    where a limit leaves them over.
 
     Args:
         limit: how many may calibrate at most; those beyond it are held back first, so that they cost no range a photograph.
@@ -177,7 +181,7 @@ def hold_back(images: Sequence[Path], limit: int | None, seed: int) -> tuple[lis
         return sample(images, calibrating, seed), []
     drawn = sample(images, min(calibrating, len(images) - count), seed)
     rest = [path for path in images if path not in set(drawn)]
-    return drawn, sample(rest, count, seed)
+    return drawn, sample(rest, max(count, WANTED_VIEWS) if limit is not None else count, seed)
 
 
 def measured(reference: Any, candidates: Mapping[str, Candidate], judge: Judge, say: Callable[[str], None] = lambda _line: None) -> Price:
@@ -194,11 +198,13 @@ def measured(reference: Any, candidates: Mapping[str, Candidate], judge: Judge, 
     say(f"{about}: fp32")
     people = judge.people(runner(reference, judge.manifest))
     layouts = {}
+    seen = round(sum(map(len, people)) / judge.positions)
     for name, (make, layout, share) in candidates.items():
         say(f"{about}: {LAYOUT_NAMES.get(name, name)}")
         found = judge.compare(people, runner(make(), judge.manifest, fused=layout == "ort"))
-        layouts[name] = LayoutPrice(found.oks, found.people, share, verdict_on(found.oks, found.reference_people, found.people))
-    return Price(len(judge), "OKS", sum(map(len, people)), layouts)
+        count = round(found.people / judge.positions)
+        layouts[name] = LayoutPrice(found.oks, count, share, verdict_on(found.oks, seen, count))
+    return Price(len(judge), "OKS", seen, layouts)
 
 
 def speed_here(folder: ModelFolder, calibration: Calibration, photographs: Sequence[Path]) -> dict[str, float]:
@@ -253,7 +259,7 @@ def priced(
     from posetrt.calib.int8.equalise import equalised
     from posetrt.calib.int8.fp8 import quantize_fp8
     from posetrt.calib.int8.quantize import eight_bit_share, quantize
-    from posetrt.calib.sensitivity.judge import Judge
+    from posetrt.calib.sensitivity.judge import SHIFTS, Judge
     from posetrt.export.graph.graph import load_graph
 
     base = equalised(load_graph(folder.onnx), calibration.scales)
@@ -270,7 +276,8 @@ def priced(
         candidates["fp8"] = (partial(quantize_fp8, base, calibration.ranges, kept["trt"]), "trt", candidates["trt"][2])
     for name, one in (beside or {}).items():
         candidates[name] = (partial(_model_of, one), one.layout, one.share(dict(shapes)))
-    price = measured(base.model, candidates, Judge(folder.manifest(), held_back), say)
+    positions = min(len(SHIFTS), -(-WANTED_VIEWS // len(held_back)))
+    price = measured(base.model, candidates, Judge(folder.manifest(), held_back, positions), say)
     return replace(calibration, price=price.to_dict())
 
 

@@ -14,6 +14,8 @@ from posetrt.export.graph.graph import Graph, Layer
 # would come first however little they cost.
 BOUNDARY = 0.005
 LONGEST_RUN = 3
+# Graphs that `ranked_by_measuring` tries at most: what bounds the minutes that it takes.
+MOST_GRAPHS = 240
 
 # Squared error of the maps on each photograph, (photographs,) float64, with these layers in float and all others in INT8.
 MapErrors = Callable[[Sequence[str]], NDArray[np.float64]]
@@ -51,6 +53,7 @@ def ranked_by_measuring(
     begin_with: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     near: Collection[str] | None = None,
+    enough: Callable[[Sequence[str]], bool] = lambda _order: False,
 ) -> list[str]:
     """Layers in the order in which they are put into float, each time those with which the whole graph's error falls most.
 
@@ -65,6 +68,7 @@ def ranked_by_measuring(
         shares, least: as in `ranked_by_shares`.
         progress: called with graphs tried and about how many will be.
         near: only runs with one of these layers are tried; None tries all.
+        enough: asked with the layers so far after each choice; True ends the ranking. After `MOST_GRAPHS` graphs it ends in any case.
     """
     order = list(begin_with)
     tried, expected = 0, 1
@@ -86,6 +90,8 @@ def ranked_by_measuring(
         worth, with_it, size = promises[best]
         new, gone = moves[best]
         if size != len(order):
+            if tried >= MOST_GRAPHS:
+                break
             with_it = log_error([*order, *new])
             promises[best] = ((now - with_it) / _cost(gone, shares), with_it, len(order))
             continue
@@ -93,6 +99,8 @@ def ranked_by_measuring(
             break
         order += new
         now = with_it
+        if enough(order):
+            break
         moves = _moves(base, promises, order, shares, layout, least)
         promises = {run: promises[run] for run in moves}
     return order

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from posetrt.calib.int8.calibrate import find_ranges
+from posetrt.calib.int8.calibrate import find_ranges, keep_peaks
 from posetrt.calib.int8.channels import by_channel, steps, with_channel_ranges
 from posetrt.calib.int8.curves import curve_behind
 from posetrt.calib.int8.equalise import divisors, equalised, watched
@@ -95,6 +95,44 @@ def test_each_channel_before_silu_gets_its_own_steps_in_onnx_runtimes_layout_and
     behind = ("two", "y")
     assert error(graph, ranges, kept_float=behind) < 0.5 * error(graph, plain, kept_float=behind), "what the first alone rounds"
     assert error(graph, ranges, "trt") == error(graph, plain, "trt"), "TensorRT rounds nothing before an activation"
+
+
+def shuffled() -> Graph:
+    """Two branches with a ReLU, a channel of one thirty times as large, whose concatenation is shuffled before a layer reads half of it."""
+    random = np.random.default_rng(4)
+    weights = {name: random.standard_normal((8, 3, 1, 1)).astype(np.float32) for name in ("a", "b")}
+    weights["a"] *= REACHES.reshape(-1, 1, 1, 1)
+    weights["c"] = random.standard_normal((4, 8, 3, 3)).astype(np.float32)
+    weights["c"][:, ::2] /= REACHES[:4].reshape(1, -1, 1, 1)  # after the shuffle the channels of both branches alternate
+    weights |= {"pairs": np.array([1, 2, 8, 16, 16]), "whole": np.array([1, 16, 16, 16])}
+    weights |= {"from": np.array([0]), "to": np.array([8]), "axis": np.array([1])}
+    nodes = [
+        ("Conv", ["x", "a"], "large", {}),
+        ("Relu", ["large"], "large/relu", {}),
+        ("Conv", ["x", "b"], "small", {}),
+        ("Relu", ["small"], "small/relu", {}),
+        ("Concat", ["large/relu", "small/relu"], "both", {"axis": 1}),
+        ("Reshape", ["both", "pairs"], "pairs/out", {}),
+        ("Transpose", ["pairs/out"], "turned", {"perm": [0, 2, 1, 3, 4]}),
+        ("Reshape", ["turned", "whole"], "mixed", {}),
+        ("Slice", ["mixed", "from", "to", "axis"], "left", {}),
+        ("Conv", ["left", "c"], "y", {"pads": [1, 1, 1, 1]}),
+    ]
+    return graph_of(nodes, weights, {"x": [1, 3, 16, 16], "y": [1, 4, 16, 16]})
+
+
+def test_branches_of_unlike_reach_share_no_range_where_only_a_shuffle_reads_their_concatenation() -> None:
+    graph = shuffled()
+    whole = find_ranges(graph, observe(graph, inputs()), "mse")
+    assert by_channel(graph) == ["large/relu", "small/relu"]
+    ranges = with_channel_ranges(whole, channel_ends(graph, by_channel(graph), inputs()))
+    written = {name for node in quantize(graph, ranges, "ort").graph.node if node.op_type == "QuantizeLinear" for name in node.input[:1]}
+    assert "both" not in written
+    assert "left" in written, "a layer reads it in 8 bits"
+    assert keep_peaks(graph) == {"x", "y"}, "no map is among what is concatenated"
+    plain = {name: replace(one, lows=(), highs=()) for name, one in ranges.items()}
+    behind = ("y",)
+    assert error(graph, ranges, kept_float=behind) < 0.7 * error(graph, plain, kept_float=behind)
 
 
 def test_channels_before_a_dense_convolution_are_brought_closer_where_one_reaches_far() -> None:

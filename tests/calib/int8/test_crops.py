@@ -69,7 +69,7 @@ def test_int8_that_costs_too_much_gets_its_costliest_layers_in_float_unasked(sha
     photographs.mkdir()
     for path in sorted((shared_data / "everyday").glob("*.jpg"))[:800:10]:
         (photographs / path.name).symlink_to(path)
-    for name, folder in (("rtmdet-nano-person", "det"), ("pp-tinypose", "pose")):
+    for name, folder in (("rtmdet-nano-person", "det"), ("blazepose-lite", "pose")):
         (weights,) = (heads / name).glob("*.onnx")
         assert main(["export", "onnx", "--weights", str(weights), "-o", str(tmp_path / folder), "--no-look"]) == 0
     assert main(["build", str(tmp_path / "det"), "--precision", "fp32"]) == 0
@@ -77,7 +77,7 @@ def test_int8_that_costs_too_much_gets_its_costliest_layers_in_float_unasked(sha
     assert main(["calibrate", str(tmp_path / "pose"), *given]) == 0
     found = json.loads((tmp_path / "pose" / "calibration.json").read_text())
     assert found["kept_float_ort"]
-    assert list(found["sensitivity"]["all_int8"]) == ["ort"], "TensorRT's layout is fine by itself"
-    assert found["sensitivity"]["all_int8"]["ort"] < 0.85
-    assert found["price"]["layouts"]["trt"]["agreement"] >= 0.85
-    assert found["price"]["layouts"]["ort"]["agreement"] >= 0.75
+    assert found["kept_float"]
+    assert max(found["sensitivity"]["all_int8"].values()) < 0.9
+    assert min(found["sensitivity"]["chosen"].values()) >= 0.93
+    assert min(layout["agreement"] for layout in found["price"]["layouts"].values()) >= 0.85

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from posetrt.calib.int8.calibrate import calibrate, folder_calibration
+from posetrt.calib.int8.calibrate import calibrate, folder_calibration, write_variants
 from posetrt.calib.int8.elu import spread_elus
 from posetrt.calib.int8.equalise import divisors, equalised, not_equalised, watched
 from posetrt.calib.int8.kept import kept_by_default
@@ -133,6 +133,18 @@ def test_a_scale_passes_a_clip_only_upwards_and_only_until_the_channel_reaches_i
     np.testing.assert_allclose(sources[:3] / scales[:3], 6, rtol=1e-5)
     scales[3] = 1
     np.testing.assert_allclose(run(graph.model, tensor)[0], run(equalised(graph, {"a/out": scales}).model, tensor)[0], atol=1e-5)
+
+
+def test_a_sum_does_not_round_what_a_layer_kept_in_float_writes_but_for_a_depthwise_one() -> None:
+    graph = linked_graph()
+    ranges = {name: Range(-9, 9, 9, "mse", -9, 9) for name in graph.float_tensors}
+
+    def rounded(kept: tuple[str, ...]) -> set[str]:
+        return {node.input[0] for node in quantize(graph, ranges, "ort", kept).graph.node if node.op_type == "QuantizeLinear"}
+
+    assert {"a/out", "b/out", "sum"} <= rounded(())
+    assert "a/out" not in rounded(("a/out",))
+    assert "sum" in rounded(("a/out",)), "the concatenation behind it is in 8 bits"
 
 
 def test_onnx_runtime_computes_every_convolution_in_8_bits(small_folder: ModelFolder, pictures: list[Path], tmp_path: Path) -> None:
@@ -307,6 +319,19 @@ def test_float16_around_int8_keeps_the_types_that_tensorrt_11_needs(calibrated: 
         run(str(calibrated.variant("int8-trt")), tensor), run(str(calibrated.variant("int8-trt-fp16")), tensor), strict=True
     ):
         assert np.abs(one - other).mean() < 0.02 * np.ptp(one)
+
+
+def test_a_float_layer_that_float16_cannot_hold_leaves_float32_around_int8_and_no_graph_of_before(
+    calibrated: ModelFolder, pictures: list[Path]
+) -> None:
+    graph = load_graph(calibrated.onnx)
+    (layer,) = (one for one in graph.layers if one.name == "heatmaps")
+    assert calibrated.variant("int8-trt-fp16").is_file()
+    onnx.save(graph.with_constants({layer.weight: graph.constants[layer.weight] * np.float32(1e8)}).model, str(calibrated.onnx))
+    made = calibrate(calibrated, pictures, write=False).calibration
+    write_variants(calibrated, made.keeping(("heatmaps",), ()))
+    assert calibrated.checked_variant("int8-trt").is_file()
+    assert not calibrated.variant("int8-trt-fp16").exists()
 
 
 def test_a_weight_too_large_for_float16_is_named(calibrated: ModelFolder) -> None:

@@ -12,10 +12,12 @@ import pytest
 
 import posetrt
 from posetrt.calib.int8.calibrate import calibrate, folder_calibration, write_variants
-from posetrt.calib.sensitivity.price import LayoutPrice, Price, hold_back, line, price_from, table, verdict_on
+from posetrt.calib.sensitivity.judge import Judge
+from posetrt.calib.sensitivity.price import LayoutPrice, Price, hold_back, line, price_from, priced, table, verdict_on
 from posetrt.cli import main
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.model.folder import ModelFolder
+from posetrt.runtime.people import People
 
 
 def paths(count: int) -> list[Path]:
@@ -24,16 +26,18 @@ def paths(count: int) -> list[Path]:
 
 @pytest.mark.parametrize(
     ("given", "limit", "calibrating", "held"),
-    [(5000, 100, 100, 20), (5000, None, 4500, 500), (110, 100, 90, 20), (40, None, 20, 20), (39, None, 39, 0), (12, 5, 5, 0)],
+    [(5000, 100, 100, 60), (5000, None, 4500, 500), (110, 100, 90, 20), (40, None, 20, 20), (39, None, 39, 0), (12, 5, 5, 0)],
 )
-def test_a_tenth_is_held_back_and_at_least_twenty_but_never_most(given: int, limit: int | None, calibrating: int, held: int) -> None:
+def test_a_tenth_is_held_back_at_least_twenty_and_sixty_where_a_limit_leaves_them_over(
+    given: int, limit: int | None, calibrating: int, held: int
+) -> None:
     drawn, kept = hold_back(paths(given), limit, 3)
     assert (len(drawn), len(kept)) == (calibrating, held)
     assert not set(drawn) & set(kept), "what calibrates does not judge"
 
 
 def test_the_verdict_follows_the_agreement_and_is_unknown_where_nobody_is_seen() -> None:
-    assert [verdict_on(agreement, 100, 100) for agreement in (0.9, 0.7, 0.3)] == ["fine", "costly", "unusable"]
+    assert [verdict_on(agreement, 100, 100) for agreement in (0.9, 0.89, 0.3)] == ["fine", "costly", "unusable"]
     assert verdict_on(1.0, 0, 0) == "unknown", "two empty sets agree, which tells nothing"
     assert verdict_on(0.05, 3, 300) == "unusable", "people out of nothing are told even where FP32 finds hardly any"
 
@@ -75,6 +79,26 @@ def test_calibrate_measures_the_price_and_says_that_nobody_was_there(
     assert set(price["layouts"]) == {"ort", "trt"}
     assert "verdict" in told.out
     assert "photographs held back: fp32" in told.err, "a line says what takes the time"
+
+
+def test_few_photographs_are_looked_at_in_several_positions_and_their_people_counted_once(
+    small_folder: ModelFolder, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = calibrate(small_folder, pictures, write=False)
+    shapes = {name: seen.shape for name, seen in made.observation.tensors.items()}
+    looked: list[int] = []
+
+    def people(judge: Judge, _run: object) -> list[People]:
+        looked.append(judge.positions)
+        everybody = People(np.tile(np.array([5, 5, 1], np.float32), (3, 18, 1)), np.ones(3, np.float32))
+        return [everybody] * (len(judge) * judge.positions)
+
+    monkeypatch.setattr(Judge, "people", people)
+    price = priced(small_folder, made.calibration, pictures, shapes).price
+    assert price is not None
+    assert set(looked) == {4}, "twelve photographs; four positions are all that there are"
+    assert price["photographs"] == len(pictures) == 12
+    assert price["reference_people"] == price["layouts"]["ort"]["people"] == 36
 
 
 def test_the_door_measures_the_same_price_as_the_command(small_folder: ModelFolder, many: Path) -> None:

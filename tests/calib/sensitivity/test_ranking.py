@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from posetrt.calib.int8.quantize import eight_bit_layers
@@ -66,6 +67,23 @@ def test_what_was_taken_along_is_not_put_into_float_again(small_folder: ModelFol
     order = ranked_by_shares(graph, noise, equal_shares(graph), "ort", 0.0)
     assert order[0] == "point"
     assert "depth" not in order
+
+
+def test_ranking_ends_where_enough_is_reached_and_after_so_many_graphs(small_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, asked, tried = load_graph(small_folder.onnx), [], []
+    falls = {frozenset({layer.name}): 2.0**-place for place, layer in enumerate(graph.layers)}
+
+    def enough(order: Sequence[str]) -> bool:
+        asked.append(list(order))
+        return len(order) >= 3
+
+    order = ranked_by_measuring(graph, made_up(falls, []), equal_shares(graph), "trt", 0.0, enough=enough)
+    assert len(order) >= 3
+    assert asked[-1] == order
+    assert all(len(one) < 3 for one in asked[:-1])
+    monkeypatch.setattr("posetrt.calib.sensitivity.ranking.MOST_GRAPHS", 5)
+    assert ranked_by_measuring(graph, made_up(falls, tried), equal_shares(graph), "trt", 0.0) == []
+    assert len(tried) == 5
 
 
 def test_each_run_is_tried_once_and_then_only_what_still_promises_most(small_folder: ModelFolder) -> None:
