@@ -79,5 +79,7 @@ def test_int8_that_costs_too_much_gets_its_costliest_layers_in_float_unasked(sha
     assert found["kept_float_ort"]
     assert found["kept_float"]
     assert max(found["sensitivity"]["all_int8"].values()) < 0.9
-    assert min(found["sensitivity"]["chosen"].values()) >= 0.93
+    for layout, before in found["sensitivity"]["all_int8"].items():
+        assert found["sensitivity"]["chosen"][layout] > before + 0.1
+        assert found["sensitivity"]["eight_bit_share"][layout] >= 0.6
     assert min(layout["agreement"] for layout in found["price"]["layouts"].values()) >= 0.85
