@@ -80,10 +80,8 @@ def test_a_gstreamer_string_gives_frames_in_its_size_and_colours() -> None:
 def test_a_gstreamer_pipeline_that_ends_or_cannot_be_says_why() -> None:
     needs_gstreamer()
     said: list[str] = []
-    with Reading(open_source("videotestsrc num-buffers=5 ! video/x-raw,width=64,height=48", said.append)) as reading:
-        reading.wait(10)
-    assert "end of stream" in said[0]
-    said.clear()
+    frames = list(open_source("videotestsrc num-buffers=5 ! video/x-raw,width=64,height=48", said.append))
+    assert [frames[-1].index, said] == [4, []]
     with Reading(open_source("nosuchsource location=rtsp://a:b@c ! fakething", said.append)) as reading, pytest.raises(AssertionError):
         reading.wait(1, timeout_s=1.5)
     assert "nosuchsource" in said[0]
