@@ -14,7 +14,20 @@ from posetrt.export.heads.candidate_table import RANKED_AT_MOST, Table, class_na
 from posetrt.runtime.model.skeleton import built_in_skeletons, load_skeleton
 
 Family = Literal[
-    "yolo", "yolo-nas", "yolox", "rtmdet", "rtmo", "nanodet", "movenet", "torchvision", "tensorflow", "ssd", "detr", "openvino"
+    "yolo",
+    "yolo-nas",
+    "yolox",
+    "rtmdet",
+    "rtmo",
+    "nanodet",
+    "movenet",
+    "torchvision",
+    "tensorflow",
+    "ssd",
+    "detr",
+    "openvino",
+    "blaze",
+    "palms",
 ]
 _AGREES = 0.9
 """Share of the columns that must be of the kind that a reading expects."""

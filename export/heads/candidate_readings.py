@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
+from posetrt.export.heads.candidate_blaze import blaze_readings
 from posetrt.export.heads.candidate_columns import Columns, Family, Missing, part_counts, readings_of, skeleton_names
 from posetrt.export.heads.candidate_outputs import outputs_readings
 from posetrt.export.heads.candidate_table import anchors_missing, level_table, single_tables
@@ -26,6 +27,8 @@ _USUAL: dict[Family, tuple[str, str]] = {
     "ssd": ("unit", "stretch"),
     "detr": ("unit", "stretch"),
     "openvino": ("in-graph", "stretch"),
+    "blaze": ("blaze", "centre"),
+    "palms": ("mediapipe", "centre"),
 }
 """Family → its normalisation and how it places a picture, as its authors' own tools do."""
 
@@ -37,8 +40,10 @@ def readings_as(kind: type[CandidateHead], facts: GraphFacts, asked: Asked) -> l
     named = set(asked.outputs.values())
     facts = replace(facts, strides=asked.strides)
     found: list[Columns | Missing] = []
-    table = level_table(facts)
-    if table is not None:
+    table, blaze = level_table(facts), blaze_readings(facts)
+    if blaze:
+        found += blaze
+    elif table is not None:
         found += [_with_outputs(one, table.outputs) for one in readings_of(table, facts, asked)]
     else:
         beside = outputs_readings(facts, asked) if len(facts.outputs) > 1 else []

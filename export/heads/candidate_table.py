@@ -85,7 +85,7 @@ class Table:
         if not self.strides:
             wide = np.ptp(self.both, 0) > _WIDE * min(self.size_wh) if len(self.both) else np.zeros(self.columns, bool)
             return "".join("c" if each else "-" for each in wide)
-        cells = cells_of(self.strides, self.size_wh, self.per_cell)
+        cells = cells_of(self.strides, self.size_wh, grids=self.per_cell)
         follows = np.array([np.minimum(_correlation(self.noise, axis), _correlation(self.grey, axis)) for axis in cells[:2] * cells[2]])
         return "".join("-" if max(column) < _FOLLOWS else "xy"[int(np.argmax(column))] for column in follows.T)
 
