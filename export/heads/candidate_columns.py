@@ -31,7 +31,7 @@ Family = Literal[
 ]
 _AGREES = 0.9
 """Share of the columns that must be of the kind that a reading expects."""
-_BINS = (8, 16, 17, 32)
+BINS = (8, 16, 17, 32)
 """Distances that a distribution has: NanoDet 8, YOLO v8 16, GFL 17."""
 
 
@@ -48,7 +48,7 @@ class Columns:
         parts: key points; 0 for a detector.
         why: in a few words.
         family: of networks, which tells their usual pixels and placement.
-        rank: see `Reading`.
+        rank, swapped: see `Reading`.
     """
 
     fields: Mapping[str, Any]
@@ -56,6 +56,7 @@ class Columns:
     why: str
     family: Family
     rank: int = 1
+    swapped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _on_the_grid(table: Table, facts: GraphFacts, asked: Asked, *, levels: bool)
     trailing = int(np.argmin(sure[::-1])) if not sure.all() else columns
     for classes, first, start in ((leading, 0, leading), (trailing, columns - trailing, 0)):
         bins, rest = divmod(columns - classes, 4)
-        if classes and not rest and bins in _BINS and not sure[start : start + 4 * bins].all():
+        if classes and not rest and bins in BINS and not sure[start : start + 4 * bins].all():
             person = person_of(facts, asked, classes)
             if person is None:
                 return [Missing(f"{table.shape} has {classes} classes, and nothing tells which is a person: say so with --class N")]

@@ -15,6 +15,7 @@ from posetrt.export.graph.onnx_model import run_plainly
 from posetrt.export.heads.base import Asked, GraphFacts, OutputFacts
 from posetrt.export.heads.facts import image_input, with_known_inputs
 from posetrt.export.heads.recognise import recognise
+from posetrt.export.heads.user_graph import size_told
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.heads.boxes import BoxesHead
 from posetrt.runtime.heads.registry import head_from_dict
@@ -208,6 +209,13 @@ def test_a_constant_of_an_open_size_asks_for_the_size() -> None:
         with_known_inputs(graph_with(PADDLE, ["h", "w"]), Path("net.onnx"), None)
     model = with_known_inputs(graph_with(PADDLE, ["h", "w"]), Path("net.onnx"), (64, 48))
     assert [value.name for value in model.graph.input] == ["image"]
+
+
+def test_a_graph_of_any_size_takes_the_size_that_its_file_tells() -> None:
+    model = graph_with({}, ["h", "w"])
+    assert size_told(model) is None
+    model.metadata_props.add(key="imgsz", value="[480, 640]")
+    assert size_told(model) == (640, 480)
 
 
 def test_an_input_that_nobody_knows_is_refused() -> None:
