@@ -307,10 +307,12 @@ def _framed(table: Table, facts: GraphFacts, asked: Asked, fields: Mapping[str, 
             return [Missing(f"{table.shape} has classes, and none of them is named person: say which one is with --class N")]
         read |= {"class": ("rows", 11 - score, 1), "score": ("rows", score, 1)}
         return [Columns({**fields, "values": read, "person_class": person}, 0, f"{table.shape}: frame, box, class and score", "yolo")]
+    # v7's give a class before the score, YOLO-NAS's none.
+    first = 7 if seen and table.whole(5) and table.probabilities[6] and not table.whole(6) else 6
     for values in (3, 2):
-        parts, rest = divmod(columns - 6, values)
-        if not rest and parts in part_counts(facts, asked) and (not seen or table.probabilities[5]):
-            read |= {"score": ("rows", 5, 1), "keypoints": ("rows", 6, parts * values)}
+        parts, rest = divmod(columns - first, values)
+        if not rest and parts in part_counts(facts, asked) and (not seen or table.probabilities[first - 1]):
+            read |= {"score": ("rows", first - 1, 1), "keypoints": ("rows", first, parts * values)}
             own = {**fields, "values": read, "person_class": None, "point_values": values}
             return [Columns(own, parts, f"{table.shape}: frame, box, score and {parts} key points of {values}", "yolo-nas")]
     return []

@@ -101,6 +101,18 @@ def test_boxes_and_labels_apart_want_plain_pixels_and_raw_ones_yolos() -> None:
     assert (raw.normalise, raw.fit) == ("yolo", "centre")
 
 
+@pytest.mark.parametrize("classes", [False, True])
+def test_rows_of_a_frames_number_may_hold_a_class_before_the_score(classes: bool) -> None:
+    count = 9
+    scores, points = np.sort(scores_of(count))[::-1].copy(), drawn((count, 17, 3), "unit") * np.array([600, 600, 1], np.float32)
+    number = np.zeros((count, 1), np.float32)
+    columns = [number, boxes_of(count), *([number] if classes else []), scores[:, None], points.reshape(count, -1)]
+    reading, found = read({"output": np.concatenate(columns, 1)})
+    assert reading.skeletons == ("coco17",)
+    np.testing.assert_allclose(found.scores, scores)
+    np.testing.assert_allclose(found.keypoints[..., :2], points[..., :2] - 0.5, atol=1e-2)
+
+
 def test_anchors_in_pixels_are_refused() -> None:
     outputs = {
         "regression": drawn((1, 4000, 4), "tags"),
