@@ -64,7 +64,7 @@ def _frame(head: CandidateHead, people: People, size_wh: tuple[int, int]) -> dic
         points = points + np.array([0.5, 0.5, 0], np.float32)
     else:
         boxes = boxes - np.float32(0.5)
-    cells = cells_of(head.strides or (8, 16, 32), size_wh)
+    cells = cells_of(head.strides or (8, 16, 32), size_wh, head.per_cell)
     count = RANKED_ROWS if head.ranked and not head.strides else len(head.priors) or cells.shape[1]
     at = _places(head, boxes, cells, count)
     own = cells[:, at] if head.strides else None
@@ -145,6 +145,7 @@ def _box(
         "corners": ((low - point) / unit, (high - point) / unit),
         "corner-size": ((low - point) / unit, size / unit),
         "log-size": (centre / unit, np.log(size / unit)),
+        "circle": (centre / unit, (centre - np.array([0, 0.5]) * size.max(axis=1, keepdims=True, initial=0)) / unit),
     }
     first, last = forms.get(head.box, ((point - low) / unit, (high - point) / unit))
     values = np.concatenate([first, last], 1)

@@ -63,6 +63,8 @@ NORMALISATIONS = {
     "movenet": Normalisation("RGB", _NONE, _ONE, pad=0, resize="linear"),
     # PoseNet: RGB, x/127.5 - 1.
     "posenet": Normalisation("RGB", (127.5, 127.5, 127.5), (1 / 127.5, 1 / 127.5, 1 / 127.5)),
+    # MediaPipe's detectors of people and faces: RGB, x/127.5 - 1.
+    "blaze": Normalisation("RGB", (127.5, 127.5, 127.5), (1 / 127.5, 1 / 127.5, 1 / 127.5), pad=0, resize="linear"),
     # BlazePose, MediaPipe's hands and faces: RGB, x/255.
     "mediapipe": Normalisation("RGB", _NONE, _BYTE, pad=0),
 }

@@ -127,6 +127,7 @@ class Reading:
         fit: how a picture is placed in the input: "top-left", "centre", "stretch", or "crop" (see `runtime.placement`).
         why: what told, in a few words: "(1, 56, 8400): 4 box values, a score and 17 key points of 3".
         nhwc: names of outputs that have their channels last, which the exported graph turns to (N, C, h, w).
+        swapped: names of outputs (N, values, candidates) that the exported graph turns to (N, candidates, values), as the head's others are.
         split: name of an output that holds several roles' channels one after the other → (new name, channels) of each.
         rank: the surer the higher: 0 a guess by shape alone, 1 shapes and values agree, 2 names or metadata say so too.
     """
@@ -138,6 +139,7 @@ class Reading:
     fit: str
     why: str
     nhwc: tuple[str, ...] = ()
+    swapped: tuple[str, ...] = ()
     split: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     rank: int = 1
 

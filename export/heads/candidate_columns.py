@@ -14,11 +14,24 @@ from posetrt.export.heads.candidate_table import RANKED_AT_MOST, Table, class_na
 from posetrt.runtime.model.skeleton import built_in_skeletons, load_skeleton
 
 Family = Literal[
-    "yolo", "yolo-nas", "yolox", "rtmdet", "rtmo", "nanodet", "movenet", "torchvision", "tensorflow", "ssd", "detr", "openvino"
+    "yolo",
+    "yolo-nas",
+    "yolox",
+    "rtmdet",
+    "rtmo",
+    "nanodet",
+    "movenet",
+    "torchvision",
+    "tensorflow",
+    "ssd",
+    "detr",
+    "openvino",
+    "blaze",
+    "palms",
 ]
 _AGREES = 0.9
 """Share of the columns that must be of the kind that a reading expects."""
-_BINS = (8, 16, 17, 32)
+BINS = (8, 16, 17, 32)
 """Distances that a distribution has: NanoDet 8, YOLO v8 16, GFL 17."""
 
 
@@ -35,7 +48,7 @@ class Columns:
         parts: key points; 0 for a detector.
         why: in a few words.
         family: of networks, which tells their usual pixels and placement.
-        rank: see `Reading`.
+        rank, swapped: see `Reading`.
     """
 
     fields: Mapping[str, Any]
@@ -43,6 +56,7 @@ class Columns:
     why: str
     family: Family
     rank: int = 1
+    swapped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,7 +166,7 @@ def _on_the_grid(table: Table, facts: GraphFacts, asked: Asked, *, levels: bool)
     trailing = int(np.argmin(sure[::-1])) if not sure.all() else columns
     for classes, first, start in ((leading, 0, leading), (trailing, columns - trailing, 0)):
         bins, rest = divmod(columns - classes, 4)
-        if classes and not rest and bins in _BINS and not sure[start : start + 4 * bins].all():
+        if classes and not rest and bins in BINS and not sure[start : start + 4 * bins].all():
             person = person_of(facts, asked, classes)
             if person is None:
                 return [Missing(f"{table.shape} has {classes} classes, and nothing tells which is a person: say so with --class N")]
@@ -293,10 +307,12 @@ def _framed(table: Table, facts: GraphFacts, asked: Asked, fields: Mapping[str, 
             return [Missing(f"{table.shape} has classes, and none of them is named person: say which one is with --class N")]
         read |= {"class": ("rows", 11 - score, 1), "score": ("rows", score, 1)}
         return [Columns({**fields, "values": read, "person_class": person}, 0, f"{table.shape}: frame, box, class and score", "yolo")]
+    # v7's give a class before the score, YOLO-NAS's none.
+    first = 7 if seen and table.whole(5) and table.probabilities[6] and not table.whole(6) else 6
     for values in (3, 2):
-        parts, rest = divmod(columns - 6, values)
-        if not rest and parts in part_counts(facts, asked) and (not seen or table.probabilities[5]):
-            read |= {"score": ("rows", 5, 1), "keypoints": ("rows", 6, parts * values)}
+        parts, rest = divmod(columns - first, values)
+        if not rest and parts in part_counts(facts, asked) and (not seen or table.probabilities[first - 1]):
+            read |= {"score": ("rows", first - 1, 1), "keypoints": ("rows", first, parts * values)}
             own = {**fields, "values": read, "person_class": None, "point_values": values}
             return [Columns(own, parts, f"{table.shape}: frame, box, score and {parts} key points of {values}", "yolo-nas")]
     return []

@@ -25,7 +25,7 @@ class CandidateGraph:
     """Writes the nodes that read one head's candidates."""
 
     def __init__(self, ops: GraphOps, head: CandidateHead, size_wh: tuple[int, int], most: int) -> None:
-        if head.activation == "softmax" or head.box == "priors" or not head.batched or "frame" in head.values:
+        if head.activation == "softmax" or head.box in ("priors", "circle") or head.per_cell or not head.batched or "frame" in head.values:
             raise UsageError(f"this head of kind {head.kind!r} cannot be decoded in the graph; leave --decode in-graph out")
         if head.ranked:
             raise UsageError("the graph gives its best candidates already; leave --decode in-graph out")

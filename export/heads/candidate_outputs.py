@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from posetrt.export.heads.base import Asked, GraphFacts, OutputFacts
-from posetrt.export.heads.candidate_columns import YOLO_BOX, Columns, Family, Missing, distances_of, part_counts
-from posetrt.export.heads.candidate_table import RANKED_AT_MOST, Level, Table, grid_of, levels_of, person_of
+from posetrt.export.heads.candidate_columns import Columns, Family, Missing, part_counts
+from posetrt.export.heads.candidate_levels import of_levels, one_grid
+from posetrt.export.heads.candidate_table import RANKED_AT_MOST, Table, grid_of, levels_of, person_of
 
-_BINS = (8, 16, 17, 32)
+_LARGEST_SHARE = 2.0
+"""Greatest coordinate that is still a share of the picture: those of pixels reach further."""
 DETR_CLASSES = 92
 """COCO's 91 numbers and one for nothing, as the original DETR has."""
 _SAID = {
@@ -28,8 +30,9 @@ def outputs_readings(facts: GraphFacts, asked: Asked) -> list[Columns | Missing]
     """Every reading of a graph with several outputs."""
     levels = levels_of(facts)
     if levels and len(next(iter(levels.values()))) > 1:
-        return _of_levels(levels, tuple(levels), facts, asked)
+        return of_levels(levels, tuple(levels), facts, asked)
     found: list[Columns | Missing] = []
+    facts, swapped = _aligned(replace(facts, outputs=tuple(_without_ones(output) for output in facts.outputs)))
     turned = _turned(facts)
     for seen, transposed in ((facts, False), *([(turned, True)] if turned is not None else [])):
         for boxes in seen.outputs:
@@ -37,10 +40,65 @@ def outputs_readings(facts: GraphFacts, asked: Asked) -> list[Columns | Missing]
             if len(shape) in (2, 3) and shape[-1] in (4, 5) and (len(shape) == 2 or shape[0] == 1):
                 one = _beside(boxes, seen, asked)
                 if isinstance(one, Columns):
-                    return [replace(one, fields={**one.fields, "transposed": True}) if transposed else one]
+                    used = tuple(name for name in swapped if name in one.fields["outputs"].values())
+                    return [replace(one, fields={**one.fields, "transposed": True}) if transposed else replace(one, swapped=used)]
                 found += [one] if one is not None else []
-    strides, whole = _one_grid(facts)
-    return (_of_levels({0: whole}, strides, facts, asked) if len(whole) > 1 else []) or found[:1]
+    alone = None if found else _points_alone(facts, asked)
+    if alone is not None:
+        return [alone]
+    strides, whole = one_grid(facts)
+    return (of_levels({0: whole}, strides, facts, asked) if len(whole) > 1 else []) or found[:1]
+
+
+def _without_ones(output: OutputFacts) -> OutputFacts:
+    """Boxes (1, candidates, 1, 4) as (1, candidates, 4)."""
+    if len(output.shape) != 4 or output.shape[2:] != (1, 4) or output.grey.shape[2:] != (1, 4):
+        return output
+    return replace(output, noise=output.noise[:, :, 0], grey=output.grey[:, :, 0])
+
+
+def _aligned(facts: GraphFacts) -> tuple[GraphFacts, tuple[str, ...]]:
+    """With outputs (1, values, candidates) as (1, candidates, values) where others are so, as PP-YOLOE's boxes and scores; and their names."""
+    tables = [one for one in facts.outputs if len(one.shape) == 3 and one.grey.shape == one.shape]
+    for count in {one.shape[1] for one in tables if one.shape[1] > RANKED_AT_MOST}:
+        across = [one for one in tables if one.shape[2] == count != one.shape[1]]
+        if across:
+            as_rows = {one.name: replace(one, noise=one.noise.transpose(0, 2, 1), grey=one.grey.transpose(0, 2, 1)) for one in across}
+            return replace(facts, outputs=tuple(as_rows.get(one.name, one) for one in facts.outputs)), tuple(as_rows)
+    return facts, ()
+
+
+def _points_alone(facts: GraphFacts, asked: Asked) -> Columns | None:
+    """Key points of candidates beside scores, without boxes: PETR, DETRPose. Whoever has key points is a person, whatever the label."""
+    counts = part_counts(facts, asked)
+    for points in facts.outputs:
+        columns = int(np.prod(points.shape[2:]))
+        said = any(word in points.name.lower() for word in _SAID["keypoints"])
+        ways = [per for per in (2, 3) if columns % per == 0 and columns // per in counts]
+        ways = [per for per in ways if (points.shape[-1] == per if len(points.shape) == 4 else said)]
+        beside = [one for one in facts.outputs if one is not points and one.shape[:2] == points.shape[:2] and not _is_label(one)]
+        scores = next((one for one in beside if len(one.shape) == 2 or (len(one.shape) == 3 and one.shape[2] <= DETR_CLASSES)), None)
+        if points.shape[:1] != (1,) or not ways or scores is None:
+            continue
+        values = {
+            "keypoints": ("keypoints", 0, columns),
+            ("score" if scores.noise.size == points.shape[1] else "classes"): ("scores", 0, 1),
+        }
+        if "classes" in values:
+            values["classes"] = ("scores", 0, scores.shape[2])
+        reach = max(float(np.abs(np.asarray(each)[..., :2]).max(initial=0)) for each in (points.noise, points.grey))
+        fields: dict[str, Any] = {
+            "outputs": {"keypoints": points.name, "scores": scores.name},
+            "values": values,
+            "point_values": ways[0],
+            "person_class": asked.person_class,
+            "activation": "none" if scores.probability else "sigmoid",
+            "unit": "fraction" if reach <= _LARGEST_SHARE else "pixels",
+            "nms": "none",
+            "ranked": scores.probability,
+        }
+        return Columns(fields, columns // ways[0], f"{facts.listing()}: {columns // ways[0]} key points and scores, without boxes", "detr")
+    return None
 
 
 def _turned(facts: GraphFacts) -> GraphFacts | None:
@@ -52,19 +110,6 @@ def _turned(facts: GraphFacts) -> GraphFacts | None:
     ]
     same = {output.shape[1] for output in turned}
     return replace(facts, outputs=tuple(turned)) if len(turned) > 1 and len(same) == 1 else None
-
-
-def _one_grid(facts: GraphFacts) -> tuple[tuple[int, ...], list[Level]]:
-    """The outputs that hold all levels of one grid, and its strides."""
-    for transposed in (True, False):
-        axis = 2 if transposed else 1
-        like = [output for output in facts.outputs if len(output.shape) == 3 and output.grey.shape == output.shape]
-        for count in {output.shape[axis] for output in like}:
-            strides, per_cell = grid_of(count, facts)
-            one = [Level(output, 0, output.shape[3 - axis], transposed) for output in like if output.shape[axis] == count]
-            if strides and per_cell == 1 and len(one) > 1:
-                return strides, one
-    return (), []
 
 
 def _beside(boxes: OutputFacts, facts: GraphFacts, asked: Asked) -> Columns | Missing | None:
@@ -92,6 +137,9 @@ def _beside(boxes: OutputFacts, facts: GraphFacts, asked: Asked) -> Columns | Mi
                 break
     if points is not None:
         outputs["keypoints"] = points
+        if fields["point_values"] == 3 and len(shapes[points]) == 1 and _constant(rest[points], 2 * parts):
+            # ED-Pose and GroupPose give all x, y, then as many ones.
+            fields["point_values"] = 2
         values["keypoints"] = ("keypoints", 0, parts * fields["point_values"])
         del rest[points]
         seen = next((name for name in rest if shapes[name] == (parts,)), None)
@@ -114,16 +162,24 @@ def _beside(boxes: OutputFacts, facts: GraphFacts, asked: Asked) -> Columns | Mi
     if boxes.shape[-1] == 5:
         values["score"] = ("boxes", 4, 1)
     elif single:
-        outputs["scores"], values["score"] = single[0].name, ("scores", 0, 1)
+        # The numbers of TensorFlow's anchors are no scores.
+        score = next((one for one in single if one.probability and not _whole(one)), single[0])
+        outputs["scores"], values["score"] = score.name, ("scores", 0, 1)
     elif tables:
         classes = shapes[tables[0].name][0]
         outputs["scores"], values["classes"] = tables[0].name, ("scores", 0, classes)
     else:
         return None
     table = _table(boxes, facts, batched=batched)
-    score = next(one for one in facts.outputs if one.name == outputs["boxes" if boxes.shape[-1] == 5 else "scores"])
+    if boxes.shape[-1] == 5:
+        score = replace(boxes, noise=boxes.noise[..., 4:], grey=boxes.grey[..., 4:])
+    else:
+        score = next(one for one in facts.outputs if one.name == outputs["scores"])
     fields |= {"outputs": outputs, "values": values}
-    fields |= _person(facts, asked, classes, labelled=labels is not None)
+    fields |= _person(facts, asked, classes, labelled=labels is not None, apart=boxes.shape[-1] == 4)
+    if classes == 2 and asked.person_class is None and fields["person_class"] is None and (parts or _add_up(score)):
+        # Class 0 is the background, or the number that COCO leaves out.
+        fields["person_class"] = 1
     if fields["person_class"] is None and (classes > 1 or labels is not None):
         return Missing(f"{facts.listing()}: nothing tells which class is a person: say so with --class N")
     if _is_ranked(boxes, score, table, classes):
@@ -146,17 +202,23 @@ def _beside(boxes: OutputFacts, facts: GraphFacts, asked: Asked) -> Columns | Mi
 
 def _family(facts: GraphFacts, fields: Mapping[str, Any], classes: int, parts: int, *, labelled: bool) -> Family:
     """Whose network it is, which tells its usual pixels."""
+    if parts and fields.get("unit") == "fraction" and fields.get("nms") == "none" and classes:
+        return "detr"
     if parts and any("pred_" in output.name for output in facts.outputs):
         return "yolo-nas"
-    if parts and not fields.get("ranked"):
-        return "yolo"
+    joint = fields["values"].get("score", ("",))[0] == "boxes"
+    if (parts or labelled) and not fields.get("ranked"):
+        return "rtmo" if joint and parts else "yolo"
     if classes > 1:
         return "detr" if fields.get("nms") == "none" else "ssd"
     if fields.get("yx"):
         return "tensorflow"
     if not fields["batched"]:
         return "torchvision"
-    # OpenMMLab's detectors give boxes and labels. YOLOX, and RTMO with its trunk, take every other pixel of the picture first.
+    if labelled and not joint and not parts:
+        # RT-DETR, D-FINE, and YOLO behind NMS: boxes, scores and labels apart.
+        return "detr"
+    # OpenMMLab's detectors give boxes with scores, and labels. YOLOX, and RTMO with its trunk, take every other pixel of the picture first.
     return "rtmdet" if labelled and not parts and "Slice" not in facts.stem else "rtmo"
 
 
@@ -175,6 +237,17 @@ def _places(table: Table, values: int) -> bool:
 def _rows(output: OutputFacts, *, batched: bool) -> tuple[Any, Any]:
     both = (output.noise[0], output.grey[0]) if batched else (output.noise, output.grey)
     return np.asarray(both[0], np.float32), np.asarray(both[1], np.float32)
+
+
+def _constant(output: OutputFacts, first: int) -> bool:
+    """Whether the columns from `first` on are one number."""
+    tail = np.concatenate([np.asarray(each, np.float32)[..., first:].ravel() for each in (output.noise, output.grey)])
+    return bool(len(tail) and np.ptp(tail) == 0)
+
+
+def _add_up(score: OutputFacts) -> bool:
+    """Whether the class scores of each candidate add up to 1."""
+    return bool(np.allclose(np.asarray(score.noise, np.float32).sum(-1), 1, atol=1e-2))
 
 
 def _is_label(output: OutputFacts) -> bool:
@@ -198,12 +271,13 @@ def _is_ranked(boxes: OutputFacts, score: OutputFacts, table: Table, classes: in
     return all(bool(np.all(np.diff(each) <= 1e-5)) for each in sure)
 
 
-def _person(facts: GraphFacts, asked: Asked, classes: int, *, labelled: bool) -> dict[str, Any]:
+def _person(facts: GraphFacts, asked: Asked, classes: int, *, labelled: bool, apart: bool) -> dict[str, Any]:
+    """`apart`: scores are an output beside the boxes, as torchvision and TensorFlow give them; OpenMMLab's stand behind the box."""
     if classes > 1:
         return {"person_class": person_of(facts, asked, classes)}
     if labelled:
         # torchvision and TensorFlow count classes from 1; 0 is the background there.
-        ones = not any(word in facts.producer.lower() for word in ("mmdeploy",)) and (
+        ones = apart and (
             facts.layout == "NHWC" or any(output.noise.dtype == np.int64 and output.noise.ndim == 1 for output in facts.outputs)
         )
         person = person_of(facts, asked, None)
@@ -216,8 +290,7 @@ def _raw(table: Table, score: OutputFacts, classes: int, facts: GraphFacts, aske
     values, kinds = table.both[:, :4], table.kinds[:4]
     if not score.probability:
         fields["activation"] = "softmax" if classes > 1 else "sigmoid"
-    sums = np.asarray(score.noise, np.float32).reshape(len(table.noise), -1).sum(1)
-    if classes > 1 and (fields.get("activation") == "softmax" or np.allclose(sums, 1, atol=1e-2)):
+    if classes > 1 and (fields.get("activation") == "softmax" or _add_up(score)):
         fields["background"] = 0
     ordered = bool(((values[:, 2] >= values[:, 0]) & (values[:, 3] >= values[:, 1])).mean() > 0.95)
     spans = bool(np.ptp(values, 0).min() > (0.3 if table.fraction else 0.3 * min(table.size_wh)))
@@ -230,6 +303,11 @@ def _raw(table: Table, score: OutputFacts, classes: int, facts: GraphFacts, aske
     for output in facts.outputs:
         constant = output.noise.shape == output.grey.shape and np.array_equal(output.noise, output.grey)
         if constant and output.shape[-2:] == (len(table.noise), 4) and output.name != fields["outputs"]["boxes"]:
+            if output.high > _LARGEST_SHARE:
+                return Missing(
+                    f"{facts.listing()}: boxes are steps from anchors in pixels ({output.name}), as EfficientDet's and RetinaNet's, whose forms "
+                    "differ. Export the network with its boxes decoded"
+                )
             fields["outputs"] = {**fields["outputs"], "priors": output.name}
             fields["values"] = {**fields["values"], "priors": ("priors", 0, 4)}
             fields |= {"box": "priors", "unit": "fraction"}
@@ -249,89 +327,3 @@ def _raw(table: Table, score: OutputFacts, classes: int, facts: GraphFacts, aske
         f"{facts.listing()}: boxes are steps from anchors that the graph does not give{given}. Export the network with its boxes decoded, or "
         f"give the {len(table.noise)} anchors (centre x, y, width, height, as fractions) with --anchors FILE"
     )
-
-
-def _of_levels(levels: Mapping[int, list[Level]], strides: tuple[int, ...], facts: GraphFacts, asked: Asked) -> list[Columns | Missing]:
-    """Boxes, scores and key points without their places, as OpenMMLab's and YOLO's raw exports give them: for each level, or (as level 0)
-    for all of one grid."""
-    first = next(iter(levels.values()))
-    box = _box_of(first) or next((one for one in first if one.channels - YOLO_BOX in (1, 80)), None)
-    joint = 0 if box is None or box.channels not in (YOLO_BOX + 1, YOLO_BOX + 80) else box.channels - YOLO_BOX
-    if box is None or len({one.transposed for one in first}) != 1:
-        return []
-    roles: dict[str, int] = {"boxes": box.channels}
-    rest = sorted((one.channels for one in first if one is not box), reverse=True)
-    values: dict[str, tuple[str, int, int]] = {"box": ("boxes", 0, box.channels - joint)}
-    fields: dict[str, Any] = {"transposed": first[0].transposed, "strides": strides, "unit": "cells"}
-    parts = 0
-    for count in part_counts(facts, asked):
-        if 3 * count in rest or (2 * count in rest and count in rest):
-            parts = count
-            break
-    if parts:
-        per = 3 if 3 * parts in rest else 2
-        roles["keypoints"], values["keypoints"] = per * parts, ("keypoints", 0, per * parts)
-        rest.remove(per * parts)
-        fields["point_values"] = per
-        if per == 2:
-            roles["visibility"], values["visibility"] = parts, ("visibility", 0, parts)
-            rest.remove(parts)
-    if joint:
-        # Boxes and classes in one output, as YOLO v8 has them before its last layer.
-        rest = [*rest, joint]
-    if not 1 <= len(rest) <= 2 or (len(rest) == 2 and rest[1] != 1):
-        return []
-    person = person_of(facts, asked, rest[0])
-    if person is None:
-        return [Missing(f"{facts.listing()}: {rest[0]} classes, and nothing tells which is a person: say so with --class N")]
-    if joint:
-        values["classes"] = ("boxes", YOLO_BOX, joint)
-    else:
-        roles["classes"], values["classes"] = rest[0], ("classes", 0, rest[0])
-    if len(rest) == 2:
-        roles["objectness"], values["score"] = 1, ("objectness", 0, 1)
-    outputs = _named(levels, roles)
-    by_name = {output.name: output for output in facts.outputs}
-    sure = not joint and all(by_name[name].probability for role, name in outputs.items() if role.startswith(("classes", "objectness")))
-    fields |= {"outputs": outputs, "values": values, "activation": "none" if sure else "sigmoid", "person_class": person}
-    fields["nms_threshold"] = 0.65
-    family: Family = "yolox" if len(rest) == 2 else "rtmdet"
-    if box.channels > 4:
-        fields |= {"box": "distribution", "cell_point": 0.5}
-        family = "yolo" if box.channels == 64 else "nanodet"
-        if parts:
-            # YOLO's own layer doubles the offsets before it adds the cell.
-            fields["point_gain"] = 2.0
-    else:
-        ones = [next(one for one in each if one.output.name in outputs.values() and one.channels == 4) for each in levels.values()]
-        noise, grey = (np.concatenate([one.rows(getattr(one.output, which)) for one in ones]) for which in ("noise", "grey"))
-        table = Table({}, noise, grey, False, True, facts.size_wh, strides, 1, "")
-        fields |= distances_of(table, 0) if (noise >= 0).mean() > 0.95 else {"box": "log-size"}
-    if parts:
-        seen = [by_name[name] for role, name in outputs.items() if role.startswith("visibility" if "visibility" in values else "keypoints")]
-        logits = not all(output.probability for output in seen) or "visibility" not in values
-        fields["point_activation"] = "sigmoid" if logits else "none"
-    why = f"{facts.listing()}: boxes, scores{' and key points' if parts else ''} of the strides {', '.join(map(str, strides))}"
-    return [Columns(fields, parts, why, family)]
-
-
-def _box_of(levels: list[Level]) -> Level | None:
-    """The boxes among a level's outputs: four channels, or four distributions."""
-    four = [one for one in levels if one.channels == 4]
-    if len(four) == 1:
-        return four[0]
-    spread = [one for one in levels if one.channels % 4 == 0 and one.channels // 4 in _BINS]
-    said = [one for one in spread if any(word in one.output.name.lower() for word in ("box", "reg", "dis", "dfl"))]
-    return next(iter([*said, *spread]), None)
-
-
-def _named(levels: Mapping[int, list[Level]], roles: Mapping[str, int]) -> dict[str, str]:
-    """Role and stride → output, by channels; of several alike in the graph's order (classes before objectness)."""
-    outputs = {}
-    for stride, ones in levels.items():
-        left = list(ones)
-        for role, channels in roles.items():
-            one = next(each for each in left if each.channels == channels)
-            left.remove(one)
-            outputs[f"{role}/{stride}" if stride else role] = one.output.name
-    return outputs

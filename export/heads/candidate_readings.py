@@ -6,12 +6,14 @@ import math
 from dataclasses import replace
 
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
+from posetrt.export.heads.candidate_blaze import blaze_readings
 from posetrt.export.heads.candidate_columns import Columns, Family, Missing, part_counts, readings_of, skeleton_names
 from posetrt.export.heads.candidate_outputs import outputs_readings
-from posetrt.export.heads.candidate_table import anchors_missing, level_table, single_tables
+from posetrt.export.heads.candidate_table import HUMAN, anchors_missing, class_names, level_table, single_tables
 from posetrt.runtime.heads.boxes import BoxesHead
 from posetrt.runtime.heads.candidates import CandidateHead
 from posetrt.runtime.heads.rows import RowsHead
+from posetrt.runtime.model.skeleton import load_skeleton
 
 _USUAL: dict[Family, tuple[str, str]] = {
     "yolo": ("yolo", "centre"),
@@ -26,6 +28,8 @@ _USUAL: dict[Family, tuple[str, str]] = {
     "ssd": ("unit", "stretch"),
     "detr": ("unit", "stretch"),
     "openvino": ("in-graph", "stretch"),
+    "blaze": ("blaze", "centre"),
+    "palms": ("mediapipe", "centre"),
 }
 """Family → its normalisation and how it places a picture, as its authors' own tools do."""
 
@@ -34,11 +38,19 @@ def readings_as(kind: type[CandidateHead], facts: GraphFacts, asked: Asked) -> l
     """Every reading of the graph as that kind, rows or boxes."""
     if not set(asked.outputs) <= set(kind.roles):
         return []
+    if facts.metadata.get("task") == "obb":
+        return [
+            NearMiss(
+                kind.kind, "its file says oriented boxes, which have an angle that no head reads. Export a network of task pose or detect"
+            )
+        ]
     named = set(asked.outputs.values())
     facts = replace(facts, strides=asked.strides)
     found: list[Columns | Missing] = []
-    table = level_table(facts)
-    if table is not None:
+    table, blaze = level_table(facts), blaze_readings(facts)
+    if blaze:
+        found += blaze
+    elif table is not None:
         found += [_with_outputs(one, table.outputs) for one in readings_of(table, facts, asked)]
     else:
         beside = outputs_readings(facts, asked) if len(facts.outputs) > 1 else []
@@ -83,6 +95,19 @@ def _unread_points(one: Columns, facts: GraphFacts, asked: Asked) -> str | None:
     return None
 
 
+def _another_class(facts: GraphFacts) -> str:
+    """The one class that the file names, where it is no person; else empty."""
+    names = class_names(facts)
+    return names[0] if len(names) == 1 and names[0] not in HUMAN else ""
+
+
+def _skeletons(parts: int, facts: GraphFacts) -> tuple[str, ...]:
+    """Those with so many parts. Of a class that is no person, a skeleton of hands, faces or cars must be of that class."""
+    another = _another_class(facts)
+    bodies = {name: any("ankle" in part.lower() for part in load_skeleton(name).parts) for name in skeleton_names(parts)}
+    return tuple(name for name, body in bodies.items() if not another or body or name.rstrip("0123456789") in another)
+
+
 def _with_outputs(one: Columns | Missing, outputs: object) -> Columns | Missing:
     if isinstance(one, Missing):
         return one
@@ -92,15 +117,17 @@ def _with_outputs(one: Columns | Missing, outputs: object) -> Columns | Missing:
 def _reading(kind: type[CandidateHead], one: Columns, facts: GraphFacts) -> Reading:
     fields = {name: value for name, value in one.fields.items() if kind is not BoxesHead or not name.startswith("point_")}
     normalise, fit = _USUAL[one.family]
+    another = _another_class(facts)
     if one.family == "yolo-nas" and facts.dtype != "float32":
         # Super-gradients puts the pixels' preparation into such a graph, the swap to BGR too.
         normalise = "unit"
     return Reading(
         head=kind(**fields),
-        skeletons=skeleton_names(one.parts) if one.parts else ("boxes",),
+        skeletons=_skeletons(one.parts, facts) if one.parts else ("boxes",),
         parts=one.parts,
         normalise=normalise,
         fit=fit,
-        why=one.why,
+        why=one.why + (f" of the class {another!r}" if one.parts and another else ""),
+        swapped=one.swapped,
         rank=one.rank,
     )

@@ -39,7 +39,8 @@ RANKED_AT_MOST = 1000
 _FOLLOWS = 0.7
 """Correlation with the cells' place from which on a column holds places. Trained networks have above .97, others below .5."""
 _WIDE = 0.3  # share of the picture that coordinates of many candidates span at least
-_HUMAN = ("person", "human", "pedestrian", "people")
+HUMAN = ("person", "human", "pedestrian", "people")
+"""Names of a class that is a person."""
 _COUNTED_PERSON = {1: 0, 20: 14, 21: 15, 80: 0, 90: 0, 91: 1, 92: 1, 365: 0}
 """Number of classes of a known data set → its person: VOC (21 with background), COCO, COCO as TensorFlow and DETR count it, Objects365."""
 
@@ -85,7 +86,7 @@ class Table:
         if not self.strides:
             wide = np.ptp(self.both, 0) > _WIDE * min(self.size_wh) if len(self.both) else np.zeros(self.columns, bool)
             return "".join("c" if each else "-" for each in wide)
-        cells = cells_of(self.strides, self.size_wh, self.per_cell)
+        cells = cells_of(self.strides, self.size_wh, grids=self.per_cell)
         follows = np.array([np.minimum(_correlation(self.noise, axis), _correlation(self.grey, axis)) for axis in cells[:2] * cells[2]])
         return "".join("-" if max(column) < _FOLLOWS else "xy"[int(np.argmax(column))] for column in follows.T)
 
@@ -261,7 +262,7 @@ def person_of(facts: GraphFacts, asked: Asked, count: int | None) -> int | None:
             raise UsageError(f"--class {asked.person_class}: its {known} classes are 0 to {known - 1}{of}")
         return int(asked.person_class)
     for index, name in enumerate(names):
-        if name in _HUMAN:
+        if name in HUMAN:
             return index
     if names and len(names) > 1:
         return None

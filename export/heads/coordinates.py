@@ -54,7 +54,7 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     if asked.head != CoordinatesHead.kind:
         tables = [table for table in tables if _in_the_picture(table, facts.size_wh)]
     if not tables:
-        return []
+        return _uncounted(facts, asked)
     doubtful = [table for table in tables if _maybe_classes(facts, asked, table)]
     if len(doubtful) == len(tables):
         one = doubtful[0]
@@ -64,6 +64,20 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     tables.sort(key=lambda table: (named(table.output.name, "world"), -min(_reach(table), LARGEST_SHARE)))
     best = tables[0].output
     return [_reading(facts, asked, table) for table in tables if table.output is best]
+
+
+def _uncounted(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
+    """A near miss for an output of points in the picture of which there are as many as no skeleton has."""
+    if asked.skeleton is not None or asked.outputs:
+        return []
+    for output in facts.outputs:
+        shape = output.shape
+        if len(shape) == 3 and shape[0] == 1 and 5 <= shape[1] <= 600 and 2 <= shape[2] <= 5 and output.grey.shape == shape:
+            table = _Table(output, shape[1], np.stack([np.asarray(each, np.float32)[0] for each in (output.noise, output.grey)]))
+            if np.isfinite(table.values).all() and _in_the_picture(table, facts.size_wh):
+                why = f"{output.name}: {table.rows} rows of {table.columns} numbers, and no built-in skeleton has {table.rows} parts"
+                return [NearMiss("coordinates", f"{why}. Give yours with --skeleton FILE.json")]
+    return []
 
 
 def _tables(output: OutputFacts, asked: Asked) -> list[_Table]:
@@ -164,7 +178,7 @@ def _reading(facts: GraphFacts, asked: Asked, table: _Table) -> Reading | NearMi
         head=head,
         skeletons=names,
         parts=parts,
-        normalise="movenet" if movenet or facts.dtype != "float32" else "mediapipe" if facts.layout == "NHWC" else "imagenet",
+        normalise="movenet" if movenet or facts.dtype != "float32" else "mediapipe" if whole or facts.layout == "NHWC" else "imagenet",
         fit="centre" if movenet else "crop",
         why=f"{table.output.name} ({shape}): {table.rows} rows of {', '.join(columns)} in {counted}",
         rank=2 if movenet or whole else 1 if len(table.output.shape) > 2 or SCORES in outputs or PRESENCE in outputs else 0,

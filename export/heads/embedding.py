@@ -30,7 +30,9 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
         if joint and asked.outputs.get(TAGS, joint[0].name) == joint[0].name:
             fine = [each for each in plain if each.shape_hw[0] == 2 * joint[0].shape_hw[0]]
             # With maps beside it that are not finer it is another kind: short offsets have two channels for each part as well.
-            if fine or len(facts.outputs) == 1 or asked.head == EmbeddingHead.kind:
+            # An upright input is a crop of one person, whose parts need no tags.
+            upright = facts.size_wh[1] > facts.size_wh[0]
+            if fine or (len(facts.outputs) == 1 and (asked.skeleton is not None or not upright)) or asked.head == EmbeddingHead.kind:
                 found.append(_reading(asked, parts, joint[0], joint[0], fine[0] if fine else None, rank=2 if fine else 1))
         elif len(tags) == 1 and heat:
             same = [each for each in heat if each.shape_hw == tags[0].shape_hw] or heat

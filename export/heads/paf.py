@@ -32,7 +32,21 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     alone = asked.layout is None and len(grids) == 1
     if readings or not grids or (alone and grids[0].channels < least):
         return list(readings)
-    return list(_near(layouts, asked))
+    return list(_apart(grids, layouts)) or list(_near(layouts, asked))
+
+
+def _apart(grids: list[Grid], layouts: list[MapLayout]) -> Iterator[NearMiss]:
+    """Where the heat maps and the PAFs of a skeleton are there, in two sizes."""
+    for layout in layouts:
+        maps, fields = ([grid for grid in grids if grid.channels == count] for count in (layout.heatmap_channels, layout.paf_channel_count))
+        if maps and fields:
+            sizes = " and ".join("x".join(map(str, one.shape_hw[::-1])) for one in (maps[-1], fields[-1]))
+            yield NearMiss(
+                "paf",
+                f"heat maps ({maps[-1].name}) and PAFs ({fields[-1].name}) as {layout.skeleton.name} has, of {sizes} cells: export the network "
+                "again with both in one size",
+            )
+            return
 
 
 def _readings(facts: GraphFacts, grids: list[Grid], layout: MapLayout, asked: Asked) -> Iterator[Reading]:
@@ -54,7 +68,7 @@ def _readings(facts: GraphFacts, grids: list[Grid], layout: MapLayout, asked: As
             chosen = [joint]
         else:
             heatmaps, pafs = last(maps, named[0]), last(fields, named[1])
-            if heatmaps is None or pafs is None or heatmaps is pafs:
+            if heatmaps is None or pafs is None or heatmaps is pafs or heatmaps.shape_hw != pafs.shape_hw:
                 continue
             outputs, split, chosen = {HEATMAPS: heatmaps.name, PAFS: pafs.name}, {}, [heatmaps, pafs]
         stride = stride_of(facts, chosen[0])
@@ -62,7 +76,8 @@ def _readings(facts: GraphFacts, grids: list[Grid], layout: MapLayout, asked: As
             head=PafHead(outputs=outputs, stride=stride, paf_channels=variant.paf_channels, background=background),
             skeletons=(layout.skeleton.name,),
             parts=len(layout.skeleton.parts),
-            normalise="openpose",
+            # NVIDIA's networks, and others with its skeleton, end torchvision's backbones.
+            normalise="imagenet" if layout.skeleton.name == "trtpose18" else "openpose",
             fit="top-left",
             why=f"{maps} heat maps and {fields} PAF channels at stride {stride}, as {layout.skeleton.name} has",
             nhwc=tuple(grid.name for grid in chosen if grid.nhwc),

@@ -119,6 +119,7 @@ def _nothing(facts: GraphFacts, asked: Asked, near: list[NearMiss], otherwise: s
     last = facts.outputs[-1] if facts.outputs else None
     if last is not None and len(last.shape) > 1 and last.noise.size == last.shape[1] > 1 and len(facts.outputs) == 1:
         return (
-            f"{told}. One row of {last.noise.size} numbers looks like an image classifier, and posetrt finds people's key points and boxes"
+            f"{told}. One row of {last.noise.size} numbers looks like an image classifier, and posetrt finds people's key points and boxes. If "
+            "they are x, y of points, say so with --head coordinates --skeleton FILE.json"
         )
     return f"{told}. Kinds that can be recognised: {', '.join(kinds())}; docs/reference/heads.md shows their outputs"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from posetrt.export.heads.base import GraphFacts
 
-_SSD_OF_MEDIAPIPE = (896, 2016, 2254)
-"""Anchors of MediaPipe's detectors: of faces and, at 128, people; of palms; of people at 224."""
 _LIMBS = 19
 """Of COCO's 17 parts, as OpenPifPaf joins them."""
 
@@ -25,10 +23,4 @@ def family_of(facts: GraphFacts) -> str | None:
         return "Heat maps with a centre and steps from it are DEKR's, which no head here reads. HigherHRNet and RTMO do its work"
     if len(maps) == 1 and len(shapes) == 1 and channels[0] in (42, 48, 51):
         return "Three maps for each part look like UDP's heat maps with offsets: export the network with its heat maps alone"
-    rows = {shape[1] for shape in shapes if len(shape) == 3}
-    if rows and rows <= {*_SSD_OF_MEDIAPIPE, 512, 384} and any(shape[2] in (12, 16, 18) for shape in shapes if len(shape) == 3):
-        return (
-            "These are MediaPipe's steps from anchors, of a detector of faces, palms or people, which no head here reads. To find people for "
-            "its network of key points, take another detector, as RTMDet-nano or YOLOX-nano: posetrt fetch --help"
-        )
     return None

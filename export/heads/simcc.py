@@ -41,7 +41,7 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
             if names and all("simcc" in each.name.lower() for each in pair):
                 lengths = " and ".join(str(each.shape[2]) for each in pair)
                 size = "x".join(map(str, facts.size_wh))
-                why = f"{lengths} bins are no equal multiples of the input {size}; give its size with --size"
+                why = f"{lengths} bins are no equal multiples of the input {size}; give its size with --input-size"
                 found.append(NearMiss("simcc", why))
             continue
         if names is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -191,6 +192,8 @@ def _set_size(model: ModelProto, image: ImageInput, wish: GraphOptions, path: Pa
     dims = value.type.tensor_type.shape.dim
     own, size_wh = image.size_wh, wish.size_wh
     if size_wh is None and not all(own):
+        size_wh = size_told(model)
+    if size_wh is None and not all(own):
         raise UsageError(f"{path.name} takes any input size: say which with --input-size WxH, as in --input-size 456x256")
     size = size_wh or own
     if any(mine and mine != asked for mine, asked in zip(own, size, strict=True)):
@@ -219,6 +222,13 @@ def _set_size(model: ModelProto, image: ImageInput, wish: GraphOptions, path: Pa
     return size
 
 
+def size_told(model: ModelProto) -> tuple[int, int] | None:
+    """Width and height that a graph of any size was exported for, as Ultralytics writes them into the file; None where nothing says so."""
+    told = {entry.key: entry.value for entry in model.metadata_props}.get("imgsz", "")
+    found = re.fullmatch(r"[\[(]\s*(\d{2,4})\s*,\s*(\d{2,4})\s*[\])]", told)
+    return (int(found[2]), int(found[1])) if found else None
+
+
 def _as_the_head_wants(
     model: ModelProto, image: ImageInput, reading: Reading, pixels: Normalisation, size: tuple[int, int], path: Path
 ) -> tuple[ModelProto, dict[str, NDArray[Any]], Head]:
@@ -234,10 +244,13 @@ def _as_the_head_wants(
     }
     graph = model.graph
     renamed: dict[str, str] = {}
-    for name in reading.nhwc:
-        turned = f"{name}_channels_first"
-        graph.node.append(helper.make_node("Transpose", [name], [turned], name=turned, perm=[0, 3, 1, 2]))
-        reference[turned] = np.moveaxis(reference[name], 3, 1)
+    channels_first, rows_first = [0, 3, 1, 2], [0, 2, 1]
+    for name, suffix, order in [(name, "channels_first", channels_first) for name in reading.nhwc] + [
+        (name, "rows_first", rows_first) for name in reading.swapped
+    ]:
+        turned = f"{name}_{suffix}"
+        graph.node.append(helper.make_node("Transpose", [name], [turned], name=turned, perm=order))
+        reference[turned] = reference[name].transpose(order)
         renamed[name] = turned
     taken = {name for node in graph.node for name in node.output}
     for joint, wanted in reading.split.items():

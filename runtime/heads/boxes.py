@@ -1,6 +1,7 @@
 """Boxes: detectors, which give a box, a score and perhaps a class for each candidate.
 
-YOLOX, RTMDet, YOLO (v5, v8, 11, 26), NanoDet (a distribution of distances), SSD (steps from anchors, or decoded).
+YOLOX, RTMDet, YOLO (v5, v8, 11, 26), NanoDet (a distribution of distances), SSD (steps from anchors, or decoded),
+MediaPipe's detectors of people, palms and faces.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class CandidateDecoder:
         return self._people(_Chosen(levels, chosen, self._priors, cells), order, score, label, size_wh)
 
     def _cells(self, size_wh: tuple[int, int], levels: list[dict[str, NDArray[Any]]]) -> Floats:
-        cells = cells_of(self.head.strides, size_wh)
+        cells = cells_of(self.head.strides, size_wh, self.head.per_cell)
         came = sum(_count(views) for views in levels)
         if cells.shape[1] != came:
             raise UsageError(

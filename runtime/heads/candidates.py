@@ -17,8 +17,8 @@ from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.base import Head
 
 Floats = NDArray[np.float32]
-BoxForm = Literal["centre", "corners", "corner-size", "distances", "log-size", "distribution", "priors"]
-BOX_FORMS = ("centre", "corners", "corner-size", "distances", "log-size", "distribution", "priors")
+BoxForm = Literal["centre", "corners", "corner-size", "distances", "log-size", "distribution", "priors", "circle"]
+BOX_FORMS = ("centre", "corners", "corner-size", "distances", "log-size", "distribution", "priors", "circle")
 NMS = ("none", "iou", "oks", "pose")
 STRIDES = (4, 8, 16, 32, 64, 128)
 """Strides that a level can have: a role "rows/8" is that of the level of stride 8."""
@@ -39,7 +39,8 @@ class CandidateHead(Head):
         box: "centre": x, y, width, height. "corners": left, top, right, bottom. "corner-size": left, top, width, height. "distances":
             to the left, top, right and bottom from the cell's point. "log-size": the centre's offset from the cell's point and the
             logarithm of the size. "distribution": logits over distances of 0, 1, 2 … cells, for each side. "priors": SSD's steps
-            from the anchors.
+            from the anchors. "circle": the middle of a person and a point of the circle around them, as x, y each; the box is the square
+            around that circle.
         unit: of coordinates: "pixels" of the input, "fraction" of its size, "cells" of the candidate's stride.
         yx: y comes before x, in boxes and key points.
         origin: where 0 lies: at the "edge" of the first pixel, or at its "centre".
@@ -48,6 +49,7 @@ class CandidateHead(Head):
         person_class: number of the class that is kept; None keeps all.
         strides: where the candidates are cells to which their place is not yet added: the levels' strides, in the order of the
             candidates. Empty where coordinates are complete.
+        per_cell: how many candidates each cell of a stride has, one after the other; empty where each has one.
         cell_point: the point of a cell that distances and offsets count from: 0 its corner, .5 its middle.
         variances: of box form "priors": of centre and of size.
         priors: centre x, y, width, height of each anchor as fractions, where the graph does not give them.
@@ -70,6 +72,7 @@ class CandidateHead(Head):
     background: int = -1
     person_class: int | None = 0
     strides: tuple[int, ...] = ()
+    per_cell: tuple[int, ...] = ()
     cell_point: float = 0.0
     variances: tuple[float, float] = (0.1, 0.2)
     priors: tuple[tuple[float, float, float, float], ...] = ()
@@ -100,6 +103,8 @@ class CandidateHead(Head):
             problems.append(f"person_class is 0 to {values['classes'][2] - 1}, not {self.person_class}")
         if any(stride not in STRIDES for stride in self.strides):
             problems.append(f"strides are of {', '.join(map(str, STRIDES))}; got {self.strides}")
+        if self.per_cell and (len(self.per_cell) != len(self.strides) or any(count not in range(1, 17) for count in self.per_cell)):
+            problems.append(f"per_cell has 1 to 16 for each of the strides {self.strides}; got {self.per_cell}")
         if not self.strides and (self.box in ("distances", "log-size", "distribution") or self.unit == "cells"):
             problems.append("values that count from a cell need the strides")
         if self.box == "priors" and not (self.priors or "priors" in values):
@@ -125,13 +130,20 @@ class CandidateHead(Head):
 
 
 @lru_cache(maxsize=16)
-def cells_of(strides: tuple[int, ...], size_wh: tuple[int, int], per_cell: int = 1) -> Floats:
-    """(3, A) float32: column, row and stride of each candidate: level by level, and in each row by row."""
+def cells_of(strides: tuple[int, ...], size_wh: tuple[int, int], per_cell: tuple[int, ...] = (), grids: int = 1) -> Floats:
+    """(3, A) float32: column, row and stride of each candidate: level by level, and in each row by row.
+
+    Args:
+        strides: of the levels.
+        size_wh: of the network's input.
+        per_cell: as in `CandidateHead`.
+        grids: how often each level comes, one whole grid after the other.
+    """
     found = []
-    for stride in strides:
+    for stride, each in zip(strides, per_cell or (1,) * len(strides), strict=True):
         width, height = (-(-side // stride) for side in size_wh)
-        row, column = np.mgrid[:height, :width].reshape(2, -1).astype(np.float32)
-        found.append(np.tile(np.stack([column, row, np.full_like(row, stride)]), (1, per_cell)))
+        row, column = np.mgrid[:height, :width].reshape(2, -1).astype(np.float32).repeat(each, axis=1)
+        found.append(np.tile(np.stack([column, row, np.full_like(row, stride)]), (1, grids)))
     cells = np.concatenate(found, 1)
     cells.flags.writeable = False
     return cells
@@ -169,7 +181,10 @@ def box_corners(head: CandidateHead, values: Floats, priors: Floats | None, cell
         low, high = centre - two * size, centre + two * size
         return np.ascontiguousarray(np.concatenate([low * scale, high * scale]).T)
     start = (cells[:2] + np.float32(head.cell_point)) * cells[2] if cells is not None else np.float32(0)
-    if head.box in ("distances", "distribution"):
+    if head.box == "circle":
+        radius = np.hypot(*((last - first) * scale))
+        low, high = start + first * scale - radius, start + first * scale + radius
+    elif head.box in ("distances", "distribution"):
         low, high = start - first * scale, start + last * scale
     elif head.box == "log-size":
         centre, size = start + first * scale, np.exp(np.minimum(last, np.float32(20))) * scale

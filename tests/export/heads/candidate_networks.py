@@ -25,7 +25,7 @@ _GREY, _NOISE = 0.25, 0.75  # means of the two pictures
 def people_everywhere(head: CandidateHead, seed: int, size_wh: tuple[int, int] = SIZE) -> People:
     """A candidate for each cell with a box and key points about it, as an untrained or trained network has; or twelve, best first."""
     rng = np.random.default_rng(seed)
-    cells = cells_of(head.strides or (8, 16, 32), size_wh)
+    cells = cells_of(head.strides or (8, 16, 32), size_wh, head.per_cell)
     if head.ranked:
         cells = cells[:, rng.choice(cells.shape[1], 12, replace=False)]
     point = ((cells[:2] + np.float32(head.cell_point)) * cells[2]).T

@@ -58,7 +58,7 @@ MORE = {
 }
 
 
-@pytest.mark.parametrize("family", [*(name for name in DETECTORS if name != "ssd"), *MORE])
+@pytest.mark.parametrize("family", [*(name for name in DETECTORS if name not in ("ssd", "several anchors per cell")), *MORE])
 def test_each_family_is_told_by_its_outputs(family: str) -> None:
     head = (DETECTORS | MORE)[family]
     reading = the_reading(facts_for(head))

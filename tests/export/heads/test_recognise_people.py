@@ -62,7 +62,7 @@ def test_simcc_of_another_input_size_is_nearly_recognised():
     given = facts((320, 256), {"simcc_x": drawn((1, 17, 384)), "simcc_y": drawn((1, 17, 512))})
     (miss,) = simcc.recognise(given, NOTHING)
     assert isinstance(miss, NearMiss)
-    assert "--size" in miss.why
+    assert "--input-size" in miss.why
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 17, 3)])

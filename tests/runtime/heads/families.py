@@ -163,6 +163,14 @@ DETECTORS = {
         unit="cells",
         strides=(8, 16, 32, 64),
     ),
+    "several anchors per cell": BoxesHead(
+        outputs={"boxes": "boxes", "scores": "scores"},
+        values={"box": ("boxes", 0, 4), "score": ("scores", 0, 1)},
+        strides=(8, 16),
+        per_cell=(2, 6),
+        cell_point=0.5,
+        activation="sigmoid",
+    ),
     "ssd": BoxesHead(
         outputs={"boxes": "boxes", "scores": "scores"},
         values={"box": ("boxes", 0, 4), "classes": ("scores", 0, 21)},

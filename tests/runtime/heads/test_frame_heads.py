@@ -15,7 +15,7 @@ from posetrt.runtime.heads.offsets import OffsetsHead
 from posetrt.runtime.heads.registry import head_from_dict
 from posetrt.runtime.heads.segmentation import SegmentationHead
 from posetrt.runtime.model.skeleton import Skeleton
-from posetrt.runtime.people import nobody
+from posetrt.runtime.people import People, nobody
 from tests.runtime.heads.drawn_people import COCO17, people_in_a_frame, recall_and_error
 
 FOUR = {role: role for role in OffsetsHead.roles}
@@ -69,6 +69,17 @@ def test_people_survive_encoding_and_decoding(name, count):
         assert len(found) == count
         assert found.scores.max() <= 1
         assert (np.diff(found.scores) <= 0).all()
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("segmentation")])
+@pytest.mark.parametrize("apart", [(40, 14), (24, -30), (32, 22)])
+def test_people_who_overlap_keep_their_own_parts(name, apart):
+    head, encode, size = CASES[name]
+    one = people_in_a_frame(1, size, 240).keypoints
+    two = one + np.array([*apart, 0], np.float32)
+    truth = People(np.concatenate([one, two]), np.ones(2, np.float32))
+    recall, _ = recall_and_error(head.decoder(COCO17).decode(encode(head, COCO17, [truth], size), size)[0], truth)
+    assert recall == 1
 
 
 @pytest.mark.parametrize("name", CASES)
