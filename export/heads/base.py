@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,7 @@ class GraphFacts:
         producer: name of the program that wrote it.
         operators: how often each operator type occurs.
         stem: operator types of the nodes that read the picture, behind casts, transposes and arithmetic.
+        takes: pixels that the graph itself normalises: "bytes" of 0 to 255 or "shares" of 0 to 1; empty where nothing shows that it does.
         strides: of its candidates, in their order, where the user said them.
     """
 
@@ -84,6 +85,7 @@ class GraphFacts:
     producer: str = ""
     operators: Mapping[str, int] = field(default_factory=dict)
     stem: frozenset[str] = frozenset()
+    takes: Literal["", "bytes", "shares"] = ""
     strides: tuple[int, ...] = ()
 
     def listing(self) -> str:

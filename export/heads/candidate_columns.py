@@ -25,6 +25,8 @@ Family = Literal[
     "tensorflow",
     "ssd",
     "detr",
+    "coco-detr",
+    "damo",
     "openvino",
     "blaze",
     "palms",

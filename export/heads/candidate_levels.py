@@ -72,7 +72,7 @@ def of_levels(levels: Mapping[int, list[Level]], strides: tuple[int, ...], facts
     family: Family = "yolox" if len(rest) == 2 else "rtmdet"
     if box.channels > 4:
         fields |= {"box": "distribution", "cell_point": 0.5}
-        family = "yolo" if box.channels == 64 else "nanodet"
+        family = "yolo" if box.channels - joint == YOLO_BOX else "nanodet"
         if parts:
             # YOLO's own layer doubles the offsets before it adds the cell.
             fields["point_gain"] = 2.0

@@ -17,6 +17,8 @@ _LARGEST_SHARE = 2.0
 """Greatest coordinate that is still a share of the picture: those of pixels reach further."""
 DETR_CLASSES = 92
 """COCO's 91 numbers and one for nothing, as the original DETR has."""
+_COCO_COUNTS = (91, DETR_CLASSES)
+"""Classes of networks that count COCO's as its files do."""
 _SAID = {
     "boxes": ("box", "det"),
     "classes": ("label", "class"),
@@ -41,13 +43,18 @@ def outputs_readings(facts: GraphFacts, asked: Asked) -> list[Columns | Missing]
                 one = _beside(boxes, seen, asked)
                 if isinstance(one, Columns):
                     used = tuple(name for name in swapped if name in one.fields["outputs"].values())
-                    return [replace(one, fields={**one.fields, "transposed": True}) if transposed else replace(one, swapped=used)]
+                    return [replace(one, fields={**one.fields, "transposed": True}) if transposed else _across(one, used)]
                 found += [one] if one is not None else []
     alone = None if found else _points_alone(facts, asked)
     if alone is not None:
         return [alone]
     strides, whole = one_grid(facts)
     return (of_levels({0: whole}, strides, facts, asked) if len(whole) > 1 else []) or found[:1]
+
+
+def _across(one: Columns, swapped: tuple[str, ...]) -> Columns:
+    """With scores across the boxes, as PP-YOLOE gives them, where there are some."""
+    return replace(one, swapped=swapped, family="ssd") if swapped else one
 
 
 def _without_ones(output: OutputFacts) -> OutputFacts:
@@ -209,10 +216,15 @@ def _family(facts: GraphFacts, fields: Mapping[str, Any], classes: int, parts: i
     joint = fields["values"].get("score", ("",))[0] == "boxes"
     if (parts or labelled) and not fields.get("ranked"):
         return "rtmo" if joint and parts else "yolo"
+    if classes > 1 and fields.get("nms") == "none":
+        return "coco-detr" if classes in _COCO_COUNTS else "detr"
     if classes > 1:
-        return "detr" if fields.get("nms") == "none" else "ssd"
+        return _of_classes(facts, fields)
     if fields.get("yx"):
         return "tensorflow"
+    if labelled and any(_is_count(output) for output in facts.outputs):
+        # EfficientNMS and its like stand behind YOLO v5 to 12.
+        return "yolo"
     if not fields["batched"]:
         return "torchvision"
     if labelled and not joint and not parts:
@@ -220,6 +232,19 @@ def _family(facts: GraphFacts, fields: Mapping[str, Any], classes: int, parts: i
         return "detr"
     # OpenMMLab's detectors give boxes with scores, and labels. YOLOX, and RTMO with its trunk, take every other pixel of the picture first.
     return "rtmdet" if labelled and not parts and "Slice" not in facts.stem else "rtmo"
+
+
+def _of_classes(facts: GraphFacts, fields: Mapping[str, Any]) -> Family:
+    """Whose raw boxes beside class scores are: corners in pixels and probabilities are of a YOLO, or of DAMO-YOLO, which gives the scores first."""
+    if fields.get("box") != "corners" or fields.get("unit") != "pixels" or "background" in fields:
+        return "ssd"
+    first = facts.outputs[0].name
+    return "damo" if first == "output" == fields["outputs"]["scores"] else "yolo"
+
+
+def _is_count(output: OutputFacts) -> bool:
+    """Whether an output says how many of the rows are detections."""
+    return output.noise.size == 1 and _whole(output) and "num" in output.name.lower()
 
 
 def _table(output: OutputFacts, facts: GraphFacts, *, batched: bool) -> Table:

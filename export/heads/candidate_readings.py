@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
 from posetrt.export.heads.candidate_blaze import blaze_readings
 from posetrt.export.heads.candidate_columns import Columns, Family, Missing, part_counts, readings_of, skeleton_names
 from posetrt.export.heads.candidate_outputs import outputs_readings
-from posetrt.export.heads.candidate_table import HUMAN, anchors_missing, class_names, level_table, single_tables
+from posetrt.export.heads.candidate_table import HUMAN, anchors_missing, class_names, is_human, level_table, single_tables
+from posetrt.export.heads.refused import is_face_detector
 from posetrt.runtime.heads.boxes import BoxesHead
 from posetrt.runtime.heads.candidates import CandidateHead
 from posetrt.runtime.heads.rows import RowsHead
-from posetrt.runtime.model.skeleton import load_skeleton
 
 _USUAL: dict[Family, tuple[str, str]] = {
     "yolo": ("yolo", "centre"),
@@ -27,11 +28,15 @@ _USUAL: dict[Family, tuple[str, str]] = {
     "tensorflow": ("movenet", "stretch"),
     "ssd": ("unit", "stretch"),
     "detr": ("unit", "stretch"),
+    "coco-detr": ("imagenet", "stretch"),
+    "damo": ("movenet", "stretch"),
     "openvino": ("in-graph", "stretch"),
     "blaze": ("blaze", "centre"),
     "palms": ("mediapipe", "centre"),
 }
-"""Family → its normalisation and how it places a picture, as its authors' own tools do."""
+"""Family → its normalisation and how it places a picture, as its authors' own tools do. "ssd" is also PP-YOLOE and PicoDet (PaddleDetection resizes with
+keep_ratio false), "detr" RT-DETR, D-FINE and DEIM, "coco-detr" those that count COCO's classes to 90 (DETR, LW-DETR, RF-DETR), "rtmo" mmdeploy's and
+rtmlib's YOLOX and RTMO. DAMO-YOLO's test transform has keep_ratio false and neither mean nor scale."""
 
 
 def readings_as(kind: type[CandidateHead], facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
@@ -44,6 +49,8 @@ def readings_as(kind: type[CandidateHead], facts: GraphFacts, asked: Asked) -> l
                 kind.kind, "its file says oriented boxes, which have an angle that no head reads. Export a network of task pose or detect"
             )
         ]
+    if asked.head is None and asked.skeleton is None and not asked.outputs and is_face_detector(facts):
+        return []
     named = set(asked.outputs.values())
     facts = replace(facts, strides=asked.strides)
     found: list[Columns | Missing] = []
@@ -95,17 +102,20 @@ def _unread_points(one: Columns, facts: GraphFacts, asked: Asked) -> str | None:
     return None
 
 
-def _another_class(facts: GraphFacts) -> str:
-    """The one class that the file names, where it is no person; else empty."""
+def _class_of(one: Columns, facts: GraphFacts) -> str:
+    """The name of the class whose key points are found, where the file has one that is not simply "person"; else empty."""
     names = class_names(facts)
-    return names[0] if len(names) == 1 and names[0] not in HUMAN else ""
+    index = one.fields.get("person_class") or 0
+    return names[index] if index < len(names) and names[index] not in HUMAN else ""
 
 
-def _skeletons(parts: int, facts: GraphFacts) -> tuple[str, ...]:
-    """Those with so many parts. Of a class that is no person, a skeleton of hands, faces or cars must be of that class."""
-    another = _another_class(facts)
-    bodies = {name: any("ankle" in part.lower() for part in load_skeleton(name).parts) for name in skeleton_names(parts)}
-    return tuple(name for name, body in bodies.items() if not another or body or name.rstrip("0123456789") in another)
+def _skeletons(parts: int, name: str) -> tuple[str, ...]:
+    """Those with so many parts. Of a class that is no person, only one that is of that class by its own name: of hands, faces, cars."""
+    names = skeleton_names(parts)
+    if not name or is_human(name):
+        return names
+    words = {word.removesuffix("s") for word in re.split(r"[^a-z]+", name)}
+    return tuple(each for each in names if each.rstrip("0123456789") in words)
 
 
 def _with_outputs(one: Columns | Missing, outputs: object) -> Columns | Missing:
@@ -117,17 +127,17 @@ def _with_outputs(one: Columns | Missing, outputs: object) -> Columns | Missing:
 def _reading(kind: type[CandidateHead], one: Columns, facts: GraphFacts) -> Reading:
     fields = {name: value for name, value in one.fields.items() if kind is not BoxesHead or not name.startswith("point_")}
     normalise, fit = _USUAL[one.family]
-    another = _another_class(facts)
+    name = _class_of(one, facts)
     if one.family == "yolo-nas" and facts.dtype != "float32":
         # Super-gradients puts the pixels' preparation into such a graph, the swap to BGR too.
         normalise = "unit"
     return Reading(
         head=kind(**fields),
-        skeletons=_skeletons(one.parts, facts) if one.parts else ("boxes",),
+        skeletons=_skeletons(one.parts, name) if one.parts else ("boxes",),
         parts=one.parts,
         normalise=normalise,
         fit=fit,
-        why=one.why + (f" of the class {another!r}" if one.parts and another else ""),
+        why=one.why + (f" of the class {name!r}" if one.parts and name else ""),
         swapped=one.swapped,
         rank=one.rank,
     )

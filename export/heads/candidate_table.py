@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +42,14 @@ _FOLLOWS = 0.7
 _WIDE = 0.3  # share of the picture that coordinates of many candidates span at least
 HUMAN = ("person", "human", "pedestrian", "people")
 """Names of a class that is a person."""
+_HUMAN_WORDS = frozenset([
+    "adult", "athlete", "baby", "boy", "child", "children", "climber", "dancer", "driver", "female", "girl", "guy", "human", "kid", "lady",
+    "male", "man", "men", "passenger", "patient", "pedestrian", "people", "person", "persons", "player", "rider", "runner", "skater", "skier",
+    "student", "swimmer", "walker", "woman", "women", "worker",
+])  # fmt: skip
+"""Words in the name of a class that is a person, if not every person."""
+_TELLS_NOTHING = re.compile(r"(class|cls|item|object|obj|label|pose|body|target|skeleton|key ?points?)?[ _-]*\d*")
+"""Names of classes that say nothing, as Ultralytics writes where it knows none: class0."""
 _COUNTED_PERSON = {1: 0, 20: 14, 21: 15, 80: 0, 90: 0, 91: 1, 92: 1, 365: 0}
 """Number of classes of a known data set → its person: VOC (21 with background), COCO, COCO as TensorFlow and DETR count it, Objects365."""
 
@@ -237,6 +246,11 @@ def class_names(facts: GraphFacts) -> tuple[str, ...]:
         return ()
     listed = [names[key] for key in sorted(names)] if isinstance(names, dict) else list(names)
     return tuple(str(name).lower() for name in listed)
+
+
+def is_human(name: str) -> bool:
+    """Whether a class of that name may be a person: the name says so, or says nothing."""
+    return bool(_HUMAN_WORDS & set(re.split(r"[^a-z]+", name))) or _TELLS_NOTHING.fullmatch(name) is not None
 
 
 def point_shape(facts: GraphFacts) -> tuple[int, int] | None:

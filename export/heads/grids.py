@@ -38,8 +38,12 @@ class Grid:
 
     def channels_first(self) -> NDArray[np.float32]:
         """(C, h, w) of the picture of noise."""
-        values = np.asarray(self.output.noise[0], np.float32)
-        return np.moveaxis(values, -1, 0) if self.nhwc else values
+        return self.both_channels_first()[0]
+
+    def both_channels_first(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(C, h, w) of the picture of noise and of the grey one."""
+        noise, grey = (np.asarray(values[0], np.float32) for values in (self.output.noise, self.output.grey))
+        return (np.moveaxis(noise, -1, 0), np.moveaxis(grey, -1, 0)) if self.nhwc else (noise, grey)
 
 
 def grids_of(facts: GraphFacts) -> list[Grid]:

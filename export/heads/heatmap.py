@@ -30,6 +30,11 @@ _LOGITS_BELOW = -2.0
 _OTHER_KINDS = ("offset", "paf", "tag", "embed", "displace", "mask", "seg", "vector", "limb")
 """Words in the names of outputs that heat maps alone do not explain."""
 
+_VOC_CLASSES = 21
+"""Classes of Pascal VOC with its background: the usual number of a published segmenter, and as many as a hand has parts."""
+_NEARLY_NOTHING = 0.2
+"""Greatest value of most cells of heat maps where nothing is to be found, of a peak's 1."""
+
 LEAST_CELLS = 16
 """Least width and height of a heat map together, in cells: less is a classifier's last grid."""
 
@@ -97,7 +102,9 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
             )
     if not readings:
         wanted = f"skeleton {asked.skeleton.name} has {len(asked.skeleton.parts)} parts" if asked.skeleton else "no built-in skeleton fits"
-        readings.append(NearMiss("heatmap", f"{grid.channels} heat maps, and {wanted}: give yours with --skeleton FILE.json"))
+        readings.append(
+            NearMiss("heatmap", f"{grid.channels} heat maps, and {wanted}: give yours with --head heatmap --skeleton FILE.json")
+        )
     return readings
 
 
@@ -138,13 +145,33 @@ def _other(facts: GraphFacts, grid: Grid) -> str:
 
 
 def _segments(facts: GraphFacts, grid: Grid) -> bool:
-    """Whether maps look like the classes of pixels: by their name, as large as the picture, or adding up to 1 in each cell."""
+    """Whether maps look like the classes of pixels: by their name, their size (the picture's) or their values."""
     if by_name(grid.name, "seg", "mask", "logits"):
         return True
     if by_name(grid.name, "heat", "kpt", "keypoint", "joint", "pose"):
         return False
     whole = grid.shape_hw == facts.size_wh[::-1]
-    return whole or bool(grid.channels > 1 and np.allclose(grid.channels_first().sum(0), 1, atol=1e-3))
+    if whole or _class_wins(grid) or (grid.channels > 1 and np.allclose(grid.channels_first().sum(0), 1, atol=1e-3)):
+        return True
+    return grid.channels == _VOC_CLASSES and not _finds_nothing(facts, grid)
+
+
+def _class_wins(grid: Grid) -> bool:
+    """Whether most cells of either picture have one map far above the others, as a softmax wants it: heat maps show nothing there."""
+    shares = []
+    for values in grid.both_channels_first():
+        best = values.max(0)
+        shares.append(float(((best > 0.5) & (best > np.median(values, axis=0) + 2)).mean()))
+    return grid.channels > 2 and min(shares) > 0.5
+
+
+def _finds_nothing(facts: GraphFacts, grid: Grid) -> bool:
+    """Whether maps are nearly 0 almost everywhere, or their logits negative, in cells of whole pixels; DeepLab's input is one pixel larger."""
+    values = np.stack(grid.both_channels_first())
+    far = facts.size_wh[0] % grid.shape_hw[1] or facts.size_wh[1] % grid.shape_hw[0]
+    return not far and bool(
+        (values < _NEARLY_NOTHING).mean() > 0.9 and ((np.abs(values) < _NEARLY_NOTHING).mean() > 0.9 or values.mean() < -1)
+    )
 
 
 def _head(grid: Grid, stride: int, background: bool) -> HeatmapHead:

@@ -11,6 +11,7 @@ from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
 from posetrt.export.heads.fuse import MOST_SLOTS, Fused
 from posetrt.export.heads.grids import Grid, grids_of, stride_of
 from posetrt.export.heads.paf_graph import find_peaks, score_pairs
+from posetrt.export.heads.refused import is_dekr
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.paf.head import PafDecodedHead, PafHead
 from posetrt.runtime.heads.paf.layout import MapLayout, load_layout
@@ -23,6 +24,9 @@ HEATMAPS, PAFS = PafHead.roles
 
 def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     """One reading for each skeleton whose maps and PAFs the graph has, in two outputs or in one; of several stages the last."""
+    if is_dekr(facts) and not asked.outputs and asked.head is None:
+        # The 15 and 28 maps of its CrowdPose networks would be an MPI network's without background, which nobody publishes.
+        return []
     grids = grids_of(facts)
     known = [load_layout(name) for name in built_in_skeletons()] if asked.layout is None else [asked.layout]
     layouts = [layout for layout in known if layout.paf_channels]
@@ -59,18 +63,22 @@ def _readings(facts: GraphFacts, grids: list[Grid], layout: MapLayout, asked: As
             fitting = [grid for grid in grids if grid.channels == channels and name in (None, grid.name)]
             return fitting[-1] if fitting else None
 
+        heatmaps, pafs = last(maps, named[0]), last(fields, named[1])
+        apart = None
+        if heatmaps is not None and pafs is not None and heatmaps is not pafs and heatmaps.shape_hw == pafs.shape_hw:
+            apart = heatmaps, pafs
         joint = last(maps + fields, (named[0] if named[0] == named[1] else None) or (named[0] or named[1]))
         # Beside outputs that this skeleton does not explain, as many channels are a chance: CenterNet's 34 offsets are no car's maps.
         explained = {maps, fields, maps + fields}
         alone = len(grids) == len(facts.outputs) and all(grid.channels in explained for grid in grids)
-        if joint is not None and (alone or any(named) or asked.head == PafHead.kind):
+        if apart is not None:
+            # A joint output beside them holds the same again, or what the network computes of them.
+            outputs, split, chosen = {HEATMAPS: apart[0].name, PAFS: apart[1].name}, {}, list(apart)
+        elif joint is not None and (alone or any(named) or asked.head == PafHead.kind):
             outputs, split = {HEATMAPS: HEATMAPS, PAFS: PAFS}, {joint.name: ((HEATMAPS, maps), (PAFS, fields))}
             chosen = [joint]
         else:
-            heatmaps, pafs = last(maps, named[0]), last(fields, named[1])
-            if heatmaps is None or pafs is None or heatmaps is pafs or heatmaps.shape_hw != pafs.shape_hw:
-                continue
-            outputs, split, chosen = {HEATMAPS: heatmaps.name, PAFS: pafs.name}, {}, [heatmaps, pafs]
+            continue
         stride = stride_of(facts, chosen[0])
         yield Reading(
             head=PafHead(outputs=outputs, stride=stride, paf_channels=variant.paf_channels, background=background),

@@ -7,7 +7,9 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
 
+from posetrt.export.graph.normalisation import NORMALISATIONS
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
+from posetrt.export.heads.part_counts import skeletons_of
 from posetrt.export.heads.refused import family_of
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.heads.registry import head_class, kinds
@@ -69,7 +71,22 @@ def recognise(facts: GraphFacts, asked: Asked, tell: Callable[[str], None] = lam
     if len(best) > 1 and len({one.skeletons for one in best}) == 1:
         ways = "; ".join(one.why for one in best)
         raise UsageError(f"{facts.file} can be read in several ways ({ways}): name its outputs with --role ROLE=NAME")
-    return _with_skeleton(facts, best, asked)
+    reading, skeleton = _with_skeleton(facts, best, asked)
+    return _as_fed(facts, reading), skeleton
+
+
+def _as_fed(facts: GraphFacts, reading: Reading) -> Reading:
+    """With plain pixels where the graph normalises them itself."""
+    usual = NORMALISATIONS[reading.normalise]
+    if facts.dtype != "float32" or not facts.takes or usual.in_graph:
+        return reading
+    if facts.takes == "bytes" and usual.scale != (1.0, 1.0, 1.0):
+        name, why = ("movenet" if usual.colour == "RGB" else "in-graph"), "0 to 255"
+    elif facts.takes == "shares" and any(usual.mean):
+        name, why = ("unit" if usual.colour == "RGB" else "yolo-nas"), "0 to 1"
+    else:
+        return reading
+    return replace(reading, normalise=name, why=f"{reading.why}; the graph takes {why} and normalises it")
 
 
 def _with_skeleton(facts: GraphFacts, best: list[Reading], asked: Asked) -> tuple[Reading, Skeleton]:
@@ -88,8 +105,15 @@ def _with_skeleton(facts: GraphFacts, best: list[Reading], asked: Asked) -> tupl
             f"{facts.file} fits several skeletons ({', '.join(names)}), which differ in what the parts are and not in how many: choose one with "
             "--skeleton NAME, or give your own with --skeleton FILE.json"
         )
+    parts, why = best[0].parts, best[0].why
+    alike = skeletons_of(parts, asked)
+    if alike:
+        raise UsageError(
+            f"{facts.file} finds {parts} parts ({why}). Its class is not a person, so nothing tells which part is which: give its skeleton with "
+            f"--skeleton FILE.json, or name a built-in one that has the same parts: {' or '.join(f'--skeleton {name}' for name in alike)}"
+        )
     raise UsageError(
-        f"{facts.file} finds {best[0].parts} parts ({best[0].why}), and no built-in skeleton has as many: give yours with --skeleton FILE.json"
+        f"{facts.file} finds {parts} parts ({why}), and no built-in skeleton has as many: give yours with --skeleton FILE.json"
     )
 
 
@@ -114,6 +138,9 @@ def _nothing(facts: GraphFacts, asked: Asked, near: list[NearMiss], otherwise: s
     if family:
         return f"{told}. {family}"
     if near:
+        if len(facts.outputs) == 1:
+            # Maps of one output alone are likelier heat maps than half of a PAF network.
+            near = sorted(near, key=lambda one: one.kind != "heatmap")
         whys = {one.why: [each.kind for each in near if each.why == one.why] for one in near}
         return f"{told}. Nearly: " + "; ".join(f"{' or '.join(dict.fromkeys(same))}: {why}" for why, same in whys.items())
     last = facts.outputs[-1] if facts.outputs else None

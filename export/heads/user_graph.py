@@ -154,7 +154,8 @@ def model_from_onnx(path: Path, options: GraphOptions | None = None) -> tuple[Mo
             if line:
                 wish.tell(f"{path.name}: {line}")
     wish.tell(
-        f"{path.name}: {reading.why}; head {reading.head.kind}, skeleton {skeleton.name}, picture {how}, "
+        f"{path.name}: {reading.why}; head {reading.head.kind}, skeleton {skeleton.name}, "
+        f"picture {how}{'' if wish.fit or how == 'crop' else ' (override with --placement)'}, "
         f"normalisation {normalise}{'' if wish.normalise else ' (override with --normalise)'}"
     )
     return model, manifest
