@@ -92,6 +92,33 @@ def _check_tensors(graph: Any, where: str, around: Iterable[str] = ()) -> None:
             _check_tensors(inner, where, known)
 
 
+_RUN_HERE = ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview.training", "com.microsoft", "com.microsoft.nchwc")
+"""Domains whose operators ONNX Runtime has."""
+
+
+def check_operators(model: ModelProto, where: str) -> None:
+    """Refuse operators of other runtimes: TensorRT's plugins, mmdeploy's and mmcv's own."""
+    written_out = {(one.domain, one.name) for one in model.functions}
+    foreign = [
+        node
+        for node in all_nodes(model.graph)
+        if (node.domain not in _RUN_HERE or node.op_type.endswith("_TRT")) and (node.domain, node.op_type) not in written_out
+    ]
+    if not foreign:
+        return
+    names = sorted({node.op_type for node in foreign})
+    nms = any("nms" in name.lower() for name in names)
+    way = (
+        "without NMS in the graph (nms=False, no --end2end; of mmdeploy the config for onnxruntime): posetrt does this step itself"
+        if nms
+        else "for ONNX Runtime, of standard operators alone"
+    )
+    raise PosetrtError(
+        f"{where} holds {', '.join(names)}, {'an operator' if len(names) == 1 else 'operators'} of another runtime's own (a plugin). "
+        f"Export the network again {way}"
+    )
+
+
 def check_functions(model: ModelProto, where: str) -> None:
     """Refuse functions that call themselves, or that grow beyond all measure where they are written out."""
     bodies = {(one.domain, one.name): one for one in model.functions}

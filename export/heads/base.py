@@ -153,10 +153,12 @@ class NearMiss:
     Attributes:
         kind: which one.
         why: what is missing, and which option would supply it.
+        likely: whether something of the outputs speaks for that kind; else it is named last.
     """
 
     kind: str
     why: str
+    likely: bool = True
 
 
 def one_frame(values: NDArray[Any]) -> NDArray[np.float32]:

@@ -27,6 +27,7 @@ Family = Literal[
     "detr",
     "coco-detr",
     "damo",
+    "picodet",
     "openvino",
     "blaze",
     "palms",
@@ -297,6 +298,8 @@ def _framed(table: Table, facts: GraphFacts, asked: Asked, fields: Mapping[str, 
     if table.batched or columns < 7 or not (numbered or columns == 7):
         return []
     read = {"frame": ("rows", 0, 1), "box": ("rows", 1, 4)}
+    if columns == 7 and _class_and_score_first(table):
+        return [_labelled(table, facts, asked, fields, {"frame": 0, "class": 1, "score": 2, "box": 3})]
     if columns == 7:
         # v7 gives the class before the score, YOLO-NAS behind it.
         score = 5 if seen and table.probabilities[5] and not table.whole(5) and table.whole(6) else 6
@@ -336,18 +339,49 @@ def _detection_output(table: Table, facts: GraphFacts, asked: Asked, fields: Map
     return Columns(own, 0, f"{table.shape}: frame, class, score and box of each", "openvino")
 
 
+def _class_and_score_first(table: Table) -> bool:
+    """Whether rows are the frame's number, class, score and box, as PINTO's model zoo ends detectors."""
+    rows = table.both[table.both[:, 2] > 0]
+    if not len(rows):
+        return "classid_score" in table.outputs["rows"].lower()
+    return bool(table.whole(1) and table.probabilities[2] and not table.whole(2) and (rows[:, 5:7] >= rows[:, 3:5]).all())
+
+
 def _class_first(table: Table, facts: GraphFacts, asked: Asked, fields: Mapping[str, Any]) -> list[Columns | Missing]:
-    """PaddleDetection's rows of all pictures: class (-1 where there is nothing), score, box in pixels."""
-    rows = table.both[table.both[:, 0] >= 0] if table.columns == 6 and not table.batched else table.both[:0]
-    if not len(rows) or np.abs(rows[:, 0] - np.rint(rows[:, 0])).max() > 1e-3 or rows[:, 1].min() < 0 or rows[:, 1].max() > 1:
+    """Rows that begin with the class: PaddleDetection's of all pictures (-1 where there is nothing), score, box in pixels; DEIM's in PINTO's model
+    zoo, box as shares, score."""
+    if table.columns != 6:
+        return []
+    if table.batched:
+        ordered = bool((table.both[:, 3:5] >= table.both[:, 1:3]).mean() > _AGREES)
+        if table.both.any() and table.whole(0) and table.probabilities[5] and not table.whole(5) and not table.whole(1) and ordered:
+            return [_labelled(table, facts, asked, fields, {"class": 0, "box": 1, "score": 5})]
+        return []
+    rows = table.both[table.both[:, 0] >= 0]
+    if not rows.any():
+        # Where nothing is found, the number of finds beside the rows tells, or their name.
+        paddle = "multiclass_nms" in table.outputs["rows"] or any(
+            output.noise.shape == (1,) and output.noise.dtype.kind == "i" for output in facts.outputs
+        )
+        return [_labelled(table, facts, asked, fields, {"class": 0, "score": 1, "box": 2})] if paddle else []
+    if np.abs(rows[:, 0] - np.rint(rows[:, 0])).max() > 1e-3 or rows[:, 1].min() < 0 or rows[:, 1].max() > 1:
         return []
     if not ((rows[:, 4:6] >= rows[:, 2:4]).all() and rows[:, 2:].max() > 1):
         return []
+    return [_labelled(table, facts, asked, fields, {"class": 0, "score": 1, "box": 2})]
+
+
+def _labelled(table: Table, facts: GraphFacts, asked: Asked, fields: Mapping[str, Any], first: Mapping[str, int]) -> Columns | Missing:
+    """Rows of boxes with class and score. `first`: the first column of each."""
     person = person_of(facts, asked, None)
     if person is None:
-        return [Missing(f"{table.shape} has classes, and none of them is named person: say which one is with --class N")]
-    read = {"class": ("rows", 0, 1), "score": ("rows", 1, 1), "box": ("rows", 2, 4)}
-    return [Columns({**fields, "values": read, "person_class": person}, 0, f"{table.shape}: class, score and box of each", "detr")]
+        return Missing(f"{table.shape} has classes, and none of them is named person: say which one is with --class N")
+    read = {what: ("rows", column, 4 if what == "box" else 1) for what, column in first.items()}
+    places = table.both[:, first["box"] : first["box"] + 4]
+    own = {**fields, "values": read, "person_class": person}
+    if places.any() and np.abs(places).max() <= 2:
+        own["unit"] = "fraction"
+    return Columns(own, 0, f"{table.shape}: {', '.join(first)} of each", "detr")
 
 
 def _ended(

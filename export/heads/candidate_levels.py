@@ -11,6 +11,9 @@ from posetrt.export.heads.base import Asked, GraphFacts
 from posetrt.export.heads.candidate_columns import BINS, YOLO_BOX, Columns, Family, Missing, distances_of, part_counts
 from posetrt.export.heads.candidate_table import Level, Table, grid_of, person_of
 
+PICODET = (8, 16, 32, 64)
+"""Strides of PicoDet."""
+
 
 def one_grid(facts: GraphFacts) -> tuple[tuple[int, ...], list[Level]]:
     """The outputs that hold all levels of one grid, and its strides."""
@@ -72,7 +75,8 @@ def of_levels(levels: Mapping[int, list[Level]], strides: tuple[int, ...], facts
     family: Family = "yolox" if len(rest) == 2 else "rtmdet"
     if box.channels > 4:
         fields |= {"box": "distribution", "cell_point": 0.5}
-        family = "yolo" if box.channels - joint == YOLO_BOX else "nanodet"
+        # Beside NanoDet's PicoDet has one stride more, and PaddleDetection's pixels.
+        family = "yolo" if box.channels - joint == YOLO_BOX else "picodet" if len(levels) == len(PICODET) else "nanodet"
         if parts:
             # YOLO's own layer doubles the offsets before it adds the cell.
             fields["point_gain"] = 2.0

@@ -183,7 +183,7 @@ def _beside(boxes: OutputFacts, facts: GraphFacts, asked: Asked) -> Columns | Mi
     else:
         score = next(one for one in facts.outputs if one.name == outputs["scores"])
     fields |= {"outputs": outputs, "values": values}
-    fields |= _person(facts, asked, classes, labelled=labels is not None, apart=boxes.shape[-1] == 4)
+    fields |= _person(facts, asked, classes, labels, apart=boxes.shape[-1] == 4)
     if classes == 2 and asked.person_class is None and fields["person_class"] is None and (parts or _add_up(score)):
         # Class 0 is the background, or the number that COCO leaves out.
         fields["person_class"] = 1
@@ -296,15 +296,16 @@ def _is_ranked(boxes: OutputFacts, score: OutputFacts, table: Table, classes: in
     return all(bool(np.all(np.diff(each) <= 1e-5)) for each in sure)
 
 
-def _person(facts: GraphFacts, asked: Asked, classes: int, *, labelled: bool, apart: bool) -> dict[str, Any]:
+def _person(facts: GraphFacts, asked: Asked, classes: int, labels: OutputFacts | None, *, apart: bool) -> dict[str, Any]:
     """`apart`: scores are an output beside the boxes, as torchvision and TensorFlow give them; OpenMMLab's stand behind the box."""
     if classes > 1:
         return {"person_class": person_of(facts, asked, classes)}
-    if labelled:
-        # torchvision and TensorFlow count classes from 1; 0 is the background there.
+    if labels is not None:
+        # torchvision and TensorFlow count classes from 1; 0 is the background there. TensorFlow Lite's own last operator counts from 0.
         ones = apart and (
             facts.layout == "NHWC" or any(output.noise.dtype == np.int64 and output.noise.ndim == 1 for output in facts.outputs)
         )
+        ones = ones and all(np.all(values != 0) for values in (labels.noise, labels.grey))
         person = person_of(facts, asked, None)
         return {"person_class": 1 if person == 0 and ones and asked.person_class is None else person}
     return {"person_class": None}

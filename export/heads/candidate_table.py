@@ -149,9 +149,14 @@ def single_tables(facts: GraphFacts) -> Iterator[Table]:
         elif output.shape[:2] == (1, 1) and len(output.shape) == 4 and output.shape[3] == DETECTION_OUTPUT:
             noise, grey = (_floats(each).reshape(-1, DETECTION_OUTPUT) for each in (output.noise, output.grey))
             yield Table({"rows": output.name}, noise, grey, False, False, facts.size_wh, (), 1, f"(1, 1, N, {DETECTION_OUTPUT})")
-        elif output.noise.ndim == 2 and output.grey.ndim == 2 and output.shape[1] >= 5 and {len(output.noise), len(output.grey)} != {1}:
+        elif output.noise.ndim == 2 and output.grey.ndim == 2 and output.shape[1] >= 5 and not _one_row(output):
             shape = f"(N, {output.shape[1]})"
             yield Table({"rows": output.name}, _floats(output.noise), _floats(output.grey), False, False, facts.size_wh, (), 1, shape)
+
+
+def _one_row(output: OutputFacts) -> bool:
+    """Whether an output is one row whatever the picture, as a classifier's; of a detector that finds nothing PaddleDetection's is one row too."""
+    return {len(output.noise), len(output.grey)} == {1} and "multiclass_nms" not in output.name and bool((output.noise[:, 0] >= 0).all())
 
 
 def _oriented(facts: GraphFacts, output: OutputFacts) -> Iterator[Table]:

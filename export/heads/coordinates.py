@@ -24,6 +24,10 @@ LARGEST_SHARE = 2.0
 """Coordinates up to that are shares of the input's width and height, or metres; above it pixels."""
 
 
+_ON_BOTH_SIDES = 0.25
+"""Share of negative coordinates from which on they do not count from the picture's corner."""
+
+
 @dataclass(frozen=True)
 class _Table:
     """One way to read an output: K rows of D numbers.
@@ -52,7 +56,7 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
         table for output in facts.outputs if asked.outputs.get(POINTS, output.name) == output.name for table in _tables(output, asked)
     ]
     if asked.head != CoordinatesHead.kind:
-        tables = [table for table in tables if _in_the_picture(table, facts.size_wh)]
+        tables = [table for table in tables if _in_the_picture(table, facts.size_wh) and not _other_numbers(table, facts, asked)]
     if not tables:
         return _uncounted(facts, asked)
     doubtful = [table for table in tables if _maybe_classes(facts, asked, table)]
@@ -60,6 +64,17 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
         one = doubtful[0]
         why = f"{one.output.name}: {one.rows * one.columns} numbers below {LARGEST_SHARE:g} are the scores of a classifier, or {one.rows} key points"
         return [NearMiss("coordinates", f"{why} of {one.columns}; if key points, say so with --head coordinates")]
+    if asked.head != CoordinatesHead.kind:
+        middle = [table for table in tables if _from_the_middle(table)]
+        if len(middle) == len(tables):
+            one = middle[0]
+            why = f"{one.output.name}: {one.rows} rows of {one.columns} numbers on both sides of 0, metres or shares counted from the middle of the input"
+            return [
+                NearMiss(
+                    "coordinates", f"{why}. If they are shares, add 0.5 in the graph, and export it again; no head counts from the middle"
+                )
+            ]
+        tables = [table for table in tables if not _from_the_middle(table)]
     # Coordinates in metres lie about 0; those of the picture reach further.
     tables.sort(key=lambda table: (named(table.output.name, "world"), -min(_reach(table), LARGEST_SHARE)))
     best = tables[0].output
@@ -72,6 +87,8 @@ def _uncounted(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
         return []
     for output in facts.outputs:
         shape = output.shape
+        if named(output.name, "box", "det"):
+            continue
         if len(shape) == 3 and shape[0] == 1 and 5 <= shape[1] <= 600 and 2 <= shape[2] <= 5 and output.grey.shape == shape:
             table = _Table(output, shape[1], np.stack([np.asarray(each, np.float32)[0] for each in (output.noise, output.grey)]))
             if np.isfinite(table.values).all() and _in_the_picture(table, facts.size_wh):
@@ -120,6 +137,19 @@ def _in_the_picture(table: _Table, size_wh: tuple[int, int]) -> bool:
     extent = 1.0 if reach <= LARGEST_SHARE else float(max(size_wh))
     inside = (places > -0.5 * extent) & (places < 1.5 * extent)
     return bool(reach > extent / 8 and inside.mean() > 0.9)
+
+
+def _from_the_middle(table: _Table) -> bool:
+    """Whether small numbers lie on both sides of 0: metres, or shares that count from the middle, as AlphaPose's."""
+    return bool(_reach(table) <= LARGEST_SHARE and (table.values[..., :2] < -0.02).mean() > _ON_BOTH_SIDES)
+
+
+def _other_numbers(table: _Table, facts: GraphFacts, asked: Asked) -> bool:
+    """Whether rows are something else than points: boxes with class numbers beside them, or how sure other rows are."""
+    if asked.outputs.get(POINTS) == table.output.name:
+        return False
+    corners = table.columns == 4 and len(facts.outputs) > 2 and bool((table.values[..., 2:] >= table.values[..., :2]).all())
+    return corners or (len(facts.outputs) > 1 and named(table.output.name, "sigma", "std", "variance", "uncert"))
 
 
 def _maybe_classes(facts: GraphFacts, asked: Asked, table: _Table) -> bool:
@@ -178,7 +208,11 @@ def _reading(facts: GraphFacts, asked: Asked, table: _Table) -> Reading | NearMi
         head=head,
         skeletons=names,
         parts=parts,
-        normalise="movenet" if movenet or facts.dtype != "float32" else "mediapipe" if whole or facts.layout == "NHWC" else "imagenet",
+        normalise="movenet"
+        if movenet or facts.dtype != "float32"
+        else "mediapipe"
+        if whole or facts.layout == "NHWC" or "z" in columns
+        else "imagenet",
         fit="centre" if movenet else "crop",
         why=f"{table.output.name} ({shape}): {table.rows} rows of {', '.join(columns)} in {counted}",
         rank=2 if movenet or whole else 1 if len(table.output.shape) > 2 or SCORES in outputs or PRESENCE in outputs else 0,

@@ -122,6 +122,8 @@ def image_input(model: ModelProto, path: Path) -> ImageInput:
     Raises:
         PosetrtError: it takes something else.
     """
+    import onnx
+
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
     if len(inputs) != 1:
@@ -134,9 +136,11 @@ def image_input(model: ModelProto, path: Path) -> ImageInput:
     kind = _TYPES.get(tensor.elem_type)
     last = len(dims) == 4 and dims[3] == 3 and dims[1] != 3
     if kind is None or len(dims) != 4 or not (last or dims[1] in (0, 3)):
+        element = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+        shape = ", ".join(str(dim.dim_value or dim.dim_param or "?") for dim in tensor.shape.dim)
         raise PosetrtError(
             f"{path.name}: input {inputs[0].name!r} must be a picture (N, 3, H, W) or (N, H, W, 3), or one of these "
-            f"without N, in float32, float16, uint8 or int32; it has element type {tensor.elem_type} and shape {dims}"
+            f"without N, in float32, float16, uint8 or int32; it is {element} ({shape})"
         )
     size = (dims[2], dims[1]) if last else (dims[3], dims[2])
     return ImageInput(str(inputs[0].name), "NHWC" if last else "NCHW", kind, size, dims[0])

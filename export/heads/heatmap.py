@@ -61,7 +61,7 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
             NearMiss(
                 "heatmap",
                 f"beside {grid.channels} maps there are {', '.join(map(str, others))} more channels, which heat maps alone do not explain. "
-                "Name the heat maps with --role heatmaps=NAME to leave the others out",
+                f"Name the heat maps with --role heatmaps=NAME to leave the others out{_pair_named(grids)}",
             )
         ]
     if asked.head != HeatmapHead.kind and named is None and _segments(facts, grid):
@@ -124,6 +124,15 @@ def _with_offsets(facts: GraphFacts, grids: list[Grid], asked: Asked) -> tuple[G
             if OFFSETS in asked.outputs or (upright and skeletons_of(maps.channels, asked)):
                 return maps, offsets
     return None
+
+
+def _pair_named(grids: list[Grid]) -> str:
+    """How to name heat maps with short offsets, where there are K and 2 K maps over the same cells; else empty."""
+    for maps in grids:
+        for offsets in grids:
+            if offsets.channels == 2 * maps.channels and offsets.shape_hw == maps.shape_hw:
+                return f"; if {offsets.name} are short offsets of one person's parts, --role heatmaps={maps.name} --role offsets={offsets.name}"
+    return ""
 
 
 def _of_pair(facts: GraphFacts, maps: Grid, offsets: Grid, asked: Asked) -> Reading:

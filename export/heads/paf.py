@@ -109,6 +109,7 @@ def _near(layouts: list[MapLayout], asked: Asked) -> Iterator[NearMiss]:
         "paf",
         f"{wanted}. Give your own skeleton with paf_channels with --skeleton FILE.json, and the outputs with --role heatmaps=NAME "
         "--role pafs=NAME",
+        likely=asked.layout is not None or asked.head == PafHead.kind,
     )
 
 

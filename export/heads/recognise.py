@@ -138,9 +138,7 @@ def _nothing(facts: GraphFacts, asked: Asked, near: list[NearMiss], otherwise: s
     if family:
         return f"{told}. {family}"
     if near:
-        if len(facts.outputs) == 1:
-            # Maps of one output alone are likelier heat maps than half of a PAF network.
-            near = sorted(near, key=lambda one: one.kind != "heatmap")
+        near = sorted(near, key=lambda one: not one.likely)
         whys = {one.why: [each.kind for each in near if each.why == one.why] for one in near}
         return f"{told}. Nearly: " + "; ".join(f"{' or '.join(dict.fromkeys(same))}: {why}" for why, same in whys.items())
     last = facts.outputs[-1] if facts.outputs else None

@@ -9,6 +9,8 @@ _LIMBS = 19
 """Of COCO's 17 parts, as OpenPifPaf joins them."""
 _FACE = 10
 """Values of the five points of a face: eyes, nose, corners of the mouth."""
+_MOST_CLASSES = 40
+"""Of DetectNet_v2, four values each: the published ones have 3 or 4 classes."""
 _BOX_AND_CLASS = range(65, 145)
 """Channels of a level of YOLO v8 before its last layer: 64 of the box, and 1 to 80 classes."""
 
@@ -20,10 +22,17 @@ def family_of(facts: GraphFacts) -> str | None:
     channels = sorted(shape[1] for shape in maps)
     if {(1, 17, 5), (1, _LIMBS, 8)} <= {shape[:3] for shape in shapes if len(shape) == 5}:
         return "These are OpenPifPaf's composite fields, which no head here reads. YOLO-pose and RTMO do its work"
-    if any(len(shape) == 5 and shape[3] == shape[4] for shape in shapes):
+    if any(len(shape) == 5 and shape[3] * facts.size_wh[0] == shape[4] * facts.size_wh[1] for shape in shapes):
         return "An output of five axes holds several stages or scales: export the network with the last of them alone, (1, parts, h, w)"
-    if len(maps) >= 4 and 2 in channels and any(2 * parts in channels and (parts in channels or 1 in channels) for parts in (14, 16, 17)):
-        return "Centres with steps to key points are CenterNet's (or FCPose's), which no head here reads. YOLO-pose and RTMO do its work"
+    if (
+        len(maps) >= 4
+        and {1, 2} & set(channels)
+        and any(2 * parts in channels and (parts in channels or 1 in channels) for parts in (14, 16, 17))
+    ):
+        return (
+            "Centres with steps to key points are CenterNet's, FCPose's or MoveNet's before its last step, which no head here reads. Export MoveNet with its "
+            "last step, a YOLO-pose or an RTMO in its place"
+        )
     if is_dekr(facts):
         return (
             "Heat maps with a centre and steps from it are DEKR's, which no head here reads. Export a HigherHRNet (mmpose's associative embedding) or an "
@@ -38,6 +47,16 @@ def family_of(facts: GraphFacts) -> str | None:
         return (
             "Boxes and scores for each stride, and the key points of all strides in one output, are a YOLO-pose as Rockchip's RKNN tools export it. "
             "Export the plain ONNX in its place: yolo export model=yolo11n-pose.pt format=onnx, with Ultralytics' own package"
+        )
+    if len(shapes) == 2 == len(maps) and channels[1] == 4 * channels[0] <= _MOST_CLASSES and len({shape[2:] for shape in maps}) == 1:
+        return (
+            "A score and four numbers of each class for each cell are DetectNet_v2's (PeopleNet, DashCamNet), which no head here reads. Export PeopleNet "
+            "Transformer, an RTMDet or a YOLO in its place"
+        )
+    if {17, 34, 64} <= {side for shape in shapes if len(shape) == 4 for side in shape[1:]}:
+        return (
+            "Heat maps, short offsets and 64 maps more are a PoseNet with both displacements in one output, whose order no exporter fixes. Export it "
+            "with displacement_fwd and displacement_bwd apart, 32 maps each"
         )
     if len(maps) == 1 and len(shapes) == 1 and channels[0] in (42, 48, 51):
         return "Three maps for each part look like UDP's heat maps with offsets: export the network with its heat maps alone"

@@ -19,7 +19,7 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     masks = [
         each for each in maps if each.name == asked.outputs.get(MASKS) or (MASKS not in asked.outputs and named(each.name, "mask", "seg"))
     ]
-    if len(masks) != 1:
+    if len(masks) != 1 or masks[0].channels < 2:
         return []
     heat = [each for each in maps if each is not masks[0] and asked.outputs.get(HEATMAPS, each.name) == each.name]
     found: list[Reading | NearMiss] = []

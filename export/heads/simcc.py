@@ -16,6 +16,9 @@ from posetrt.runtime.model.manifest import Manifest
 X, Y = SimccHead.roles
 _FLOAT, _INT64 = 1, 7  # onnx.TensorProto
 _INFINITE = 3.4e38
+_AP10K = 17
+_ANIMALS = "; with a square input these may be an animal's (AP-10K): then give --skeleton"
+"""What to say of 17 parts: RTMPose's networks of people are upright, those of animals square."""
 MOST_RATIO = 8
 """Most bins per pixel that a network is taken to have; the published ones have 2 to 4."""
 
@@ -61,7 +64,8 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
                 parts=parts,
                 normalise="imagenet",
                 fit="crop",
-                why=f"(1, {parts}, {x.shape[2]}) and (1, {parts}, {y.shape[2]}): {ratio:g} bins per pixel along x and y for each of {parts} parts",
+                why=f"(1, {parts}, {x.shape[2]}) and (1, {parts}, {y.shape[2]}): {ratio:g} bins per pixel along x and y for each of {parts} parts"
+                + (_ANIMALS if parts == _AP10K and facts.size_wh[0] == facts.size_wh[1] and asked.skeleton is None else ""),
                 rank=2 if any("simcc" in each.name.lower() for each in pair) else 1,
             )
         )

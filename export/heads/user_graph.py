@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import posetrt
-from posetrt.export.graph.canonical import check_functions
+from posetrt.export.graph.canonical import check_functions, check_operators
 from posetrt.export.graph.float32 import in_float32
 from posetrt.export.graph.fused import described
 from posetrt.export.graph.normalisation import NORMALISATIONS, Normalisation
@@ -70,7 +70,10 @@ def load_onnx(path: Path) -> ModelProto:
         raise PosetrtError(f"there is no ONNX file at {path}")
     try:
         model = onnx.load(str(path))
+        check_operators(model, path.name)
         onnx.checker.check_model(model)
+    except PosetrtError:
+        raise
     except Exception as error:  # onnx raises protobuf's, its checker's and plain errors for a bad file
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PosetrtError(f"{path} is not a valid ONNX file (truncated, or another format?): {reason}") from error

@@ -69,7 +69,7 @@ READ = {
 }
 REFUSED = {
     "yolov5, raw": "three anchors per cell",
-    "yolo8-pose, split": "looks like key points",
+    "yolo8-pose, split": "RKNN",
     "centernet pose": "is no network that posetrt knows",
     "dekr": "is no network that posetrt knows",
     "ssd without anchors": "--anchors FILE",
