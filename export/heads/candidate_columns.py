@@ -38,6 +38,8 @@ BINS = (8, 16, 17, 32)
 """Distances that a distribution has: NanoDet 8, YOLO v8 16, GFL 17."""
 
 
+_BOX_SCORE_NUMBER = 6
+"""Columns of raw candidates whose last is the number of a class."""
 YOLO_BOX = 64
 """Values of a box of YOLO v8 and later before their last layer: 16 distances for each side."""
 
@@ -124,6 +126,15 @@ def _complete(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | M
     if form is None:
         return []
     told = point_shape(facts)
+    if columns == _BOX_SCORE_NUMBER and kinds[4:] == "--" and _numbers(table, 5) and not _numbers(table, 4):
+        # DeepStream-Yolo's exporters give the best class and its score for each candidate.
+        fields = {"transposed": table.transposed, "box": form, "yx": place == "yx", "unit": "fraction" if table.fraction else "pixels"}
+        person = person_of(facts, asked, None)
+        if person is None:
+            return [Missing(f"{table.shape} has classes, and none of them is named person: say which one is with --class N")]
+        read = {"box": ("rows", 0, 4), "score": ("rows", 4, 1), "class": ("rows", 5, 1)}
+        own = {**fields, "nms_threshold": 0.6, "values": read, "person_class": person}
+        return [Columns(own, 0, f"{table.shape}: box, score and the number of the best class", "yolo")]
     ways = [(columns - 4, 0, 0)] if "x" not in kinds[4:] and "y" not in kinds[4:] and "c" not in kinds[4:] and not told else []
     for values in (3, 2):
         for scores in range(1, columns - 4 - values + 1):
@@ -147,6 +158,12 @@ def _complete(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | M
         }
         found += _with_scores(table, facts, asked, fields, first=4, scores=scores, parts=parts, values=values, family="yolo")
     return found
+
+
+def _numbers(table: Table, column: int) -> bool:
+    """Whether a column holds exact whole numbers; scores where nothing is found are nearly 0, and not 0."""
+    values = table.both[:, column]
+    return bool((values == np.rint(values)).all() and values.min() >= 0)
 
 
 def _on_the_grid(table: Table, facts: GraphFacts, asked: Asked, *, levels: bool) -> list[Columns | Missing]:

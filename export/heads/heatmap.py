@@ -35,6 +35,8 @@ _VOC_CLASSES = 21
 _NEARLY_NOTHING = 0.2
 """Greatest value of most cells of heat maps where nothing is to be found, of a peak's 1."""
 
+_FAR_APART = 20.0
+"""How many times larger the values of tags are than those of heat maps where nothing is found; stages of one network stay within a few times."""
 LEAST_CELLS = 16
 """Least width and height of a heat map together, in cells: less is a classifier's last grid."""
 
@@ -62,6 +64,15 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
                 "heatmap",
                 f"beside {grid.channels} maps there are {', '.join(map(str, others))} more channels, which heat maps alone do not explain. "
                 f"Name the heat maps with --role heatmaps=NAME to leave the others out{_pair_named(grids)}",
+            )
+        ]
+    if asked.head != HeatmapHead.kind and named is None and _unlike(grids):
+        names = ", ".join(each.name for each in grids)
+        return [
+            NearMiss(
+                "heatmap",
+                f"{names} have {grid.channels} maps each, and their values are not of one kind. Name the heat maps with --role heatmaps=NAME; if others are "
+                "tags, with --head embedding --role tags=NAME as well",
             )
         ]
     if asked.head != HeatmapHead.kind and named is None and _segments(facts, grid):
@@ -124,6 +135,12 @@ def _with_offsets(facts: GraphFacts, grids: list[Grid], asked: Asked) -> tuple[G
             if OFFSETS in asked.outputs or (upright and skeletons_of(maps.channels, asked)):
                 return maps, offsets
     return None
+
+
+def _unlike(grids: list[Grid]) -> bool:
+    """Whether the values of several outputs differ by far more than those of a network's stages."""
+    spreads = [float(np.abs(grid.channels_first()).mean()) for grid in grids]
+    return len(grids) > 2 and max(spreads) > _FAR_APART * min(spreads)
 
 
 def _pair_named(grids: list[Grid]) -> str:

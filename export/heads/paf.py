@@ -10,6 +10,7 @@ from posetrt.export.graph.graph_ops import GraphOps, Value, axes
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
 from posetrt.export.heads.fuse import MOST_SLOTS, Fused
 from posetrt.export.heads.grids import Grid, grids_of, stride_of
+from posetrt.export.heads.grids import named as by_name
 from posetrt.export.heads.paf_graph import find_peaks, score_pairs
 from posetrt.export.heads.refused import is_dekr
 from posetrt.runtime.errors import UsageError
@@ -36,7 +37,7 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
     alone = asked.layout is None and len(grids) == 1
     if readings or not grids or (alone and grids[0].channels < least):
         return list(readings)
-    return list(_apart(grids, layouts)) or list(_near(layouts, asked))
+    return list(_apart(grids, layouts)) or list(_near(grids, layouts, asked))
 
 
 def _apart(grids: list[Grid], layouts: list[MapLayout]) -> Iterator[NearMiss]:
@@ -96,7 +97,7 @@ def _readings(facts: GraphFacts, grids: list[Grid], layout: MapLayout, asked: As
         return
 
 
-def _near(layouts: list[MapLayout], asked: Asked) -> Iterator[NearMiss]:
+def _near(grids: list[Grid], layouts: list[MapLayout], asked: Asked) -> Iterator[NearMiss]:
     if asked.skeleton is not None and asked.layout is None:
         return
     if asked.layout is not None and layouts:
@@ -109,7 +110,7 @@ def _near(layouts: list[MapLayout], asked: Asked) -> Iterator[NearMiss]:
         "paf",
         f"{wanted}. Give your own skeleton with paf_channels with --skeleton FILE.json, and the outputs with --role heatmaps=NAME "
         "--role pafs=NAME",
-        likely=asked.layout is not None or asked.head == PafHead.kind,
+        likely=asked.layout is not None or asked.head == PafHead.kind or any(by_name(grid.name, "paf") for grid in grids),
     )
 
 

@@ -193,6 +193,18 @@ REFUSED: dict[str, tuple[tuple[int, int], Callable[[], Outputs], Layout, str]] =
         "NCHW",
         r"pred_jts.*on both sides of 0",
     ),
+    "trt_pose's hand": (
+        (224, 224),
+        lambda: {"cmap": drawn((1, 21, 56, 56), "probability"), "paf": drawn((1, 40, 56, 56), "tags")},
+        "NCHW",
+        r"Nearly: paf: .*paf_channels.*heatmap:",
+    ),
+    "PaddleDetection's HigherHRNet": (
+        (512, 512),
+        lambda: {"a": heat_maps(17, 256, 256), "b": drawn((1, 17, 256, 256), "tags"), "c": heat_maps(17, 256, 256)},
+        "NCHW",
+        r"a, b, c have 17 maps each.*--head embedding --role tags=NAME",
+    ),
     "RF-DETR of one class": (
         (640, 640), lambda: {"dets": drawn((1, 300, 4), "unit"), "labels": drawn((1, 300, 2))}, "NCHW", r"Nearly: rows or boxes.*--class N$"
     ),
@@ -224,6 +236,38 @@ def test_rows_with_the_class_first_give_their_people(outputs: Outputs, count: in
     (found,) = reading.head.decoder(skeleton).decode(outputs, (640, 640))
     np.testing.assert_allclose(found.scores, scores(count)[kept], rtol=1e-6)
     np.testing.assert_allclose(found.boxes[:, :2], corners(count)[kept, :2], atol=1e-2)
+
+
+@pytest.mark.parametrize("classes", [1, 80])
+def test_deepstreams_candidates_have_the_number_of_their_best_class(classes: int) -> None:
+    """DeepStream-Yolo: (1, candidates, 6) of corners, score and class number."""
+    raw = facts_for(BoxesHead(outputs={"rows": "o"}, values={"box": ("rows", 0, 4), "classes": ("rows", 4, 80)}, box="corners")).outputs[0]
+
+    def ended(values: Array) -> Array:
+        every = values[..., 4 : 4 + classes]
+        return np.concatenate([values[..., :4], every.max(-1, keepdims=True), every.argmax(-1)[..., None]], -1).astype(np.float32)
+
+    given = facts((256, 192), {"output": ended(raw.noise)})
+    given = replace(given, outputs=(replace(given.outputs[0], grey=ended(raw.grey)),))
+    reading, skeleton = recognise(given, Asked())
+    assert (reading.head.kind, reading.normalise, reading.fit) == ("boxes", "yolo", "centre")
+    rows = ended(raw.noise)
+    rows[..., 4] = 0.01
+    rows[0, [7, 99], 4:] = (0.9, 0), (0.8, 0)
+    rows[0, 50, 4:] = 0.9, 3
+    (found,) = reading.head.decoder(skeleton).decode({"output": rows}, (256, 192))
+    assert found.scores[:2].tolist() == pytest.approx([0.9, 0.8])
+
+
+def test_scores_of_nearly_nothing_are_no_class_numbers() -> None:
+    given = facts_for(BoxesHead(outputs={"rows": "o"}, values={"box": ("rows", 0, 4), "classes": ("rows", 4, 2)}, transposed=True))
+    (raw,) = given.outputs
+
+    def faint(values: Array) -> Array:
+        return np.concatenate([values[:, :4], 0.01 + 0 * values[:, 4:5], np.float32(1e-6) + 0 * values[:, 5:]], 1).astype(np.float32)
+
+    given = replace(given, outputs=(replace(raw, noise=faint(raw.noise), grey=faint(raw.grey)),))
+    assert recognise(given, Asked(person_class=1))[0].head.values["classes"] == ("rows", 4, 2)  # type: ignore[attr-defined]
 
 
 def test_a_decoded_output_is_taken_before_the_levels_that_it_was_made_of() -> None:
