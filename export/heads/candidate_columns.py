@@ -259,6 +259,14 @@ def _ranked(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Mis
     framed = _class_first(table, facts, asked, fields) or _framed(table, facts, asked, fields)
     if framed:
         return framed
+    if empty and columns > 6:
+        # Nobody was found: three values for each key point are likelier than two, and then a class before them.
+        for first, values in ((6, 3), (5, 3), (6, 2), (5, 2)):
+            parts, rest = divmod(columns - first, values)
+            if not rest and parts in counts and (told is None or told == (parts, values)):
+                scores = {"score": ("rows", 4, 1)} | ({"class": ("rows", 5, 1)} if first == 6 else {})
+                return [*_ended(table, facts, asked, fields, scores, parts, values)]
+        return found
     if columns >= 6 and (empty or (table.probabilities[4] and table.whole(5) and (not table.batched or table.falls(4)))):
         if columns == 6:
             return [*_ended(table, facts, asked, fields, {"score": ("rows", 4, 1), "class": ("rows", 5, 1)}, 0, 0)]
@@ -266,14 +274,11 @@ def _ranked(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Mis
             parts, rest = divmod(columns - 6, values)
             if rest or parts not in counts or (told is not None and told != (parts, values)):
                 continue
-            if values == 3 and not empty and not table.probabilities[8::3].all() and not table.probabilities[6:].all():
-                own = {"point_activation": "sigmoid"}
-            else:
-                own = {}
+            logits = values == 3 and not table.probabilities[8::3].all() and not table.probabilities[6:].all()
+            own = {"point_activation": "sigmoid"} if logits else {}
             scores = {"score": ("rows", 4, 1), "class": ("rows", 5, 1)}
             found += _ended(table, facts, asked, fields | own, scores, parts, values)
-            if not empty:
-                break
+            break
     if not found and columns > 5 and not empty and table.falls(4):
         for values in (3, 2):
             parts, rest = divmod(columns - 5, values)

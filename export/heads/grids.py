@@ -50,7 +50,7 @@ def grids_of(facts: GraphFacts) -> list[Grid]:
     """The outputs that are grids, in the graph's order: four axes, of which two have the picture's proportions."""
     found = []
     for output in facts.outputs:
-        if len(output.shape) != 4 or output.shape[0] != 1:
+        if len(output.shape) != 4 or output.shape[0] != 1 or 0 in output.shape:
             continue
         first, last = _like(facts, output.shape[2:]), _like(facts, output.shape[1:3])
         # A graph whose picture has its channels last gives its maps so as well, where both could be.

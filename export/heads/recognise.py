@@ -7,6 +7,8 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from posetrt.export.graph.normalisation import NORMALISATIONS
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
 from posetrt.export.heads.part_counts import skeletons_of
@@ -45,6 +47,13 @@ def recognise(facts: GraphFacts, asked: Asked, tell: Callable[[str], None] = lam
     """
     if asked.head is not None and asked.head not in kinds():
         raise UsageError(f"--head {asked.head}: this posetrt knows {', '.join(kinds())}")
+    floats = [output for output in facts.outputs if output.noise.dtype.kind == "f" and output.noise.size]
+    lost = [output.name for output in floats if np.isnan(output.noise).all() and np.isnan(output.grey).all()]
+    if lost:
+        raise UsageError(
+            f"{facts.file} gives no numbers (NaN) in {', '.join(lost)}, for noise and for a grey picture: its weights are broken, or float16 was too "
+            "narrow for them. Export it again in float32"
+        )
     found: list[Reading] = []
     near: list[NearMiss] = []
     for kind in kinds() if asked.head is None else (asked.head,):

@@ -282,6 +282,21 @@ def test_two_branches_alike_ask_which_and_take_the_one_that_is_named() -> None:
     assert (reading.head.kind, dict(reading.head.outputs)) == ("boxes", {"rows": "output1"})
 
 
+def test_rows_of_nobody_are_17_key_points_of_3_before_25_of_2() -> None:
+    reading, skeleton = recognise(facts((640, 640), {"output": np.zeros((0, 56), np.float32)}), Asked())
+    assert (skeleton.name, reading.head.values["keypoints"]) == ("coco17", ("rows", 5, 51))  # type: ignore[attr-defined]
+
+
+def test_a_network_that_gives_no_numbers_is_told_from_one_that_is_not_known() -> None:
+    with pytest.raises(UsageError, match=r"NaN.*output0.*float32"):
+        recognise(facts((640, 640), {"output0": np.full((1, 56, 8400), np.nan, np.float32)}), Asked())
+
+
+def test_maps_without_channels_are_refused() -> None:
+    with pytest.raises(UsageError, match="is no network that posetrt knows"):
+        recognise(facts((192, 256), {"output": np.zeros((1, 0, 64, 48), np.float32)}), Asked())
+
+
 def test_17_parts_of_a_square_crop_are_said_to_be_perhaps_an_animals() -> None:
     maps = {name: drawn((1, 17, 512)) for name in ("simcc_x", "simcc_y")}
     assert "AP-10K" in recognise(facts((256, 256), maps), Asked())[0].why
