@@ -32,6 +32,8 @@ _OTHER_KINDS = ("offset", "paf", "tag", "embed", "displace", "mask", "seg", "vec
 
 _VOC_CLASSES = 21
 """Classes of Pascal VOC with its background: the usual number of a published segmenter, and as many as a hand has parts."""
+_LARGEST_HAND = 400
+"""Pixels of an input: published networks of hands take 224 to 368, segmenters 512 and more."""
 _NEARLY_NOTHING = 0.2
 """Greatest value of most cells of heat maps where nothing is to be found, of a peak's 1."""
 
@@ -179,7 +181,8 @@ def _segments(facts: GraphFacts, grid: Grid) -> bool:
     whole = grid.shape_hw == facts.size_wh[::-1]
     if whole or _class_wins(grid) or (grid.channels > 1 and np.allclose(grid.channels_first().sum(0), 1, atol=1e-3)):
         return True
-    return grid.channels == _VOC_CLASSES and not _finds_nothing(facts, grid)
+    large = min(facts.size_wh) > _LARGEST_HAND
+    return grid.channels == _VOC_CLASSES and (large or not _finds_nothing(facts, grid))
 
 
 def _class_wins(grid: Grid) -> bool:

@@ -48,7 +48,8 @@ def test_heat_maps_and_pafs_apart_are_taken_before_an_output_that_joins_them() -
 
 @pytest.mark.parametrize(("size", "cells"), [((513, 513), 65), ((520, 520), 65), ((256, 256), 64), ((512, 512), 64)])
 def test_class_logits_of_21_maps_ask_whether_they_are_a_hands(size: tuple[int, int], cells: int) -> None:
-    for values in (class_logits((1, 21, cells, cells)), drawn((1, 21, cells, cells), "tags")):
+    untrained = [empty_maps((1, 21, cells, cells))] if size[0] > 400 else []
+    for values in (class_logits((1, 21, cells, cells)), drawn((1, 21, cells, cells), "tags"), *untrained):
         with pytest.raises(UsageError, match=r"a segmenter.*--head heatmap"):
             recognise(facts(size, {"out": values}), Asked())
     if size[0] % cells == 0:
