@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -177,7 +178,7 @@ def with_arithmetic(kind: str) -> Any:
 
 
 @pytest.mark.parametrize(("kind", "normalise"), [("none", "imagenet"), ("mean", "in-graph"), ("byte", "in-graph"), ("share", "unit")])
-def test_higherhrnet_is_fed_imagenets_pixels_unless_its_graph_normalises(kind: str, normalise: str, tmp_path: Any) -> None:
+def test_higherhrnet_is_fed_imagenets_pixels_unless_its_graph_normalises(kind: str, normalise: str, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     model = with_arithmetic(kind)
     path.write_bytes(model.SerializeToString())
@@ -185,7 +186,15 @@ def test_higherhrnet_is_fed_imagenets_pixels_unless_its_graph_normalises(kind: s
     assert (reading.head.kind, reading.normalise) == ("embedding", normalise)
 
 
-def test_what_was_proposed_is_said(tmp_path: Any) -> None:
+def test_human_pose_estimation_0001_normalises_itself(shared_data: Path) -> None:
+    told: list[str] = []
+    path = shared_data / "weights" / "hpe0001" / "human-pose-estimation-0001_dequant_fp32.onnx"
+    _, manifest = model_from_onnx(path, GraphOptions(tell=told.append, size_wh=(448, 256)))
+    assert (manifest.input.colour, manifest.input.in_graph) == ("BGR", True)
+    assert "the graph takes 0 to 255 and normalises it" in told[-1]
+
+
+def test_what_was_proposed_is_said(tmp_path: Path) -> None:
     head = ROWS["yolo11"]
     path = tmp_path / "net.onnx"
     path.write_bytes(network(outputs_of(head, 0), outputs_of(head, 1)).SerializeToString())
