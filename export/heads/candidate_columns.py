@@ -126,7 +126,13 @@ def _complete(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | M
     if form is None:
         return []
     told = point_shape(facts)
-    if columns == _BOX_SCORE_NUMBER and kinds[4:] == "--" and _numbers(table, 5) and not _numbers(table, 4):
+    if (
+        columns == _BOX_SCORE_NUMBER
+        and kinds[4:] == "--"
+        and _numbers(table, 5)
+        and not (table.both[:, 4] == 1).all()
+        and not _numbers(table, 4)
+    ):
         # DeepStream-Yolo's exporters give the best class and its score for each candidate.
         fields = {"transposed": table.transposed, "box": form, "yx": place == "yx", "unit": "fraction" if table.fraction else "pixels"}
         person = person_of(facts, asked, None)
@@ -163,7 +169,9 @@ def _complete(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | M
 def _numbers(table: Table, column: int) -> bool:
     """Whether a column holds exact whole numbers; scores where nothing is found are nearly 0, and not 0."""
     values = table.both[:, column]
-    return bool((values == np.rint(values)).all() and values.min() >= 0)
+    whole = bool((values == np.rint(values)).all() and values.min() >= 0)
+    # A score of 1 for every candidate is YOLOv6's objectness, or a class beside which there is none.
+    return whole and not (values == 1).all()
 
 
 def _on_the_grid(table: Table, facts: GraphFacts, asked: Asked, *, levels: bool) -> list[Columns | Missing]:
@@ -259,7 +267,8 @@ def _ranked(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Mis
     framed = _class_first(table, facts, asked, fields) or _framed(table, facts, asked, fields)
     if framed:
         return framed
-    if empty and columns > 6:
+    masks = _masks(facts, table, 0)
+    if empty and columns > 6 + masks:
         # Nobody was found: three values for each key point are likelier than two, and then a class before them.
         for first, values in ((6, 3), (5, 3), (6, 2), (5, 2)):
             parts, rest = divmod(columns - first, values)
@@ -268,7 +277,8 @@ def _ranked(table: Table, facts: GraphFacts, asked: Asked) -> list[Columns | Mis
                 return [*_ended(table, facts, asked, fields, scores, parts, values)]
         return found
     if columns >= 6 and (empty or (table.probabilities[4] and table.whole(5) and (not table.batched or table.falls(4)))):
-        if columns == 6:
+        if columns == 6 + masks:
+            # Behind the class YOLO26-seg has its masks' coefficients.
             return [*_ended(table, facts, asked, fields, {"score": ("rows", 4, 1), "class": ("rows", 5, 1)}, 0, 0)]
         for values in (3, 2):
             parts, rest = divmod(columns - 6, values)

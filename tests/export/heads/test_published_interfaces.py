@@ -259,6 +259,30 @@ def test_deepstreams_candidates_have_the_number_of_their_best_class(classes: int
     assert found.scores[:2].tolist() == pytest.approx([0.9, 0.8])
 
 
+@pytest.mark.parametrize("fixed", [4, 5])
+def test_a_score_of_1_for_all_is_no_class_number(fixed: int) -> None:
+    """YOLOv6's objectness, and the only class of a detector trained with objectness."""
+    values = {"box": ("rows", 0, 4), "score": ("rows", 4, 1), "classes": ("rows", 5, 1)}
+    given = facts_for(BoxesHead(outputs={"rows": "outputs"}, values=values))
+    (raw,) = given.outputs
+    noise, grey = raw.noise.copy(), raw.grey.copy()
+    for each in (noise, grey):
+        each[..., 9 - fixed] = np.random.default_rng(0).uniform(0, 0.3, each.shape[:2])
+        each[..., fixed] = 1
+    reading, _ = recognise(replace(given, outputs=(replace(raw, noise=noise, grey=grey),)), Asked())
+    assert reading.head.values["classes"] == ("rows", 5, 1)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("found", [300, 0])
+def test_mask_coefficients_behind_end_to_end_rows_are_no_key_points(found: int) -> None:
+    """YOLO26-seg: 300 rows of 38."""
+    rows = np.zeros((1, 300, 38), np.float32)
+    if found:
+        rows[0] = columns(corners(300), scores(300), np.arange(300) % 2, drawn((300, 32), "tags"), scores(300))[:, :38]
+    reading, _ = recognise(facts((640, 640), {"output0": rows, "output1": drawn((1, 32, 160, 160), "tags")}), Asked())
+    assert (reading.head.kind, reading.normalise) == ("boxes", "yolo")
+
+
 def test_scores_of_nearly_nothing_are_no_class_numbers() -> None:
     given = facts_for(BoxesHead(outputs={"rows": "o"}, values={"box": ("rows", 0, 4), "classes": ("rows", 4, 2)}, transposed=True))
     (raw,) = given.outputs
