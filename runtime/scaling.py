@@ -1,10 +1,10 @@
 """A picture made smaller for a network: as good as averaging by area, at a small part of the cost.
 
 `cv2.resize` with INTER_AREA is fast at exactly one half, and slow at any other ratio. Bilinear sampling is fast at any ratio, and sees
-two by two pixels however many it steps over. So a picture that shrinks a little is halved, and a bilinear step does the rest, with twice
-the rows where it would pass over pixels; one that shrinks more is sampled twice as densely as wanted, and that is halved. Of a very
-large one only every third row is read: fetching it from memory is what takes the time. Every step keeps pixel centres as `placement` has
-them.
+two by two pixels however many it steps over. So a picture that shrinks a little is halved, and a bilinear step does the rest; one that
+shrinks to about a quarter is sampled with twice the rows, whose pairs are averaged; one that shrinks more is sampled twice as densely as
+wanted along both axes, and that is halved. Of a very large one only every third row is read: fetching it from memory is what takes the
+time. Every step keeps pixel centres as `placement` has them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 SHRINKS = 2.0
 """From this many source pixels per pixel on, along both axes, a picture is averaged; below, it is interpolated."""
 
-# Source pixels per pixel up to which halving comes first and one bilinear step, or one with twice the rows, does the rest.
-_ONE_STEP, _TWICE_THE_ROWS = 3.2, 4.5
+# Source pixels per pixel up to which a picture is halved, and up to which twice the rows are enough.
+_HALVED, _TWICE_THE_ROWS = 3.2, 4.5
 # From so many source rows per row on, a third of the rows serves the dense samples as well as all of them.
 _THINNED = 6.0
 
-Way = Literal["half", "half, rows", "dense", "dense of a third"]
+Way = Literal["half", "rows", "dense", "dense of a third"]
 """How `shrink` goes about it."""
 
 
@@ -44,9 +44,10 @@ class Scratch:
 def way_to(frame_wh: tuple[int, int], size_wh: tuple[int, int]) -> Way:
     """How `shrink` makes a picture of one size into one of another."""
     across, down = (old / new for old, new in zip(frame_wh, size_wh, strict=True))
-    even = frame_wh[0] % 2 == frame_wh[1] % 2 == 0
-    if even and max(across, down) <= _TWICE_THE_ROWS:
-        return "half" if max(across, down) <= _ONE_STEP else "half, rows"
+    if max(across, down) <= _HALVED:
+        return "half" if frame_wh[0] % 2 == frame_wh[1] % 2 == 0 else "dense"
+    if max(across, down) <= _TWICE_THE_ROWS:
+        return "rows"
     return "dense of a third" if down >= _THINNED and frame_wh[1] % 3 == 0 else "dense"
 
 
@@ -63,14 +64,14 @@ def shrink(frame: NDArray[np.uint8], out: NDArray[np.uint8], scratch: Scratch) -
     height, width = out.shape[:2]
     tall, wide = frame.shape[:2]
     way = way_to((wide, tall), (width, height))
-    if way in ("half", "half, rows"):
+    if way == "half":
         half = scratch.array("half", (tall // 2, wide // 2, 3))
         cv2.resize(frame, (wide // 2, tall // 2), dst=half, interpolation=cv2.INTER_AREA)
-        if way == "half":
-            cv2.resize(half, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
-            return
+        cv2.resize(half, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
+        return
+    if way == "rows":
         rows = scratch.array("rows", (2 * height, width, 3))
-        cv2.resize(half, (width, 2 * height), dst=rows, interpolation=cv2.INTER_LINEAR)
+        cv2.resize(frame, (width, 2 * height), dst=rows, interpolation=cv2.INTER_LINEAR)
         cv2.addWeighted(rows[::2], 0.5, rows[1::2], 0.5, 0, dst=out)
         return
     if way == "dense of a third":

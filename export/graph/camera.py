@@ -121,11 +121,13 @@ class _Scaling:
             self.x = self._ops("Round", self._ops("Clip", self.x, 0.0, 255.0))
             return
         way = way_to(self.size_wh, size_wh)
-        if way in ("half", "half, rows"):
+        if way == "half":
             self._halve()
-            self._sample(size_wh if way == "half" else (size_wh[0], 2 * size_wh[1]))
-            if way == "half, rows":
-                self._mean_of_rows()
+            self._sample(size_wh)
+            return
+        if way == "rows":
+            self._sample((size_wh[0], 2 * size_wh[1]))
+            self._mean_of_rows()
             return
         if way == "dense of a third":
             self._thin()
