@@ -251,14 +251,15 @@ def _fewest(scored: Callable[[int], float], most: Sequence[int], target: float, 
 
     Args:
         most: the largest count; then larger ones, to be tried where no count up to that reaches the target.
-        settled: a score with which the best is taken before the last of `most` is tried; None for the target.
+        settled: a score with which the largest count that has it is taken before the last of `most` is tried; None for the target.
     """
     if scored(0) >= target:
         return 0
     tried = [0]
     for place, top in enumerate(most):
-        if place and place == len(most) - 1 and settled is not None and max(map(scored, tried)) >= settled:
-            break
+        good_enough = [count for count in tried if settled is not None and scored(count) >= settled]
+        if place and place == len(most) - 1 and good_enough:
+            return max(good_enough)
         quarters = sorted({top, 3 * top // 4, top // 2, top // 4} - set(tried), reverse=True)
         reaching = next((count for count in quarters if scored(count) >= target), None)
         if reaching is not None:
