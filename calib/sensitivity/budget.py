@@ -40,7 +40,6 @@ def fit_budget(
     budget: float | None = None,
     annotated: CocoPhotos | None = None,
     least_eight_bit: Sequence[float] = (LEAST_EIGHT_BIT,),
-    enough: float | None = None,
     layouts: Collection[Layout] = LAYOUTS,
     table: bool = True,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -56,7 +55,6 @@ def fit_budget(
             below 100 (default 5).
         annotated: photographs with COCO key points, to judge by their AP; up to 100 of them in several positions each, by the mean.
         least_eight_bit: as `measure.choose_float` takes it.
-        enough: points with which a set is taken before the last of these shares is tried; None for the budget.
         layouts: those for which layers are looked for; the others keep theirs.
         table: look at what the costliest layers alone do to people, which the choice does not need.
 
@@ -96,7 +94,6 @@ def fit_budget(
         layouts=layouts,
         corrections=made.calibration.bias,
         least_eight_bit=least_eight_bit,
-        enough=None if enough is None else enough / 100,
         say=say,
         progress=progress,
     )

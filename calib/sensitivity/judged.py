@@ -25,8 +25,6 @@ what does best on the photographs that choose does less well on those held back.
 AUTOMATIC_FLOORS = (LEAST_EIGHT_BIT, 0.85, 0.6)
 """Share of the multiply-adds that then stays in INT8: less where the budget cannot be met with more. On many networks it is the first layers and
 depthwise ones that go, which INT8 hardly makes faster on a processor."""
-AUTOMATIC_ENOUGH = 9.0
-"""OKS points with which a search ends before it goes below 85 % of the multiply-adds in INT8: .91 is still more than "fine" asks for."""
 CLOSE = 0.95
 """Agreement from which nothing more is kept in float in TensorRT's layout."""
 
@@ -143,7 +141,6 @@ def calibrate_judged(
                         judge_by,
                         budget=AUTOMATIC_BUDGET,
                         least_eight_bit=AUTOMATIC_FLOORS,
-                        enough=AUTOMATIC_ENOUGH,
                         layouts=costly,
                         table=False,
                         progress=progress,

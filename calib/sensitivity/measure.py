@@ -174,7 +174,6 @@ def choose_float(
     layouts: Collection[Layout] = LAYOUTS,
     corrections: Mapping[str, Corrections] | None = None,
     least_eight_bit: Sequence[float] = (LEAST_EIGHT_BIT,),
-    enough: float | None = None,
     say: Callable[[str], None] = lambda _what: None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Choice:
@@ -194,13 +193,11 @@ def choose_float(
         corrections: by layout, what is taken from the biases.
         least_eight_bit: share of the multiply-adds that should stay in INT8, then what may stay if the budget cannot be met so; a set that
             leaves less than the last is not tried.
-        enough: how far the score may stay below the float graph's for a set to be taken before the last of these shares is tried; None for the budget.
     """
     skeleton = judge.manifest.skeleton
     measure: Score = score if score is not None else lambda people: agreement(reference, people, skeleton).oks
     float_score = measure(reference)
     target = float_score - budget
-    settled = float_score - (budget if enough is None else enough)
     shares = layer_shares(base, shapes)
     kept: dict[Layout, tuple[str, ...]] = {}
     all_int8: dict[str, float] = {}
@@ -218,14 +215,14 @@ def choose_float(
                 say(f"{count} layer{'s' * (count != 1)} in float, {layout} layout: {known[count]:.4f} (target {target:.4f})")
             return known[count]
 
-        def reaches(order: Sequence[str], known: dict[int, float] = known, reached: Callable[..., float] = reached) -> bool:
+        def enough(order: Sequence[str], known: dict[int, float] = known, reached: Callable[..., float] = reached) -> bool:
             return len(order) >= LOOK_AGAIN * max(known, default=1) and reached(order, len(order)) >= target
 
         if layout == "ort":
             errors = map_errors(base, ranges, layout, weighing or judge, (corrections or {}).get(layout))
             alone = {cost.layer: cost.noise_ort for cost in costs}
             near = short_list(alone, shares)
-            order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit[-1], first, progress, near=near, enough=reaches)
+            order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit[-1], first, progress, near=near, enough=enough)
             if max(known.values(), default=0.0) < target:
                 # No run of a few layers lowers the error any more: many together may.
                 order = ranked_by_shares(base, alone, shares, layout, least_eight_bit[-1], order)
@@ -237,29 +234,25 @@ def choose_float(
 
         left = [eight_bit_share(base, layout, order[:count], shapes) for count in range(len(order) + 1)]
         tops = [max(count for count, share in enumerate(left) if count == 0 or share >= least) for least in least_eight_bit]
-        best = _fewest(scored, tops, target, settled)
+        best = _fewest(scored, tops, target)
         kept[layout] = tuple(order[:best])
         all_int8[layout], chosen[layout] = scored(0), scored(best)
         eight_bit[layout] = eight_bit_share(base, layout, order[:best], shapes)
     return Choice(kept, all_int8, chosen, float_score, eight_bit, {layout: chosen[layout] >= target for layout in layouts})
 
 
-def _fewest(scored: Callable[[int], float], most: Sequence[int], target: float, settled: float | None = None) -> int:
+def _fewest(scored: Callable[[int], float], most: Sequence[int], target: float) -> int:
     """The smallest count whose score reaches the target, by bisection from the first quarter, from the top, that reaches it; else the best of the quarters.
 
     Scores of people are not monotone: that the longest set misses the target says little about those before it.
 
     Args:
         most: the largest count; then larger ones, to be tried where no count up to that reaches the target.
-        settled: a score with which the largest count that has it is taken before the last of `most` is tried; None for the target.
     """
     if scored(0) >= target:
         return 0
     tried = [0]
-    for place, top in enumerate(most):
-        good_enough = [count for count in tried if settled is not None and scored(count) >= settled]
-        if place and place == len(most) - 1 and good_enough:
-            return max(good_enough)
+    for top in most:
         quarters = sorted({top, 3 * top // 4, top // 2, top // 4} - set(tried), reverse=True)
         reaching = next((count for count in quarters if scored(count) >= target), None)
         if reaching is not None:

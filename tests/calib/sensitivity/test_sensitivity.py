@@ -102,14 +102,6 @@ def test_where_all_that_may_leave_int8_misses_the_target_a_shorter_set_is_looked
     assert asked[-1] == 0
 
 
-def test_a_set_that_is_good_enough_is_taken_before_much_more_leaves_int8() -> None:
-    scores = {count: 0.80 + 0.01 * min(count, 11) for count in range(41)} | dict.fromkeys(range(30, 41), 0.95)
-    assert _fewest(scores.__getitem__, [8, 12, 40], 0.93) == 30
-    assert _fewest(scores.__getitem__, [8, 12, 40], 0.93, 0.91) == 12, "the largest that was tried up to the second share"
-    assert _fewest({**scores, 9: 0.915}.__getitem__, [8, 12, 40], 0.93, 0.91) == 12, "that fewer scored more is chance"
-    assert _fewest(scores.__getitem__, [8, 40], 0.93, 0.91) == 30, "nothing up to the first share is good enough"
-
-
 def test_an_interrupted_sensitivity_run_leaves_the_calibration_that_was_there(
     small_folder: ModelFolder, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
