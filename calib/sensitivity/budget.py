@@ -16,7 +16,7 @@ from posetrt.calib.int8.equalise import equalised
 from posetrt.calib.int8.quantize import Layout, layer_shares, quantize
 from posetrt.calib.sensitivity.judge import SHIFTS, Judge, runner
 from posetrt.calib.sensitivity.measure import LAYOUTS, LEAST_EIGHT_BIT, Choice, LayerCost, choose_float, layer_costs
-from posetrt.calib.sensitivity.ranking import MOST_GRAPHS
+from posetrt.calib.sensitivity.ranking import MOST_GRAPHS, ranked_by_shares
 from posetrt.export.graph.graph import Graph, load_graph
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.model.folder import ModelFolder
@@ -100,6 +100,35 @@ def fit_budget(
     record = _record(costs, choice, points, judge, len(weighing), annotated is not None) | {"least_eight_bit": least_eight_bit[-1]}
     kept.update(choice.kept_float)
     return made.calibration.keeping(kept["trt"], kept["ort"], record)
+
+
+def spare_noisiest(
+    folder: ModelFolder,
+    made: Calibrated,
+    glance_at: Sequence[Path],
+    *,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Calibration:
+    """Keep in float, in TensorRT's layout, the layers that make more of the noise than they take of the multiply-adds, while nine tenths of these stay
+    in INT8.
+
+    Its grid is signed: behind a ReLU half of the levels are never used, so its noise is about four times ONNX Runtime's. Nothing is written.
+
+    Args:
+        made: as `calibrate` gave it for this folder.
+        glance_at: photographs; the noise is read from the first three that can be read.
+
+    Raises:
+        PosetrtError: none of them can be read.
+    """
+    layout: Layout = "trt"
+    base = equalised(load_graph(folder.onnx), made.calibration.scales)
+    shares = layer_shares(base, {name: seen.shape for name, seen in made.observation.tensors.items()})
+    glance = Judge(folder.manifest(), glance_at[:GLANCE])
+    costs = layer_costs(base, made.calibration.ranges, glance, shares=shares, layouts=[layout], people=False, progress=progress)
+    noise = {cost.layer: cost.noise for cost in costs}
+    kept = set(ranked_by_shares(base, noise, shares, layout, LEAST_EIGHT_BIT, made.calibration.kept_float, least_worth=1.0))
+    return made.calibration.keeping(tuple(layer.name for layer in base.layers if layer.name in kept), made.calibration.kept_float_ort)
 
 
 def _minutes(base: Graph, calibration: Calibration, glance: Judge, layouts: Collection[Layout]) -> float:

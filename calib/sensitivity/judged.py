@@ -13,7 +13,7 @@ from posetrt.calib.int8.foreign import Foreign
 from posetrt.calib.int8.photographs import sample
 from posetrt.calib.int8.quantize import Layout
 from posetrt.calib.int8.selection import select
-from posetrt.calib.sensitivity.budget import chart, fit_budget
+from posetrt.calib.sensitivity.budget import chart, fit_budget, spare_noisiest
 from posetrt.calib.sensitivity.measure import LEAST_EIGHT_BIT
 from posetrt.calib.sensitivity.price import hold_back, price_from, priced, speed_here, table
 from posetrt.runtime.errors import UsageError
@@ -25,6 +25,8 @@ what does best on the photographs that choose does less well on those held back.
 AUTOMATIC_FLOORS = (LEAST_EIGHT_BIT, 0.85, 0.6)
 """Share of the multiply-adds that then stays in INT8: less where the budget cannot be met with more. On many networks it is the first layers and
 depthwise ones that go, which INT8 hardly makes faster on a processor."""
+CLOSE = 0.95
+"""Agreement from which nothing more is kept in float in TensorRT's layout."""
 
 Move = Callable[[int, int], None]
 
@@ -121,25 +123,31 @@ def calibrate_judged(
         made = replace(made, calibration=priced(folder, made.calibration, held_back, shapes, say, wish.beside, fp8=wish.fp8))
         price = price_from(made.calibration.price or {})
         costly: list[Layout] = [name for name in ("ort", "trt") if price.layouts[name].verdict in ("costly", "unusable")]
-        if costly and wish.sensitivity is None and not wish.all_int8:
-            say(
-                f"{table(price, advise=False)}\nLooking for the layers to keep in float, until .93 of agreement is reached; --no-sensitivity leaves this out"
-            )
+        noisy = price.layouts["trt"].verdict == "fine" and price.layouts["trt"].agreement < CLOSE
+        if (costly or noisy) and wish.sensitivity is None and not wish.all_int8:
             # On photographs that calibrated, so that those held back still judge the result alone.
             judge_by = sample(drawn, wish.judge, wish.seed)
-            with bar("layers", "layer") as progress:
-                fitted = fit_budget(
-                    folder,
-                    made,
-                    judge_by,
-                    budget=AUTOMATIC_BUDGET,
-                    least_eight_bit=AUTOMATIC_FLOORS,
-                    layouts=costly,
-                    table=False,
-                    progress=progress,
-                    say=say,
-                )
-            made = replace(made, calibration=priced(folder, fitted, held_back, shapes, say, wish.beside, fp8=wish.fp8))
+            say(table(price, advise=False))
+            if noisy:
+                say("Keeping the layers that make the most noise in TensorRT's layout in float; --no-sensitivity leaves this out")
+                with bar("layers", "layer") as progress:
+                    made = replace(made, calibration=spare_noisiest(folder, made, judge_by, progress=progress))
+            if costly:
+                say("Looking for the layers to keep in float, until .93 of agreement is reached; --no-sensitivity leaves this out")
+                with bar("layers", "layer") as progress:
+                    fitted = fit_budget(
+                        folder,
+                        made,
+                        judge_by,
+                        budget=AUTOMATIC_BUDGET,
+                        least_eight_bit=AUTOMATIC_FLOORS,
+                        layouts=costly,
+                        table=False,
+                        progress=progress,
+                        say=say,
+                    )
+                made = replace(made, calibration=fitted)
+            made = replace(made, calibration=priced(folder, made.calibration, held_back, shapes, say, wish.beside, fp8=wish.fp8))
         made = replace(made, speed=speed_here(folder, made.calibration, held_back))
     else:
         say(

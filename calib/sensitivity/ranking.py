@@ -22,7 +22,13 @@ MapErrors = Callable[[Sequence[str]], NDArray[np.float64]]
 
 
 def ranked_by_shares(
-    base: Graph, noise: Mapping[str, float], shares: Mapping[str, float], layout: Layout, least: float, begin_with: Sequence[str] = ()
+    base: Graph,
+    noise: Mapping[str, float],
+    shares: Mapping[str, float],
+    layout: Layout,
+    least: float,
+    begin_with: Sequence[str] = (),
+    least_worth: float = 0.0,
 ) -> list[str]:
     """Layers in the order in which they are put into float, by the noise that each makes alone.
 
@@ -31,13 +37,14 @@ def ranked_by_shares(
         shares: by layer, its share of the multiply-adds.
         least: share of the multiply-adds that must stay in INT8; what would leave less is left out.
         begin_with: layers that come first in any case.
+        least_worth: ends where a layer takes away no more than so many times as large a share of the noise as of the multiply-adds.
     """
     order = list(begin_with)
     moves = _moves(base, [(name,) for name in noise], order, shares, layout, least)
     while moves:
         worth = {run: sum(noise.get(one, 0.0) for one in gone) / _cost(gone, shares) for run, (_, gone) in moves.items()}
         best = max(worth, key=lambda run: worth[run])
-        if worth[best] <= 0:
+        if worth[best] <= least_worth:
             break
         order += best
         moves = _moves(base, moves, order, shares, layout, least)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import posetrt
+from posetrt.calib.accuracy.agreement import Agreement
 from posetrt.calib.int8.calibrate import calibrate, folder_calibration, write_variants
 from posetrt.calib.sensitivity.judge import Judge
 from posetrt.calib.sensitivity.price import LayoutPrice, Price, hold_back, line, price_from, priced, table, verdict_on
@@ -123,6 +124,34 @@ def test_fp8_is_made_and_priced_where_it_is_asked_for_and_goes_with_the_next_cal
     assert main(["build", str(small_folder.path), "--precision", "fp8", "--backend", "onnxruntime"]) == 2
     assert main(command) == 0
     assert not small_folder.variant("fp8-trt").exists(), "it was made from the calibration before"
+
+
+@pytest.mark.parametrize(("oks", "options", "spared"), [(0.92, [], True), (0.96, [], False), (0.92, ["--no-sensitivity"], False)])
+def test_tensorrts_layout_gets_its_noisiest_layers_in_float_where_it_is_fine_but_not_close(
+    small_folder: ModelFolder,
+    many: Path,
+    oks: float,
+    options: list[str],
+    spared: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def people(judge: Judge, _run: object) -> list[People]:
+        return [People(np.ones((3, 18, 3), np.float32), np.ones(3, np.float32))] * (len(judge) * judge.positions)
+
+    monkeypatch.setattr(Judge, "people", people)
+    monkeypatch.setattr(Judge, "compare", lambda *_args: Agreement(oks, np.ones(1), np.ones(18), 180, 180))
+    monkeypatch.setattr("posetrt.calib.sensitivity.budget.LEAST_EIGHT_BIT", 0.5)  # each layer of so small a network is a large share
+    assert main(["calibrate", str(small_folder.path), "--images", str(many), "--no-sensitivity", *options]) == 0
+    before = folder_calibration(small_folder)
+    assert main(["calibrate", str(small_folder.path), "--images", str(many), *options]) == 0
+    after = folder_calibration(small_folder)
+    assert ("make the most noise" in capsys.readouterr().err) == spared
+    assert set(before.kept_float) <= set(after.kept_float)
+    assert (len(after.kept_float) > len(before.kept_float)) == spared
+    assert after.kept_float_ort == before.kept_float_ort
+    assert after.price is not None
+    assert after.price["layouts"]["trt"]["eight_bit_share"] >= 0.5
 
 
 @pytest.mark.parametrize(("force", "code"), [([], 1), (["--force"], 0)])

@@ -69,6 +69,13 @@ def test_what_was_taken_along_is_not_put_into_float_again(small_folder: ModelFol
     assert "depth" not in order
 
 
+def test_layers_stay_in_int8_whose_share_of_the_noise_is_no_larger_than_that_of_the_multiply_adds(small_folder: ModelFolder) -> None:
+    graph = load_graph(small_folder.onnx)
+    shares = equal_shares(graph)
+    noise = dict.fromkeys(shares, 0.5 / len(shares)) | {"smooth": 3 / len(shares), "head": 2 / len(shares)}
+    assert ranked_by_shares(graph, noise, shares, "trt", 0.0, ["side"], least_worth=1.0) == ["side", "smooth", "head"]
+
+
 def test_ranking_ends_where_enough_is_reached_and_after_so_many_graphs(small_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     graph, asked, tried = load_graph(small_folder.onnx), [], []
     falls = {frozenset({layer.name}): 2.0**-place for place, layer in enumerate(graph.layers)}
