@@ -6,6 +6,7 @@ moved by half a pixel on the way in and out; boxes are continuous as they are. E
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -188,6 +189,23 @@ def crop(box: Sequence[float], size_wh: tuple[int, int], *, mirrored: bool = Fal
     return Placement(
         size_wh, ((float(turn[0, 0]), float(turn[0, 1]), float(shift[0])), (float(turn[1, 0]), float(turn[1, 1]), float(shift[1])))
     )
+
+
+def closer(size_wh: tuple[int, int], x: float, y: float, side: float, angle: float) -> Placement | None:
+    """From a crop to the one in it that a network asks for.
+
+    Args:
+        size_wh: of the network's input: both crops'.
+        x, y, side, angle: as `Head.next_crop` gives them, in pixels of the first crop and in radians.
+
+    Returns:
+        None where it asks for none.
+    """
+    if side <= 0:
+        return None
+    tall = side * size_wh[1] / size_wh[0]
+    # The key point at x, y is the centre of a pixel; a crop's box counts from that pixel's edge.
+    return crop((x + 0.5 - side / 2, y + 0.5 - tall / 2, side, tall), size_wh, degrees=math.degrees(angle))
 
 
 def crops_to_frame(keypoints: NDArray[np.float32], placements: Sequence[Placement]) -> NDArray[np.float32]:

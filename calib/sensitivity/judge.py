@@ -15,8 +15,8 @@ from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.people import People
-from posetrt.runtime.picture import to_input, whole_picture
-from posetrt.runtime.placement import Placement, whole_in
+from posetrt.runtime.picture import cut, to_input, whole_picture
+from posetrt.runtime.placement import Placement, closer, whole_in
 
 Runner = Callable[[NDArray[Any]], Tensors]
 # A photograph in the network's input, and how it was placed.
@@ -75,11 +75,20 @@ class Judge:
         return [run(to_input(canvas, self.manifest.input)) for canvas, _ in self._placed]
 
     def people(self, run: Runner) -> list[People]:
-        """The people of each photograph in the first position, then of each in the second, and so on; in pixels of the photograph."""
+        """The people of each photograph in the first position, then of each in the second, and so on; in pixels of the photograph.
+
+        A network that looks twice looks again where its first look says, as it does in use: rounding moves the second crop as well. That is
+        cut out of the first.
+        """
+        spec, head = self.manifest.input, self.manifest.head
         found = []
         for canvas, placement in self._placed:
-            tensors = run(to_input(canvas, self.manifest.input))
-            found.append(placement.people_to_frame(self._decoder.decode(tensors, placement.size_wh)[0]))
+            tensors, seen = run(to_input(canvas, spec)), placement
+            again = head.next_crop(tensors, placement.size_wh)
+            inner = closer(placement.size_wh, *again[0].tolist()) if again is not None else None
+            if inner is not None:
+                tensors, seen = run(to_input(cut(canvas, inner, spec.fit.pad), spec)), placement.then(inner)
+            found.append(seen.people_to_frame(self._decoder.decode(tensors, placement.size_wh)[0]))
         return found
 
     def compare(self, reference: Sequence[People], run: Runner) -> Agreement:

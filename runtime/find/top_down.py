@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from posetrt.runtime.find.scales import merged_maps
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.picture import cut, to_input
-from posetrt.runtime.placement import Fit, Placement, crop, crops_to_frame, whole_in
+from posetrt.runtime.placement import Fit, Placement, closer, crop, crops_to_frame, whole_in
 from posetrt.runtime.scaling import Scratch
 from posetrt.runtime.sources.base import picture_wh
 
@@ -225,7 +224,8 @@ class TopDown:
                 found += self._decoder.decode(tensors, size)
                 again = head.next_crop(tensors, size)
                 if again is not None:
-                    following += [_closer(placement, *crop) for placement, crop in zip(here, again.tolist(), strict=False)]
+                    inner = [closer(size, *one) for one in again.tolist()]
+                    following += [first if then is None else first.then(then) for first, then in zip(here, inner, strict=False)]
                 decoding += time.perf_counter() - began
         self.looked += len(placements)
         times.append(time.perf_counter() - decoding)
@@ -259,17 +259,6 @@ class TopDown:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-def _closer(first: Placement, x: float, y: float, side: float, angle: float) -> Placement:
-    """The placement of the crop that a network asks for, as `Head.next_crop` gives it; the present one where it asks for none."""
-    if side <= 0:
-        return first
-    width, height = first.size_wh
-    tall = side * height / width
-    # The key point at x, y is the centre of a pixel; a crop's box counts from that pixel's edge.
-    inner = crop((x + 0.5 - side / 2, y + 0.5 - tall / 2, side, tall), first.size_wh, degrees=math.degrees(angle))
-    return first.then(inner)
 
 
 def open_top_down(

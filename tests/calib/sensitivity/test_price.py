@@ -17,8 +17,12 @@ from posetrt.calib.sensitivity.judge import Judge
 from posetrt.calib.sensitivity.price import LayoutPrice, Price, hold_back, line, price_from, priced, table, verdict_on
 from posetrt.cli import main
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.heads.coordinates import CoordinatesHead
 from posetrt.runtime.model.folder import ModelFolder
+from posetrt.runtime.model.manifest import InputSpec, Manifest
+from posetrt.runtime.model.skeleton import load_skeleton
 from posetrt.runtime.people import People
+from posetrt.runtime.placement import Fit
 
 
 def paths(count: int) -> list[Path]:
@@ -46,6 +50,32 @@ def test_the_verdict_follows_the_agreement_and_is_unknown_where_nobody_is_seen()
 def priced_at(**agreements: float) -> Price:
     layouts = {name: LayoutPrice(one, 100, 0.9, verdict_on(one, 100, 100)) for name, one in agreements.items()}
     return Price(20, "OKS", 100, layouts)
+
+
+def test_a_network_that_looks_twice_is_judged_by_its_second_look(tmp_path: Path) -> None:
+    picture = np.zeros((256, 256, 3), np.uint8)
+    picture[96:112, 176:192] = 255
+    cv2.imwrite(str(tmp_path / "spot.png"), picture)
+    spec = InputSpec("image", "NCHW", (256, 256), (256, 256), (256, 256), in_graph=True, fit=Fit("crop"))
+    head = CoordinatesHead(
+        outputs={"points": "points"}, columns=("x", "y", "score"), rows=16, origin="centre", next_crop_rows=(14, 15), next_crop_side=2.0
+    )
+    seen: list[np.ndarray] = []
+
+    def run(tensor: np.ndarray) -> dict[str, np.ndarray]:
+        seen.append(tensor)
+        points = np.zeros((1, 16, 3), np.float32)
+        # The first look sees the spot and asks for 64 pixels about it; in the second it is the middle.
+        points[0, :14] = (183.5, 103.5, 0.9) if len(seen) == 1 else (127.5, 127.5, 0.8)
+        points[0, 14:, :2] = (183.5, 103.5), (183.5, 71.5)
+        return {"points": points}
+
+    (people,) = Judge(Manifest("twice", load_skeleton("mpi14"), spec, head), [tmp_path / "spot.png"]).people(run)
+    assert len(seen) == 2
+    assert seen[1][0, :, 100:156, 100:156].min() == 255
+    assert seen[1].mean() == pytest.approx(255 / 16, rel=0.1), "16 of 64 pixels a side"
+    np.testing.assert_allclose(people.keypoints[0, :, :2], np.tile([183.5, 103.5], (14, 1)), atol=0.01)
+    np.testing.assert_allclose(people.keypoints[0, :, 2], 0.8)
 
 
 def test_the_price_is_written_and_read_and_put_into_a_table() -> None:
