@@ -112,11 +112,11 @@ def spare_noisiest(
     """Keep in float, in TensorRT's layout, the layers that make more of the noise than they take of the multiply-adds, while nine tenths of these stay
     in INT8.
 
-    Its grid is signed: behind a ReLU half of the levels are never used, so its noise is about four times ONNX Runtime's. Nothing is written.
+    Its grid is signed: behind a ReLU half of the levels are never used. Nothing is written.
 
     Args:
         made: as `calibrate` gave it for this folder.
-        glance_at: photographs; the noise is read from the first three that can be read.
+        glance_at: photographs; the noise is read from those of the first `GLANCE` that can be read.
 
     Raises:
         PosetrtError: none of them can be read.

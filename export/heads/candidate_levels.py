@@ -11,8 +11,8 @@ from posetrt.export.heads.base import Asked, GraphFacts
 from posetrt.export.heads.candidate_columns import BINS, YOLO_BOX, Columns, Family, Missing, distances_of, part_counts
 from posetrt.export.heads.candidate_table import Level, Table, grid_of, person_of
 
-PICODET = (8, 16, 32, 64)
-"""Strides of PicoDet."""
+_PICODET_LEVELS = 4
+"""Strides of PicoDet: 8, 16, 32, 64."""
 
 
 def one_grid(facts: GraphFacts) -> tuple[tuple[int, ...], list[Level]]:
@@ -76,7 +76,7 @@ def of_levels(levels: Mapping[int, list[Level]], strides: tuple[int, ...], facts
     if box.channels > 4:
         fields |= {"box": "distribution", "cell_point": 0.5}
         # Beside NanoDet's PicoDet has one stride more, and PaddleDetection's pixels.
-        family = "yolo" if box.channels - joint == YOLO_BOX else "picodet" if len(levels) == len(PICODET) else "nanodet"
+        family = "yolo" if box.channels - joint == YOLO_BOX else "picodet" if len(levels) == _PICODET_LEVELS else "nanodet"
         if parts:
             # YOLO's own layer doubles the offsets before it adds the cell.
             fields["point_gain"] = 2.0

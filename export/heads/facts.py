@@ -193,7 +193,10 @@ def gather(model: ModelProto, path: Path, image: ImageInput, size_wh: tuple[int,
     )
 
 
-_PIXELWISE = {"Add", "Cast", "DequantizeLinear", "Div", "Identity", "Mul", "QuantizeLinear", "Squeeze", "Sub", "Transpose", "Unsqueeze"}
+_CARRIED = {"Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Squeeze", "Transpose", "Unsqueeze"}
+"""Operators that leave each pixel as it is and all of them together."""
+_PIXELWISE = _CARRIED | {"Add", "Div", "Mul", "Sub"}
+_MOVED = _CARRIED | {"Concat", "Gather", "Slice", "Split"}
 
 
 def _stem(graph: Any, name: str) -> frozenset[str]:
@@ -207,21 +210,6 @@ def _stem(graph: Any, name: str) -> frozenset[str]:
         else:
             found.add(str(node.op_type))
     return frozenset(found)
-
-
-_MOVED = {
-    "Cast",
-    "Concat",
-    "DequantizeLinear",
-    "Gather",
-    "Identity",
-    "QuantizeLinear",
-    "Slice",
-    "Split",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-}
 
 
 def _takes(graph: Any, name: str) -> Literal["", "bytes", "shares"]:
