@@ -20,12 +20,13 @@ from posetrt.runtime.model.folder import ModelFolder
 from posetrt.runtime.model.shipped import shipped_model
 from posetrt.runtime.pose import open_pose
 
+SIZE_WH = (416, 280)
 SEEDS = range(1000, 1030)  # training used seeds from 10,000,000 upward
 
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> CocoPhotos:
-    return write_scenes((draw_scene(seed, (456, 256)) for seed in SEEDS), tmp_path_factory.mktemp("scenes"))
+    return write_scenes((draw_scene(seed, SIZE_WH) for seed in SEEDS), tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_the_shipped_model_is_small_and_described():
     assert (manifest.network, manifest.skeleton.name, manifest.input.size_wh, manifest.head.map_stride()) == (
         "nano",
         "coco18",
-        (456, 256),
+        SIZE_WH,
         8,
     )
     assert sum(path.stat().st_size for path in folder.path.rglob("*.onnx")) < 8e6
@@ -69,7 +70,7 @@ def test_a_model_that_does_not_ship_is_refused_with_those_that_do():
 
 
 def test_nano_finds_drawn_people_and_int8_loses_no_more_than_a_point(nano: ModelFolder, scenes: CocoPhotos):
-    """What it was trained to at this commit is AP .57 on sixty scenes; a broken export, parser or calibration gives about 0."""
+    """What it was trained to at this commit is AP .55 on sixty scenes; a broken export, parser or calibration gives about 0."""
     build(nano, "int8", "onnxruntime")
     exact, rounded = _average_precision(nano, "fp32", scenes), _average_precision(nano, "int8", scenes)
     assert exact > 0.45
@@ -78,7 +79,7 @@ def test_nano_finds_drawn_people_and_int8_loses_no_more_than_a_point(nano: Model
 
 @pytest.mark.slow
 def test_nano_is_two_and_a_half_times_as_fast_as_its_teacher(hpe0001: Path):
-    """The networks alone, at 456x256, turn by turn in one run."""
+    """The networks alone, with one input, turn by turn in one run."""
     options = onnxruntime.SessionOptions()
     # Threads that spin while they wait would take the cores from the other network's turn.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -86,7 +87,7 @@ def test_nano_is_two_and_a_half_times_as_fast_as_its_teacher(hpe0001: Path):
         (onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]), name)
         for path, name in ((hpe0001, "data"), (shipped_model() / "model.onnx", "image"))
     ]
-    inputs = np.random.default_rng(0).normal(0, 0.3, (1, 3, 256, 456)).astype(np.float32)
+    inputs = np.random.default_rng(0).normal(0, 0.3, (1, 3, *SIZE_WH[::-1])).astype(np.float32)
     times: list[list[float]] = [[], []]
     for _ in range(15):
         for index, (session, name) in enumerate(sessions):

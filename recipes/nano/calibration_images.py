@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+from judge import SIZE_WH
 from photographs import everyday_photographs, split_photographs
 
 from posetrt.calib.scenes.scenes import draw_scene
@@ -29,7 +30,7 @@ def main() -> None:
     for path in (*everyday[:EVERYDAY], *sport[:SPORT]):
         shutil.copyfile(path, arguments.folder / path.name)
     for seed in SCENE_SEEDS:
-        cv2.imwrite(str(arguments.folder / f"scene{seed}.png"), draw_scene(seed, (456, 256)).image)
+        cv2.imwrite(str(arguments.folder / f"scene{seed}.png"), draw_scene(seed, SIZE_WH).image)
 
 
 if __name__ == "__main__":

@@ -28,14 +28,15 @@ from posetrt.runtime.picture import place
 from posetrt.runtime.placement import letterbox
 from posetrt.runtime.sources import read_photo
 
-SIZE_WH = (456, 256)
+# Of the network that ships. Drawn scenes that judge are of this size too.
+SIZE_WH = find_network("nano").size_wh
 FIRST_SEED, SCENES = 1000, 60
 # Least score of a person, as nano's manifest has it.
 LEAST = find_network("nano").least or 0.5
 
 
 def accuracy(net: Nano, photos: CocoPhotos, exact: Mapping[int, tuple[slice, NDArray[np.float32]]] | None = None) -> Accuracy:
-    """AP of a network in evaluation mode at 456x256.
+    """AP of a network in evaluation mode at SIZE_WH.
 
     Args:
         exact: by photograph, channels and the maps that go in their place.

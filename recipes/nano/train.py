@@ -52,7 +52,7 @@ class Stage:
         photographs, scenes: chunks of canvases that it draws from.
         crop, batch: side of the crops in pixels, and crops a step.
         drawn: share of drawn scenes.
-        wide: the scenes are of 456x256, as it is judged on, in place of 320x320.
+        wide: the scenes are of 456x256, in place of 320x320.
         features: weight of the loss against the teacher's features.
         place: weight of the place loss.
         size: of the network; one that is wider is made slim at the stage's beginning.
@@ -81,7 +81,7 @@ STAGES = (
     Stage(steps=500, rate=(2e-3, 7.5e-4), photographs=6, scenes=6, batch=12, drawn=0.3, features=0.1, trains="head"),
     Stage(steps=257, rate=(1.5e-3, 1.4e-3), photographs=6, scenes=6, batch=12, drawn=0.4, features=0.05, trains="head"),
     Stage(steps=1_839, rate=(1e-3, 9e-4), photographs=24, scenes=40, batch=12, drawn=0.4, features=0.15),
-    # From here on as it is judged.
+    # From here on about as large as it is judged.
     _as_judged(steps=1_439, rate=(9e-4, 6e-4), photographs=24, scenes=14, features=0.15),
     _as_judged(steps=999, rate=(6e-4, 2.9e-4), photographs=24, scenes=14, features=0.15),
     _as_judged(steps=420, rate=(2.9e-4, 0.0), photographs=24, scenes=14, features=0.15),
