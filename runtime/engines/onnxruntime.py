@@ -65,6 +65,7 @@ class OnnxRuntimeEngine(Engine):
         precision: what the graph is, for tables.
         threads: of one call; 0 takes all cores.
         built: `posetrt build` has optimised the graph; False lets ONNX Runtime optimise it at load.
+        as_written: run each operator as it stands. A Q/DQ graph then computes in float, with each value rounded to its 8-bit grid.
 
     Raises:
         PosetrtError: the package is missing, or the graph does not load.
@@ -72,7 +73,16 @@ class OnnxRuntimeEngine(Engine):
 
     backend = "onnxruntime"
 
-    def __init__(self, graph: Path, manifest: Manifest, precision: Precision, *, threads: int = 0, built: bool = False) -> None:
+    def __init__(
+        self,
+        graph: Path,
+        manifest: Manifest,
+        precision: Precision,
+        *,
+        threads: int = 0,
+        built: bool = False,
+        as_written: bool = False,
+    ) -> None:
         try:
             import onnxruntime
         except ModuleNotFoundError as error:
@@ -85,7 +95,7 @@ class OnnxRuntimeEngine(Engine):
         # A plan of all activations beside the arena that the first call filled: more memory, and no faster.
         options.enable_mem_pattern = False
         self.built = built
-        if built:
+        if built or as_written:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._names = list(dict.fromkeys(manifest.head.outputs.values()))
         try:
