@@ -16,6 +16,10 @@ from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.sidecar import Sidecar
 from posetrt.runtime.packages import install_hint
 
+# ONNX Runtime's kernels for x86 without VNNI add two products of 8 bits in 16, which overflow: PP-TinyPose lost a fifth of its agreement with FP32.
+# With this they do not, and take up to 1.7 times as long. Other processors do the same with it and without.
+_EXACT_SUMS = ("session.x64quantprecision", "1")
+
 # Instruction sets that change which kernels ONNX Runtime bakes into an optimised graph.
 _KERNEL_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm", "sve")
 
@@ -25,6 +29,16 @@ def version() -> str:
     import onnxruntime
 
     return str(onnxruntime.__version__)
+
+
+def session_options() -> Any:
+    """ONNX Runtime's SessionOptions as the project starts from: it logs errors alone, and INT8 gives the same on every processor."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry(*_EXACT_SUMS)
+    return options
 
 
 @cache
@@ -89,8 +103,7 @@ class OnnxRuntimeEngine(Engine):
             raise PosetrtError(f"running on the CPU needs the package onnxruntime: {install_hint('onnxruntime')}") from error
         self.manifest = manifest
         self.precision = precision
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options = session_options()
         options.intra_op_num_threads = threads
         # A plan of all activations beside the arena that the first call filled: more memory, and no faster.
         options.enable_mem_pattern = False
