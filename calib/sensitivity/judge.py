@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from posetrt.calib.accuracy.agreement import Agreement, agreement
 from posetrt.calib.int8.photographs import read_photograph
+from posetrt.runtime.engines.onnxruntime import session_options
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.model.manifest import Manifest
@@ -123,8 +124,7 @@ def runner(model: Any, manifest: Manifest, *, fused: bool = True, inner: Sequenc
     """
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options = session_options()
     if not fused:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     session = onnxruntime.InferenceSession(

@@ -90,15 +90,14 @@ def build_onnxruntime(folder: ModelFolder, precision: Precision) -> tuple[Path, 
         import onnxruntime
     except ModuleNotFoundError as error:
         raise PosetrtError(f"building for the CPU needs the package onnxruntime: {install_hint('onnxruntime')}") from error
-    from posetrt.runtime.engines.onnxruntime import device, version
+    from posetrt.runtime.engines.onnxruntime import device, session_options, version
 
     cpu = device()
     tag = "-".join([cpu["machine"], *(feature.replace("_", "") for feature in cpu["features"][-1:])])
     engine = folder.engines / f"{tag}_ort{version()}_{precision}.onnx"
     started = time.perf_counter()
     with written_together(engine, sidecar_path(engine)) as (engine_file, sidecar_file):
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options = session_options()
         options.optimized_model_filepath = str(engine_file)
         try:
             onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])

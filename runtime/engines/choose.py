@@ -238,6 +238,24 @@ def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engin
     return opened
 
 
+def open_simulated(path: str | Path, threads: int = 0) -> Engine:
+    """What a folder's INT8 graph for TensorRT says, on ONNX Runtime: in float, with each value rounded to its 8-bit grid. No TensorRT kernel runs, so
+    its speed says nothing, and a device may differ by the order of its sums and by float16 around INT8.
+
+    Args:
+        path: a model folder, or the name of a network that ships.
+        threads: CPU threads; 0 takes all cores.
+
+    Raises:
+        EngineMismatch: the folder was not calibrated.
+        UsageError: no such folder.
+    """
+    from posetrt.runtime.engines.onnxruntime import OnnxRuntimeEngine
+
+    folder = open_folder(network_folder(path))
+    return OnnxRuntimeEngine(folder.checked_variant("int8-trt"), folder.manifest(), "int8", threads=threads, as_written=True)
+
+
 def _on_server(path: str | Path, options: EngineOptions) -> Engine:
     """A network on a Triton server, which has one precision."""
     engine = TritonEngine(remote_address(path))

@@ -55,6 +55,16 @@ def test_ai_challengers_format_with_cocos_people(posetrt: Posetrt, person: Path,
     assert report[1]["delta_ap"]["low"] <= rows["int8"]["delta_ap"] <= report[1]["delta_ap"]["high"]
 
 
+def test_tensorrts_int8_graph_is_judged_without_tensorrt(posetrt: Posetrt, person: Path, shared_data: Path) -> None:
+    command = ["eval", person, "--images", shared_data / "lspet", "--limit", "8", "--precision", "fp32", "--simulate-tensorrt"]
+    rows = json.loads(posetrt(*command, "--json").out)
+    assert list(rows) == ["fp32", "int8-trt"]
+    assert 0.6 < rows["int8-trt"]["agreement"] < 1
+    said = posetrt(*command, "--on", "local")
+    assert said.code == 2
+    assert "--simulate-tensorrt runs on this computer alone" in said.err
+
+
 def test_lsps_format_with_cocos_largest_people(posetrt: Posetrt, person: Path, shared_data: Path, tmp_path: Path) -> None:
     chosen = []
     for name, people in people_by_image(shared_data).items():

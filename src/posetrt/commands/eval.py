@@ -6,6 +6,7 @@
   posetrt eval person/ --coco person_keypoints.json --images photos/ --scales 0.5,1,1.5
   posetrt eval person/ --coco person_keypoints.json --images photos/ --report out/
   posetrt eval person/ --coco person_keypoints.json --images photos/ --tiles 2x2
+  posetrt eval person/ --coco person_keypoints.json --images photos/ --simulate-tensorrt      TensorRT's INT8 without a GPU
   posetrt eval pose/ --detector det/ --coco person_keypoints.json --images photos/     in detected boxes
   posetrt eval person/ --coco person_keypoints.json --images photos/ --on ray://head:10001      the same figures, by a cluster
 
@@ -17,7 +18,10 @@ boxes of the annotated people, or with --detector in those of the people whom th
 the mean of the parts'); it takes --scales at a fixed size too.
 
 Agreement is the OKS between the people of fp32 and those of another precision on the same photographs: 1 where they are the
-same. --report writes a page with the worst photographs side by side, the error of each part and an interval on each
+same. --simulate-tensorrt adds the row int8-trt: the INT8 graph for TensorRT on ONNX Runtime, in float with each value rounded to its
+8-bit grid. No TensorRT kernel runs; measure on the device too.
+
+--report writes a page with the worst photographs side by side, the error of each part and an interval on each
 difference of AP, and the same as JSON.
 """
 
@@ -47,6 +51,7 @@ from posetrt.runtime.engines.base import PRECISIONS
 
 if TYPE_CHECKING:
     from posetrt.calib.datasets.base import AnnotatedPhotos
+    from posetrt.runtime.engines.base import Engine
     from posetrt.runtime.heads.base import Preset
 
 SUMMARY = "accuracy per precision, on annotated photographs or against fp32"
@@ -69,6 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scales", metavar="LIST", help="average the maps of these scales of the input, as 0.5,1,1.5; for models exported --dynamic"
     )
     parser.add_argument("--precision", choices=PRECISIONS, action="append", help="may be given again; default: all that were built")
+    parser.add_argument(
+        "--simulate-tensorrt",
+        action="store_true",
+        help="also judge the INT8 graph for TensorRT, simulated by ONNX Runtime on the CPU (row int8-trt)",
+    )
     add_detector_arguments(parser, follow=False)
     add_tiles_arguments(parser)
     parser.add_argument("--grow", metavar="FACTOR", type=float, help="crop so much wider than the box (default: as exported, mostly 1.25)")
@@ -94,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.corpus.fleet import check_place
     from posetrt.corpus.mapping import Place
     from posetrt.looking import why_nobody
-    from posetrt.runtime.engines.choose import open_engine
+    from posetrt.runtime.engines.choose import open_engine, open_simulated
     from posetrt.runtime.errors import PosetrtError, UsageError
     from posetrt.runtime.find.whole_frame import open_detector
     from posetrt.runtime.heads.base import DecodeOptions
@@ -111,6 +121,8 @@ def run(args: argparse.Namespace) -> int:
     scales, tiles = _scales(args.scales) if args.scales else None, tiles_of(args)
     if tiles is not None and args.on is not None:
         raise UsageError("--on looks at whole photographs: leave --tiles out, or --on")
+    if args.simulate_tensorrt and args.on is not None:
+        raise UsageError("--simulate-tensorrt runs on this computer alone: leave it out, or --on")
     annotated = _annotated(args)
     for note in annotated.notes if annotated else ():
         print(f"{annotated.name if annotated else ''}: {note}", file=sys.stderr)
@@ -119,11 +131,14 @@ def run(args: argparse.Namespace) -> int:
     broken: dict[str, None] = {}
     with ExitStack() as opened:
         # What cannot be opened or judged is known before the first photograph.
-        engines = [
+        opening = [
             opened.enter_context(open_engine(args.folder, engine_options(args, one)))
             for one in precisions_of(args.folder, args.precision, args.backend)
         ]
-        manifest = engines[0].manifest
+        engines: dict[str, Engine] = {engine.precision: engine for engine in opening}
+        if args.simulate_tensorrt:
+            engines["int8-trt"] = opened.enter_context(open_simulated(args.folder, args.threads))
+        manifest = next(iter(engines.values())).manifest
         detector = detector_options = None
         least = DETECTED if args.detector_score is None else args.detector_score
         if args.detector:
@@ -142,8 +157,7 @@ def run(args: argparse.Namespace) -> int:
                 raise PosetrtError(f"none of the {len(paths)} photographs could be read; the last: {error}") from error
             return nobody(len(manifest.skeleton.parts))
 
-        for engine in engines:
-            name: str = engine.precision
+        for name, engine in engines.items():
             if annotated is None and "fp32" not in {*found, name}:
                 raise UsageError("without annotations, precisions are compared with fp32: build it as well, or give --annotations")
 
