@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from posetrt.calib.int8.calibrate import find_ranges, keep_peaks
@@ -21,6 +20,7 @@ from posetrt.calib.int8.quantize import Layout, quantize
 from posetrt.calib.int8.ranges import Range
 from posetrt.export.graph.float16 import half_around_int8
 from posetrt.export.graph.graph import Graph
+from posetrt.runtime.engines.onnxruntime import open_session
 from tests.calib.int8.test_operators import graph_of
 from tests.rtx import build_with_rtx
 
@@ -52,9 +52,7 @@ def inputs(count: int = 6) -> list[tuple[Path, NDArray[np.float32]]]:
 
 
 def outputs(model: onnx.ModelProto) -> NDArray[np.float32]:
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"], disabled_optimizers=["WeightBiasQuantization"]
-    )
+    session = open_session(model.SerializeToString(), disabled_optimizers=["WeightBiasQuantization"])
     return np.concatenate([session.run(None, {"x": tensor})[0] for _, tensor in inputs()])
 
 

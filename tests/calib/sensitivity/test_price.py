@@ -43,6 +43,8 @@ def test_a_tenth_is_held_back_at_least_twenty_and_sixty_where_a_limit_leaves_the
 
 def test_the_verdict_follows_the_agreement_and_is_unknown_where_nobody_is_seen() -> None:
     assert [verdict_on(agreement, 100, 100) for agreement in (0.9, 0.89, 0.3)] == ["fine", "costly", "unusable"]
+    assert [verdict_on(0.95, 352, count) for count in (330, 300, 410)] == ["fine", "costly", "costly"], "a tenth more or fewer people"
+    assert verdict_on(0.95, 30, 22) == "fine", "so few people are doubtful by eight"
     assert verdict_on(1.0, 0, 0) == "unknown", "two empty sets agree, which tells nothing"
     assert verdict_on(0.05, 3, 300) == "unusable", "people out of nothing are told even where FP32 finds hardly any"
 
