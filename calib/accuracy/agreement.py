@@ -25,7 +25,7 @@ class Agreement:
         oks: 0 to 1: twice the sum of the matched people's similarities, over the number of people of both sets; 1 where both are empty.
         images: (I,) float64: the same for each image.
         parts: (K,) float64: mean similarity of each part over matched people, among parts that either has; NaN where none has it.
-        reference_people, people: how many each set holds.
+        reference_people, people: how many each set holds, a detector's doubtful ones too.
     """
 
     oks: float
@@ -77,6 +77,7 @@ def agreement(reference: Sequence[People], other: Sequence[People], skeleton: Sk
         skeleton: of both.
     """
     sigmas = skeleton.tolerances()
+    held = [sum(map(len, each)) for each in (reference, other)]
     if not len(skeleton.parts):
         reference, other = ([one.chosen(one.scores > SURE) for one in each] for each in (reference, other))
     sums, counts = np.zeros(len(reference)), np.zeros(len(reference))
@@ -99,7 +100,7 @@ def agreement(reference: Sequence[People], other: Sequence[People], skeleton: Sk
     images = np.where(counts > 0, 2 * sums / np.maximum(counts, 1), 1.0)
     oks_all = float(2 * sums.sum() / counts.sum()) if counts.sum() else 1.0
     parts_mean = np.where(part_counts > 0, part_sums / np.maximum(part_counts, 1), np.nan)
-    return Agreement(oks_all, images, parts_mean, sum(len(one) for one in reference), sum(len(one) for one in other))
+    return Agreement(oks_all, images, parts_mean, held[0], held[1])
 
 
 def _matches(oks: NDArray[np.float64]) -> list[tuple[int, int]]:

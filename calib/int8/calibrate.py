@@ -25,6 +25,8 @@ from posetrt.calib.int8.observe import Observation, channel_ends, channel_peaks,
 from posetrt.calib.int8.photographs import read_photograph, set_hash
 from posetrt.calib.int8.quantize import Layout, fused_activations, quantize
 from posetrt.calib.int8.ranges import Range, check_method, find_range
+from posetrt.calib.int8.rounding import PHOTOGRAPHS as ROUNDING_PHOTOGRAPHS
+from posetrt.calib.int8.rounding import rounded_by_outputs
 from posetrt.calib.int8.trained import trained_ranges
 from posetrt.export.graph.camera import CAMERA_PREFIX
 from posetrt.export.graph.float16 import half_around_int8
@@ -113,6 +115,7 @@ def calibrate(
     ranges = {**with_channel_ranges(find_ranges(base, seen, method), ends), **own}
     shapes = {name: one.shape for name, one in seen.tensors.items()}
     unequal = not_equalised(graph) if equalise else {}
+    weights = {} if own else rounded_by_outputs(base, _inputs(_mixed(used)[:ROUNDING_PHOTOGRAPHS], manifest, []))
     calibration = Calibration(
         model_sha256=sha256_of(folder.onnx),
         method=method,
@@ -128,7 +131,8 @@ def calibrate(
         scales=scales,
         not_equalised=unequal,
         bursts=find_bursts(base, seen),
-        bias=_bias(base, ranges, manifest, used),
+        bias=_bias(base, ranges, manifest, used, weights),
+        weights=weights,
         kept_float=() if all_int8 else kept_by_default(graph, shapes, "trt", unequal),
         kept_float_ort=() if all_int8 else kept_by_default(graph, shapes, "ort", unequal),
     )
@@ -200,9 +204,9 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
     manifest = folder.manifest().to_json()
     base = equalised(graph, calibration.scales)
     models: dict[str, Any] = {"int8-base": base.copy().model}
-    models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float_ort, calibration.bias.get("ort"))
-    models["int8-trt"] = quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.bias.get("trt"))
-    halves = quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.bias.get("trt"), scale_type=np.float16)
+    models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float_ort, calibration.corrections("ort"))
+    models["int8-trt"] = quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.corrections("trt"))
+    halves = quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.corrections("trt"), scale_type=np.float16)
     with contextlib.suppress(PosetrtError):
         models["int8-trt-fp16"] = half_around_int8(halves, folder.onnx.name)
     if fp8:
@@ -234,11 +238,13 @@ def _scales(graph: Graph, manifest: Manifest, paths: Sequence[Path]) -> dict[str
     return divisors(graph, channel_peaks(graph, names, inputs, people_in=partial(_people_in, manifest)) if names else {})
 
 
-def _bias(base: Graph, ranges: Mapping[str, Range], manifest: Manifest, paths: Sequence[Path]) -> dict[str, dict[str, NDArray[np.float32]]]:
+def _bias(
+    base: Graph, ranges: Mapping[str, Range], manifest: Manifest, paths: Sequence[Path], weights: Mapping[str, NDArray[np.float32]]
+) -> dict[str, dict[str, NDArray[np.float32]]]:
     """By layout, what is taken from the biases, measured on some of the images."""
     layouts: tuple[Layout, ...] = ("ort", "trt")
     few = list(_inputs(_mixed(paths)[:PHOTOGRAPHS], manifest, []))
-    return {layout: bias_corrections(base, ranges, layout, few) for layout in layouts}
+    return {layout: bias_corrections(base, ranges, layout, few, weights) for layout in layouts}
 
 
 def _mixed(paths: Sequence[Path]) -> list[Path]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posetrt.calib.int8.quantize import Corrections, Layout
 from posetrt.calib.int8.ranges import Range
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from posetrt.runtime.fields import LARGEST_FLOAT32, Fields, read_fields
@@ -35,6 +36,7 @@ class Calibration:
         not_equalised: depthwise inputs that could not be, and why.
         bursts: tensors that reach much further on a few photographs than on the others, as `calibrate.find_bursts` gives them.
         bias: by layout, what is taken from the biases of layers in INT8: (out,) by layer.
+        weights: of layers, on their 8-bit grid, as `rounding.rounded_by_outputs` gives them. The file does not hold them: the graphs do.
         price: what INT8 costs in each layout on photographs held back, as `calib.sensitivity.price` gives it; None where it was not measured.
         kept_float: layers that TensorRT's outputs keep in float, by name: its layouts, and the builder that works with ranges.
         kept_float_ort: those that ONNX Runtime's layout keeps.
@@ -50,6 +52,7 @@ class Calibration:
     not_equalised: Mapping[str, str] = field(default_factory=dict)
     bursts: Mapping[str, Any] = field(default_factory=dict)
     bias: Mapping[str, Mapping[str, NDArray[np.float32]]] = field(default_factory=dict)
+    weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     price: Mapping[str, Any] | None = None
     kept_float: tuple[str, ...] = ()
     kept_float_ort: tuple[str, ...] = ()
@@ -84,6 +87,10 @@ class Calibration:
             "price": None if self.price is None else dict(self.price),
             "sensitivity": None if self.sensitivity is None else dict(self.sensitivity),
         }
+
+    def corrections(self, layout: Layout) -> Corrections:
+        """Of the layers' biases and weights."""
+        return Corrections(self.bias.get(layout, {}), self.weights)
 
     def keeping(
         self, kept_float: tuple[str, ...], kept_float_ort: tuple[str, ...], sensitivity: Mapping[str, Any] | None = None

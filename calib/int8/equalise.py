@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.int8.dense import dense_divisors, scalable
+from posetrt.calib.int8.dense import dense_divisors, streams
 from posetrt.calib.int8.links import Links, depthwise_layers, links
 from posetrt.export.graph.graph import Graph
 
@@ -29,7 +29,7 @@ def watched(graph: Graph) -> list[str]:
     """Tensors whose channels must be looked at for `divisors`: inputs of depthwise convolutions, what clips write, and inputs of dense ones."""
     known = links(graph)
     free = [layer.input for layer in depthwise_layers(graph) if _free(known, layer.input)]
-    return list(dict.fromkeys([*free, *(known.clipped if free else ()), *scalable(graph)]))
+    return list(dict.fromkeys([*free, *(known.clipped if free else ()), *(name for one in streams(graph) for name in one.tensors)]))
 
 
 def not_equalised(graph: Graph) -> dict[str, str]:
@@ -135,10 +135,10 @@ def equalised(graph: Graph, scales: Mapping[str, NDArray[np.float64]]) -> Graph:
     layers = {layer.name: layer for layer in graph.layers}
     factor: dict[int, float] = {}
     dense: dict[str, NDArray[np.float64]] = {}
-    before_dense = {layer.name: tensor for tensor, (layer, _) in scalable(graph).items()}
+    before_dense = {maker.name: stream.tensors for stream in streams(graph) for maker in stream.makers}
     for name, divisor in scales.items():
         if name in before_dense and len(divisor) == layers[name].shape[0]:
-            dense[before_dense[name]] = divisor
+            dense.update(dict.fromkeys(before_dense[name], divisor))
             continue
         numbers = known.numbers.get(layers[name].output) if name in layers else None
         if numbers is None or len(numbers) != len(divisor):

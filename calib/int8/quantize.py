@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,21 @@ from posetrt.export.graph.onnx_file import check, reads
 from posetrt.runtime.errors import PosetrtError
 
 Layout = Literal["ort", "trt"]
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What makes up for the errors of layers in INT8, by the name of the layer.
+
+    Attributes:
+        bias: (out,) what is taken from its bias, as `bias.bias_corrections` gives it for this layout.
+        weights: its weights on their 8-bit grid, as `rounding.rounded_by_outputs` gives them; others are rounded to the nearest step.
+    """
+
+    bias: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
 ScaleType = type[np.float32] | type[np.float16]
 
 # Operators that ONNX Runtime runs on 8-bit tensors besides Conv, and that a scale can be given to.
@@ -150,7 +166,7 @@ def quantize(
     ranges: Mapping[str, Range],
     layout: Layout,
     kept_float: Collection[str] = (),
-    corrections: Mapping[str, NDArray[np.float32]] | None = None,
+    corrections: Corrections | None = None,
     scale_type: ScaleType = np.float32,
 ) -> Any:
     """A Q/DQ ModelProto of a float graph.
@@ -162,7 +178,7 @@ def quantize(
             end; small layers that make the output maps compute in float from 8-bit inputs. "trt" puts Q/DQ on the inputs of
             layers and concats and on the shortcuts of residual adds alone, signed, zero point 0, float bias.
         kept_float: names of layers that stay in float.
-        corrections: what is taken from the biases of layers in INT8, as `bias.bias_corrections` gives it for this layout.
+        corrections: for this layout.
         scale_type: what the scales must be exact in. Weights are rounded with the scale as that type holds it, so that one which
             float16 must raise (below 6.1e-5) makes its weights smaller, not the filter larger.
 
@@ -178,11 +194,11 @@ def quantize_only(
     ranges: Mapping[str, Range],
     layout: Layout,
     layers: Collection[str],
-    corrections: Mapping[str, NDArray[np.float32]] | None = None,
+    corrections: Corrections | None = None,
     scale_type: ScaleType = np.float32,
 ) -> Any:
     """As `quantize`, with the layers named that are put into INT8 rather than those that are not."""
-    model = _Writer(graph, _Plan(graph, layers, layout, ranges), corrections or {}, scale_type).model()
+    model = _Writer(graph, _Plan(graph, layers, layout, ranges), corrections or Corrections(), scale_type).model()
     if layout == "ort":
         spread_elus(model)
     return model
@@ -275,20 +291,29 @@ def activation_scale(one: Range, layout: Layout, scale_type: ScaleType = np.floa
 
 
 def rounded_weights(
-    graph: Graph, layer: Layer, layout: Layout, input_scale: float, scale_type: ScaleType = np.float32
+    graph: Graph,
+    layer: Layer,
+    layout: Layout,
+    input_scale: float,
+    scale_type: ScaleType = np.float32,
+    on_grid: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """A layer's weights as int8, in their own shape, and the scale of each output channel."""
+    """A layer's weights as int8, in their own shape, and the scale of each output channel.
+
+    Args:
+        on_grid: its weights in `Corrections.weights`.
+    """
     weight = graph.constants[layer.weight]
     bias = graph.constants[layer.bias] if layer.bias and layout == "ort" else None
     scales = exact_in(scale_type, weight_scales(np.moveaxis(weight, layer.axis, 0), bias, input_scale))
     each = scales.reshape([-1 if axis == layer.axis else 1 for axis in range(weight.ndim)])
-    return np.clip(np.rint(weight / each), -127, 127).astype(np.int8), scales
+    return np.clip(np.rint((weight if on_grid is None else on_grid) / each), -127, 127).astype(np.int8), scales
 
 
 class _Writer:
     """Writes the nodes of a quantised graph."""
 
-    def __init__(self, graph: Graph, plan: _Plan, corrections: Mapping[str, NDArray[np.float32]], scale_type: ScaleType) -> None:
+    def __init__(self, graph: Graph, plan: _Plan, corrections: Corrections, scale_type: ScaleType) -> None:
         self.graph, self.plan, self.corrections, self.scale_type = graph, plan, corrections, scale_type
         self.unsigned = plan.layout == "ort"
         self.nodes: list[Any] = []
@@ -387,11 +412,12 @@ class _Writer:
 
     def _quantise_weights(self, node: Any, layer: Layer) -> None:
         bias = self.graph.constants[layer.bias] if layer.bias else None
-        correction = self.corrections.get(layer.name)
+        correction = self.corrections.bias.get(layer.name)
         if bias is not None and correction is not None:
             bias = (bias - correction).astype(np.float32)
         input_scale = float(self.scale_of(layer.input)[0])
-        rounded, scales = rounded_weights(self.graph, layer, self.plan.layout, input_scale, self.scale_type)
+        on_grid = self.corrections.weights.get(layer.name)
+        rounded, scales = rounded_weights(self.graph, layer, self.plan.layout, input_scale, self.scale_type, on_grid)
         if layer.activated in self.plan.by_channel:
             step, zero = steps(self.plan.ranges[layer.activated])
             scales = (scales / step).astype(np.float32)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ GLANCE, WEIGHING = 3, 16
 RANKING = 4
 # Few annotated photographs are looked at in several positions: AP of 38 moves by .007 either way with another rounding, whatever the method.
 ENOUGH_VIEWS = 200
+# Agreement that the noisiest layers in float must bring in ONNX Runtime's layout.
+WORTH = 0.01
 
 
 def fit_budget(
@@ -61,38 +63,32 @@ def fit_budget(
     Returns:
         The calibration with kept_float, kept_float_ort, and under sensitivity the layers with their costs, and what was measured.
     """
-    graph, manifest = load_graph(folder.onnx), folder.manifest()
-    base = equalised(graph, made.calibration.scales)
+    manifest, found = folder.manifest(), _Layers.of(folder, made)
     paths = list(annotated.paths.values()) if annotated is not None else list(judge_by)
     positions = min(len(SHIFTS), max(1, ENOUGH_VIEWS // len(paths))) if annotated is not None else 1
     judge = Judge(manifest, paths, positions)
     score = _score_by(annotated, judge) if annotated is not None else None
     weighing = Judge(manifest, judge.paths[:WEIGHING])
     weighed_score = _score_by(annotated, weighing) if annotated is not None else None
-    shapes = {name: seen.shape for name, seen in made.observation.tensors.items()}
     glance = Judge(manifest, weighing.paths[:GLANCE])
-    say(f"{len(judge)} photographs choose; about {_minutes(base, made.calibration, glance, layouts):.0f} minutes at most")
-    shares = layer_shares(base, shapes)
-    ranges = made.calibration.ranges
-    costs = layer_costs(
-        base, ranges, weighing, glance=glance, shares=shares, score=weighed_score, layouts=layouts, people=table, progress=progress
-    )
-    reference = judge.people(runner(base.model, manifest))
+    say(f"{len(judge)} photographs choose; about {_minutes(found.base, made.calibration, glance, layouts):.0f} minutes at most")
+    costs = found.costs(glance, layouts, progress, weighing if table else None, weighed_score)
+    reference = judge.people(runner(found.base.model, manifest))
     points = budget if budget is not None else DEFAULT_OKS_BUDGET if annotated is None else DEFAULT_AP_BUDGET
     kept: dict[Layout, tuple[str, ...]] = {"trt": made.calibration.kept_float, "ort": made.calibration.kept_float_ort}
     choice = choose_float(
-        base,
+        found.base,
         made.calibration.ranges,
         costs,
         judge,
         reference,
         points / 100,
-        shapes,
+        found.shapes,
         score=score,
         weighing=Judge(manifest, weighing.paths[:RANKING]),
         begin_with=kept,
         layouts=layouts,
-        corrections=made.calibration.bias,
+        corrections={layout: made.calibration.corrections(layout) for layout in layouts},
         least_eight_bit=least_eight_bit,
         say=say,
         progress=progress,
@@ -105,30 +101,92 @@ def fit_budget(
 def spare_noisiest(
     folder: ModelFolder,
     made: Calibrated,
-    glance_at: Sequence[Path],
+    judge_by: Sequence[Path],
+    layouts: Collection[Layout] = LAYOUTS,
     *,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Calibration:
-    """Keep in float, in TensorRT's layout, the layers that make more of the noise than they take of the multiply-adds, while nine tenths of these stay
-    in INT8.
+    """Keep in float the layers that make more of the noise than they take of the multiply-adds, while nine tenths of these stay in INT8.
 
-    Its grid is signed: behind a ReLU half of the levels are never used. Nothing is written.
+    TensorRT's grid is signed: behind a ReLU half of the levels are never used. In ONNX Runtime's layout a layer kept in float takes the one before it
+    along, and costs speed on this computer's processor: it keeps them where people agree more by `WORTH`. Nothing is written.
 
     Args:
         made: as `calibrate` gave it for this folder.
-        glance_at: photographs; the noise is read from those of the first `GLANCE` that can be read.
+        judge_by: photographs; the noise is read from those of the first `GLANCE` that can be read.
+        layouts: that keep more layers.
 
     Raises:
-        PosetrtError: none of them can be read.
+        PosetrtError: none of the photographs can be read.
     """
-    layout: Layout = "trt"
-    base = equalised(load_graph(folder.onnx), made.calibration.scales)
-    shares = layer_shares(base, {name: seen.shape for name, seen in made.observation.tensors.items()})
-    glance = Judge(folder.manifest(), glance_at[:GLANCE])
-    costs = layer_costs(base, made.calibration.ranges, glance, shares=shares, layouts=[layout], people=False, progress=progress)
-    noise = {cost.layer: cost.noise for cost in costs}
-    kept = set(ranked_by_shares(base, noise, shares, layout, LEAST_EIGHT_BIT, made.calibration.kept_float, least_worth=1.0))
-    return made.calibration.keeping(tuple(layer.name for layer in base.layers if layer.name in kept), made.calibration.kept_float_ort)
+    found = _Layers.of(folder, made)
+    base, calibration = found.base, made.calibration
+    costs = found.costs(Judge(folder.manifest(), judge_by[:GLANCE]), layouts, progress)
+    kept: dict[Layout, tuple[str, ...]] = {"trt": calibration.kept_float, "ort": calibration.kept_float_ort}
+    for layout in layouts:
+        noise = {cost.layer: cost.noise_ort if layout == "ort" else cost.noise for cost in costs}
+        ranked = set(ranked_by_shares(base, noise, found.shares, layout, LEAST_EIGHT_BIT, kept[layout], least_worth=1.0))
+        spared = tuple(layer.name for layer in base.layers if layer.name in ranked)
+        if layout == "trt" or _gain(folder, found, made, judge_by, (kept[layout], spared)) >= WORTH:
+            kept[layout] = spared
+    return calibration.keeping(kept["trt"], kept["ort"])
+
+
+def _gain(folder: ModelFolder, found: _Layers, made: Calibrated, judge_by: Sequence[Path], sets: Sequence[Sequence[str]]) -> float:
+    """By how much the second set of layers in float agrees more with FP32 than the first, in ONNX Runtime's layout."""
+    judge = Judge(folder.manifest(), judge_by)
+    people = judge.people(runner(found.base.model, judge.manifest))
+    corrections = made.calibration.corrections("ort")
+    before, after = (
+        judge.compare(people, runner(quantize(found.base, made.calibration.ranges, "ort", one, corrections), judge.manifest)).oks
+        for one in sets
+    )
+    return after - before
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """The layers of a calibrated folder, as a search begins with them.
+
+    Attributes:
+        base: the equalised float graph.
+        shapes: of the float tensors, as observed.
+        shares: of each layer, of the multiply-adds.
+        calibration: of the folder.
+    """
+
+    base: Graph
+    shapes: Mapping[str, tuple[int, ...]]
+    shares: Mapping[str, float]
+    calibration: Calibration
+
+    @classmethod
+    def of(cls, folder: ModelFolder, made: Calibrated) -> _Layers:
+        base = equalised(load_graph(folder.onnx), made.calibration.scales)
+        shapes = {name: seen.shape for name, seen in made.observation.tensors.items()}
+        return cls(base, shapes, layer_shares(base, shapes), made.calibration)
+
+    def costs(
+        self,
+        glance: Judge,
+        layouts: Collection[Layout],
+        progress: Callable[[int, int], None],
+        weighing: Judge | None = None,
+        score: Callable[[Sequence[People]], float] | None = None,
+    ) -> list[LayerCost]:
+        """What each layer costs, by the noise on `glance`; with `weighing` the costliest also by the people there."""
+        return layer_costs(
+            self.base,
+            self.calibration.ranges,
+            weighing or glance,
+            glance=glance,
+            weights=self.calibration.weights,
+            shares=self.shares,
+            score=score,
+            layouts=layouts,
+            people=weighing is not None,
+            progress=progress,
+        )
 
 
 def _minutes(base: Graph, calibration: Calibration, glance: Judge, layouts: Collection[Layout]) -> float:
@@ -136,7 +194,7 @@ def _minutes(base: Graph, calibration: Calibration, glance: Judge, layouts: Coll
     seconds = 0.0
     for layout in layouts:
         started = time.perf_counter()
-        model = quantize(base, calibration.ranges, layout, (), calibration.bias.get(layout))
+        model = quantize(base, calibration.ranges, layout, (), calibration.corrections(layout))
         glance.outputs(runner(model, glance.manifest, fused=layout == "ort"))
         seconds += (time.perf_counter() - started) * (len(base.layers) + (MOST_GRAPHS if layout == "ort" else 0))
     return max(seconds / 60, 1.0)

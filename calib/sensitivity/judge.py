@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from posetrt.calib.accuracy.agreement import Agreement, agreement
 from posetrt.calib.int8.photographs import read_photograph
-from posetrt.runtime.engines.onnxruntime import session_options
+from posetrt.runtime.engines.onnxruntime import open_session
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.model.manifest import Manifest
@@ -124,13 +124,13 @@ def runner(model: Any, manifest: Manifest, *, fused: bool = True, inner: Sequenc
     """
     import onnxruntime
 
-    options = session_options()
-    if not fused:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    session = onnxruntime.InferenceSession(
+    def configure(options: Any) -> None:
+        if not fused:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+
+    session = open_session(
         model.SerializeToString(),
-        options,
-        providers=["CPUExecutionProvider"],
+        configure,
         # It would put layers that were left in float back into INT8, and every figure about them would lie.
         disabled_optimizers=["WeightBiasQuantization"],
     )

@@ -14,19 +14,19 @@ from posetrt.calib.int8.photographs import sample
 from posetrt.calib.int8.quantize import Layout
 from posetrt.calib.int8.selection import select
 from posetrt.calib.sensitivity.budget import chart, fit_budget, spare_noisiest
-from posetrt.calib.sensitivity.measure import LEAST_EIGHT_BIT
-from posetrt.calib.sensitivity.price import hold_back, price_from, priced, speed_here, table
+from posetrt.calib.sensitivity.measure import LAYOUTS, LEAST_EIGHT_BIT
+from posetrt.calib.sensitivity.price import Price, hold_back, price_from, priced, speed_here, table
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.model.folder import ModelFolder
 
 AUTOMATIC_BUDGET = 7.0
 """OKS points that INT8 may lose where layers are kept in float without being asked for: .93 of the agreement, more than "fine" asks for, because
 what does best on the photographs that choose does less well on those held back."""
-AUTOMATIC_FLOORS = (LEAST_EIGHT_BIT, 0.85, 0.6)
-"""Share of the multiply-adds that then stays in INT8: less where the budget cannot be met with more. On many networks it is the first layers and
-depthwise ones that go, which INT8 hardly makes faster on a processor."""
+AUTOMATIC_FLOORS = ((LEAST_EIGHT_BIT, 0.85), (0.6,))
+"""Share of the multiply-adds that then stays in INT8: less where the budget cannot be met with more, and least for layouts that are not fine even
+so on the photographs held back."""
 CLOSE = 0.95
-"""Agreement from which nothing more is kept in float in TensorRT's layout."""
+"""Agreement from which nothing more is kept in float."""
 
 Move = Callable[[int, int], None]
 
@@ -121,33 +121,42 @@ def calibrate_judged(
         made = replace(made, calibration=fitted)
     if held_back:
         made = replace(made, calibration=priced(folder, made.calibration, held_back, shapes, say, wish.beside, fp8=wish.fp8))
-        price = price_from(made.calibration.price or {})
-        costly: list[Layout] = [name for name in ("ort", "trt") if price.layouts[name].verdict in ("costly", "unusable")]
-        noisy = price.layouts["trt"].verdict == "fine" and price.layouts["trt"].agreement < CLOSE
-        if (costly or noisy) and wish.sensitivity is None and not wish.all_int8:
+        if wish.sensitivity is None and not wish.all_int8:
             # On photographs that calibrated, so that those held back still judge the result alone.
             judge_by = sample(drawn, wish.judge, wish.seed)
-            say(table(price, advise=False))
+            price = price_from(made.calibration.price or {})
+            noisy = [name for name in LAYOUTS if price.layouts[name].verdict == "fine" and price.layouts[name].agreement < CLOSE]
             if noisy:
-                say("Keeping the layers that make the most noise in TensorRT's layout in float; --no-sensitivity leaves this out")
+                say(table(price, advise=False))
+                say("Keeping the layers that make the most noise in float; --no-sensitivity leaves this out")
                 with bar("layers", "layer") as progress:
-                    made = replace(made, calibration=spare_noisiest(folder, made, judge_by, progress=progress))
-            if costly:
-                say("Looking for the layers to keep in float, until .93 of agreement is reached; --no-sensitivity leaves this out")
+                    made = replace(made, calibration=spare_noisiest(folder, made, judge_by, noisy, progress=progress))
+            for floors in AUTOMATIC_FLOORS:
+                costly = _costly(price)
+                if not costly:
+                    break
+                say(table(price, advise=False))
+                say(
+                    f"Looking for the layers to keep in float, until .93 of agreement is reached, with {100 * floors[-1]:.0f} % of the multiply-adds "
+                    "in INT8 at the least; --no-sensitivity leaves this out"
+                )
                 with bar("layers", "layer") as progress:
                     fitted = fit_budget(
                         folder,
                         made,
                         judge_by,
                         budget=AUTOMATIC_BUDGET,
-                        least_eight_bit=AUTOMATIC_FLOORS,
+                        least_eight_bit=floors,
                         layouts=costly,
                         table=False,
                         progress=progress,
                         say=say,
                     )
-                made = replace(made, calibration=fitted)
-            made = replace(made, calibration=priced(folder, made.calibration, held_back, shapes, say, wish.beside, fp8=wish.fp8))
+                made = replace(made, calibration=priced(folder, fitted, held_back, shapes, say, wish.beside, fp8=wish.fp8))
+                price = price_from(made.calibration.price or {})
+                noisy = []
+            if noisy:
+                made = replace(made, calibration=priced(folder, made.calibration, held_back, shapes, say, wish.beside, fp8=wish.fp8))
         made = replace(made, speed=speed_here(folder, made.calibration, held_back))
     else:
         say(
@@ -157,3 +166,8 @@ def calibrate_judged(
     if made.calibration.sensitivity is not None:
         chart(made.calibration, folder.path / "sensitivity.png")
     return made
+
+
+def _costly(price: Price) -> list[Layout]:
+    """The layouts for whose layers a search is worth its minutes."""
+    return [name for name in LAYOUTS if price.layouts[name].verdict in ("costly", "unusable")]

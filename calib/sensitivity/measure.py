@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.accuracy.agreement import agreement
-from posetrt.calib.int8.bias import Corrections
-from posetrt.calib.int8.quantize import Layout, eight_bit_share, layer_shares, quantize, quantize_only, with_rounded_output
+from posetrt.calib.int8.quantize import Corrections, Layout, eight_bit_share, layer_shares, quantize, quantize_only, with_rounded_output
 from posetrt.calib.int8.ranges import Range
 from posetrt.calib.sensitivity.judge import Judge, runner
 from posetrt.calib.sensitivity.outputs import Outputs
@@ -75,6 +74,7 @@ def layer_costs(
     judge: Judge,
     *,
     glance: Judge | None = None,
+    weights: Mapping[str, NDArray[np.float32]] | None = None,
     shares: Mapping[str, float] | None = None,
     score: Score | None = None,
     only: Collection[str] | None = None,
@@ -91,20 +91,21 @@ def layer_costs(
         base: the equalised float graph.
         judge: photographs on which people are looked at.
         glance: the few; None takes the judge's.
+        weights: of layers, as `Corrections` has them.
         shares: each layer's share of the multiply-adds; None takes the noise as it is.
         score: AP of people, where the photographs are annotated.
         only: names of the layers to measure; None for all.
         layouts: whose noise is measured; that of the other is then said to be the same.
         people: look at the people of the short list.
     """
-    glance = glance or judge
+    glance, on_grid = glance or judge, Corrections(weights=weights or {})
     outputs = Outputs(base, judge.manifest)
-    wanted = glance.outputs(outputs.runner(base.model))
+    wanted = outputs.of(glance, outputs.runner(base.model))
     layers = [layer for layer in base.layers if only is None or layer.name in only]
     steps = len(layers) + min(SHORT_LIST, len(layers)) * people
     errors: dict[Layout, list[list[float]]] = {layout: [] for layout in LAYOUTS}
     for index, layer in enumerate(layers):
-        model = quantize_only(base, ranges, "trt", [layer.name])
+        model = quantize_only(base, ranges, "trt", [layer.name], on_grid)
         if "trt" in layouts:
             errors["trt"].append(outputs.errors(glance, outputs.runner(model, fused=False), wanted))
         if "ort" in layouts:
@@ -121,7 +122,7 @@ def layer_costs(
         reference = judge.people(runner(base.model, judge.manifest))
         best = score(reference) if score is not None else 0.0
         for index, name in enumerate(short_list(noise, shares)):
-            found = judge.people(runner(quantize_only(base, ranges, "trt", [name]), judge.manifest, fused=False))
+            found = judge.people(runner(quantize_only(base, ranges, "trt", [name], on_grid), judge.manifest, fused=False))
             oks = 1 - agreement(reference, found, judge.manifest.skeleton).oks
             costs[name] = (oks, None if score is None else best - score(found))
             progress(len(layers) + index + 1, steps)
@@ -140,7 +141,7 @@ def short_list(noise: Mapping[str, float], shares: Mapping[str, float] | None = 
 def map_errors(base: Graph, ranges: Mapping[str, Range], layout: Layout, judge: Judge, corrections: Corrections | None = None) -> MapErrors:
     """The function that tells the error of the outputs on each of the judge's photographs, by the layers kept in float."""
     outputs = Outputs(base, judge.manifest)
-    wanted = judge.outputs(outputs.runner(base.model))
+    wanted = outputs.of(judge, outputs.runner(base.model))
 
     def errors(kept: Sequence[str]) -> NDArray[np.float64]:
         run = outputs.runner(quantize(base, ranges, layout, kept, corrections), fused=layout == "ort")
@@ -190,7 +191,7 @@ def choose_float(
         weighing: photographs on which ONNX Runtime's graphs are ranked; None takes the judge's.
         begin_with: by layout, layers that are the first to be kept in float.
         layouts: for which a set is looked for.
-        corrections: by layout, what is taken from the biases.
+        corrections: by layout.
         least_eight_bit: share of the multiply-adds that should stay in INT8, then what may stay if the budget cannot be met so; a set that
             leaves less than the last is not tried.
     """

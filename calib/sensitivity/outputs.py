@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.heads.hooks import output_error, relative_error
@@ -13,13 +14,16 @@ from posetrt.export.graph.graph import Graph
 from posetrt.runtime.heads.base import Tensors
 from posetrt.runtime.model.manifest import Manifest
 
+# Name of the places of a second look, (1, K, 2) pixels of the photograph.
+_PLACES = "places"
 # Operators that choose: behind them a small change is nothing, or a leap to another place.
 _CHOOSING = frozenset({"ArgMax", "ArgMin", "NonMaxSuppression", "NonZero", "TopK"})
 
 
 class Outputs:
     """The outputs that are compared: the network's own, as its head weighs them. Where the graph itself chooses the best cells or candidates,
-    its outputs change by leaps, and what its last layers write is compared in their place.
+    its outputs change by leaps, and what its last layers write is compared in their place. Of a network that looks twice it is the places of the
+    second look: an error of the first moves the crop.
 
     Args:
         base: the float graph.
@@ -51,13 +55,31 @@ class Outputs:
 
         return renamed
 
+    def of(self, judge: Judge, run: Runner) -> list[Tensors]:
+        """What is compared of each of the judge's photographs, by name."""
+        if not self.manifest.head.looks_twice:
+            return judge.outputs(run)
+        return [{_PLACES: one.keypoints[:, :, :2]} for one in judge.people(run)]
+
     def errors(self, judge: Judge, run: Runner, wanted: Sequence[Tensors]) -> list[float]:
-        """The error of a graph's outputs on each photograph; 0 where they are the same."""
+        """The error of a graph's outputs on each photograph; 0 where they are the same.
+
+        Args:
+            wanted: what `of` gives of the float graph.
+        """
         head, skeleton = self.manifest.head, self.manifest.skeleton
-        given = judge.outputs(run)
+        given = self.of(judge, run)
+        if head.looks_twice:
+            return [_moved(one[_PLACES], other[_PLACES]) for one, other in zip(wanted, given, strict=True)]
         if self.inner:
             return [sum(relative_error(one[name], other[name]) for name in self.inner) for one, other in zip(wanted, given, strict=True)]
         return [output_error(head, skeleton, one, other) for one, other in zip(wanted, given, strict=True)]
+
+
+def _moved(wanted: NDArray[Any], given: NDArray[Any]) -> float:
+    """Mean squared distance of the parts, (1, K, 2) pixels, in parts of the square of the person's longer side."""
+    side = float(np.ptp(wanted, axis=1).max(initial=1.0))
+    return float(np.square(wanted - given).sum(axis=2).mean() / side**2)
 
 
 def _last_maps(base: Graph) -> list[str]:

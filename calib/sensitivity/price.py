@@ -25,6 +25,8 @@ Verdict = Literal["fine", "costly", "unusable", "unknown"]
 
 # OKS agreement with FP32 from which a layout is fine, and below which it is unusable. Between FP32 and itself it is 1.
 FINE, USABLE = 0.9, 0.5
+# Share of FP32's people by which INT8 may show more or fewer and be fine.
+OTHER_PEOPLE = 0.1
 # People whom FP32 must find on the photographs before an agreement says anything.
 ENOUGH_PEOPLE = 10
 # A tenth of the photographs is held back, and at least so many.
@@ -43,7 +45,7 @@ class LayoutPrice:
 
     Attributes:
         agreement: 0 to 1, with FP32.
-        people: found by INT8 on all photographs together; the mean over the positions in which each is looked at.
+        people: that `posetrt run` would show of INT8 by default on all photographs together; the mean over the positions in which each is looked at.
         eight_bit_share: of all multiply-adds of the network, 0 to 1.
         verdict: "fine", "costly", "unusable", or "unknown" where FP32 itself finds too few people.
     """
@@ -70,7 +72,7 @@ class Price:
     Attributes:
         photographs: that were looked at, and calibrated nothing.
         measure: of the agreement, as "OKS".
-        reference_people: whom FP32 finds there.
+        reference_people: whom FP32 shows there.
         layouts: by layout.
     """
 
@@ -104,11 +106,14 @@ def verdict_on(agreement: float, reference_people: int, people: int) -> Verdict:
     """What to think of an agreement with FP32.
 
     Args:
-        reference_people, people: whom FP32 and INT8 find. Where FP32 finds hardly anybody, only an INT8 that finds many can be judged.
+        reference_people, people: whom FP32 and INT8 find. Where FP32 finds hardly anybody, only an INT8 that finds many can be judged. Two
+            standard deviations of such a count say nothing.
     """
     if max(reference_people, people) < ENOUGH_PEOPLE:
         return "unknown"
-    return "fine" if agreement >= FINE else "costly" if agreement >= USABLE else "unusable"
+    apart = abs(people - reference_people)
+    as_many = apart <= max(OTHER_PEOPLE * reference_people, 2 * reference_people**0.5)
+    return "unusable" if agreement < USABLE else "fine" if agreement >= FINE and as_many else "costly"
 
 
 def table(price: Price, *, speed: Mapping[str, float] | None = None, advise: bool = True) -> str:
@@ -133,6 +138,10 @@ def table(price: Price, *, speed: Mapping[str, float] | None = None, advise: boo
         lines.append("The price cannot be told: the photographs show too few people. Give photographs of people.")
     if any(times < 1 for times in fast.values()):
         lines.append("INT8 is slower than FP32 on this computer's processor: run fp32 here. A GPU is another matter.")
+    if advise and any(one.verdict == "costly" and one.agreement >= FINE for one in price.layouts.values()):
+        lines.append(
+            "INT8 shows other numbers of people than FP32: its scores differ near the least one. Use fp16, or choose --min-score by INT8."
+        )
     if advise and verdicts & {"costly", "unusable"}:
         lines.append("Keep more layers in float with --sensitivity and a smaller --budget-oks; or use fp16.")
     return "\n".join(lines)
@@ -223,7 +232,7 @@ def speed_here(folder: ModelFolder, calibration: Calibration, photographs: Seque
     manifest = folder.manifest()
     base = equalised(load_graph(folder.onnx), calibration.scales)
     fed = Judge(manifest, photographs).one_input()
-    models = [base.model, quantize(base, calibration.ranges, "ort", calibration.kept_float_ort, calibration.bias.get("ort"))]
+    models = [base.model, quantize(base, calibration.ranges, "ort", calibration.kept_float_ort, calibration.corrections("ort"))]
     runs = [runner(model, manifest) for model in models]
     took = [float("inf")] * len(runs)
     for _ in range(SPEED_TURNS):
@@ -266,7 +275,7 @@ def priced(
     kept: dict[Layout, tuple[str, ...]] = {"ort": calibration.kept_float_ort, "trt": calibration.kept_float}
     candidates: dict[str, Candidate] = {
         name: (
-            partial(quantize, base, calibration.ranges, name, layers, calibration.bias.get(name)),
+            partial(quantize, base, calibration.ranges, name, layers, calibration.corrections(name)),
             name,
             eight_bit_share(base, name, layers, shapes),
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from posetrt.export.engine.origin import check_origin, origin_of
 from posetrt.export.engine.progress import Report
@@ -86,21 +88,19 @@ def build_onnxruntime(folder: ModelFolder, precision: Precision) -> tuple[Path, 
     graph = folder.onnx if precision == "fp32" else folder.checked_variant(CPU_VARIANTS[precision])
     made_from = origin_of(graph, hashes, calibrated=precision == "int8")
     manifest = manifest_of_onnx(graph)
+    from posetrt.runtime.engines.onnxruntime import device, open_session, version
+
     try:
-        import onnxruntime
+        library_version = version()
     except ModuleNotFoundError as error:
         raise PosetrtError(f"building for the CPU needs the package onnxruntime: {install_hint('onnxruntime')}") from error
-    from posetrt.runtime.engines.onnxruntime import device, session_options, version
-
     cpu = device()
     tag = "-".join([cpu["machine"], *(feature.replace("_", "") for feature in cpu["features"][-1:])])
-    engine = folder.engines / f"{tag}_ort{version()}_{precision}.onnx"
+    engine = folder.engines / f"{tag}_ort{library_version}_{precision}.onnx"
     started = time.perf_counter()
     with written_together(engine, sidecar_path(engine)) as (engine_file, sidecar_file):
-        options = session_options()
-        options.optimized_model_filepath = str(engine_file)
         try:
-            onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+            open_session(str(graph), partial(_write_optimised, engine_file))
         except Exception as error:  # ONNX Runtime raises a dozen types without a common base
             # It tells a full disk as it tells a broken graph: where as many bytes do not fit, writing them says why.
             engine_file.write_bytes(bytes(graph.stat().st_size))
@@ -109,7 +109,7 @@ def build_onnxruntime(folder: ModelFolder, precision: Precision) -> tuple[Path, 
         sidecar = Sidecar(
             backend="onnxruntime",
             precision=precision,
-            library_version=version(),
+            library_version=library_version,
             device=cpu,
             engine_sha256=sha256_of(engine_file),
             graph=str(graph.relative_to(folder.path)),
@@ -119,3 +119,8 @@ def build_onnxruntime(folder: ModelFolder, precision: Precision) -> tuple[Path, 
         )
         sidecar_file.write_text(sidecar_text(sidecar), encoding="utf-8")
     return engine, sidecar
+
+
+def _write_optimised(engine_file: Path, options: Any) -> None:
+    """Let a session write the graph that it makes for this CPU."""
+    options.optimized_model_filepath = str(engine_file)

@@ -8,9 +8,10 @@ stay as they are. `onnx-ir` has a pass for nearly each of these; onnxsim, which 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from posetrt.export.graph.onnx_file import ModelProto, all_nodes, copied, first_line, subgraphs
+from posetrt.export.graph.onnx_file import ModelProto, all_nodes, copied, first_line, reads, subgraphs
 from posetrt.runtime.errors import PosetrtError
 
 _MOST_NODES = 1_000_000
@@ -63,15 +64,20 @@ def in_run_order(model: ModelProto, where: str) -> ModelProto:
     Raises:
         PosetrtError: a tensor that nothing makes, or a circle.
     """
-    import onnx_ir as ir
-
     _check_tensors(model.graph, where)
+    nodes = list(model.graph.node)
+    maker = {name: place for place, node in enumerate(nodes) for name in node.output if name}
+    needed = {place: [maker[name] for name in reads(node) if name in maker] for place, node in enumerate(nodes)}
     try:
-        converted = ir.from_proto(model)
-        converted.graph.sort()
-        return ir.to_proto(converted)
-    except ValueError as error:
-        raise PosetrtError(f"{where} is no graph that can run: {first_line(error)}. Export the network again") from error
+        order = list(TopologicalSorter(needed).static_order())
+    except CycleError as error:
+        circle = ", ".join(nodes[place].output[0] for place in error.args[1])
+        raise PosetrtError(f"{where} is no graph that can run: {circle} are a cycle. Export the network again") from error
+    sorted_model = type(model)()
+    sorted_model.CopyFrom(model)
+    del sorted_model.graph.node[:]
+    sorted_model.graph.node.extend(nodes[place] for place in order)
+    return sorted_model
 
 
 def _check_tensors(graph: Any, where: str, around: Iterable[str] = ()) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,29 @@ def version() -> str:
     return str(onnxruntime.__version__)
 
 
-def session_options() -> Any:
-    """ONNX Runtime's SessionOptions as the project starts from: it logs errors alone, and INT8 gives the same on every processor."""
-    import onnxruntime
+def open_session(model: str | bytes, configure: Callable[[Any], None] = lambda _options: None, **given: Any) -> Any:
+    """An InferenceSession on the CPU whose INT8 gives the same on every processor, where ONNX Runtime can do that with this graph.
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry(*_EXACT_SUMS)
-    return options
+    Args:
+        model: path or content of an ONNX file.
+        configure: sets further SessionOptions.
+        given: further arguments of InferenceSession.
+    """
+    import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail
+
+    def opened(*entry: str) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4 if entry else 3
+        if entry:
+            options.add_session_config_entry(*entry)
+        configure(options)
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], **given)
+
+    try:
+        return opened(*_EXACT_SUMS)
+    except Fail:  # scales that layers share, as other tools write them, stop it at these sums
+        return opened()
 
 
 @cache
@@ -103,16 +119,18 @@ class OnnxRuntimeEngine(Engine):
             raise PosetrtError(f"running on the CPU needs the package onnxruntime: {install_hint('onnxruntime')}") from error
         self.manifest = manifest
         self.precision = precision
-        options = session_options()
-        options.intra_op_num_threads = threads
-        # A plan of all activations beside the arena that the first call filled: more memory, and no faster.
-        options.enable_mem_pattern = False
         self.built = built
-        if built or as_written:
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+
+        def configure(options: Any) -> None:
+            options.intra_op_num_threads = threads
+            # A plan of all activations beside the arena that the first call filled: more memory, and no faster.
+            options.enable_mem_pattern = False
+            if built or as_written:
+                options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+
         self._names = list(dict.fromkeys(manifest.head.outputs.values()))
         try:
-            self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+            self._session = open_session(str(graph), configure)
         except Exception as error:  # ONNX Runtime raises a dozen types without a common base
             raise PosetrtError(f"ONNX Runtime cannot load {graph}: {str(error).splitlines()[0]}") from error
 

@@ -134,6 +134,11 @@ class Head(abc.ABC):
         """Whether it finds exactly one person, in whatever picture it is shown. Such a network may be shown crops, whatever its scope is."""
         return self.scope == "crop"
 
+    @property
+    def looks_twice(self) -> bool:
+        """Whether it says where the next crop of the same person is."""
+        return False
+
     def next_crop(self, tensors: Tensors, size_wh: tuple[int, int]) -> NDArray[np.float32] | None:  # noqa: ARG002 for kinds that say it
         """Where the next crop of the same person is, for networks that say so and want to look twice.
 

@@ -94,6 +94,11 @@ class CoordinatesHead(Head):
         """Always: in a frame too it finds one person alone."""
         return True
 
+    @property
+    def looks_twice(self) -> bool:
+        """See `Head.looks_twice`."""
+        return self.next_crop_rows is not None
+
     def check(self, skeleton: Skeleton) -> None:
         """Refuse a skeleton with no parts, or with more than there are rows."""
         parts = len(skeleton.parts)

@@ -7,7 +7,7 @@ import pytest
 from pycocotools.cocoeval import COCOeval
 
 from posetrt.calib.accuracy.agreement import agreement, part_similarities
-from posetrt.runtime.model.skeleton import load_skeleton
+from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
 from posetrt.runtime.people import People, nobody, to_coco17
 
 COCO18 = load_skeleton("coco18")
@@ -61,3 +61,12 @@ def test_a_lost_person_and_a_lost_part_both_cost() -> None:
     assert found.oks == pytest.approx(17 / 18)
     assert found.parts[4] == 0
     assert found.parts[5] == 1
+
+
+def test_a_detectors_doubtful_people_are_counted_and_not_compared() -> None:
+    def boxes(*scores: float) -> People:
+        places = [[100.0 * index, 0, 50, 50] for index in range(len(scores))]
+        return People(np.zeros((len(scores), 0, 3), np.float32), np.array(scores, np.float32), boxes=np.array(places, np.float32))
+
+    found = agreement([boxes(0.9, 0.28, 0.27)], [boxes(0.9, 0.28)], Skeleton("boxes", (), ()))
+    assert (found.oks, found.reference_people, found.people) == (1.0, 3, 2)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from posetrt.calib.int8.bias import bias_corrections
-from posetrt.calib.int8.quantize import Layout, quantize
+from posetrt.calib.int8.quantize import Corrections, Layout, quantize
 from posetrt.calib.int8.ranges import Range
 from posetrt.export.graph.graph import Graph
+from posetrt.runtime.engines.onnxruntime import open_session
 
 # Values above 4 are clipped.
 NARROW = {name: Range(0, 4, 4, "mse", 0, 5) for name in ("x", "made", "held", "y")}
@@ -41,8 +41,8 @@ def test_an_error_that_every_photograph_shows_is_taken_from_the_bias(layout: Lay
     graph = one_layer()
     found = bias_corrections(graph, NARROW, layout, images([4.8] * 6))
     np.testing.assert_allclose(found["first"], [-0.6, -0.6], atol=0.02)
-    model = quantize(graph, {**NARROW, **dict.fromkeys(("held", "y"), Range(0, 8, 8, "mse", 0, 8))}, layout, (), found)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    model = quantize(graph, {**NARROW, **dict.fromkeys(("held", "y"), Range(0, 8, 8, "mse", 0, 8))}, layout, (), Corrections(found))
+    session = open_session(model.SerializeToString())
     value = session.run(None, {"x": images([4.8])[0][1]})[0]
     np.testing.assert_allclose(value, 2 * 0.75 * 4.8, atol=0.1)
 

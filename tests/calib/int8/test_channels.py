@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from posetrt.calib.int8.calibrate import find_ranges, keep_peaks
 from posetrt.calib.int8.channels import by_channel, steps, with_channel_ranges
 from posetrt.calib.int8.curves import curve_behind
+from posetrt.calib.int8.dense import streams
 from posetrt.calib.int8.equalise import divisors, equalised, watched
 from posetrt.calib.int8.fp8 import LARGEST, quantize_fp8
 from posetrt.calib.int8.observe import channel_ends, channel_peaks, observe
@@ -21,6 +21,7 @@ from posetrt.calib.int8.quantize import Layout, quantize
 from posetrt.calib.int8.ranges import Range
 from posetrt.export.graph.float16 import half_around_int8
 from posetrt.export.graph.graph import Graph
+from posetrt.runtime.engines.onnxruntime import open_session
 from tests.calib.int8.test_operators import graph_of
 from tests.rtx import build_with_rtx
 
@@ -52,9 +53,7 @@ def inputs(count: int = 6) -> list[tuple[Path, NDArray[np.float32]]]:
 
 
 def outputs(model: onnx.ModelProto) -> NDArray[np.float32]:
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"], disabled_optimizers=["WeightBiasQuantization"]
-    )
+    session = open_session(model.SerializeToString(), disabled_optimizers=["WeightBiasQuantization"])
     return np.concatenate([session.run(None, {"x": tensor})[0] for _, tensor in inputs()])
 
 
@@ -152,6 +151,33 @@ def test_channels_before_a_dense_convolution_are_brought_closer_where_one_reache
     for layout in layouts:
         before, after = (error(one, find_ranges(one, observe(one, inputs()), "mse"), layout) for one in (graph, even))
         assert after < 0.5 * before
+
+
+def test_channels_along_a_residual_sum_are_evened_together_and_not_where_something_else_reads_them() -> None:
+    """As MobileNetV2's and BlazePose's linear bottlenecks: blocks without an activation at their end, and a shortcut."""
+    spread = REACHES.reshape(-1, 1, 1, 1)
+    weights = {"a": RANDOM.standard_normal((8, 3, 1, 1)).astype(np.float32) * spread, "bias": RANDOM.standard_normal(8).astype(np.float32)}
+    weights |= {"b": RANDOM.standard_normal((16, 8, 1, 1)).astype(np.float32) / REACHES.reshape(1, -1, 1, 1)}
+    weights |= {"c": RANDOM.standard_normal((8, 16, 1, 1)).astype(np.float32) * spread / 8}
+    weights |= {"d": RANDOM.standard_normal((4, 8, 1, 1)).astype(np.float32) / REACHES.reshape(1, -1, 1, 1)}
+    nodes = [
+        ("Conv", ["x", "a", "bias"], "one", {}),
+        ("Conv", ["one", "b"], "wide", {}),
+        ("Relu", ["wide"], "wide/relu", {}),
+        ("Conv", ["wide/relu", "c"], "two", {}),
+        ("Add", ["one", "two"], "sum", {}),
+        ("Conv", ["sum", "d"], "y", {}),
+    ]
+    graph = graph_of(nodes, weights, {"x": [1, 3, 16, 16], "y": [1, 4, 16, 16]})
+    scales = divisors(graph, channel_peaks(graph, watched(graph), inputs()))
+    assert set(scales) == {"one", "two"}
+    np.testing.assert_array_equal(scales["one"], scales["two"])
+    even = equalised(graph, scales)
+    np.testing.assert_allclose(outputs(even.model), outputs(graph.model), rtol=1e-3, atol=1e-3)
+    before, after = (error(one, find_ranges(one, observe(one, inputs()), "mse"), "trt") for one in (graph, even))
+    assert after < 0.5 * before
+    seen = graph_of([*nodes, ("Sigmoid", ["sum"], "z", {})], weights, {"x": [1, 3, 16, 16], "y": [1, 4, 16, 16], "z": [1, 8, 16, 16]})
+    assert not streams(seen)
 
 
 def test_the_fp8_graph_holds_float8_alone_and_computes_nearly_the_same() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from posetrt.calib.int8.calibrate import find_ranges
@@ -16,6 +15,7 @@ from posetrt.calib.int8.observe import Observation, observe
 from posetrt.calib.int8.quantize import eight_bit_share, fused_activations, quantize
 from posetrt.calib.int8.shares import by_operator
 from posetrt.export.graph.graph import Graph
+from posetrt.runtime.engines.onnxruntime import open_session
 from tests.rtx import build_with_rtx
 
 
@@ -83,11 +83,11 @@ def seen_by(graph: Graph, shape: tuple[int, ...]) -> tuple[Observation, list[np.
 
 
 def run(model: Any, tensor: np.ndarray, optimised: Path | None = None) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if optimised is not None:
-        options.optimized_model_filepath = str(optimised)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    def configure(options: Any) -> None:
+        if optimised is not None:
+            options.optimized_model_filepath = str(optimised)
+
+    session = open_session(model.SerializeToString(), configure)
     return np.asarray(session.run(None, {"x": tensor})[0])
 
 

@@ -22,6 +22,7 @@ from posetrt.calib.int8.ranges import Range
 from posetrt.calib.int8.trained import trained_ranges
 from posetrt.export.graph.float16 import half_around_int8
 from posetrt.export.graph.graph import Graph, load_graph
+from posetrt.runtime.engines.onnxruntime import open_session
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.model.folder import ModelFolder
 from posetrt.runtime.picture import network_input
@@ -34,14 +35,12 @@ def calibrated(small_folder: ModelFolder, pictures: list[Path]) -> ModelFolder:
 
 
 def run(model: Any, tensor: np.ndarray, optimised: Path | None = None) -> list[np.ndarray]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if optimised is not None:
-        options.optimized_model_filepath = str(optimised)
+    def configure(options: Any) -> None:
+        if optimised is not None:
+            options.optimized_model_filepath = str(optimised)
+
     data = model if isinstance(model, (str, bytes)) else model.SerializeToString()
-    session = onnxruntime.InferenceSession(
-        data, options, providers=["CPUExecutionProvider"], disabled_optimizers=["WeightBiasQuantization"]
-    )
+    session = open_session(data, configure, disabled_optimizers=["WeightBiasQuantization"])
     return session.run(None, {session.get_inputs()[0].name: tensor})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,8 +13,11 @@ import pytest
 
 import posetrt
 from posetrt.calib.accuracy.agreement import Agreement
-from posetrt.calib.int8.calibrate import calibrate, folder_calibration, write_variants
-from posetrt.calib.sensitivity.judge import Judge
+from posetrt.calib.int8.calibrate import Calibrated, calibrate, folder_calibration, write_variants
+from posetrt.calib.int8.calibration import Calibration
+from posetrt.calib.sensitivity.budget import spare_noisiest
+from posetrt.calib.sensitivity.judge import Judge, Runner
+from posetrt.calib.sensitivity.outputs import Outputs
 from posetrt.calib.sensitivity.price import LayoutPrice, Price, hold_back, line, price_from, priced, table, verdict_on
 from posetrt.cli import main
 from posetrt.runtime.errors import UsageError
@@ -23,6 +27,7 @@ from posetrt.runtime.model.manifest import InputSpec, Manifest
 from posetrt.runtime.model.skeleton import load_skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.placement import Fit
+from tests.calib.int8.test_operators import graph_of
 
 
 def paths(count: int) -> list[Path]:
@@ -43,6 +48,8 @@ def test_a_tenth_is_held_back_at_least_twenty_and_sixty_where_a_limit_leaves_the
 
 def test_the_verdict_follows_the_agreement_and_is_unknown_where_nobody_is_seen() -> None:
     assert [verdict_on(agreement, 100, 100) for agreement in (0.9, 0.89, 0.3)] == ["fine", "costly", "unusable"]
+    assert [verdict_on(0.95, 352, count) for count in (330, 300, 410)] == ["fine", "costly", "costly"], "a tenth more or fewer people"
+    assert verdict_on(0.95, 30, 22) == "fine", "so few people are doubtful by eight"
     assert verdict_on(1.0, 0, 0) == "unknown", "two empty sets agree, which tells nothing"
     assert verdict_on(0.05, 3, 300) == "unusable", "people out of nothing are told even where FP32 finds hardly any"
 
@@ -76,6 +83,34 @@ def test_a_network_that_looks_twice_is_judged_by_its_second_look(tmp_path: Path)
     assert seen[1].mean() == pytest.approx(255 / 16, rel=0.1), "16 of 64 pixels a side"
     np.testing.assert_allclose(people.keypoints[0, :, :2], np.tile([183.5, 103.5], (14, 1)), atol=0.01)
     np.testing.assert_allclose(people.keypoints[0, :, 2], 0.8)
+
+
+def test_layers_of_a_network_that_looks_twice_are_ranked_by_its_second_look(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "any.png"), np.zeros((256, 256, 3), np.uint8))
+    spec = InputSpec("image", "NCHW", (256, 256), (256, 256), (256, 256), in_graph=True, fit=Fit("crop"))
+    head = CoordinatesHead(
+        outputs={"points": "points"}, columns=("x", "y", "score"), rows=16, origin="centre", next_crop_rows=(14, 15), next_crop_side=2.0
+    )
+
+    def network(step: float) -> Runner:
+        """Its first look asks for half of the picture, `step` pixels too far right; in the second all stays where it is in that crop."""
+
+        def run(_tensor: np.ndarray) -> dict[str, np.ndarray]:
+            points = np.full((1, 16, 3), 0.9, np.float32)
+            points[0, :14, 0] = np.linspace(27.5, 227.5, 14)
+            points[0, :14, 1] = 127.5
+            points[0, 14:, :2] = (127.5 + step, 127.5), (127.5 + step, 63.5)
+            return {"points": points}
+
+        return run
+
+    graph = graph_of([("Relu", ["image"], "points", {})], {}, {"image": [1, 3, 256, 256], "points": [1, 3, 256, 256]})
+    outputs = Outputs(graph, Manifest("twice", load_skeleton("mpi14"), spec, head))
+    judge = Judge(outputs.manifest, [tmp_path / "any.png"])
+    wanted = outputs.of(judge, network(0))
+    assert outputs.errors(judge, network(0), wanted) == [0.0]
+    (error,) = outputs.errors(judge, network(8), wanted)
+    assert error == pytest.approx((8 / 100) ** 2, rel=0.02), "100 pixels wide in the photograph, and 8 too far right"
 
 
 def test_the_price_is_written_and_read_and_put_into_a_table() -> None:
@@ -182,6 +217,43 @@ def test_tensorrts_layout_gets_its_noisiest_layers_in_float_where_it_is_fine_but
     assert after.kept_float_ort == before.kept_float_ort
     assert after.price is not None
     assert after.price["layouts"]["trt"]["eight_bit_share"] >= 0.5
+
+
+@pytest.mark.parametrize(("gain", "spared"), [(0.02, True), (0.0, False)])
+def test_onnx_runtimes_layout_keeps_its_noisiest_layers_where_people_agree_more_by_that(
+    small_folder: ModelFolder, many: Path, gain: float, spared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("posetrt.calib.sensitivity.budget.LEAST_EIGHT_BIT", 0.2)
+    monkeypatch.setattr("posetrt.calib.sensitivity.budget._gain", lambda *_args: gain)
+    images = sorted(many.iterdir())
+    made = calibrate(small_folder, images, all_int8=True, write=False)
+    after = spare_noisiest(small_folder, made, images, ["ort"])
+    assert bool(after.kept_float_ort) == spared
+    assert after.kept_float == ()
+
+
+@pytest.mark.parametrize(("first_search", "floors"), [(0.91, [0.85]), (0.85, [0.85, 0.6])])
+def test_a_search_leaves_more_in_float_only_where_a_layout_is_still_costly_on_photographs_held_back(
+    small_folder: ModelFolder, many: Path, first_search: float, floors: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[float] = []
+
+    def fit(_folder: ModelFolder, made: Calibrated, _judge_by: object, **options: Any) -> Calibration:
+        searched.append(options["least_eight_bit"][-1])
+        assert options["layouts"] == ["ort", "trt"]
+        return made.calibration
+
+    def people(judge: Judge, _run: object) -> list[People]:
+        return [People(np.ones((3, 18, 3), np.float32), np.ones(3, np.float32))] * (len(judge) * judge.positions)
+
+    def compare(*_args: object) -> Agreement:
+        return Agreement(first_search if searched else 0.85, np.ones(1), np.ones(18), 180, 180)
+
+    monkeypatch.setattr("posetrt.calib.sensitivity.judged.fit_budget", fit)
+    monkeypatch.setattr(Judge, "people", people)
+    monkeypatch.setattr(Judge, "compare", compare)
+    assert main(["calibrate", str(small_folder.path), "--images", str(many)]) == 0
+    assert searched == floors
 
 
 @pytest.mark.parametrize(("force", "code"), [([], 1), (["--force"], 0)])

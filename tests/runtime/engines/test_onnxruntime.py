@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import helper, numpy_helper
 
-from posetrt.runtime.engines.onnxruntime import session_options
+from posetrt.runtime.engines.onnxruntime import open_session
 
 
 def test_int8_sums_do_not_overflow_on_processors_without_vnni() -> None:
@@ -36,6 +35,6 @@ def test_int8_sums_do_not_overflow_on_processors_without_vnni() -> None:
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"])
+    session = open_session(model.SerializeToString())
     (found,) = session.run(["y"], {"x": np.full((1, 8, 8, 8), 255, np.float32)})
     np.testing.assert_allclose(found, total, rtol=0.005)
