@@ -20,6 +20,17 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="default: the best that this device has")
 
 
+def add_network_arguments(parser: argparse.ArgumentParser, folder: str = "a model folder, a bare .onnx, an engine, or nano") -> None:
+    """FOLDER and `--precision`, of commands that run one network at one precision; `folder` is the help of the first."""
+    parser.add_argument("folder", metavar="FOLDER", type=network_path, help=folder)
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp32 on a CPU")
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """`--json`, of commands that print tables."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+
+
 _WEIGHTS = (".pt", ".pth", ".caffemodel", ".npz", ".safetensors", ".tflite", ".h5", ".pb")
 """Files of trained weights, which no engine runs."""
 

@@ -27,12 +27,11 @@ from posetrt.arguments import (
     add_detector_arguments,
     add_engine_arguments,
     add_hands_and_face_arguments,
+    add_network_arguments,
     check_detector,
     for_workers,
-    network_path,
     pose_options,
 )
-from posetrt.runtime.engines.base import PRECISIONS
 
 if TYPE_CHECKING:
     from posetrt.corpus.mapping import Tally
@@ -57,10 +56,9 @@ def add_place_arguments(parser: argparse.ArgumentParser, default: str | None = "
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt map`."""
-    parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, a bare .onnx, an engine, or nano")
+    add_network_arguments(parser)
     parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="see above; may be given again")
     parser.add_argument("--output", "-o", metavar="DIR", type=Path, required=True, help="the folder of results")
-    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp32 on a CPU")
     parser.add_argument(
         "--sinks", metavar="LIST", default="jsonl", help="what is written of each clip: jsonl,coco,parquet (default: jsonl)"
     )
