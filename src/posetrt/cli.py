@@ -78,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line. A command module gives `SUMMARY`, `add_arguments(parser)` and `run(args) -> int`."""
     parser = Parser(
         prog="posetrt",
-        description="Trained OpenPose-family networks to ONNX, INT8 and TensorRT, and people out of cameras.",
+        description="Trained pose networks to ONNX, INT8 and TensorRT engines; people out of photographs, videos and cameras.",
         epilog=f"A file {NAME} in the working directory, or --config FILE, holds defaults of options. "
         "Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 an engine or model that does not fit this device.",
     )

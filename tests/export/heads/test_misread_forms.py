@@ -201,9 +201,11 @@ def test_what_was_proposed_is_said(tmp_path: Path) -> None:
     path.write_bytes(network(outputs_of(head, 0), outputs_of(head, 1)).SerializeToString())
     told: list[str] = []
     model_from_onnx(path, GraphOptions(tell=told.append))
-    assert "picture centre (override with --placement), normalisation yolo (override with --normalise)" in told[-1]
+    assert "picture centre (override with --placement), normalisation yolo (RGB, 0 to 1; override with --normalise)" in told[-1]
     model_from_onnx(path, GraphOptions(tell=told.append, fit="stretch"))
     assert "picture stretch, normalisation" in told[-1]
+    model_from_onnx(path, GraphOptions(tell=told.append, normalise="rtmdet"))
+    assert told[-1].endswith("normalisation rtmdet (BGR, -2.1 to 2.6)")
 
 
 @pytest.mark.parametrize("parts", [68, 98, 308])
