@@ -175,7 +175,7 @@ def check_detector(args: argparse.Namespace) -> None:
         if getattr(args, name, None) is not None
     ]
     if alone and args.detector is None:
-        raise UsageError(f"{' and '.join(alone)} say how a detector works: give --detector too")
+        raise UsageError(f"{' and '.join(alone)}: give --detector too, the network that finds the people")
     if args.detector_score is not None and not 0 <= args.detector_score <= 1:
         raise UsageError(f"--detector-score lies between 0 and 1; got {args.detector_score:g}")
     if getattr(args, "detect_every", None) is not None and args.detect_every < 1:

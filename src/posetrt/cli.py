@@ -98,6 +98,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; print an error's sentence on stderr and return its exit code."""
     closed = _stand_in_for_closed()
+    # What OpenCV and its FFmpeg print of a camera that is away is said in a line of our own; read when OpenCV is first used.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")
     # A file's name may hold anything, and a figure's Greek letter may be none of the terminal's.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -124,11 +124,11 @@ def check(args: argparse.Namespace) -> None:
 
     second = [f"--{name}" for name in ("hands", "face") if getattr(args, name)]
     if args.boxes and second:
-        raise UsageError(f"{' and '.join(second)} want a network that finds everybody, and --boxes is for one that looks at a person a box")
+        raise UsageError(f"{' and '.join(second)} need a network that finds everybody; --boxes is for one that looks at one person per box")
     alone = [f"--{name}" for name in ("scales", "grow") if getattr(args, name) is not None]
     if alone and not (args.boxes or args.detector):
         raise UsageError(
-            f"{' and '.join(alone)} say how people in boxes are looked at: give --boxes too (--boxes whole for the frame itself), or --detector"
+            f"{' and '.join(alone)}: give --boxes too (--boxes whole for the frame itself) or --detector, since people are looked at in boxes"
         )
     check_detector(args)
     tiles_of(args)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from posetrt.calib.int8.foreign import Foreign
     from posetrt.runtime.model.folder import ModelFolder
 
+_FILES = (".onnx", ".caffemodel", ".pth", ".pt", ".npz", ".safetensors")
+"""What a file of weights is called, and no network."""
+
 SUMMARY = "trained weights to a model folder with model.onnx"
 
 
@@ -141,6 +144,12 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         _print_zoo(args.json)
         return 0
+    if args.network is not None and Path(args.network).suffix.lower() in _FILES:
+        network = "onnx" if args.network.lower().endswith(".onnx") else "NETWORK"
+        raise UsageError(
+            f"{args.network} stands where `onnx` or the name of a published network is expected; write: "
+            f"posetrt export {network} --weights {args.network} -o {args.output or 'FOLDER'}"
+        )
     missing = [name for name, value in (("NETWORK", args.network), ("--weights", args.weights), ("-o", args.output)) if value is None]
     if missing:
         raise UsageError(f"{' and '.join(missing)} missing: posetrt export NETWORK --weights FILE -o FOLDER, or posetrt export --list")

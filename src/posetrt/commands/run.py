@@ -156,7 +156,9 @@ def run(args: argparse.Namespace) -> int:
             say(line)
     per_frame = stats.people / max(1, stats.frames)
     summary, *details = stats.summary().splitlines()
-    say(f"{summary}; {stats.people} people ({per_frame:.2f} a frame); {engine.precision}, {engine.backend}")
+    say(
+        f"{summary}; {stats.people} {'person' if stats.people == 1 else 'people'} ({per_frame:.2f} per frame); {engine.precision}, {engine.backend}"
+    )
     for line in details:
         say(line)
     doubt(EMPTY)
