@@ -56,7 +56,7 @@ have() { say "have: $*"; }
 
 # --- the board
 release="$root/etc/nv_tegra_release"
-[ -r "$release" ] || fail "no /etc/nv_tegra_release: this is no Jetson. On other computers: pip install 'posetrt[desk]'"
+[ -r "$release" ] || fail "no /etc/nv_tegra_release: this is no Jetson. On other computers, in this checkout: pip install '.[desk]'"
 major=$(sed -n '1s/^# R\([0-9]*\) (release).*/\1/p' "$release")
 revision=$(sed -n '1s/.*REVISION: \([0-9.]*\).*/\1/p' "$release")
 [ -n "$major" ] || fail "the first line of /etc/nv_tegra_release is not as expected: $(head -n 1 "$release")"

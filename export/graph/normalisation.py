@@ -27,6 +27,13 @@ class Normalisation:
     pad: int = 128
     resize: Resize = "cubic"
 
+    @property
+    def told(self) -> str:
+        """The order of the channels and the range of the values, as "RGB, 0 to 1"."""
+        low = min(-mean * scale for mean, scale in zip(self.mean, self.scale, strict=True))
+        high = max((255 - mean) * scale for mean, scale in zip(self.mean, self.scale, strict=True))
+        return f"{self.colour}, {round(low, 1) + 0.0:g} to {round(high, 1):g}"
+
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)

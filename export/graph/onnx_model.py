@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import shutil
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +29,7 @@ DEFAULT_OPSET = 17
 IR_FOR_OPSET = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10}
 # Simplifying and converting reorder float32 sums; more than this share of an output's range is a different network.
 TOLERANCE = 1e-4
+_STDERR = 2  # the descriptor, which C++ writes to
 RUN_LIMIT_S = 120.0  # for one input; the largest pose networks take some ten seconds on a slow computer
 
 
@@ -45,13 +51,39 @@ def finish(model: ModelProto, manifest: Manifest, opset: int = DEFAULT_OPSET) ->
     except PosetrtError as error:
         raise UsageError(f"{error}. Try another with --opset") from error
     try:
-        model, _ = onnxsim.simplify(model, check_n=0)
+        with _quiet_unless_it_fails():
+            model, _ = onnxsim.simplify(model, check_n=0)
     except Exception as error:  # onnxsim raises whatever its C++ side threw
         raise PosetrtError(f"the graph cannot be simplified: {first_line(error)}") from error
     model = canonical(model, where)
     model.ir_version = IR_FOR_OPSET[opset]
     model.producer_name, model.producer_version = "posetrt", posetrt.__version__
     return check(describe(model, manifest.to_json()), "the exported graph")
+
+
+@contextlib.contextmanager
+def _quiet_unless_it_fails() -> Iterator[None]:
+    """Keep off the terminal what C++ writes there: onnxsim names each constant that it could not compute, with a traceback, and leaves it as it was.
+
+    An error shows it all. Descriptors belong to the whole process, so other threads' lines to stderr are kept off as well meanwhile.
+    """
+    with tempfile.TemporaryFile() as said:
+        try:
+            terminal = os.dup(_STDERR)
+        except OSError:  # a service without a terminal
+            yield
+            return
+        os.dup2(said.fileno(), _STDERR)
+        try:
+            yield
+        except Exception:
+            said.seek(0)
+            with open(terminal, "wb", closefd=False) as stream:
+                shutil.copyfileobj(said, stream)
+            raise
+        finally:
+            os.dup2(terminal, _STDERR)
+            os.close(terminal)
 
 
 def check_equal(

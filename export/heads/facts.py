@@ -129,7 +129,8 @@ def image_input(model: ModelProto, path: Path) -> ImageInput:
     if len(inputs) != 1:
         raise PosetrtError(
             f"{path.name} has {len(inputs)} inputs ({', '.join(value.name for value in inputs)}); one image input was expected, and beside it "
-            f"only what is the same for every picture: {', '.join(_BESIDE)}"
+            f"only what is the same for every picture: {', '.join(_BESIDE)}. Export the network with the picture as its only input: what it is asked "
+            "for, as the words of a detector that takes text, must be inside the graph"
         )
     tensor = inputs[0].type.tensor_type
     dims = [dim.dim_value for dim in tensor.shape.dim]

@@ -108,17 +108,27 @@ def recognise(facts: GraphFacts, asked: Asked) -> list[Reading | NearMiss]:
                     parts=parts,
                     normalise="openpose" if background else "imagenet",
                     fit="crop",
-                    why=f"{parts} heat maps{' and a background' if background else ''} of one thing in a crop",
+                    why=f"{parts} heat maps{' and a background' if background else ''} of one thing in a crop{_otherwise(grid, background and own is None)}",
                     nhwc=(grid.name,) if grid.nhwc else (),
                     rank=0,
                 )
             )
     if not readings:
-        wanted = f"skeleton {asked.skeleton.name} has {len(asked.skeleton.parts)} parts" if asked.skeleton else "no built-in skeleton fits"
-        readings.append(
-            NearMiss("heatmap", f"{grid.channels} heat maps, and {wanted}: give yours with --head heatmap --skeleton FILE.json")
-        )
+        wanted = "no built-in skeleton fits: give yours with --head heatmap --skeleton FILE.json"
+        if asked.skeleton is not None:
+            parts = len(asked.skeleton.parts)
+            fits = parts in (grid.channels, grid.channels - 1)
+            wanted = f"skeleton {asked.skeleton.name} has {parts} parts"
+            wanted += (
+                ". If they show one person in a crop, say so with --head heatmap" if fits else f": give one with {grid.channels} parts"
+            )
+        readings.append(NearMiss("heatmap", f"{grid.channels} heat maps, and {wanted}"))
     return readings
+
+
+def _otherwise(grid: Grid, assumed: bool) -> str:
+    """How to say that the last map is a part too, where nobody said that it is a background."""
+    return f" (if the last map is a part too, give {grid.channels} parts with --skeleton FILE.json)" if assumed else ""
 
 
 def _with_offsets(facts: GraphFacts, grids: list[Grid], asked: Asked) -> tuple[Grid, Grid] | None:

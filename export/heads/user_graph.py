@@ -159,7 +159,7 @@ def model_from_onnx(path: Path, options: GraphOptions | None = None) -> tuple[Mo
     wish.tell(
         f"{path.name}: {reading.why}; head {reading.head.kind}, skeleton {skeleton.name}, "
         f"picture {how}{'' if wish.fit or how == 'crop' else ' (override with --placement)'}, "
-        f"normalisation {normalise}{'' if wish.normalise else ' (override with --normalise)'}"
+        f"normalisation {normalise} ({_pixels(image, NORMALISATIONS[normalise]).told}{'' if wish.normalise else '; override with --normalise'})"
     )
     return model, manifest
 
@@ -206,9 +206,12 @@ def _set_size(model: ModelProto, image: ImageInput, wish: GraphOptions, path: Pa
             "export the network again at that size"
         )
     if image.batch not in (0, 1):
-        raise UsageError(f"{path.name} is fixed at batch {image.batch}; export the network again with batch 1 or a free batch")
+        raise UsageError(
+            f"{path.name} takes {image.batch} pictures at a time and no other number; one, or a free number, was expected. Export the network "
+            "again with batch 1, or with a dynamic batch axis (torch.onnx.export: dynamic_axes, or dynamic_shapes in its newer exporter)"
+        )
     if wish.batch > 1 and image.batch:
-        raise UsageError(f"{path.name} is fixed at batch 1: leave --batch out, or export the network again with a free batch")
+        raise UsageError(f"{path.name} is fixed at batch 1: leave --batch out, or export the network again with a dynamic batch axis")
     if wish.dynamic and any(own):
         raise UsageError(f"{path.name} is fixed at {own[0]}x{own[1]}: leave --dynamic out, or export the network again with a free size")
     for dim, fixed in zip(dims, image.shape(size), strict=True):

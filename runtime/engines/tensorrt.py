@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
@@ -15,11 +14,12 @@ from numpy.typing import NDArray
 
 from posetrt.runtime.engines import driver
 from posetrt.runtime.engines.base import Engine, Precision
-from posetrt.runtime.engines.cuda import Buffer, Cuda
+from posetrt.runtime.engines.cuda import Cuda
 from posetrt.runtime.engines.launch import Graphs, Launch
 from posetrt.runtime.engines.library import Library, LibraryName, installed
 from posetrt.runtime.engines.preflight import Here, reason
 from posetrt.runtime.engines.rtx_cache import RuntimeCache, cache_path, context_with_cache
+from posetrt.runtime.engines.slots import Slot, Slots
 from posetrt.runtime.engines.trt_log import Log, started
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from posetrt.runtime.heads.base import Tensors
@@ -27,8 +27,6 @@ from posetrt.runtime.model.manifest import Manifest
 from posetrt.runtime.model.sidecar import Sidecar
 
 FRAMES_IN_FLIGHT = 2
-LENT = 2
-"""Inputs that may be lent at once: one is written while another waits for the network."""
 
 
 def mismatch(sidecar: Sidecar) -> str | None:
@@ -89,18 +87,6 @@ class Tensor:
     largest: tuple[int, ...]
 
 
-@dataclass
-class Slot:
-    """The buffers and events of one frame in flight, and how the network is launched on them."""
-
-    buffers: dict[str, Buffer]
-    uploaded: Any
-    computed: Any
-    downloaded: Any
-    shapes: dict[str, tuple[int, ...]]
-    launch: Launch
-
-
 class TensorRTEngine(Engine):
     """An engine on one GPU.
 
@@ -158,24 +144,16 @@ class TensorRTEngine(Engine):
         self._shared, self._own_graphs = shared, own_graphs
         self._graphs = Graphs(cuda_graph and not own_graphs, say)
         self._streams: list[Any] = []
-        self._slots: list[Slot] = []
-        self._free: deque[Slot] = deque()
         self._pending: deque[Slot] = deque()
-        self._given: Slot | None = None
-        # By the address of the input, which is written in another thread than the network is driven from.
-        self._lent: dict[int, Slot] = {}
-        self._lending = threading.Lock()
-        # The GPU of a closed engine, held until what was lent is back.
-        self._parted: Cuda | None = None
         self._shape: tuple[int, ...] | None = None
         self._wanted = {name for name in manifest.head.outputs.values() if outputs is None or name in outputs}
         self._cuda = Cuda(device)
+        self._slots = Slots(self._cuda)
         try:
             with self._cuda.current(f"load {path.name}"), self._log.listening():
                 self._load(path, dla, host_code)
                 self._streams = [self._cuda.stream() for _ in range(3)]
-                self._slots = [self._slot() for _ in range(frames_in_flight + 1)]
-                self._free.extend(self._slots)
+                self._slots.add(self._slot, frames_in_flight + 1)
                 self._graphs.check(dla, self._smallest, self._input.largest)
         except BaseException:
             self.close()
@@ -240,34 +218,16 @@ class TensorRTEngine(Engine):
             )
             for one in (self._input, *self._outputs)
         }
-        return Slot(buffers, self._cuda.event(), self._cuda.event(), self._cuda.event(waited_for=True), {}, Launch(self._graphs))
+        into = buffers[self._input.name]
+        return Slot(into, buffers, self._cuda.event(), self._cuda.event(), self._cuda.event(waited_for=True), {}, Launch(self._graphs))
 
     def lend_input(self, shape: tuple[int, ...]) -> NDArray[Any] | None:
         """Page-locked memory that the GPU reads; see `Engine.lend_input`."""
-        with self._lending:
-            if self._cuda is None or not self._takes(shape) or len(self._lent) >= LENT:
-                return None
-            if len(self._slots) == self.frames_in_flight + 1:
-                # Asked for the first time, and before the first frame: nobody else uses the GPU now.
-                with self._cuda.current("make room for inputs"):
-                    more = [self._slot() for _ in range(LENT)]
-                self._slots += more
-                self._free.extend(more)
-            slot = self._free.popleft()
-            lent = slot.buffers[self._input.name].view(shape)
-            self._lent[lent.ctypes.data] = slot
-        return lent
+        return self._slots.lend(shape, self._slot) if self._takes(shape) else None
 
     def return_input(self, inputs: NDArray[Any]) -> None:
         """See `Engine.return_input`."""
-        with self._lending:
-            slot = self._lent.pop(inputs.ctypes.data, None)
-            if slot is None:
-                return
-            if self._parted is None:
-                self._free.append(slot)
-            elif not self._lent:
-                self._parted.close()
+        self._slots.take_back(inputs)
 
     def submit(self, inputs: NDArray[Any]) -> None:
         """Queue a batch: copy in, compute, copy out; see `Engine.submit`."""
@@ -279,24 +239,22 @@ class TensorRTEngine(Engine):
                 f"{len(self._pending)} frames are in flight, as many as this engine takes: collect one before the next submit"
             )
         self._check(inputs)
-        with self._lending:
-            slot = self._lent.pop(inputs.ctypes.data, None) or self._free.popleft()
+        slot = self._slots.take(inputs)
         try:
             with self._cuda.current("run the network"), self._log.listening():
                 self._log.settle()
                 self._queue(slot, inputs)
         except BaseException:
-            with self._lending:
-                self._free.append(slot)
+            self._slots.free(slot)
             raise
         self._pending.append(slot)
 
     def _queue(self, slot: Slot, inputs: NDArray[Any]) -> None:
         into, compute, out = self._streams
-        own = slot.buffers[self._input.name].view(inputs.shape)
+        own = slot.input.view(inputs.shape)
         if own.ctypes.data != inputs.ctypes.data:
             np.copyto(own, inputs)
-        self._cuda.upload(slot.buffers[self._input.name], inputs.size, into)
+        self._cuda.upload(slot.input, inputs.size, into)
         slot.uploaded.record(into)
         compute.wait_for_event(slot.uploaded)
         if inputs.shape != self._shape:
@@ -323,10 +281,7 @@ class TensorRTEngine(Engine):
         if not self._pending:
             raise PosetrtError("nothing is in flight: submit a batch before collecting")
         slot = self._pending.popleft()
-        with self._lending:
-            if self._given is not None:
-                self._free.append(self._given)
-            self._given = slot
+        self._slots.give(slot)
         with self._cuda.current("run the network"):
             slot.downloaded.synchronize()
         return {one.name: slot.buffers[one.name].view(slot.shapes[one.name]) for one in self._outputs if one.name in self._wanted}
@@ -344,12 +299,12 @@ class TensorRTEngine(Engine):
         self._open()
         self._check(inputs)
         self.infer(inputs)
-        slot, stream = self._free[0], self._streams[1]
-        np.copyto(slot.buffers[self._input.name].view(inputs.shape), inputs)
+        slot, stream = self._slots.next_free, self._streams[1]
+        np.copyto(slot.input.view(inputs.shape), inputs)
         with self._cuda.current("time the network"), self._log.listening():
             marks = [self._cuda.event(timed=True) for _ in range(4)]
             marks[0].record(stream)
-            self._cuda.upload(slot.buffers[self._input.name], inputs.size, stream)
+            self._cuda.upload(slot.input, inputs.size, stream)
             marks[1].record(stream)
             for name, buffer in slot.buffers.items():
                 self._context.set_tensor_address(name, buffer.address)
@@ -404,10 +359,9 @@ class TensorRTEngine(Engine):
 
         Inputs that are lent may be being written in another thread: they are freed when the last of them comes back.
         """
-        with self._lending:
-            if self._cuda is None:
-                return
-            cuda, self._cuda = self._cuda, cast(Cuda, None)
+        if not self._slots.stop_lending():
+            return
+        cuda, self._cuda = self._cuda, cast(Cuda, None)
         try:
             with cuda.current("free the engine"):
                 self._wait()
@@ -415,7 +369,7 @@ class TensorRTEngine(Engine):
             try:
                 with cuda.current("free the engine"), self._log.listening():
                     try:
-                        for slot in self._slots:
+                        for slot in self._slots.all:
                             slot.launch.close()
                         if self._cache is not None:
                             self._cache.keep()
@@ -425,15 +379,11 @@ class TensorRTEngine(Engine):
                         self._engine = None
                         self._runtime = None
                         self._streams = []
-                        for slot in self._slots:
+                        for slot in self._slots.all:
                             slot.uploaded = slot.computed = slot.downloaded = None
             finally:
                 self._pending.clear()
-                self._free.clear()
-                self._given = None
-                with self._lending:
-                    self._parted = cuda
-                    cuda.close([slot.buffers[self._input.name] for slot in self._lent.values()])
+                self._slots.close()
 
 
 def engine_memory(engine: Any) -> int:

@@ -15,6 +15,7 @@ from posetrt.runtime.events.bodies import Bodies
 
 Floats = NDArray[np.float64]
 State = Literal["start", "end", "once"]
+Ways = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Rule(abc.ABC):
     Attributes:
         kind: name of the kind, as in a rules file.
         summary: what the kind finds, in a few words.
+        needs: sets of parts, each of which is enough, where they are the same for every rule of the kind; none where boxes do.
         name: of its events.
         min_s: for how long it must hold before it is an event.
         gap_s: for how long it may fail within an event.
@@ -103,6 +105,7 @@ class Rule(abc.ABC):
 
     kind: ClassVar[str]
     summary: ClassVar[str]
+    needs: ClassVar[Ways] = ()
     once: ClassVar[bool] = False
     """Events have no length: they are told when they begin."""
 
@@ -121,9 +124,9 @@ class Rule(abc.ABC):
         """From which value on it holds, and below which it is over."""
 
     @property
-    def ways(self) -> tuple[tuple[str, ...], ...]:
-        """Sets of parts, each of which is enough; none where boxes do."""
-        return ()
+    def ways(self) -> Ways:
+        """The sets of parts that this rule needs, each of which is enough."""
+        return self.needs
 
     @abc.abstractmethod
     def meter(self) -> Meter:

@@ -10,16 +10,15 @@ from typing import ClassVar
 import numpy as np
 
 from posetrt.runtime.errors import UsageError
-from posetrt.runtime.events.base import Floats, Meter, Rule, Seen
-from posetrt.runtime.events.postures import TRUNK_AND_LEG, Side, by_sides, check_order, check_side, lying_deg, sided
+from posetrt.runtime.events.base import Floats, Meter, Seen, Ways
+from posetrt.runtime.events.postures import TRUNK_AND_LEG, OnOff, Sided, by_sides, lying_deg
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wave(Rule):
+class Wave(Sided):
     """A hand above its elbow that goes to and fro.
 
     Attributes:
-        side: left, right, either or both.
         turns: how often the hand must turn within `within_s`: two to and fro are four turns.
         within_s: seconds.
         swing: how far it must go between two turns, in trunk lengths.
@@ -27,16 +26,15 @@ class Wave(Rule):
 
     kind: ClassVar[str] = "wave"
     summary: ClassVar[str] = "a hand above its elbow that goes to and fro"
+    parts: ClassVar[tuple[str, ...]] = ("Elbow", "Wrist")
     min_s: float = 0.0
     gap_s: float = 0.5
-    side: Side = "either"
     turns: int = 4
     within_s: float = 2.0
     swing: float = 0.25
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_side(self.side)
         if not 2 <= self.turns <= 50:
             raise UsageError(f"turns are 2 to 50; got {self.turns}")
         if not 0.2 <= self.within_s <= 30:
@@ -48,11 +46,6 @@ class Wave(Rule):
     def thresholds(self) -> tuple[float, float]:
         """See `Rule.thresholds`."""
         return float(self.turns), float(max(1, self.turns // 2))
-
-    @property
-    def ways(self) -> tuple[tuple[str, ...], ...]:
-        """See `Rule.ways`."""
-        return sided(("Elbow", "Wrist"), self.side)
 
     def meter(self) -> Meter:
         """See `Rule.meter`."""
@@ -129,7 +122,7 @@ class _Turns(Meter):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fallen(Rule):
+class Fallen(OnOff):
     """Lying, and shortly before on one's legs.
 
     Attributes:
@@ -139,6 +132,7 @@ class Fallen(Rule):
 
     kind: ClassVar[str] = "fallen"
     summary: ClassVar[str] = "lying, and shortly before on one's legs"
+    needs: ClassVar[Ways] = TRUNK_AND_LEG
     min_s: float = 0.7
     gap_s: float = 1.5
     on: float = 60.0
@@ -147,19 +141,8 @@ class Fallen(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_order(self.on, self.off)
         if not 0.2 <= self.within_s <= 10:
             raise UsageError(f"within_s lies between 0.2 and 10 seconds; got {self.within_s:g}")
-
-    @property
-    def thresholds(self) -> tuple[float, float]:
-        """See `Rule.thresholds`."""
-        return self.on, self.off
-
-    @property
-    def ways(self) -> tuple[tuple[str, ...], ...]:
-        """See `Rule.ways`."""
-        return TRUNK_AND_LEG
 
     def meter(self) -> Meter:
         """See `Rule.meter`."""

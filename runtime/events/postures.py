@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from posetrt.runtime.errors import UsageError
-from posetrt.runtime.events.base import Floats, Meter, Rule, Seen
+from posetrt.runtime.events.base import Floats, Meter, Rule, Seen, Ways
 
 Side = Literal["left", "right", "either", "both"]
 
@@ -47,25 +47,62 @@ def by_sides(side: Side, one: Callable[[str], Floats]) -> Floats:
     return np.fmax(left, right) if side == "either" else np.minimum(left, right)
 
 
-def check_side(side: str) -> None:
-    """Raises: UsageError: no such side."""
-    if side not in get_args(Side):
-        raise UsageError(f"side is {', '.join(get_args(Side))}; got {side!r}")
-
-
-def sided(parts: tuple[str, ...], side: Side) -> tuple[tuple[str, ...], ...]:
+def sided(parts: tuple[str, ...], side: Side) -> Ways:
     """The parts with L or R before them, as `Rule.ways` has them."""
     left, right = (tuple(each + part for part in parts) for each in "LR")
     return {"left": (left,), "right": (right,), "either": (left, right), "both": (left + right,)}[side]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Angle(Rule):
+class Sided(Rule):
+    """A rule on an arm or a leg.
+
+    Attributes:
+        parts: that it looks at, without their side.
+        side: left, right, either or both.
+    """
+
+    parts: ClassVar[tuple[str, ...]]
+    side: Side = "either"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.side not in get_args(Side):
+            raise UsageError(f"side is {', '.join(get_args(Side))}; got {self.side!r}")
+
+    @property
+    def ways(self) -> Ways:
+        """See `Rule.ways`."""
+        return sided(self.parts, self.side)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnOff(Rule):
+    """A rule whose value the user bounds.
+
+    Attributes:
+        on, off: from which value on it holds, and below which it is over.
+    """
+
+    on: float
+    off: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_order(self.on, self.off)
+
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """See `Rule.thresholds`."""
+        return self.on, self.off
+
+
+@dataclass(frozen=True, kw_only=True)
+class Angle(Sided):
     """A joint that is bent, or stretched.
 
     Attributes:
         joint: elbow, shoulder, hip or knee.
-        side: left, right, either or both.
         above, below: degrees; one of both. 180 is straight.
         hysteresis_deg: how far back the angle must go before the event is over.
     """
@@ -73,14 +110,12 @@ class Angle(Rule):
     kind: ClassVar[str] = "angle"
     summary: ClassVar[str] = "a joint bent or stretched beyond an angle"
     joint: str = ""
-    side: Side = "either"
     above: float | None = None
     below: float | None = None
     hysteresis_deg: float = 10.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_side(self.side)
         if self.joint not in JOINTS:
             raise UsageError(f"joint is {', '.join(JOINTS)}; got {self.joint!r}")
         if (self.above is None) == (self.below is None):
@@ -97,7 +132,7 @@ class Angle(Rule):
         return on, on - self.hysteresis_deg
 
     @property
-    def ways(self) -> tuple[tuple[str, ...], ...]:
+    def ways(self) -> Ways:
         """See `Rule.ways`."""
         return sided(JOINTS[self.joint], self.side)
 
@@ -110,34 +145,18 @@ class Angle(Rule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RaisedHand(Rule):
+class RaisedHand(Sided, OnOff):
     """A wrist above its shoulder, of somebody who does not lie.
 
     Attributes:
-        side: left, right, either or both.
         on, off: how far above, in trunk lengths. The nose is about 0.4 above the shoulders.
     """
 
     kind: ClassVar[str] = "raised-hand"
     summary: ClassVar[str] = "a wrist well above its shoulder"
-    side: Side = "either"
+    parts: ClassVar[tuple[str, ...]] = ("Shoulder", "Wrist")
     on: float = 0.5
     off: float = 0.3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_side(self.side)
-        check_order(self.on, self.off)
-
-    @property
-    def thresholds(self) -> tuple[float, float]:
-        """See `Rule.thresholds`."""
-        return self.on, self.off
-
-    @property
-    def ways(self) -> tuple[tuple[str, ...], ...]:
-        """See `Rule.ways`."""
-        return sided(("Shoulder", "Wrist"), self.side)
 
     def meter(self) -> Meter:
         """See `Rule.meter`."""
@@ -152,7 +171,7 @@ class RaisedHand(Rule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lying(Rule):
+class Lying(OnOff):
     """A trunk that lies, with legs that do not stand.
 
     Attributes:
@@ -161,6 +180,7 @@ class Lying(Rule):
 
     kind: ClassVar[str] = "lying"
     summary: ClassVar[str] = "a trunk that lies, and legs that do not stand"
+    needs: ClassVar[Ways] = TRUNK
     min_s: float = 0.7
     gap_s: float = 1.0
     on: float = 60.0
@@ -168,19 +188,8 @@ class Lying(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_order(self.on, self.off)
         if not 20 <= self.off <= self.on <= 90:
             raise UsageError(f"a lying trunk is tilted by 20 to 90 degrees; got on = {self.on:g}, off = {self.off:g}")
-
-    @property
-    def thresholds(self) -> tuple[float, float]:
-        """See `Rule.thresholds`."""
-        return self.on, self.off
-
-    @property
-    def ways(self) -> tuple[tuple[str, ...], ...]:
-        """See `Rule.ways`."""
-        return TRUNK
 
     def meter(self) -> Meter:
         """See `Rule.meter`."""
@@ -208,6 +217,7 @@ class Sitting(Rule):
 
     kind: ClassVar[str] = "sitting"
     summary: ClassVar[str] = "knees about as high as the hips, under an upright trunk"
+    needs: ClassVar[Ways] = TRUNK_AND_LEG
     min_s: float = 0.7
     gap_s: float = 1.0
     on: float = 0.5
@@ -225,11 +235,6 @@ class Sitting(Rule):
     def thresholds(self) -> tuple[float, float]:
         """See `Rule.thresholds`; with the sign changed."""
         return -self.on, -self.off
-
-    @property
-    def ways(self) -> tuple[tuple[str, ...], ...]:
-        """See `Rule.ways`."""
-        return TRUNK_AND_LEG
 
     def meter(self) -> Meter:
         """See `Rule.meter`."""

@@ -65,7 +65,8 @@ class TopDown:
         if not manifest.head.one_person:
             raise UsageError(
                 f"{manifest.network} ({manifest.skeleton.name}, head {manifest.head.kind}) finds everybody in a whole picture, and is no "
-                "network for one person, hand or face in a crop. Run it without boxes, or give a network for crops"
+                "network for one person, hand or face in a crop. Run it without boxes and detector, or give a network for crops (RTMPose, ViTPose, "
+                "HRNet and their like)"
             )
         if not scales or not all(0.1 <= scale <= 10 for scale in scales):
             raise UsageError(f"scales lie between 0.1 and 10, and there is at least one; got {list(scales)}")

@@ -63,7 +63,9 @@ class Reader:
             return
         except Exception as error:  # noqa: BLE001 raised by `finish`, when the frames before it are through
             self._failed(error)
-            self._supervisor.tell(f"{counts.label}: {error}")
+            if not self._alone:
+                # The others go on; of the only source, the error ends the run and is told by that.
+                self._supervisor.tell(f"{counts.label}: {error}")
         finally:
             if isinstance(frames, Generator):
                 frames.close()

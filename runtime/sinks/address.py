@@ -58,8 +58,3 @@ def whole_number(options: Mapping[str, str], name: str, usual: int, least: int, 
     if not value.isdecimal() or not least <= int(value) <= most:
         raise UsageError(f"{name} is a whole number, {least} to {most}; got {value!r}")
     return int(value)
-
-
-def path_part(label: str) -> str:
-    """A source's label as one part of a topic's or an entity's path: letters, digits and `_-.`, never empty."""
-    return "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in label) or "source"

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.packages import install_hint
-from posetrt.runtime.sinks.address import path_part, split_options, whole_number, yes_or_no
+from posetrt.runtime.sinks.address import split_options, whole_number, yes_or_no
 from posetrt.runtime.sinks.base import Result, Sink
+from posetrt.runtime.sources.names import path_part
 
 _GOLDEN = 0.618034
 """Hues of people whose numbers follow each other lie this far apart: never near."""

@@ -16,8 +16,9 @@ from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.packages import install_hint
-from posetrt.runtime.sinks.address import path_part, split_options, whole_number, yes_or_no
+from posetrt.runtime.sinks.address import split_options, whole_number, yes_or_no
 from posetrt.runtime.sinks.base import Result, Sink
+from posetrt.runtime.sources.names import path_part
 
 FORM = "rerun=FILE.rrd, or rerun=rerun+http://HOST:9876/proxy for a viewer"
 _CONNECT_S = 2.0

@@ -44,6 +44,12 @@ _SET_PIPE_SIZE = 1031
 """F_SETPIPE_SZ of Linux's fcntl.h, which Python 3.10 on other systems does not name."""
 
 
+_REMEDY = "Install the plug-ins that hold it (gst-inspect-1.0 NAME says whether it is there), or leave it out of the pipeline"
+_REMEDIES = {
+    "nvarguscamerasrc": "csi:// is for a Jetson's camera: there, posetrt doctor has the command. On another computer give /dev/video0, "
+    "rtsp://... or a file"
+}
+"""Element → what to do where it is missing."""
 _CLOCK = "posetrt-clock"
 _TIME = re.compile(rf"chain .*\({_CLOCK}:sink\).* pts: ([0-9]+):([0-9]{{2}}):([0-9]{{2}}\.[0-9]+)")
 """What gst-launch prints of a picture that passes an `identity`, with its time."""
@@ -240,9 +246,12 @@ class Launched:
         chroma = pixels[rows * height :].reshape(height, half_rows)[:, : width // 2]
         return np.concatenate([luma.ravel(), chroma.ravel()]).reshape(height * 3 // 2, width)
 
-    def _lost(self) -> Lost:
-        """With the pipeline's own last words."""
+    def _lost(self) -> Lost | PosetrtError:
+        """With the pipeline's own last words; an element that is not installed does not come back."""
         self.close()
+        missing = re.search(r'no element "([^"]+)"', self.complaint or "")
+        if missing is not None:
+            return PosetrtError(f"the GStreamer of this computer has no element {missing[1]}. {_REMEDIES.get(missing[1], _REMEDY)}")
         played = self._ends and self._process.returncode == 0 and self.complaint is None
         return (Ended if played else Lost)(f"the GStreamer pipeline ended: {self.complaint or 'end of stream'}")
 

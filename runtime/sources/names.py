@@ -46,24 +46,30 @@ def frame_names(paths: Sequence[Path]) -> list[str]:
 
 
 def source_labels(labels: Sequence[str]) -> list[str]:
-    """A different label for each source: a second `camera` is `camera-2`.
+    """A different label for each source, also as a part of a path: a second `camera` is `camera-2`, and `door_1` beside `door 1` is `door_1-2`.
 
     Frames are called LABEL_NAME, so none may begin with another one and an underscore either: beside `cam_1`, `cam` is `cam-1`.
     """
     given: list[str] = []
     for label in labels:
-        taken = {other.casefold() for other in given}
+        taken = {path_part(other).casefold() for other in given}
         others = [other.casefold() for other in labels if other != label]
         first = any(other.startswith(f"{label.casefold()}_") for other in others)
-        given.append(_free(label, taken, start=1) if first else _free(label, taken) if label.casefold() in taken else label)
+        given.append(_free(label, taken, start=1 if first else 2, form=path_part))
     return given
 
 
-def _free(name: str, taken: set[str], start: int = 2) -> str:
-    if start > 1 and name.casefold() not in taken:
+def path_part(label: str) -> str:
+    """A source's label as one part of a topic's or an entity's path: letters, digits and `_-.`, never empty."""
+    return "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in label) or "source"
+
+
+def _free(name: str, taken: set[str], start: int = 2, form: Callable[[str], str] = str) -> str:
+    """The name, or the first of name-start, name-(start + 1), ... whose `form` is not taken; from 1 on also where the name itself is free."""
+    if start > 1 and form(name).casefold() not in taken:
         return name
     number = start
-    while f"{name}-{number}".casefold() in taken:
+    while form(f"{name}-{number}").casefold() in taken:
         number += 1
     return f"{name}-{number}"
 

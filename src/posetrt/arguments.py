@@ -20,6 +20,17 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="default: the best that this device has")
 
 
+def add_network_arguments(parser: argparse.ArgumentParser, folder: str = "a model folder, a bare .onnx, an engine, or nano") -> None:
+    """FOLDER and `--precision`, of commands that run one network at one precision; `folder` is the help of the first."""
+    parser.add_argument("folder", metavar="FOLDER", type=network_path, help=folder)
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp16 on a GPU and fp32 on a CPU")
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """`--json`, of commands that print tables."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+
+
 _WEIGHTS = (".pt", ".pth", ".caffemodel", ".npz", ".safetensors", ".tflite", ".h5", ".pb")
 """Files of trained weights, which no engine runs."""
 
@@ -36,7 +47,10 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of the network (default: all cores)")
     parser.add_argument(
-        "--preset", choices=["balanced", "precise", "all"], default="balanced", help="what counts as a person (default: balanced)"
+        "--preset",
+        choices=["balanced", "precise", "all"],
+        default="balanced",
+        help="what counts as a person: precise leaves out doubtful ones, all keeps them (default: balanced)",
     )
 
 
@@ -111,29 +125,34 @@ def size_wh(text: str) -> tuple[int, int]:
 def add_hands_and_face_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the second look at hands and faces."""
     group = parser.add_argument_group("hands and face")
-    for name, parts in (("hands", "21 parts a hand"), ("face", "70 parts")):
-        group.add_argument(f"--{name}", metavar="FOLDER", type=network_path, help=f"look at {name} too, with this network of {parts}")
+    for name, what in (
+        ("hands", "hands too, with this network of 21 parts per hand"),
+        ("face", "faces too, with this network of 70 parts"),
+    ):
+        group.add_argument(f"--{name}", metavar="FOLDER", type=network_path, help=f"look at {what}")
         group.add_argument(f"--{name}-precision", choices=PRECISIONS, help="default: the folder's")
 
 
 def add_detector_arguments(parser: argparse.ArgumentParser, *, follow: bool) -> None:
     """The options of two stages; those of following people between detections where frames are a scene."""
-    group = parser.add_argument_group("two stages: a detector finds people, a pose network for crops finds their parts")
+    group = parser.add_argument_group("two stages: a detector finds the people, FOLDER finds the parts of each")
     group.add_argument("--detector", metavar="FOLDER", type=network_path, help="a detector, or any network that finds everybody in a frame")
     group.add_argument("--detector-precision", choices=PRECISIONS, help="default: the folder's")
-    group.add_argument("--detector-score", metavar="SCORE", type=float, help="least score of a person of the detector")
+    group.add_argument(
+        "--detector-score", metavar="SCORE", type=float, help="people whom the detector is less sure of are left out (0 to 1)"
+    )
     if follow:
         group.add_argument(
             "--detect-every",
             metavar="N",
             type=int,
-            help="detect in every N-th frame, and when somebody is lost; in the others people are followed (default 1)",
+            help="detect in every N-th frame, and when somebody is lost; in between, people are followed (default 1)",
         )
 
 
 def add_tiles_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of small people in large frames."""
-    group = parser.add_argument_group("small people: the network that looks at whole frames looks at tiles of them too")
+    group = parser.add_argument_group("small people: look at tiles of each frame too")
     group.add_argument(
         "--tiles", metavar="CxR", help="cut each frame into C columns and R rows, as in 2x2; with --detector the detector looks at them"
     )
@@ -164,7 +183,7 @@ def check_detector(args: argparse.Namespace) -> None:
         if getattr(args, name, None) is not None
     ]
     if alone and args.detector is None:
-        raise UsageError(f"{' and '.join(alone)} say how a detector works: give --detector too")
+        raise UsageError(f"{' and '.join(alone)}: give --detector too, the network that finds the people")
     if args.detector_score is not None and not 0 <= args.detector_score <= 1:
         raise UsageError(f"--detector-score lies between 0 and 1; got {args.detector_score:g}")
     if getattr(args, "detect_every", None) is not None and args.detect_every < 1:

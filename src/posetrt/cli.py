@@ -78,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line. A command module gives `SUMMARY`, `add_arguments(parser)` and `run(args) -> int`."""
     parser = Parser(
         prog="posetrt",
-        description="Trained OpenPose-family networks to ONNX, INT8 and TensorRT, and people out of cameras.",
+        description="Trained pose networks to ONNX, INT8 and TensorRT engines; people out of photographs, videos and cameras.",
         epilog=f"A file {NAME} in the working directory, or --config FILE, holds defaults of options. "
         "Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 an engine or model that does not fit this device.",
     )
@@ -98,6 +98,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; print an error's sentence on stderr and return its exit code."""
     closed = _stand_in_for_closed()
+    # What OpenCV and its FFmpeg print of a camera that is away is said in a line of our own; read when OpenCV is first used.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")
     # A file's name may hold anything, and a figure's Greek letter may be none of the terminal's.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -43,7 +43,7 @@ def check_follow(args: argparse.Namespace) -> None:
     if args.no_track:
         raise UsageError("following goes by ids, and --no-track gives none: leave one of them out")
     if len(args.source) > 1:
-        raise UsageError(f"one person is followed in one source, and there are {len(args.source)}: give one --source a run")
+        raise UsageError(f"one person is followed in one source, and there are {len(args.source)}: give one --source per run")
 
 
 def open_follow(args: argparse.Namespace, skeleton: Skeleton, sources: Sequence[Source]) -> Follow | None:

@@ -36,26 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine", metavar="triton://HOST:PORT/NAME", help="a network on a Triton server, in place of FOLDER (?shm=off: no shared memory)"
     )
     parser.add_argument("--source", metavar="SOURCE", action="append", help="see above; may be given again")
-    parser.add_argument(
-        "--wait",
-        action="store_true",
-        help="wait for a camera or stream that is not there yet; else it is an error after five tries. Of several sources each is waited for",
-    )
-    parser.add_argument(
-        "--max-megapixels", metavar="N", type=float, default=MOST_MEGAPIXELS, help="refuse larger pictures before decoding (default: 100)"
-    )
-    parser.add_argument(
-        "--frame-size",
-        choices=["auto", "full"],
-        default="auto",
-        help="auto: a Jetson's hardware, and the decoder of large JPEGs, make pictures as small as the network wants them where nothing "
-        "shows or crops them; key points stay in pixels of the source",
-    )
-    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp32 on a CPU")
-    parser.add_argument("--build", action="store_true", help="build the engine first where none fits")
-    add_hands_and_face_arguments(parser)
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp16 on a GPU and fp32 on a CPU")
+    parser.add_argument("--build", action="store_true", help="build the engine first where none fits this device")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_engine_arguments(parser)
+    _add_reading(parser.add_argument_group("reading sources"))
+    _add_writing(parser.add_argument_group("what is written"))
+    _add_live(parser.add_argument_group("live view and health, over HTTP"))
+    _add_ids(parser.add_argument_group("ids and events"))
+    add_follow_arguments(parser)
     add_detector_arguments(parser, follow=True)
-    add_tiles_arguments(parser)
     boxes = parser.add_argument_group("a network for one person (any top-down network)")
     boxes.add_argument(
         "--boxes",
@@ -64,58 +54,79 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     boxes.add_argument("--scales", metavar="S,S,...", type=scales, help="look at each box at these scales and take the mean: 0.7,1,1.3")
     boxes.add_argument("--grow", metavar="FACTOR", type=float, help="crop so much wider than the box (default 1.25; cpm-person 1.57)")
-    parser.add_argument("--no-track", action="store_true", help="no person ids (photographs never have any)")
-    parser.add_argument("--smooth", action="store_true", help="smooth key points with a One-Euro filter")
-    parser.add_argument(
-        "--events", metavar="RULES.toml", type=Path, help="look for events: raised hands, falls, lines crossed, ... (docs/how-to/events.md)"
+    add_tiles_arguments(parser)
+    add_hands_and_face_arguments(parser)
+
+
+def _add_reading(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--wait",
+        action="store_true",
+        help="wait for each camera or stream that is not there yet; without it, five tries in vain are an error",
     )
-    parser.add_argument(
-        "--write-events", metavar="FILE|-|unix:PATH", help="a line of JSON per event; unix: serves any number of readers at a socket"
+    group.add_argument(
+        "--max-megapixels", metavar="N", type=float, default=MOST_MEGAPIXELS, help="refuse larger pictures before decoding (default: 100)"
     )
-    parser.add_argument(
-        "--camera-motion", action="store_true", help="ids that last while the camera moves: its motion by optical flow (some ms)"
+    group.add_argument(
+        "--frame-size",
+        choices=["auto", "full"],
+        default="auto",
+        help="full: decode every picture in full; auto (default): smaller, where the network needs no more and nothing shows or crops it. Key "
+        "points are in pixels of the source either way",
     )
-    parser.add_argument("--appearance", action="store_true", help="ids that last through crossings: colours of torso and legs count too")
-    add_follow_arguments(parser)
-    parser.add_argument("--write-json", metavar="DIR", type=Path, help="OpenPose's JSON, a file a frame")
-    parser.add_argument("--write-coco", metavar="FILE", type=Path, help="COCO's result format, for one source")
-    parser.add_argument(
-        "--jsonl", metavar="FILE|-|unix:PATH", help="a line of JSON a frame; unix: serves any number of readers at a socket"
+
+
+def _add_writing(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--write-images", metavar="DIR", type=Path, help="annotated pictures")
+    group.add_argument("--image-format", choices=["jpg", "png"], help="of --write-images (default: jpg)")
+    group.add_argument("--write-video", metavar="FILE", type=Path, help="annotated video, .mp4 or .avi; of several sources one file each")
+    group.add_argument("--show", action="store_true", help="show the annotated frames in a window; q or Esc ends the run")
+    group.add_argument(
+        "--draw", metavar="WHAT", default="people", help="what pictures show: people, or a map of the network (heatmaps, pafs)"
     )
-    parser.add_argument(
+    group.add_argument(
+        "--jsonl", metavar="FILE|-|unix:PATH", help="one line of JSON per frame; unix: serves any number of readers at a socket"
+    )
+    group.add_argument("--write-csv", metavar="FILE", type=Path, help="one row per key point")
+    group.add_argument("--write-json", metavar="DIR", type=Path, help="OpenPose's JSON, one file per frame")
+    group.add_argument("--write-coco", metavar="FILE", type=Path, help="COCO's result format, for one source")
+    group.add_argument(
         "--sink",
         metavar="NAME=ARGUMENT",
         action="append",
         default=[],
         help="mqtt=ADDRESS, mcap=FILE, rerun=FILE (docs/how-to/mqtt.md, foxglove.md, rerun.md), or a sink that another package adds; may be given again",
     )
-    parser.add_argument("--write-csv", metavar="FILE", type=Path, help="a row a key point")
-    parser.add_argument("--write-images", metavar="DIR", type=Path, help="annotated pictures")
-    parser.add_argument("--image-format", choices=["jpg", "png"], help="of --write-images (default: jpg)")
-    parser.add_argument("--show", action="store_true", help="show the annotated frames in a window; q or Esc ends the run")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    parser.add_argument("--write-video", metavar="FILE", type=Path, help="annotated video, .mp4 or .avi; a file a source")
-    parser.add_argument(
+    group.add_argument(
         "--overwrite", action="store_true", help="remove what an earlier run left in the folders of --write-json and --write-images first"
     )
-    parser.add_argument(
-        "--draw",
-        metavar="WHAT",
-        default="people",
-        help="what pictures show: people, or a map of the network (heatmaps, pafs)",
-    )
-    parser.add_argument(
+
+
+def _add_live(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--web", metavar="[HOST:]PORT", help="live picture and figures as a web page; this computer only, unless HOST is given"
     )
-    parser.add_argument(
+    group.add_argument(
+        "--status-port", metavar="[HOST:]PORT", help="/health and Prometheus' /metrics; this computer only, unless HOST is given"
+    )
+    group.add_argument(
         "--web-token",
         metavar="TOKEN",
-        help="asked of whoever reads --web and --status-port; needed for other hosts; better in the environment as POSETRT_WEB_TOKEN",
+        help="what readers of --web and --status-port must send; needed where HOST is given; better in the environment as POSETRT_WEB_TOKEN",
     )
-    parser.add_argument(
-        "--status-port", metavar="[HOST:]PORT", help="/health and Prometheus' /metrics over HTTP; this computer only, unless HOST is given"
+
+
+def _add_ids(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--no-track", action="store_true", help="no person ids (photographs never have any)")
+    group.add_argument("--smooth", action="store_true", help="smooth key points with a One-Euro filter")
+    group.add_argument("--camera-motion", action="store_true", help="keep ids while the camera moves, by optical flow (a few ms per frame)")
+    group.add_argument("--appearance", action="store_true", help="keep ids when people cross, by the colours of torso and legs as well")
+    group.add_argument(
+        "--events", metavar="RULES.toml", type=Path, help="look for events: raised hands, falls, lines crossed, ... (docs/how-to/events.md)"
     )
-    add_engine_arguments(parser)
+    group.add_argument(
+        "--write-events", metavar="FILE|-|unix:PATH", help="one line of JSON per event; unix: serves any number of readers at a socket"
+    )
 
 
 def check(args: argparse.Namespace) -> None:
@@ -124,11 +135,11 @@ def check(args: argparse.Namespace) -> None:
 
     second = [f"--{name}" for name in ("hands", "face") if getattr(args, name)]
     if args.boxes and second:
-        raise UsageError(f"{' and '.join(second)} want a network that finds everybody, and --boxes is for one that looks at a person a box")
+        raise UsageError(f"{' and '.join(second)} need a network that finds everybody; --boxes is for one that looks at one person per box")
     alone = [f"--{name}" for name in ("scales", "grow") if getattr(args, name) is not None]
     if alone and not (args.boxes or args.detector):
         raise UsageError(
-            f"{' and '.join(alone)} say how people in boxes are looked at: give --boxes too (--boxes whole for the frame itself), or --detector"
+            f"{' and '.join(alone)}: give --boxes too (--boxes whole for the frame itself) or --detector, since people are looked at in boxes"
         )
     check_detector(args)
     tiles_of(args)

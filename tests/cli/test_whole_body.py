@@ -129,13 +129,13 @@ def test_build_builds_what_the_second_look_needs(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--scales", "0.7,1"), "--scales say how people in boxes are looked at: give --boxes too"),
+        (("--scales", "0.7,1"), "--scales: give --boxes too"),
         (("--face-precision", "int8"), "give that too"),
-        (("--boxes", "whole", "--hands", "nano"), "want a network that finds everybody"),
+        (("--boxes", "whole", "--hands", "nano"), "need a network that finds everybody"),
         (("--boxes", "whole", "--draw", "heatmaps"), "people in boxes are drawn as people"),
         (("--boxes", "nowhere.txt"), 'boxes come from "whole"'),
         (("--boxes", "."), "give: --detector ."),
-        (("--detect-every", "5"), "--detect-every say how a detector works: give --detector too"),
+        (("--detect-every", "5"), "--detect-every: give --detector too"),
         (("--detector", "nano", "--boxes", "whole"), "both say where the people are"),
         (("--detector", "nano", "--detect-every", "5"), "photographs are not frames of one scene"),
         (("--boxes", "whole", "--scales", "big"), "is no list of scales"),

@@ -100,6 +100,8 @@ def test_a_skeleton_of_ones_own_sets_the_number_of_maps(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["export"], "NETWORK and --weights and -o missing"),
+        (["export", "yolo11n-pose.onnx", "-o", "out"], "write: posetrt export onnx --weights yolo11n-pose.onnx -o out"),
+        (["export", "pose.caffemodel"], "write: posetrt export NETWORK --weights pose.caffemodel -o FOLDER"),
         (["export", "no-such-net", "--weights", "x.npz", "-o", "out"], "no network 'no-such-net' in the zoo"),
         (["export", "openpose-body25", "--weights", "x.npz", "-o", "out", "--input-size", "650x368"], "multiples of 8"),
         (["export", "openpose-body25", "--weights", "x.npz", "-o", "out", "--role", "pafs=y"], "a network of the zoo knows its own"),

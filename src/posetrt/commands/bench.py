@@ -1,4 +1,4 @@
-"""Measure a network: fps, latency, memory, watts and, with annotated photographs, accuracy; a row a precision.
+"""Measure a network: fps, latency, memory, watts and, with annotated photographs, accuracy; one row per precision.
 
   posetrt bench person/ --source clip.mp4
   posetrt bench person/ --source clip.mp4 --coco person_keypoints.json --images photos/ --report bench/
@@ -9,11 +9,10 @@ All precisions run in one process, in interleaved rounds, so that the rows compa
 "end-to-end" is decoding, letterbox, network and parser, overlapped as `posetrt run` works, and "age" is how old a frame is
 when its people are known; p50, p90 and p99 are the latency of one frame at a time. On a GPU, enqueue, the network, copy in and copy out
 stand apart. "run, peak" is the peak memory of the whole of `posetrt run`. A second table has the columns of Ultralytics' `benchmark`.
-Watts are measured where the machine has
-sensors that can be read, and are otherwise "not measured".
+Watts are measured where the machine has sensors that can be read, and are otherwise "not measured".
 
-With --hands and --face they are part of it. --people measures what they cost as people grow in number, a stage each, on people who stand
-in known places of a picture of noise: random weights will do, and no --source is needed.
+--hands and --face are measured as part of the whole. --people 0,1,5,20 measures what each of the two costs with so many people in view. It
+draws its own pictures, so it needs no --source, and networks with random weights will do.
 """
 
 from __future__ import annotations
@@ -58,8 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=PRECISIONS, action="append", help="may be given again; default: all that were built")
     add_hands_and_face_arguments(parser)
     add_detector_arguments(parser, follow=True)
-    parser.add_argument("--people", metavar="N,N,...", type=_counts, help="what hands and face cost with so many people in view: 0,1,5,20")
-    parser.add_argument("--frames", type=int, default=60, metavar="N", help="frames a round (default 60)")
+    parser.add_argument(
+        "--people", metavar="N,N,...", type=_counts, help="what hands and face cost with this many people in view, as 0,1,5,20"
+    )
+    parser.add_argument("--frames", type=int, default=60, metavar="N", help="frames per round (default 60)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="interleaved rounds (default 3)")
     parser.add_argument("--coco", metavar="ANNOTATIONS", type=Path, help="COCO key points: adds AP (with --images)")
     parser.add_argument("--images", metavar="DIR", type=Path, help="the photographs that --coco names")

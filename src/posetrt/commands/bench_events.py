@@ -14,7 +14,7 @@ import argparse
 import json
 from typing import Any
 
-from posetrt.arguments import add_backend_argument, network_path
+from posetrt.arguments import add_backend_argument, add_json_argument, network_path
 
 SUMMARY = "precision and recall of events on drawn motions, their cost, and what a video sets off"
 
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--network", metavar="FOLDER", type=network_path, help="looks at --source")
     parser.add_argument("--source", metavar="SOURCE", help="a video or a camera: counts what begins in it")
-    parser.add_argument("--json", action="store_true", help="for machines, on stdout")
+    add_json_argument(parser)
     add_backend_argument(parser)
 
 

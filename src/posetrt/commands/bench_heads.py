@@ -16,6 +16,8 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from posetrt.arguments import add_json_argument
+
 SUMMARY = "how long heads take to decode, beside plain decoders"
 
 
@@ -25,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="TEXT", help="heads whose name holds this, as rows or simcc (oks: the NMS alone)")
     parser.add_argument("--repeats", type=int, default=50, metavar="N", help="of each of eight frames (default: %(default)s)")
     parser.add_argument("--torch", action="store_true", help="raw YOLO in torch too; needs torch")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:

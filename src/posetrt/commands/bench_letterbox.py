@@ -15,8 +15,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from posetrt.arguments import add_engine_arguments, network_path, pose_options, size_wh
-from posetrt.runtime.engines.base import PRECISIONS
+from posetrt.arguments import add_engine_arguments, add_json_argument, add_network_arguments, pose_options, size_wh
 
 SUMMARY = "measure the letterbox beside averaging by area"
 _SIZES = ((1280, 720), (1920, 1080), (3840, 2160))
@@ -24,13 +23,12 @@ _SIZES = ((1280, 720), (1920, 1080), (3840, 2160))
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt bench-letterbox`."""
-    parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, a bare .onnx, an engine, or nano")
+    add_network_arguments(parser)
     parser.add_argument("--images", metavar="DIR", type=Path, required=True, help="photographs, which are enlarged to each size")
     parser.add_argument("--coco", metavar="FILE", type=Path, help="COCO key points of them: gives AP both ways")
     parser.add_argument("--sizes", metavar="WxH", type=size_wh, nargs="+", default=_SIZES, help="of the frames (default: 720p, 1080p, 4K)")
     parser.add_argument("--turns", metavar="N", type=int, default=40, help="of each size (default: %(default)s)")
-    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp32 on a CPU")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    add_json_argument(parser)
     add_engine_arguments(parser)
 
 

@@ -15,17 +15,15 @@ import json
 import sys
 from itertools import islice
 
-from posetrt.arguments import add_engine_arguments, network_path, pose_options
-from posetrt.runtime.engines.base import PRECISIONS
+from posetrt.arguments import add_engine_arguments, add_network_arguments, pose_options
 
 SUMMARY = "what the live pipeline gives: overlap, age, drops, fair shares, viewers"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt bench-live`."""
-    parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, a bare .onnx, an engine, or nano")
+    add_network_arguments(parser)
     parser.add_argument("--source", metavar="PHOTO|DIR|VIDEO", required=True, help="its first 64 frames are used over and over")
-    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--only", choices=["overlap", "age", "shares", "viewers"], action="append", help="may be given again; default: all")
     parser.add_argument("--frames", type=int, default=1200, metavar="N", help="frames of `age` (default 1200; 20000 for memory)")
     add_engine_arguments(parser)

@@ -17,9 +17,8 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from posetrt.arguments import add_engine_arguments, for_workers, network_path, pose_options
+from posetrt.arguments import add_engine_arguments, add_network_arguments, for_workers, pose_options
 from posetrt.commands.map import add_place_arguments
-from posetrt.runtime.engines.base import PRECISIONS
 
 SUMMARY = "what map costs and gains: overhead, workers, memory, how busy they are"
 
@@ -28,9 +27,8 @@ _PARTS = ("overhead", "workers", "memory", "sleeping")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt bench-map`."""
-    parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, a bare .onnx, an engine, or nano")
+    add_network_arguments(parser)
     parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="clips, as map takes them")
-    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp32 on a CPU")
     parser.add_argument("--only", choices=_PARTS, action="append", help="may be given again; default: all")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of overhead and workers (default 3)")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="that a sleeping engine takes a clip (default 2)")

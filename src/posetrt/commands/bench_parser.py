@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from posetrt.arguments import network_path
+from posetrt.arguments import add_json_argument, network_path
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.files import written_whole
 from posetrt.runtime.heads.paf.head import EVALUATED_SCORE
@@ -41,12 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--skeleton", default="coco18", help="skeleton of the maps: a built-in name or a JSON file (default: %(default)s)")
     parser.add_argument("--preset", default="balanced", choices=sorted(PRESETS), help="of the parser (default: %(default)s)")
-    parser.add_argument("--assignment", default="exact", choices=("exact", "greedy"), help="matching a limb (default: %(default)s)")
+    parser.add_argument("--assignment", default="exact", choices=("exact", "greedy"), help="matching of each limb (default: %(default)s)")
     parser.add_argument("--full", action="store_true", help="every skeleton, map size, noise level and placing")
-    parser.add_argument("--frames", type=int, default=8, help="drawn frames a row (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=9, help="timed repetitions a frame (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=8, help="drawn frames per row (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=9, help="timed repetitions per frame (default: %(default)s)")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="write a PNG of time and recall over people")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,22 +13,20 @@ import argparse
 import json
 from dataclasses import asdict
 
-from posetrt.arguments import add_engine_arguments, engine_options, network_path
-from posetrt.runtime.engines.base import PRECISIONS
+from posetrt.arguments import add_engine_arguments, add_json_argument, add_network_arguments, engine_options, network_path
 
 SUMMARY = "what --detect-every finds and saves on a clip"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt bench-stages`."""
-    parser.add_argument("folder", metavar="FOLDER", type=network_path, help="of a network for crops")
-    parser.add_argument("--detector", metavar="FOLDER", type=network_path, required=True, help="of a network that says where people are")
+    add_network_arguments(parser, "a network for crops: a model folder, a bare .onnx or an engine")
+    parser.add_argument("--detector", metavar="FOLDER", type=network_path, required=True, help="the network that says where people are")
     parser.add_argument("--detector-score", metavar="SCORE", type=float, help="least score of a person of the detector")
     parser.add_argument("--source", metavar="FILE", required=True, help="a clip")
     parser.add_argument("--detect-every", metavar="N", type=int, default=5, help="frames between two detections (default: %(default)s)")
     parser.add_argument("--frames", metavar="N", type=int, default=0, help="the first N frames alone")
-    parser.add_argument("--precision", choices=PRECISIONS, help="of the network for crops")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    add_json_argument(parser)
     add_engine_arguments(parser)
 
 

@@ -17,15 +17,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from posetrt.arguments import add_engine_arguments, engine_options, network_path, size_wh
-from posetrt.runtime.engines.base import PRECISIONS
+from posetrt.arguments import add_engine_arguments, add_json_argument, add_network_arguments, engine_options, size_wh
 
 SUMMARY = "accuracy and cost of tiles, on photographs shrunk into large canvases"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt bench-tiles`."""
-    parser.add_argument("folder", metavar="FOLDER", type=network_path, help="of a network that looks at whole frames, or its name")
+    add_network_arguments(parser, "a network that looks at whole frames, or nano")
     parser.add_argument("--coco", metavar="FILE", type=Path, required=True, help="COCO key points, person_keypoints_*.json")
     parser.add_argument("--images", metavar="DIR", type=Path, required=True, help="the photographs that it names")
     parser.add_argument("--tiles", metavar="CxR", action="append", help="may be given again (default: 2x2)")
@@ -35,8 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--canvas", metavar="WxH", type=size_wh, default=(1920, 1080), help="size of a canvas (default: 1920x1080)")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the places on the canvases (default: %(default)s)")
-    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp32 on a CPU")
-    parser.add_argument("--json", action="store_true", help="for machines, on stdout")
+    add_json_argument(parser)
     add_engine_arguments(parser)
 
 

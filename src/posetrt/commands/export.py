@@ -1,14 +1,19 @@
 """Make a model folder of a trained network.
 
-NETWORK is a name of the zoo (`posetrt export --list`), or `onnx` for your own graph:
+Your own network, as the tool that trained it writes ONNX (Ultralytics, mmdeploy, torch.onnx, tf2onnx, ...):
 
-  posetrt export openpose-body25 --weights pose_iter_584000.caffemodel -o person/
-  posetrt export onnx --weights pose.onnx --input-size 456x256 -o person/
+  posetrt export onnx --weights yolo11n-pose.onnx -o person/
 
-Of your own graph, outputs and skeleton are found by their channel counts where you do not name them, and the exported graph is
-compared with the original on random input before anything is written. For a camera on a GPU, add `--input uint8 --decode in-graph`:
-the graph then takes the camera's bytes and gives peaks and pair scores in place of maps. `--camera 1280x720` puts scaling and colour
-conversion into the graph as well: it takes whole frames of that size, as BGR or with `--pixel-format nv12`.
+A published network of the OpenPose family, from its own weight file (`--list` shows them, `posetrt fetch` downloads them):
+
+  posetrt export openpose-body25 --weights weights/pose_iter_584000.caffemodel -o person/
+
+Of an ONNX file, export finds out what the outputs mean and shows the network drawn people, to check how it wants its pixels. It prints what
+it assumed, with the option that says otherwise; what nothing tells, it asks for. The exported graph is compared with the original on random
+input, and nothing is written if they differ.
+
+On a GPU, `--input uint8 --decode in-graph` saves copies: the graph takes the camera's bytes, and gives the best candidates in place of all
+maps or rows.
 """
 
 from __future__ import annotations
@@ -21,88 +26,102 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posetrt.arguments import size_wh
+from posetrt.export.graph.normalisation import NORMALISATIONS
 
 if TYPE_CHECKING:
     from posetrt.calib.int8.foreign import Foreign
     from posetrt.runtime.model.folder import ModelFolder
 
-_NORMALISATIONS = (
-    "in-graph", "openpose", "imagenet", "unit", "yolo", "yolo-nas", "yolox", "rtmpose", "rtmdet", "tinypose", "movenet", "posenet", "mediapipe",
-)  # fmt: skip
-"""As export.graph.normalisation has them; a test holds both together."""
+_FILES = (".onnx", ".caffemodel", ".pth", ".pt", ".npz", ".safetensors")
+"""What a file of weights is called, and no network."""
 
 SUMMARY = "trained weights to a model folder with model.onnx"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt export`."""
-    parser.add_argument("network", metavar="NETWORK", nargs="?", help="a name of the zoo, or `onnx` for your own graph")
-    parser.add_argument("--list", action="store_true", help="show the zoo and stop")
-    parser.add_argument("--json", action="store_true", help="the list for machines")
-    parser.add_argument("--weights", metavar="FILE", type=Path, help="the trained network: .caffemodel, .pth, .npz, .safetensors; or .onnx")
+    parser.add_argument("network", metavar="NETWORK", nargs="?", help="`onnx` for your own graph, or a name that --list shows")
+    parser.add_argument("--list", action="store_true", help="show the published networks and stop")
+    parser.add_argument("--json", action="store_true", help="with --list: print JSON instead of the table")
+    parser.add_argument("--weights", metavar="FILE", type=Path, help="the trained network: .onnx; or .caffemodel, .pth, .npz, .safetensors")
     parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, help="the model folder to make")
-    parser.add_argument("--input-size", metavar="WxH", type=size_wh, help="width x height of the network's input; default: its usual one")
-    parser.add_argument("--dynamic", action="store_true", help="leave the size open, from half to twice --input-size")
+    parser.add_argument("--force", action="store_true", help="replace the model of an existing folder")
     parser.add_argument(
-        "--batch", metavar="N", type=int, default=1, help="take up to N at once: the crops of hands and faces; frames of several cameras"
-    )
-    parser.add_argument("--input", choices=["float", "uint8"], default="float", help="uint8: take the camera's bytes (1, H, W, 3) BGR")
-    parser.add_argument(
-        "--camera",
+        "--input-size",
         metavar="WxH",
         type=size_wh,
-        help="with --input uint8: take the camera's whole frame of this size; scaling and colours are in the graph",
+        help="width x height of the network's input; default: the network's own",
     )
-    parser.add_argument("--pixel-format", choices=["bgr", "nv12"], help="of the frames of --camera (default: bgr)")
+    parser.add_argument("--dynamic", action="store_true", help="leave the size open, from half to twice --input-size")
     parser.add_argument(
-        "--decode", choices=["none", "in-graph"], default="none", help="in-graph: give peaks and pair scores in place of maps"
-    )
-    parser.add_argument("--slots", metavar="K", type=int, help="peaks kept a part with --decode in-graph; default 32")
-    parser.add_argument(
-        "--normalise",
-        choices=_NORMALISATIONS,
-        help="what the pixels become; default: the network's own; for `onnx`, what its kind usually wants",
-    )
-    parser.add_argument(
-        "--no-look",
-        action="store_true",
-        help="do not show the network drawn scenes under each normalisation (`onnx` only); it then takes the usual one unseen",
-    )
-    parser.add_argument(
-        "--quantised",
-        metavar="QDQ.onnx",
-        type=Path,
-        help="the same network as another tool quantised it (`onnx` only): the folder's INT8 graph, kept as it is",
-    )
-    parser.add_argument("--skeleton", metavar="NAME|FILE.json", help="default: the network's own; for `onnx`, the one that fits")
-    parser.add_argument("--head", metavar="KIND", help="what the outputs are (`onnx` only); default: recognised from the graph")
-    parser.add_argument(
-        "--role",
-        metavar="ROLE=NAME",
-        action="append",
-        default=[],
-        help="which output is what (`onnx` only), as heatmaps=output_1; may be given again",
-    )
-    parser.add_argument("--class", metavar="N", type=int, dest="person_class", help="number of the class that is a person (`onnx` only)")
-    parser.add_argument(
-        "--strides", metavar="LIST", type=_whole_numbers, help="of raw candidates, in their order, as 8,16,32 (`onnx` only); default: found"
-    )
-    parser.add_argument(
-        "--anchors",
-        metavar="FILE",
-        type=Path,
-        help="anchors of an SSD (`onnx` only): .npy or .json, a row of centre x, y, width, height each, as fractions of the input",
-    )
-    parser.add_argument(
-        "--placement",
-        choices=["top-left", "centre", "stretch", "crop"],
-        help="how a picture lies in the input (`onnx` only); default: as its kind wants",
+        "--batch",
+        metavar="N",
+        type=int,
+        default=1,
+        help="take up to N pictures at once: crops of several people, frames of several cameras",
     )
     parser.add_argument(
         "--opset", metavar="N", type=int, default=17, help="ONNX opset of the result (default 17, which TensorRT 8.6 reads)"
     )
     parser.add_argument("--licence", metavar="TEXT", default="", help="a note on the weights' licence, kept in the manifest")
-    parser.add_argument("--force", action="store_true", help="replace the model of an existing folder")
+    means = parser.add_argument_group("what the input and outputs mean, where export is wrong or asks")
+    means.add_argument(
+        "--normalise",
+        choices=NORMALISATIONS,
+        help="how the network wants its pixels (docs/reference/normalisations.md); default: as its kind usually does",
+    )
+    means.add_argument("--skeleton", metavar="NAME|FILE.json", help="names of the parts; default: the built-in skeleton that fits")
+    own = parser.add_argument_group("the same, for NETWORK `onnx` alone")
+    own.add_argument("--head", metavar="KIND", help="what the outputs are (docs/reference/heads.md); default: recognised")
+    own.add_argument(
+        "--role",
+        metavar="ROLE=OUTPUT",
+        action="append",
+        default=[],
+        help="which output is what, as heatmaps=output_1; may be given again",
+    )
+    own.add_argument(
+        "--placement", choices=["top-left", "centre", "stretch", "crop"], help="how a picture lies in the input; default: as its kind wants"
+    )
+    own.add_argument("--class", metavar="N", type=int, dest="person_class", help="number of the class that is a person, counted from 0")
+    own.add_argument("--strides", metavar="LIST", type=_whole_numbers, help="of raw candidates, in their order, as 8,16,32; default: found")
+    own.add_argument(
+        "--anchors",
+        metavar="FILE",
+        type=Path,
+        help="anchors of an SSD: .npy or .json, one row of centre x, y, width, height each, as fractions of the input",
+    )
+    own.add_argument(
+        "--no-look",
+        action="store_true",
+        help="do not try the normalisation on drawn people; the usual one is taken unseen",
+    )
+    own.add_argument(
+        "--quantised",
+        metavar="QDQ.onnx",
+        type=Path,
+        help="the same network as another tool quantised it: becomes the folder's INT8 graph, as it is",
+    )
+    inside = parser.add_argument_group("work that the graph does itself, for a GPU")
+    inside.add_argument(
+        "--input", choices=["float", "uint8"], default="float", help="uint8: take the camera's bytes, (1, H, W, 3) BGR (default: float)"
+    )
+    inside.add_argument(
+        "--camera",
+        metavar="WxH",
+        type=size_wh,
+        help="with --input uint8: take whole frames of this size, and scale them in the graph",
+    )
+    inside.add_argument("--pixel-format", choices=["bgr", "nv12"], help="of the frames of --camera (default: bgr)")
+    inside.add_argument(
+        "--decode",
+        choices=["none", "in-graph"],
+        default="none",
+        help="in-graph: give the best peaks, rows or points in place of all maps, rows or bins (default: none)",
+    )
+    inside.add_argument(
+        "--slots", metavar="K", type=int, help="with --decode in-graph: peaks kept per part (default 32), or rows in all (default 300)"
+    )
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
@@ -125,6 +144,12 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         _print_zoo(args.json)
         return 0
+    if args.network is not None and Path(args.network).suffix.lower() in _FILES:
+        network = "onnx" if args.network.lower().endswith(".onnx") else "NETWORK"
+        raise UsageError(
+            f"{args.network} stands where `onnx` or the name of a published network is expected; write: "
+            f"posetrt export {network} --weights {args.network} -o {args.output or 'FOLDER'}"
+        )
     missing = [name for name, value in (("NETWORK", args.network), ("--weights", args.weights), ("-o", args.output)) if value is None]
     if missing:
         raise UsageError(f"{' and '.join(missing)} missing: posetrt export NETWORK --weights FILE -o FOLDER, or posetrt export --list")

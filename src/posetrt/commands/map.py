@@ -5,7 +5,7 @@
   posetrt map person/ --source 'clips/**/*.mp4' --output out/ --on ray://head:10001
 
 A source is a video, a photograph, a folder (every video below it, and each folder's photographs), a pattern in quotes, or a .txt list
-with a path a line. Each clip gives one file per sink, and a record below done/; manifest.jsonl lists all of them. A second call does
+with one path per line. Each clip gives one file per sink, and a record below done/; manifest.jsonl lists all of them. A second call does
 what is missing: clips are known by path, size and date, and by their content where these changed. A clip that fails is tried twice
 again, then listed with its error, and never ends the job; the exit code is then 1.
 
@@ -27,12 +27,11 @@ from posetrt.arguments import (
     add_detector_arguments,
     add_engine_arguments,
     add_hands_and_face_arguments,
+    add_network_arguments,
     check_detector,
     for_workers,
-    network_path,
     pose_options,
 )
-from posetrt.runtime.engines.base import PRECISIONS
 
 if TYPE_CHECKING:
     from posetrt.corpus.mapping import Tally
@@ -52,15 +51,16 @@ def add_place_arguments(parser: argparse.ArgumentParser, default: str | None = "
         default=default,
         help=f"local: {own}; a Ray cluster; auto: the cluster of this machine",
     )
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="an engine each (default: as many as there are cores)")
+    parser.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="workers, each with an engine of its own (default: one per core)"
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt map`."""
-    parser.add_argument("folder", metavar="FOLDER", type=network_path, help="a model folder, a bare .onnx, an engine, or nano")
+    add_network_arguments(parser)
     parser.add_argument("--source", metavar="SOURCE", required=True, action="append", help="see above; may be given again")
     parser.add_argument("--output", "-o", metavar="DIR", type=Path, required=True, help="the folder of results")
-    parser.add_argument("--precision", choices=PRECISIONS, help="default: the folder's, else fp32 on a CPU")
     parser.add_argument(
         "--sinks", metavar="LIST", default="jsonl", help="what is written of each clip: jsonl,coco,parquet (default: jsonl)"
     )

@@ -10,15 +10,13 @@
   posetrt run cpm/ --boxes tracks.txt --source clip.mp4 --write-video out.mp4
   posetrt run --engine triton://server:8001/person --source clip.mp4 --write-video out.mp4
 
-A source is a photograph, a folder, a video, /dev/videoN, csi://N, rtsp://..., http://... (Motion JPEG), a GStreamer string,
-or paced:VIDEO?fps=30 (a file played as if a camera gave it); give --source again for more. Of a live source the newest frame
-wins: a late one is dropped and counted. Files come in order and whole. SIGINT and SIGTERM end the run within a frame; after
-SIGTERM a run of live sources exits with 0, since that is how it is meant to end, and one of files with 143.
+A source is a photograph, a folder of them, a video, /dev/videoN, csi://N (a Jetson's camera), rtsp://..., http://... (Motion JPEG),
+a GStreamer string, or paced:VIDEO?fps=30 (a file played as if a camera gave it). Give --source again for more. Of a camera or stream the
+newest frame wins: late ones are dropped and counted. Files are read whole and in order.
 
---hands and --face look at the hands and faces of the people found, with networks of their own, as --detector and --boxes let a
-network for one person look at each person in a box.
+Results go where you ask: see "what is written" below. The speed, the stage that limits it, and dropped frames go to stderr.
 
-Writes what you ask for; fps, the stage that limits them, drops and age go to stderr.
+Ctrl-C (SIGINT) and SIGTERM end the run within a frame. After SIGTERM the exit code is 0 for cameras and 143 for files, which are not done.
 """
 
 from __future__ import annotations
@@ -156,7 +154,9 @@ def run(args: argparse.Namespace) -> int:
             say(line)
     per_frame = stats.people / max(1, stats.frames)
     summary, *details = stats.summary().splitlines()
-    say(f"{summary}; {stats.people} people ({per_frame:.2f} a frame); {engine.precision}, {engine.backend}")
+    say(
+        f"{summary}; {stats.people} {'person' if stats.people == 1 else 'people'} ({per_frame:.2f} per frame); {engine.precision}, {engine.backend}"
+    )
     for line in details:
         say(line)
     doubt(EMPTY)
@@ -264,7 +264,7 @@ def _sinks(
     from posetrt.runtime.sinks.window import PHOTOGRAPH_MS, Window
 
     if args.write_coco and len(sources) > 1:
-        raise UsageError("--write-coco numbers the images of one source; write a file a run, or use --jsonl")
+        raise UsageError("--write-coco numbers the images of one source; run each source on its own, or use --jsonl")
     for folder, pattern in ((args.write_json, "*_keypoints.json"), (args.write_images, "*_rendered.*")):
         if folder is not None:
             check_free(folder, pattern, overwrite=args.overwrite)

@@ -4,11 +4,11 @@
   posetrt run person/ --source right.mp4 --write-json right/
   posetrt triangulate cameras.json left/ right/ -o space/
 
-cameras.json is a list of 3x4 matrices K [R | t], one a view and in the order of the views, for pixels without lens distortion. Each view is
-a folder of OpenPose's JSON, a file a frame. Files belong together whose names end in the same frame number, so the cameras' frames of one
-number must be of the same moment; moments that a view lacks are left out and named. The first person of each file is the one that is put
-together, as OpenPose's own 3-D module does. space/ gets the files of the first view with pose_keypoints_3d filled: x, y, z in the units of
-t, and score, a part. Views that disagree with the others by more than --max-error are left out, part by part.
+cameras.json is a list of 3x4 matrices K [R | t], one per view and in the order of the views, for pixels without lens distortion. Each view
+is a folder of OpenPose's JSON, one file per frame. Files whose names end in the same frame number belong together, so frames of one number
+must be of the same moment; moments that a view lacks are left out and named. The first person of each file is used, as in OpenPose's own
+3-D module. space/ gets the files of the first view with pose_keypoints_3d filled: for each part x, y, z in the units of t, and score. Views
+that disagree with the others by more than --max-error are left out, part by part.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SUMMARY = "several calibrated cameras to points in space"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `posetrt triangulate`."""
-    parser.add_argument("cameras", metavar="CAMERAS", type=Path, help="JSON: a list of 3x4 matrices, one a view")
+    parser.add_argument("cameras", metavar="CAMERAS", type=Path, help="JSON: a list of 3x4 matrices, one per view")
     parser.add_argument("views", metavar="VIEW", type=Path, nargs="+", help="a folder of OpenPose's JSON, from run --write-json")
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=Path, required=True, help="where the files of the first view go, with 3-D points"
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     cameras = _cameras(args.cameras)
     if len(cameras) != len(args.views):
         raise UsageError(
-            f"{args.cameras} has {len(cameras)} cameras, and {len(args.views)} views were given; give one a view, in the same order"
+            f"{args.cameras} has {len(cameras)} cameras, and {len(args.views)} views were given; give one per view, in the same order"
         )
     if any(args.output.resolve() == view.resolve() for view in args.views):
         raise UsageError(f"{args.output} is one of the views; give another folder to write to")
@@ -153,7 +153,7 @@ def _cameras(path: Path) -> NDArray[np.float64]:
     except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{path} is a list of 3x4 matrices of numbers: [[[…], […], […]], …] ({error})") from error
     if cameras.ndim != 3 or cameras.shape[1:] != (3, 4):
-        raise UsageError(f"{path} is a list of 3x4 matrices, one a view; this one has the shape {cameras.shape}")
+        raise UsageError(f"{path} is a list of 3x4 matrices, one per view; this one has the shape {cameras.shape}")
     for number, camera in enumerate(cameras):
         if not np.isfinite(camera).all() or np.abs(camera).max() > 1e12:
             raise UsageError(f"{path}: camera {number} holds {camera.ravel().tolist()}; finite numbers up to 1e12 were expected")

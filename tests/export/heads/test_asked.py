@@ -15,6 +15,7 @@ from posetrt.export.heads.anchors import read_anchors
 from posetrt.export.heads.base import Asked, GraphFacts, OutputFacts
 from posetrt.export.heads.facts import image_input, with_batch_axis
 from posetrt.export.heads.recognise import recognise
+from posetrt.export.heads.user_graph import model_from_onnx
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.heads.boxes import BoxesHead
 from posetrt.runtime.heads.embedding import EmbeddingHead
@@ -125,6 +126,23 @@ def test_a_picture_without_a_batch_gets_one() -> None:
     assert check_equal(model, {"y": -given[0]}, given, ["y"], Path("net.onnx")) == {"y": 0.0}
     with pytest.raises(PosetrtError, match="has shape 3x48x64, and the original 1x3x48x64"):
         check_equal(model, {"y": -given}, given, ["y"], Path("net.onnx"))
+
+
+def test_a_graph_that_takes_four_pictures_or_words_beside_the_picture_says_what_to_export(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+
+    def save(node: str, **inputs: list[int]) -> None:
+        values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()]
+        output = helper.make_tensor_value_info("y", TensorProto.FLOAT, inputs["picture"])
+        graph = helper.make_graph([helper.make_node(node, list(inputs), ["y"])], "g", values, [output])
+        path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+
+    save("Neg", picture=[4, 3, 64, 64])
+    with pytest.raises(UsageError, match=r"takes 4 pictures at a time.* one, or a free number, was expected\. Export .* with batch 1"):
+        model_from_onnx(path)
+    save("Add", picture=[1, 3, 64, 64], words=[1, 3, 64, 64])
+    with pytest.raises(PosetrtError, match=r"has 2 inputs \(picture, words\).*with the picture as its only input"):
+        model_from_onnx(path)
 
 
 def test_queries_of_detr_are_boxes_in_fractions() -> None:

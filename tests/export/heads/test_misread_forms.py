@@ -16,6 +16,7 @@ from posetrt.export.heads.facts import gather, image_input
 from posetrt.export.heads.recognise import recognise
 from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
 from posetrt.runtime.errors import UsageError
+from posetrt.runtime.heads.paf.layout import load_layout
 from posetrt.runtime.heads.rows import RowsHead
 from posetrt.runtime.model.skeleton import Skeleton
 from tests.export.heads.candidate_networks import facts_for, network, outputs_of
@@ -200,9 +201,11 @@ def test_what_was_proposed_is_said(tmp_path: Path) -> None:
     path.write_bytes(network(outputs_of(head, 0), outputs_of(head, 1)).SerializeToString())
     told: list[str] = []
     model_from_onnx(path, GraphOptions(tell=told.append))
-    assert "picture centre (override with --placement), normalisation yolo (override with --normalise)" in told[-1]
+    assert "picture centre (override with --placement), normalisation yolo (RGB, 0 to 1; override with --normalise)" in told[-1]
     model_from_onnx(path, GraphOptions(tell=told.append, fit="stretch"))
     assert "picture stretch, normalisation" in told[-1]
+    model_from_onnx(path, GraphOptions(tell=told.append, normalise="rtmdet"))
+    assert told[-1].endswith("normalisation rtmdet (BGR, -2.1 to 2.6)")
 
 
 @pytest.mark.parametrize("parts", [68, 98, 308])
@@ -258,6 +261,26 @@ def test_an_mpi_network_without_background_is_read_where_its_names_say_so() -> N
     assert recognise(given, Asked())[1].name == "mpi15"
     unnamed = replace(given, outputs=tuple(replace(output, name=f"o{number}") for number, output in enumerate(given.outputs)))
     assert recognise(unnamed, Asked(head="paf"))[1].name == "mpi15"
+
+
+def test_a_background_that_was_assumed_is_told_with_the_way_to_say_otherwise() -> None:
+    given = facts((368, 368), {"o1": empty_maps((1, 15, 46, 46))})
+    reading, skeleton = recognise(given, Asked())
+    assert skeleton.name == "mpi14"
+    assert "14 heat maps and a background" in reading.why
+    assert "give 15 parts with --skeleton" in reading.why
+    joints = Skeleton("joints", tuple(f"part {number}" for number in range(15)), ())
+    reading, skeleton = recognise(given, Asked(skeleton=joints))
+    assert (skeleton.name, reading.parts) == ("joints", 15)
+    assert "--skeleton" not in reading.why
+
+
+def test_a_skeleton_with_pafs_for_maps_alone_asks_for_the_kind_and_not_for_a_skeleton_again() -> None:
+    layout = load_layout("mpi15")
+    given = facts((368, 368), {"o1": empty_maps((1, 15, 46, 46))})
+    with pytest.raises(UsageError, match=r"15 heat maps, and skeleton mpi15 has 15 parts\. If .*--head heatmap"):
+        recognise(given, Asked(skeleton=layout.skeleton, layout=layout))
+    assert recognise(given, Asked(head="heatmap", skeleton=layout.skeleton, layout=layout))[0].parts == 15
 
 
 def test_maps_of_twice_a_number_that_no_network_with_tags_has_ask() -> None:

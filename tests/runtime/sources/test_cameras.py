@@ -418,6 +418,14 @@ def test_a_pipeline_with_a_broken_header_is_lost_and_ended(header: str, gst_laun
     launched.close()
 
 
+def test_an_element_that_this_computer_lacks_is_an_error_at_once_with_what_to_do(gst_launch) -> None:  # type: ignore[no-untyped-def]
+    gst_launch("echo 'WARNING: erroneous pipeline: no element \"nvarguscamerasrc\"' >&4; exit 1")
+    said: list[str] = []
+    with pytest.raises(PosetrtError, match=r"no element nvarguscamerasrc\. csi:// is for a Jetson's camera.*posetrt doctor"):
+        next(iter(Camera("csi0", "csi://0", lambda: Launched("nvarguscamerasrc"), say=said.append)))
+    assert said == [], "it does not come back: no second try"
+
+
 def test_a_pipelines_pictures_are_read_in_its_size(gst_launch) -> None:  # type: ignore[no-untyped-def]
     gst_launch("echo 'YUV4MPEG2 W4 H2 F30:1'; echo FRAME; head -c 12 /dev/zero | tr '\\0' '\\200'")
     launched = Launched("greysrc")

@@ -15,7 +15,7 @@ import pytest
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.sources import Paced, Photos, Video, open_source, photos_in, read_photo
 from posetrt.runtime.sources.address import parse_address
-from posetrt.runtime.sources.names import frame_names, readable, source_labels
+from posetrt.runtime.sources.names import frame_names, path_part, readable, source_labels
 
 UNEVEN = [0.0, 0.033, 0.067, 0.1, 0.4, 0.9, 1.0, 1.7, 1.733, 2.5]
 
@@ -81,6 +81,12 @@ def test_no_two_sources_share_a_label_and_none_begins_with_another_ones() -> Non
     labels = source_labels(["cam", "cam_1", "cam-1"])
     assert len(set(labels)) == 3
     assert not any(one != other and other.startswith(f"{one}_") for one in labels for other in labels)
+
+
+def test_labels_that_differ_in_signs_alone_stay_apart_in_the_topics_of_a_recording() -> None:
+    labels = source_labels(["door 1", "door_1", "door#1", "Door 1"])
+    assert labels[0] == "door 1"
+    assert len({path_part(label).casefold() for label in labels}) == 4
 
 
 def test_photographs_that_would_share_an_image_id_are_refused_and_others_keep_their_number(tmp_path: Path) -> None:
