@@ -23,10 +23,11 @@ from posetrt.calib.int8.fp8 import quantize_fp8
 from posetrt.calib.int8.kept import kept_by_default
 from posetrt.calib.int8.observe import Observation, channel_ends, channel_peaks, observe
 from posetrt.calib.int8.photographs import read_photograph, set_hash
-from posetrt.calib.int8.quantize import Layout, fused_activations, quantize
+from posetrt.calib.int8.quantize import fused_activations, quantize
 from posetrt.calib.int8.ranges import Range, check_method, find_range
 from posetrt.calib.int8.rounding import PHOTOGRAPHS as ROUNDING_PHOTOGRAPHS
 from posetrt.calib.int8.rounding import rounded_by_outputs
+from posetrt.calib.int8.scales import Layout
 from posetrt.calib.int8.trained import trained_ranges
 from posetrt.export.graph.camera import CAMERA_PREFIX
 from posetrt.export.graph.float16 import half_around_int8

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.int8.quantize import Corrections, Layout
+from posetrt.calib.int8.quantize import Corrections
 from posetrt.calib.int8.ranges import Range
+from posetrt.calib.int8.scales import Layout
 from posetrt.runtime.errors import EngineMismatch, PosetrtError
 from posetrt.runtime.fields import LARGEST_FLOAT32, Fields, read_fields
 from posetrt.runtime.files import write_json

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from posetrt.calib.int8.calibration import Calibration, write_calibration
-from posetrt.calib.int8.quantize import Layout
+from posetrt.calib.int8.scales import Layout
 from posetrt.calib.int8.shares import multiply_adds
 from posetrt.export.graph.graph import LAYER_KINDS, Graph, load_graph
 from posetrt.export.graph.onnx_file import describe, save_model

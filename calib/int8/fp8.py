@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.int8.quantize import exact_in, quantize
+from posetrt.calib.int8.quantize import quantize
 from posetrt.calib.int8.ranges import Range
+from posetrt.calib.int8.scales import exact_in
 from posetrt.export.graph.float16 import INT8_IR_VERSION, INT8_OPSET
 from posetrt.export.graph.graph import Graph
 from posetrt.export.graph.onnx_file import check

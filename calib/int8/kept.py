@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from posetrt.calib.int8.quantize import Layout, eight_bit_layers, layer_shares
+from posetrt.calib.int8.quantize import eight_bit_layers, layer_shares
+from posetrt.calib.int8.scales import Layout
 from posetrt.export.graph.graph import Graph, Layer
 
 # A layer that takes more of the multiply-adds out of INT8 than this stays there, and all kept ones together take no more than that.

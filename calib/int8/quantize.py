@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from posetrt.calib.int8.channels import by_channel, read_in_eight_bits, steps
 from posetrt.calib.int8.elu import spread_elus
 from posetrt.calib.int8.ranges import Range
+from posetrt.calib.int8.scales import Layout, ScaleType, activation_scale, rounded_weights
 from posetrt.calib.int8.shares import multiply_adds
 from posetrt.export.graph.canonical import in_run_order
 from posetrt.export.graph.graph import Graph, Layer
 from posetrt.export.graph.onnx_file import check, reads
 from posetrt.runtime.errors import PosetrtError
-
-Layout = Literal["ort", "trt"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,6 @@ class Corrections:
     bias: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
-
-ScaleType = type[np.float32] | type[np.float16]
 
 # Operators that ONNX Runtime runs on 8-bit tensors besides Conv, and that a scale can be given to.
 _EIGHT_BIT = frozenset({"Add", "Concat", "MaxPool"})
@@ -260,54 +257,6 @@ def layer_shares(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
     cost = multiply_adds(graph, shapes)
     total = max(sum(cost.values()), 1)
     return {layer.name: cost[layer.output] / total for layer in graph.layers}
-
-
-def weight_scales(weight: NDArray[np.floating[Any]], bias: NDArray[np.floating[Any]] | None, input_scale: float) -> NDArray[np.float32]:
-    """(out,) float32: the scale of each output channel's int8 weights, symmetric; `weight` has the output channels first.
-
-    A dead channel gets the scale 1; and where a bias would leave int32 at this scale, the scale is raised until it fits.
-    """
-    widest = np.abs(weight.reshape(len(weight), -1)).max(axis=1).astype(np.float64)
-    scales = np.where(widest > 0, widest / 127, 1.0)
-    if bias is not None:
-        scales = np.maximum(scales, np.abs(bias) / (input_scale * (2**31 - 1)) * 2)
-    fitted: NDArray[np.float32] = np.maximum(scales, np.finfo(np.float32).tiny).astype(np.float32)
-    return fitted
-
-
-def exact_in(scale_type: ScaleType, scales: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Scales as a type holds them, at least its smallest normal number, in float32."""
-    with np.errstate(over="ignore"):  # too large a scale becomes infinite, which `half_around_int8` names
-        held: NDArray[np.float32] = np.maximum(scales, np.finfo(scale_type).tiny).astype(scale_type).astype(np.float32)
-    return held
-
-
-def activation_scale(one: Range, layout: Layout, scale_type: ScaleType = np.float32) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """Scale and zero point of the 8-bit form of a tensor with this range: uint8 for ONNX Runtime, int8 around 0 for TensorRT."""
-    if layout == "trt":
-        return exact_in(scale_type, np.asarray(max(one.amax, 1e-8) / 127)), np.asarray(0, np.int8)
-    scale = np.asarray(max(one.high - one.low, 1e-8) / 255, np.float32)
-    return scale, np.asarray(np.clip(np.rint(-one.low / scale), 0, 255), np.uint8)
-
-
-def rounded_weights(
-    graph: Graph,
-    layer: Layer,
-    layout: Layout,
-    input_scale: float,
-    scale_type: ScaleType = np.float32,
-    on_grid: NDArray[np.float32] | None = None,
-) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """A layer's weights as int8, in their own shape, and the scale of each output channel.
-
-    Args:
-        on_grid: its weights in `Corrections.weights`.
-    """
-    weight = graph.constants[layer.weight]
-    bias = graph.constants[layer.bias] if layer.bias and layout == "ort" else None
-    scales = exact_in(scale_type, weight_scales(np.moveaxis(weight, layer.axis, 0), bias, input_scale))
-    each = scales.reshape([-1 if axis == layer.axis else 1 for axis in range(weight.ndim)])
-    return np.clip(np.rint((weight if on_grid is None else on_grid) / each), -127, 127).astype(np.int8), scales
 
 
 class _Writer:

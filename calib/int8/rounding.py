@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.int8.observe import open_session
-from posetrt.calib.int8.quantize import weight_scales
+from posetrt.calib.int8.scales import weight_scales
 from posetrt.export.graph.graph import Graph, Layer
 
 PHOTOGRAPHS = 24

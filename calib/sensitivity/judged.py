@@ -11,7 +11,7 @@ from posetrt.calib.accuracy.coco import CocoPhotos
 from posetrt.calib.int8.calibrate import DEFAULT_METHOD, Calibrated, calibrate, write_variants
 from posetrt.calib.int8.foreign import Foreign
 from posetrt.calib.int8.photographs import sample
-from posetrt.calib.int8.quantize import Layout
+from posetrt.calib.int8.scales import Layout
 from posetrt.calib.int8.selection import select
 from posetrt.calib.sensitivity.budget import chart, fit_budget, spare_noisiest
 from posetrt.calib.sensitivity.measure import LAYOUTS, LEAST_EIGHT_BIT

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.accuracy.agreement import agreement
-from posetrt.calib.int8.quantize import Corrections, Layout, eight_bit_share, layer_shares, quantize, quantize_only, with_rounded_output
+from posetrt.calib.int8.quantize import Corrections, eight_bit_share, layer_shares, quantize, quantize_only, with_rounded_output
 from posetrt.calib.int8.ranges import Range
+from posetrt.calib.int8.scales import Layout
 from posetrt.calib.sensitivity.judge import Judge, runner
 from posetrt.calib.sensitivity.outputs import Outputs
 from posetrt.calib.sensitivity.ranking import BOUNDARY, MapErrors, ranked_by_measuring, ranked_by_shares

@@ -15,7 +15,7 @@ from posetrt.runtime.files import read_json
 if TYPE_CHECKING:
     from posetrt.calib.int8.calibration import Calibration
     from posetrt.calib.int8.foreign import Foreign
-    from posetrt.calib.int8.quantize import Layout
+    from posetrt.calib.int8.scales import Layout
     from posetrt.calib.sensitivity.judge import Judge
     from posetrt.runtime.model.folder import ModelFolder
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.int8.quantize import Layout, eight_bit_layers
+from posetrt.calib.int8.quantize import eight_bit_layers
+from posetrt.calib.int8.scales import Layout
 from posetrt.export.graph.graph import Graph, Layer
 
 # What a boundary between INT8 and float costs beside the layer itself, as a share of all multiply-adds; without it the smallest layers

@@ -5,9 +5,9 @@ layout), variants/int8-trt.onnx (Q/DQ in TensorRT's) and variants/int8-base.onnx
 with these ranges). model.onnx does not change.
 
 It ends with what INT8 costs: a tenth of the photographs, at least 20, is held back, and the people that INT8 finds there are compared
-with those of FP32. Where that is more than a little, the layers that cost it are looked for and kept in float, which takes minutes; in
-TensorRT's layout a few noisy ones are kept where agreement is below .95 (--no-sensitivity leaves both out). Exit code 1 where a layout is
-unusable even so (agreement below 0.5); the files are written all the same, and --force makes it 0.
+with those of FP32. Where that is more than a little, the layers that cost it are looked for and kept in float, which takes minutes; a few
+noisy ones are kept where agreement is below .95 (--no-sensitivity leaves both out). Exit code 1 where a layout is unusable even so
+(agreement below 0.5); the files are written all the same, and --force makes it 0.
 
 Example: posetrt calibrate person/ --images photographs/ --limit 200
 """

@@ -9,8 +9,9 @@ import onnx
 import pytest
 
 from posetrt.calib.int8.bias import bias_corrections
-from posetrt.calib.int8.quantize import Corrections, Layout, quantize
+from posetrt.calib.int8.quantize import Corrections, quantize
 from posetrt.calib.int8.ranges import Range
+from posetrt.calib.int8.scales import Layout
 from posetrt.export.graph.graph import Graph
 from posetrt.runtime.engines.onnxruntime import open_session
 

@@ -17,8 +17,9 @@ from posetrt.calib.int8.dense import streams
 from posetrt.calib.int8.equalise import divisors, equalised, watched
 from posetrt.calib.int8.fp8 import LARGEST, quantize_fp8
 from posetrt.calib.int8.observe import channel_ends, channel_peaks, observe
-from posetrt.calib.int8.quantize import Layout, quantize
+from posetrt.calib.int8.quantize import quantize
 from posetrt.calib.int8.ranges import Range
+from posetrt.calib.int8.scales import Layout
 from posetrt.export.graph.float16 import half_around_int8
 from posetrt.export.graph.graph import Graph
 from posetrt.runtime.engines.onnxruntime import open_session

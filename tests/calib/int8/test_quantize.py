@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx.reference import ReferenceEvaluator
 
@@ -218,7 +217,7 @@ def test_onnx_runtime_puts_no_kept_layer_back_into_int8(calibrated: ModelFolder,
     tensor = first_input(calibrated, pictures)
     for kept in (["point"], ["smooth", "side"], ["heatmaps"]):
         model = quantize(base, calibration.ranges, "ort", kept).SerializeToString()
-        by_default = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"image": tensor})
+        by_default = open_session(model).run(None, {"image": tensor})
         for one, other in zip(by_default, run(model, tensor), strict=True):
             np.testing.assert_array_equal(one, other, "its WeightBiasQuantization would requantise a float layer between 8-bit tensors")
 
@@ -251,7 +250,7 @@ def test_the_maps_that_people_are_read_from_are_not_rounded(hpe_folder: ModelFol
     found = run(model, tensor, tmp_path / "optimised.onnx")
     kinds = Counter(node.op_type for node in onnx.load(str(tmp_path / "optimised.onnx")).graph.node)
     assert kinds["QLinearConv"] == len(graph.layers) - 2
-    by_default = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"data": tensor})
+    by_default = open_session(model.SerializeToString()).run(None, {"data": tensor})
     for one, other in zip(by_default, found, strict=True):
         np.testing.assert_array_equal(one, other, "its optimiser must not round them again")
     assert all(len(np.unique(maps)) > 1000 for maps in found), "8 bits have 256 values"

@@ -11,8 +11,8 @@ import pytest
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from posetrt.calib.int8.quantize import rounded_weights
 from posetrt.calib.int8.rounding import rounded_by_outputs
+from posetrt.calib.int8.scales import rounded_weights
 from posetrt.export.graph.graph import Graph
 
 CHANNELS, SIDE = 16, 12
