@@ -253,10 +253,13 @@ def _engine(path: Path, engine: Path | None, precision: Precision | None) -> tup
                 f"{engine} is no TensorRT engine of {path}; Triton serves TensorRT's engines, or without --engine the ONNX file"
             )
     if len(found) != 1:
-        told = ", ".join(one.name for one in found) or "none"
+        what = "TensorRT engine" if precision is None else f"TensorRT engine in {precision}"
+        if found:
+            raise EngineMismatch(f"{path} has more than one {what}: {', '.join(one.name for one in found)}; name one with --engine")
+        given = shipped_name(path) or str(path)
         raise EngineMismatch(
-            f"{path} has {told} as TensorRT engines in {precision}; name one with --engine, or build it on the GPU that will serve it with: "
-            f"posetrt build {shlex.quote(str(path))} --precision {precision or 'fp16'}"
+            f"{given} has no {what}; build it on the GPU that will serve it with: "
+            f"posetrt build {shlex.quote(given)} --precision {precision or 'fp16'}"
         )
     one, sidecar = next(iter(found.items()))
     check_engine_file(one, sidecar)

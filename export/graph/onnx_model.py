@@ -137,8 +137,8 @@ def write_folder(
     data = serialised(model)
     if target.onnx.is_file() and not force and target.onnx.read_bytes() != data:
         raise UsageError(
-            f"{target.onnx} holds another model ({target.manifest().network}), and model.onnx never changes after export; "
-            f"choose another folder for {manifest.network}, or replace it with --force"
+            f"{target.onnx} is there already, of other weights or other options, and model.onnx never changes after export: choose another "
+            "folder, or replace it with --force"
         )
     contents = {target.onnx: data}
     if fp16 is not None:

@@ -203,7 +203,10 @@ def find_network(name: str) -> Network:
     for network in _NETWORKS:
         if network.name == name:
             return network
-    raise UsageError(f"no network {name!r} in the zoo: give one of {', '.join(names())}, or `onnx` for your own graph")
+    raise UsageError(
+        f"no network {name!r} in the zoo: it has {', '.join(names())}. Any other comes as an ONNX file, from the tool that trained it: "
+        "posetrt export onnx --weights FILE.onnx -o FOLDER"
+    )
 
 
 @cache

@@ -168,7 +168,7 @@ def find_engine(
     )
     if orphans:
         raise EngineMismatch(f"{', '.join(orphans)} has no sidecar, so nothing is known of what it was built for. {remedy}")
-    raise EngineMismatch(f"{folder.path} has no {precision} engine for this device yet. {remedy}")
+    raise EngineMismatch(f"{shipped_name(folder.path) or folder.path} has no {precision} engine for this device yet. {remedy}")
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,11 @@ def open_engine(path: str | Path, options: EngineOptions | None = None) -> Engin
         try:
             engine, sidecar = find_engine(folder, asked, backend)
         except EngineMismatch:
-            if shipped_name(folder.path) is None or asked == "fp16" or (best_backend() if backend == "auto" else backend) != "onnxruntime":
+            if (
+                shipped_name(folder.path) is None
+                or asked not in ("fp32", "int8")
+                or (best_backend() if backend == "auto" else backend) != "onnxruntime"
+            ):
                 raise
             return _as_it_ships(folder, asked, threads)
     elif not path.is_file():

@@ -119,7 +119,9 @@ def rules_from(fields: Mapping[str, Any], where: str) -> Rules:
     own = {"event", "least_score", "lost_s"}
     unknown = sorted(fields.keys() - own)
     if unknown:
-        raise UsageError(f"{where}: a rules file has [[event]], least_score and lost_s; it does not have {', '.join(unknown)}")
+        raise UsageError(
+            f"{where}: a rules file has [[event]], least_score and lost_s; it does not have {', '.join(unknown)}. Keys of an event stand below its [[event]]"
+        )
     events = fields.get("event", [])
     if not isinstance(events, list) or not all(isinstance(each, Mapping) for each in events):
         raise UsageError(f"{where}: each event begins with [[event]], in double brackets")

@@ -19,6 +19,7 @@ from posetrt.runtime.errors import UsageError
 from posetrt.runtime.find.boxes import check_boxes, grown, whole_frame
 from posetrt.runtime.find.inputs import Inputs, check_picture
 from posetrt.runtime.find.scales import merged_maps
+from posetrt.runtime.model.shipped import shipped_name
 from posetrt.runtime.model.skeleton import Skeleton
 from posetrt.runtime.people import People
 from posetrt.runtime.picture import cut, to_input
@@ -311,4 +312,4 @@ def _opened(path: str | Path, options: EngineOptions | None, grow: float | None,
         return TopDown(engine, fit=fit, scales=scales)
     except UsageError as error:
         engine.close()
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{shipped_name(path) or path}: {error}") from error

@@ -199,7 +199,15 @@ def scales(text: str) -> tuple[float, ...]:
 
 
 def engine_options(args: argparse.Namespace, precision: str | None = None) -> EngineOptions:
-    """Which engine the options ask for; `precision` where it is not the options' own."""
+    """Which engine the options ask for; `precision` where it is not the options' own.
+
+    Raises:
+        UsageError: fewer threads than none.
+    """
+    from posetrt.runtime.errors import UsageError
+
+    if args.threads < 0:
+        raise UsageError(f"--threads is 1 or more, or 0 for all cores; got {args.threads}")
     own = getattr(args, "precision", None)
     chosen = precision or (own if isinstance(own, str) else None)
     return EngineOptions(chosen, args.backend, args.threads, args.trust, args.cuda_graph)

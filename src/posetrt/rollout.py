@@ -85,7 +85,9 @@ def read_machines(path: Path) -> list[Machine]:
     elif path.is_file():
         entries, folder = _entries(read_json(path, "list of boards"), path), path.parent
     else:
-        raise UsageError(f"there is no list of boards at {path}; make one of the reports of: posetrt doctor --json")
+        raise UsageError(
+            f"there is no folder or list of boards at {path}; write a report on each board: posetrt doctor --json > NAME.json, and collect them in a folder"
+        )
     if not entries:
         raise UsageError(f"{path} holds no report of: posetrt doctor --json")
     names = [name for name, _ in entries]

@@ -75,6 +75,16 @@ def test_a_precision_that_does_not_ship_is_built_by_the_command_of_the_message(p
     assert posetrt("run", "nano", "--precision", "fp16", "--source", photo, "--jsonl", "-").code == 0
 
 
+def test_a_precision_that_the_cpu_does_not_have_and_a_network_for_no_crop_are_told_by_the_networks_name(
+    posetrt: Posetrt, own_cache: Path, photo: Path
+) -> None:
+    said = posetrt("run", "nano", "--precision", "fp8", "--source", photo, "--jsonl", "-")
+    assert (said.code, said.err.partition(" engine")[0]) == (3, "posetrt run: nano has no fp8")
+    assert posetrt("build", "nano", "--precision", "fp8").code == 2
+    said = posetrt("run", "nano", "--boxes", "whole", "--source", photo)
+    assert (said.code, said.err.partition(" (")[0]) == (2, "posetrt run: nano: nano")
+
+
 def test_a_zoo_name_says_lines_that_make_its_folder(posetrt: Posetrt, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     name = "lightweight-openpose"
@@ -143,6 +153,9 @@ def test_fetching_what_ships_says_how_to_use_it(posetrt: Posetrt) -> None:
         ("run lightweight_openpose --source photo.png", "did you mean lightweight-openpose?"),
         ("run yolo11n-pose --source photo.png", "posetrt export onnx --weights yolo11n-pose.onnx -o yolo11n-pose/"),
         ("run yolo11n-pose.pt --source photo.png", "yolo11n-pose.pt holds weights"),
+        ("run --source photo.png --threads -1", "--threads is 1 or more, or 0 for all cores"),
+        ("demo --source phto.png", "there is no photograph, folder or video at phto.png"),
+        ("demo --images nowhere", "nowhere"),
         ("run --source phto.png", "there is no photograph, folder or video at phto.png"),
         ("build", "the following arguments are required: FOLDER"),
     ],

@@ -22,7 +22,7 @@ def test_workers_give_the_figures_of_one_machine(tmp_path: Path, posetrt: Posetr
     assert (alone.code, together.code) == (0, 0), together.err
     assert json.loads(together.out) == json.loads(alone.out)
     assert json.loads(alone.out)["int8"]["broken"] == 1
-    assert "2 workers on this machine" in together.err
+    assert "workers on this machine: 2" in together.err
     assert posetrt(*call, "--workers", 2).code == 2
 
 

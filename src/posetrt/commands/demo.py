@@ -45,9 +45,16 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.model.folder import open_folder
     from posetrt.runtime.model.shipped import shipped_model
+    from posetrt.runtime.sources import open_source
+    from posetrt.runtime.sources.files import photos_in
 
     if args.frames < 1:
         raise UsageError(f"--frames must be at least 1; got {args.frames}")
+    # Before minutes of work, not after them.
+    if args.source is not None:
+        open_source(args.source)
+    if args.images is not None:
+        photos_in(args.images)
     out: Path = args.output
     origin = open_folder(args.model) if args.model else open_folder(shipped_model())
     manifest = origin.manifest()

@@ -63,7 +63,7 @@ def _open(job: Job, first: Any, on: str, workers: int, threads: int, say: Callab
         return RayCluster(job, workers, on, first, cpus=max(1, threads), gpu=job.may_use_gpu)
     gpus = _gpus() if job.may_use_gpu else 0
     count = workers or gpus or max(1, len(os.sched_getaffinity(0)) // max(1, threads))
-    say(f"{count} workers on this machine" + (f", {gpus} GPUs" if gpus else ""))
+    say(f"workers on this machine: {count}" + (f", {gpus} GPUs" if gpus else ""))
     return Processes(job, count, gpus)
 
 

@@ -72,7 +72,7 @@ class Tally:
         of = f" of {self.listed}" if self.whole else ""
         return (
             f"{self.earlier + self.done + self.failed}{of} clips ({self.earlier} done earlier, {self.failed} failed); "
-            f"{60 * self.done / spent:.1f} clips a minute, {self.frames / spent:.1f} frames a second"
+            f"{60 * self.done / spent:.1f} clips per minute, {self.frames / spent:.1f} frames per second"
         )
 
     def shares(self) -> list[str]:
