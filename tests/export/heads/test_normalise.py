@@ -51,7 +51,7 @@ def test_a_network_that_finds_nobody_at_all_is_told() -> None:
 @pytest.mark.parametrize(("given", "taken"), [(None, "openpose"), ("in-graph", "in-graph")])
 def test_the_network_that_ships_is_tried_on_drawn_people(given: str | None, taken: str) -> None:
     lines: list[str] = []
-    options = GraphOptions(normalise=given, size_wh=(456, 256), judge=judge_on_drawn_scenes, tell=lines.append)
+    options = GraphOptions(normalise=given, judge=judge_on_drawn_scenes, tell=lines.append)
     _, manifest = model_from_onnx(network_folder("nano") / "model.onnx", options)
     assert manifest.input.mean == NORMALISATIONS[taken].mean
     assert any("openpose finds people better" in line for line in lines) == (given is not None)
