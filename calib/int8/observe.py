@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from posetrt.calib.int8.histogram import SMALLEST, Distribution, Histogram, merged
 from posetrt.export.graph.graph import Graph
+from posetrt.runtime.engines.onnxruntime import open_session as session_on_cpu
 from posetrt.runtime.errors import PosetrtError
 
 # A photograph on which a tensor reaches more than 2 ** BURST times what it usually reaches is a burst of that tensor.
@@ -268,11 +269,8 @@ def _count(seen: Observation, name: str, value: NDArray[np.float32], people: boo
 def open_session(graph: Graph, names: list[str]) -> Any:
     """An ONNX Runtime session of the graph with every tensor of `names` as an output."""
     import onnx
-    import onnxruntime
 
     model = graph.copy().model
     present = set(graph.outputs)
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session_on_cpu(model.SerializeToString())

@@ -128,18 +128,18 @@ def spare_noisiest(
         noise = {cost.layer: cost.noise_ort if layout == "ort" else cost.noise for cost in costs}
         ranked = set(ranked_by_shares(base, noise, found.shares, layout, LEAST_EIGHT_BIT, kept[layout], least_worth=1.0))
         spared = tuple(layer.name for layer in base.layers if layer.name in ranked)
-        if layout == "trt" or _gain(folder, found, made, judge_by, (kept[layout], spared)) >= WORTH:
+        if layout == "trt" or (set(spared) != set(kept["ort"]) and _gain(folder, found, judge_by, (kept["ort"], spared)) >= WORTH):
             kept[layout] = spared
     return calibration.keeping(kept["trt"], kept["ort"])
 
 
-def _gain(folder: ModelFolder, found: _Layers, made: Calibrated, judge_by: Sequence[Path], sets: Sequence[Sequence[str]]) -> float:
+def _gain(folder: ModelFolder, found: _Layers, judge_by: Sequence[Path], sets: Sequence[Sequence[str]]) -> float:
     """By how much the second set of layers in float agrees more with FP32 than the first, in ONNX Runtime's layout."""
     judge = Judge(folder.manifest(), judge_by)
     people = judge.people(runner(found.base.model, judge.manifest))
-    corrections = made.calibration.corrections("ort")
+    corrections = found.calibration.corrections("ort")
     before, after = (
-        judge.compare(people, runner(quantize(found.base, made.calibration.ranges, "ort", one, corrections), judge.manifest)).oks
+        judge.compare(people, runner(quantize(found.base, found.calibration.ranges, "ort", one, corrections), judge.manifest)).oks
         for one in sets
     )
     return after - before

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from posetrt.calib.accuracy.coco import CocoPhotos
 from posetrt.calib.int8.calibrate import DEFAULT_METHOD, Calibrated, calibrate, write_variants
+from posetrt.calib.int8.calibration import Calibration
 from posetrt.calib.int8.foreign import Foreign
 from posetrt.calib.int8.photographs import sample
 from posetrt.calib.int8.scales import Layout
@@ -119,18 +120,25 @@ def calibrate_judged(
         with bar("layers", "layer") as progress:
             fitted = fit_budget(folder, made, judge_by, budget=wish.budget, annotated=wish.annotated, progress=progress, say=say)
         made = replace(made, calibration=fitted)
+
+    def with_price(calibration: Calibration) -> Calibrated:
+        return replace(made, calibration=priced(folder, calibration, held_back, shapes, say, wish.beside, fp8=wish.fp8))
+
     if held_back:
-        made = replace(made, calibration=priced(folder, made.calibration, held_back, shapes, say, wish.beside, fp8=wish.fp8))
+        made = with_price(made.calibration)
         if wish.sensitivity is None and not wish.all_int8:
             # On photographs that calibrated, so that those held back still judge the result alone.
             judge_by = sample(drawn, wish.judge, wish.seed)
             price = price_from(made.calibration.price or {})
             noisy = [name for name in LAYOUTS if price.layouts[name].verdict == "fine" and price.layouts[name].agreement < CLOSE]
+            unpriced = False
             if noisy:
                 say(table(price, advise=False))
                 say("Keeping the layers that make the most noise in float; --no-sensitivity leaves this out")
                 with bar("layers", "layer") as progress:
-                    made = replace(made, calibration=spare_noisiest(folder, made, judge_by, noisy, progress=progress))
+                    spared = spare_noisiest(folder, made, judge_by, noisy, progress=progress)
+                unpriced = _kept(spared) != _kept(made.calibration)
+                made = replace(made, calibration=spared)
             for floors in AUTOMATIC_FLOORS:
                 costly = _costly(price)
                 if not costly:
@@ -152,11 +160,10 @@ def calibrate_judged(
                         progress=progress,
                         say=say,
                     )
-                made = replace(made, calibration=priced(folder, fitted, held_back, shapes, say, wish.beside, fp8=wish.fp8))
+                made, unpriced = with_price(fitted), False
                 price = price_from(made.calibration.price or {})
-                noisy = []
-            if noisy:
-                made = replace(made, calibration=priced(folder, made.calibration, held_back, shapes, say, wish.beside, fp8=wish.fp8))
+            if unpriced:
+                made = with_price(made.calibration)
         made = replace(made, speed=speed_here(folder, made.calibration, held_back))
     else:
         say(
@@ -171,3 +178,8 @@ def calibrate_judged(
 def _costly(price: Price) -> list[Layout]:
     """The layouts for whose layers a search is worth its minutes."""
     return [name for name in LAYOUTS if price.layouts[name].verdict in ("costly", "unusable")]
+
+
+def _kept(calibration: Calibration) -> tuple[set[str], set[str]]:
+    """The layers that stay in float, in each layout."""
+    return set(calibration.kept_float), set(calibration.kept_float_ort)

@@ -64,7 +64,7 @@ class Reader:
         except Exception as error:  # noqa: BLE001 raised by `finish`, when the frames before it are through
             self._failed(error)
             if not self._alone:
-                # The others go on; of the only source, the error ends the run and is told by that.
+                # The others go on; of the only source, the error ends the run, which prints it.
                 self._supervisor.tell(f"{counts.label}: {error}")
         finally:
             if isinstance(frames, Generator):

@@ -11,7 +11,7 @@ when its people are known; p50, p90 and p99 are the latency of one frame at a ti
 stand apart. "run, peak" is the peak memory of the whole of `posetrt run`. A second table has the columns of Ultralytics' `benchmark`.
 Watts are measured where the machine has sensors that can be read, and are otherwise "not measured".
 
---hands and --face are measured as part of the whole. --people 0,1,5,20 measures what each of the two costs with so many people in view. It
+--hands and --face are measured as part of the whole. --people 0,1,5,20 measures what each of the two costs with that number of people in view. It
 draws its own pictures, so it needs no --source, and networks with random weights will do.
 """
 

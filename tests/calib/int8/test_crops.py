@@ -82,7 +82,7 @@ def test_int8_that_costs_too_much_gets_its_costliest_layers_in_float_unasked(sha
     for layout, before in found["sensitivity"]["all_int8"].items():
         assert found["sensitivity"]["chosen"][layout] > before + 0.1
         assert found["sensitivity"]["eight_bit_share"][layout] >= 0.6
-    # It looks twice, and rounding moves the second crop: that is told, whatever stays in float.
+    # It looks twice, and rounding moves the second crop: the verdict says so, whatever stays in float.
     for layout in found["price"]["layouts"].values():
         assert layout["agreement"] >= 0.7
         assert layout["verdict"] == "costly"
