@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.int8.observe import open_session
+from posetrt.calib.int8.quantize import grids
 from posetrt.calib.int8.ranges import Range
 from posetrt.calib.int8.scales import Layout, activation_scale, rounded_weights
 from posetrt.export.graph.graph import Graph, Layer
@@ -73,8 +74,9 @@ def _with_rounded_twins(
         graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
+    own = grids(base, ranges, layout)
     for name in dict.fromkeys(layer.input for layer in layers):
-        scale, zero = activation_scale(ranges[name], layout)
+        scale, zero = own.get(name) or activation_scale(ranges[name], layout)
         pair = [constant(f"{name}/rounded/scale", scale), constant(f"{name}/rounded/zero_point", zero)]
         graph.node.append(helper.make_node("QuantizeLinear", [name, *pair], [f"{name}/rounded/quantized"]))
         graph.node.append(helper.make_node("DequantizeLinear", [f"{name}/rounded/quantized", *pair], [f"{name}/rounded"]))

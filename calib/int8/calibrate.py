@@ -134,8 +134,8 @@ def calibrate(
         bursts=find_bursts(base, seen),
         bias=_bias(base, ranges, manifest, used, weights),
         weights=weights,
-        kept_float=() if all_int8 else kept_by_default(graph, shapes, "trt", unequal),
-        kept_float_ort=() if all_int8 else kept_by_default(graph, shapes, "ort", unequal),
+        kept_float=() if all_int8 else kept_by_default(base, shapes, "trt", unequal),
+        kept_float_ort=() if all_int8 else kept_by_default(base, shapes, "ort", unequal),
     )
     if write:
         write_variants(folder, calibration, graph)
@@ -207,9 +207,8 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
     models: dict[str, Any] = {"int8-base": base.copy().model}
     models["int8-ort"] = quantize(base, calibration.ranges, "ort", calibration.kept_float_ort, calibration.corrections("ort"))
     models["int8-trt"] = quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.corrections("trt"))
-    halves = quantize(base, calibration.ranges, "trt", calibration.kept_float, calibration.corrections("trt"), scale_type=np.float16)
     with contextlib.suppress(PosetrtError):
-        models["int8-trt-fp16"] = half_around_int8(halves, folder.onnx.name)
+        models["int8-trt-fp16"] = half_around_int8(models["int8-trt"], folder.onnx.name)
     if fp8:
         models["fp8-trt"] = half_around_int8(quantize_fp8(base, calibration.ranges, calibration.kept_float), folder.onnx.name)
     with written_together(folder.calibration, *map(folder.variant, models)) as temporaries:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from posetrt.calib.int8.quantize import quantize
 from posetrt.calib.int8.ranges import Range
-from posetrt.calib.int8.scales import exact_in
+from posetrt.calib.int8.scales import as_float16_holds
 from posetrt.export.graph.float16 import INT8_IR_VERSION, INT8_OPSET
 from posetrt.export.graph.graph import Graph
 from posetrt.export.graph.onnx_file import check
@@ -39,13 +39,13 @@ def quantize_fp8(graph: Graph, ranges: Mapping[str, Range], kept_float: Collecti
     import onnx
     from onnx import numpy_helper
 
-    model = in_opset(quantize(graph, ranges, "trt", kept_float), INT8_OPSET, INT8_IR_VERSION)
+    model = in_opset(quantize(graph, ranges, "trt", kept_float, move=False), INT8_OPSET, INT8_IR_VERSION)
     layers = {f"{layer.output}/weight": layer for layer in graph.layers}
     made: dict[str, Any] = {}
 
     def scalar_pair(name: str) -> None:
         widest = max(-ranges[name].seen_low, ranges[name].seen_high)
-        made[f"{name}/scale"] = numpy_helper.from_array(exact_in(np.float16, np.asarray(widest / LARGEST)), f"{name}/scale")
+        made[f"{name}/scale"] = numpy_helper.from_array(as_float16_holds(np.asarray(widest / LARGEST)), f"{name}/scale")
         made[f"{name}/zero_point"] = _float8(np.zeros(()), f"{name}/zero_point")
 
     for node in model.graph.node:
@@ -56,7 +56,7 @@ def quantize_fp8(graph: Graph, ranges: Mapping[str, Range], kept_float: Collecti
             layer = layers[name]
             weight = graph.constants[layer.weight]
             reach = np.abs(np.moveaxis(weight, layer.axis, 0).reshape(weight.shape[layer.axis], -1)).max(axis=1)
-            scales = exact_in(np.float16, np.where(reach > 0, reach / LARGEST, 1.0))
+            scales = as_float16_holds(np.where(reach > 0, reach / LARGEST, 1.0))
             each = scales.reshape([-1 if axis == layer.axis else 1 for axis in range(weight.ndim)])
             made[f"{name}/int8"] = _float8(weight / each, f"{name}/int8")
             made[f"{name}/scale"] = numpy_helper.from_array(scales, f"{name}/scale")

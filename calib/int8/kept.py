@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 from posetrt.calib.int8.quantize import eight_bit_layers, layer_shares
-from posetrt.calib.int8.scales import Layout
+from posetrt.calib.int8.scales import Layout, coarsened
 from posetrt.export.graph.graph import Graph, Layer
 
 # A layer that takes more of the multiply-adds out of INT8 than this stays there, and all kept ones together take no more than that.
 LARGEST_SHARE, LARGEST_SUM = 0.02, 0.1
+# The squared error of a layer's weights gets no more times as large because float16 holds no scale as small as theirs.
+MOST_COARSENED = 2.0
 
 
 def kept_by_default(graph: Graph, shapes: Mapping[str, tuple[int, ...]], layout: Layout, unequal: Collection[str] = ()) -> tuple[str, ...]:
@@ -21,8 +23,9 @@ def kept_by_default(graph: Graph, shapes: Mapping[str, tuple[int, ...]], layout:
 
     They are those that read maps from a concatenation, where features many times as large share the maps' scale; those that read at half of the
     input's resolution or more, whose values are few and feed all others (on a processor they wait for memory, and are as fast in float); for
-    TensorRT, those that make the network's outputs, which ONNX Runtime's layout makes in float by itself; and depthwise convolutions whose channels
-    cannot be brought to one reach. Where they are too many, the first kinds come first.
+    TensorRT, those that make the network's outputs, which ONNX Runtime's layout makes in float by itself, and those with weights so small that
+    float16 has no scale for them; and depthwise convolutions whose channels cannot be brought to one reach. Where they are too many, the first
+    kinds come first.
 
     Args:
         shapes: of each layer's input and activated tensor, as observed.
@@ -34,7 +37,7 @@ def kept_by_default(graph: Graph, shapes: Mapping[str, tuple[int, ...]], layout:
         return layer.depthwise and layer.input in unequal
 
     kinds: list[Callable[[Graph, Layer, Mapping[str, tuple[int, ...]]], bool]] = [_reads_maps, _reads_early]
-    kinds += [_makes_output, reads_unequal] if layout == "trt" else [reads_unequal]
+    kinds += [_makes_output, _too_small, reads_unequal] if layout == "trt" else [reads_unequal]
     shares = layer_shares(graph, shapes)
     chosen: list[Layer] = []
     inside = eight_bit_layers(graph, layout, ())
@@ -65,6 +68,10 @@ def _reads_early(graph: Graph, layer: Layer, shapes: Mapping[str, tuple[int, ...
         return False
     widest = max(shapes[one.input][-1] for one in graph.layers if len(shapes[one.input]) == 4)
     return 2 * shapes[layer.input][-1] >= widest
+
+
+def _too_small(graph: Graph, layer: Layer, _shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    return coarsened(graph, layer) > MOST_COARSENED
 
 
 def _makes_output(graph: Graph, layer: Layer, _shapes: Mapping[str, tuple[int, ...]]) -> bool:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from posetrt.calib.int8.channels import by_channel, read_in_eight_bits, steps
 from posetrt.calib.int8.elu import spread_elus
 from posetrt.calib.int8.ranges import Range
-from posetrt.calib.int8.scales import Layout, ScaleType, activation_scale, rounded_weights
+from posetrt.calib.int8.scales import Layout, activation_scale, rounded_weights
 from posetrt.calib.int8.shares import multiply_adds
+from posetrt.calib.int8.shifted import given_back, maker_of, moved_scale, moved_tensors
 from posetrt.export.graph.canonical import in_run_order
 from posetrt.export.graph.graph import Graph, Layer
 from posetrt.export.graph.onnx_file import check, reads
@@ -65,7 +66,7 @@ def fused_activations(graph: Graph) -> dict[str, str]:
 class _Plan:
     """Which tensors are quantised, which layers compute in 8 bits, and who reads the float form."""
 
-    def __init__(self, graph: Graph, layers: Collection[str], layout: Layout, ranges: Mapping[str, Range]) -> None:
+    def __init__(self, graph: Graph, layers: Collection[str], layout: Layout, ranges: Mapping[str, Range], *, move: bool = True) -> None:
         self.graph, self.layout = graph, layout
         # ONNX Runtime has no 8-bit deconvolution.
         chosen = [layer for layer in graph.layers if layer.name in layers and (layout == "trt" or layer.kind != "ConvTranspose")]
@@ -93,6 +94,9 @@ class _Plan:
         made = {layer.activated: layer for layer in self.eight_bit} if layout == "ort" else {}
         self.by_channel = {name for name in by_channel(graph) if name in made and name in self.ranges and self.ranges[name].lows}
         self._share_scales()
+        self.moved = frozenset[str]()
+        if layout == "trt" and move:
+            self.moved = moved_tensors(graph, self.eight_bit, self.operators, self.together, self.ranges)
 
     def _reach_operators(self) -> None:
         """Take in the adds, concats and pools that stand between quantised tensors in ONNX Runtime's layout."""
@@ -153,7 +157,8 @@ class _Plan:
                 for name in group[1:]:
                     widest = widest.widened(self.ranges[name])
                 for name in group:
-                    if self.ranges[name].amax != widest.amax:
+                    one = self.ranges[name]
+                    if (one.amax, one.low, one.high) != (widest.amax, widest.low, widest.high):
                         self.ranges[name] = widest
                         changed = True
 
@@ -164,7 +169,8 @@ def quantize(
     layout: Layout,
     kept_float: Collection[str] = (),
     corrections: Corrections | None = None,
-    scale_type: ScaleType = np.float32,
+    *,
+    move: bool = True,
 ) -> Any:
     """A Q/DQ ModelProto of a float graph.
 
@@ -173,17 +179,17 @@ def quantize(
         ranges: of at least every tensor that a quantised operator reads or writes.
         layout: "ort" puts Q/DQ around each operator, unsigned activations, int32 bias, ReLU folded into the range where 0 is its lower
             end; small layers that make the output maps compute in float from 8-bit inputs. "trt" puts Q/DQ on the inputs of
-            layers and concats and on the shortcuts of residual adds alone, signed, zero point 0, float bias.
+            layers and concats and on the shortcuts of residual adds alone, signed, zero point 0, float bias; what lies to one side of 0 is moved
+            to the grid's middle where that costs nothing (`shifted`).
         kept_float: names of layers that stay in float.
         corrections: for this layout.
-        scale_type: what the scales must be exact in. Weights are rounded with the scale as that type holds it, so that one which
-            float16 must raise (below 6.1e-5) makes its weights smaller, not the filter larger.
+        move: False leaves every tensor of TensorRT's layout where it lies: float8 has the most levels around 0.
 
     Raises:
         PosetrtError: a range is missing.
     """
     layers = [layer.name for layer in graph.layers if layer.name not in set(kept_float)]
-    return quantize_only(graph, ranges, layout, layers, corrections, scale_type)
+    return quantize_only(graph, ranges, layout, layers, corrections, move=move)
 
 
 def quantize_only(
@@ -192,10 +198,11 @@ def quantize_only(
     layout: Layout,
     layers: Collection[str],
     corrections: Corrections | None = None,
-    scale_type: ScaleType = np.float32,
+    *,
+    move: bool = True,
 ) -> Any:
     """As `quantize`, with the layers named that are put into INT8 rather than those that are not."""
-    model = _Writer(graph, _Plan(graph, layers, layout, ranges), corrections or Corrections(), scale_type).model()
+    model = _Writer(graph, _Plan(graph, layers, layout, ranges, move=move), corrections or Corrections()).model()
     if layout == "ort":
         spread_elus(model)
     return model
@@ -259,25 +266,34 @@ def layer_shares(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
     return {layer.name: cost[layer.output] / total for layer in graph.layers}
 
 
+def grids(graph: Graph, ranges: Mapping[str, Range], layout: Layout) -> dict[str, tuple[NDArray[np.float32], NDArray[Any]]]:
+    """Scale and zero point by which each tensor is rounded where every layer is in INT8: uint8, or int8 around 0."""
+    plan = _Plan(graph, [layer.name for layer in graph.layers], layout, ranges)
+    return {name: activation_scale(one, "ort" if name in plan.moved else layout) for name, one in plan.ranges.items()}
+
+
 class _Writer:
     """Writes the nodes of a quantised graph."""
 
-    def __init__(self, graph: Graph, plan: _Plan, corrections: Corrections, scale_type: ScaleType) -> None:
-        self.graph, self.plan, self.corrections, self.scale_type = graph, plan, corrections, scale_type
+    def __init__(self, graph: Graph, plan: _Plan, corrections: Corrections) -> None:
+        self.graph, self.plan, self.corrections = graph, plan, corrections
         self.unsigned = plan.layout == "ort"
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
         self.replaced: dict[str, str] = {}  # float tensor -> the name that readers of the dequantised form take
         self.made_as: dict[str, str] = {}  # tensor -> the name that its producer writes, where that is another
         self.by_output = {layer.output: layer for layer in plan.eight_bit}
+        # Of moved tensors: what they are moved by, where a layer's bias takes that.
+        self.taken: dict[str, NDArray[np.float32]] = {}
+        self.dropped: set[str] = set()
 
     def model(self) -> Any:
         """The whole model."""
         for name in sorted(self.plan.tensors):
             self._quantise_tensor(name)
-        skipped = self._drop_relu()
+        self._drop_relu()
         for node in self.graph.nodes:
-            if node.output[0] not in skipped:
+            if node.output[0] not in self.dropped:
                 self.nodes.append(self._rewritten(node))
         model = self.graph.copy().model
         used = {name for node in self.nodes for name in reads(node)} | set(self.graph.outputs)
@@ -295,8 +311,11 @@ class _Writer:
         return name
 
     def scale_of(self, name: str) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Scale and zero point of a tensor's 8-bit form."""
-        return activation_scale(self.plan.ranges[name], self.plan.layout, self.scale_type)
+        """Scale and zero point of a tensor's 8-bit form; of a moved one as it is behind the move."""
+        one = self.plan.ranges[name]
+        if name in self.plan.moved:
+            return moved_scale(one)[0], np.asarray(0, np.int8)
+        return activation_scale(one, self.plan.layout)
 
     def _quantise_tensor(self, name: str) -> None:
         from onnx import helper
@@ -309,6 +328,8 @@ class _Writer:
         source, target = (name, f"{name}/dequantized") if not is_output else (f"{name}/float", name)
         if is_output:
             self.made_as[name] = source
+        if name in self.plan.moved:
+            source = self._moved(name)
         self.replaced[name] = target
         pair = [self._constant(f"{name}/scale", scale), self._constant(f"{name}/zero_point", zero)]
         self.nodes.append(helper.make_node("QuantizeLinear", [source, *pair], [f"{name}/quantized"], f"{name}/Q"))
@@ -326,11 +347,31 @@ class _Writer:
             ),
         ]
 
-    def _drop_relu(self) -> set[str]:
-        """Outputs of ReLUs, and of clips from 0, that an unsigned range does anyhow; what makes their input then writes in their place."""
+    def _moved(self, name: str) -> str:
+        """The tensor less what it is moved by: itself, where the layer that makes it takes that from its bias."""
+        from onnx import helper
+
+        if self.graph.producers[name].op_type == "Concat":
+            return name  # of tensors that are moved
+        one = self.plan.ranges[name]
+        _, middle = moved_scale(one)
+        readers = {*self.by_output, *(node.output[0] for node in self.plan.operators)}
+        maker = maker_of(self.graph, name, one, readers, self.plan.tensors)
+        if maker is None:
+            middle_name = self._constant(f"{name}/middle", middle)
+            self.nodes.append(helper.make_node("Sub", [name, middle_name], [f"{name}/moved"], f"{name}/moved"))
+            return f"{name}/moved"
+        self.taken[maker.output] = middle
+        node = self.graph.producers[name]
+        if node.op_type in ("Relu", "Clip"):
+            self.made_as[node.input[0]] = name
+            self.dropped.add(name)
+        return name
+
+    def _drop_relu(self) -> None:
+        """Leave out ReLUs, and clips from 0, that an unsigned range does anyhow; what makes their input then writes in their place."""
         if not self.unsigned:
-            return set()
-        dropped = set()
+            return
         for name in (*self.by_output, *(node.output[0] for node in self.plan.operators)):
             behind = self.plan.activated.get(name)
             if behind is None or behind not in self.plan.tensors or self.plan.ranges[behind].low != 0:
@@ -339,8 +380,7 @@ class _Writer:
             high = self.graph.clip_bounds(node)[1] if node.op_type == "Clip" else None
             if high is None or self.plan.ranges[behind].high <= high:
                 self.made_as[name] = self.made_as.get(behind, behind)
-                dropped.add(behind)
-        return dropped
+                self.dropped.add(behind)
 
     def _rewritten(self, node: Any) -> Any:
         """A node of the float graph as it stands in the quantised one."""
@@ -355,6 +395,9 @@ class _Writer:
                 copied.input[index] = self.replaced[name]
         if layer is not None:
             self._quantise_weights(copied, layer)
+        elif node.output[0] in self.taken:
+            own = next(one for one in self.graph.layers if one.output == node.output[0])
+            self._write_float_bias(copied, own, self.graph.constants[own.bias] if own.bias else None)
         for index, name in enumerate(node.output):
             copied.output[index] = self.made_as.get(name, name)
         return copied
@@ -366,7 +409,14 @@ class _Writer:
             bias = (bias - correction).astype(np.float32)
         input_scale = float(self.scale_of(layer.input)[0])
         on_grid = self.corrections.weights.get(layer.name)
-        rounded, scales = rounded_weights(self.graph, layer, self.plan.layout, input_scale, self.scale_type, on_grid)
+        rounded, scales = rounded_weights(self.graph, layer, self.plan.layout, input_scale, on_grid)
+        if not self.unsigned:
+            if layer.input in self.plan.moved:
+                back = moved_scale(self.plan.ranges[layer.input])[1] * given_back(rounded, scales, layer.axis)
+                bias = back if bias is None else (bias + back).astype(np.float32)
+            node.input[1] = self._dequantised(f"{layer.output}/weight", "int8", rounded, scales, layer.axis)
+            self._write_float_bias(node, layer, bias)
+            return
         if layer.activated in self.plan.by_channel:
             step, zero = steps(self.plan.ranges[layer.activated])
             scales = (scales / step).astype(np.float32)
@@ -375,13 +425,22 @@ class _Writer:
             if len(node.input) < 3:
                 node.input.append("")
         node.input[1] = self._dequantised(f"{layer.output}/weight", "int8", rounded, scales, layer.axis)
-        if bias is None or not self.unsigned:
-            if bias is not None and correction is not None:
-                node.input[2] = self._constant(f"{layer.output}/bias/corrected", bias)
+        if bias is None:
             return
         bias_scales = (np.float32(input_scale) * scales).astype(np.float32)
         whole = np.clip(np.rint(bias / bias_scales.astype(np.float64)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
         node.input[2] = self._dequantised(f"{layer.output}/bias", "int32", whole, bias_scales)
+
+    def _write_float_bias(self, node: Any, layer: Layer, bias: NDArray[np.float32] | None) -> None:
+        """The bias of a layer of TensorRT's layout, less what the moved tensor is moved by that it makes."""
+        if layer.output in self.taken:
+            own = np.zeros(layer.shape[layer.axis], np.float32) if bias is None else bias
+            bias = (own - self.taken[layer.output]).astype(np.float32)
+        if bias is None or (layer.bias and bias is self.graph.constants[layer.bias]):
+            return
+        if len(node.input) < 3:
+            node.input.append("")
+        node.input[2] = self._constant(f"{layer.output}/bias/corrected", bias)
 
     def _dequantised(self, prefix: str, kind: str, whole: NDArray[Any], scales: NDArray[np.float32], axis: int = 0) -> str:
         """The float form of a constant of whole numbers with a scale an output channel."""

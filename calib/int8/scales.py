@@ -11,7 +11,8 @@ from posetrt.calib.int8.ranges import Range
 from posetrt.export.graph.graph import Graph, Layer
 
 Layout = Literal["ort", "trt"]
-ScaleType = type[np.float32] | type[np.float16]
+
+_LARGEST, _SMALLEST = float(np.finfo(np.float16).max), float(np.finfo(np.float16).tiny)
 
 
 def weight_scales(weight: NDArray[np.floating[Any]], bias: NDArray[np.floating[Any]] | None, input_scale: float) -> NDArray[np.float32]:
@@ -27,17 +28,29 @@ def weight_scales(weight: NDArray[np.floating[Any]], bias: NDArray[np.floating[A
     return fitted
 
 
-def exact_in(scale_type: ScaleType, scales: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Scales as a type holds them, at least its smallest normal number, in float32."""
-    with np.errstate(over="ignore"):  # too large a scale becomes infinite, which `half_around_int8` names
-        held: NDArray[np.float32] = np.maximum(scales, np.finfo(scale_type).tiny).astype(scale_type).astype(np.float32)
-    return held
+def as_float16_holds(scales: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Scales as float16 holds them, at least its smallest normal number (6.1e-5), in float32; those above its largest as they are.
+
+    TensorRT's graphs with float32 and with float16 around INT8 have the same scales, so that what is judged is what is built. Weights are rounded by the
+    raised scale: they get smaller, not the filter larger.
+    """
+    with np.errstate(over="ignore"):
+        held = np.maximum(scales, _SMALLEST).astype(np.float16).astype(np.float32)
+    kept: NDArray[np.float32] = np.where(scales > _LARGEST, scales, held).astype(np.float32)
+    return kept
 
 
-def activation_scale(one: Range, layout: Layout, scale_type: ScaleType = np.float32) -> tuple[NDArray[np.float32], NDArray[Any]]:
+def coarsened(graph: Graph, layer: Layer) -> float:
+    """How many times as large the squared error of a layer's weights gets because float16 holds no scale as small as theirs; 1 where it does."""
+    weight = graph.constants[layer.weight]
+    wanted = weight_scales(np.moveaxis(weight, layer.axis, 0), None, 1.0).astype(np.float64)
+    return float(np.mean((as_float16_holds(wanted) / wanted) ** 2))
+
+
+def activation_scale(one: Range, layout: Layout) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Scale and zero point of the 8-bit form of a tensor with this range: uint8 for ONNX Runtime, int8 around 0 for TensorRT."""
     if layout == "trt":
-        return exact_in(scale_type, np.asarray(max(one.amax, 1e-8) / 127)), np.asarray(0, np.int8)
+        return as_float16_holds(np.asarray(max(one.amax, 1e-8) / 127)), np.asarray(0, np.int8)
     scale = np.asarray(max(one.high - one.low, 1e-8) / 255, np.float32)
     return scale, np.asarray(np.clip(np.rint(-one.low / scale), 0, 255), np.uint8)
 
@@ -47,7 +60,6 @@ def rounded_weights(
     layer: Layer,
     layout: Layout,
     input_scale: float,
-    scale_type: ScaleType = np.float32,
     on_grid: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """A layer's weights as int8, in their own shape, and the scale of each output channel.
@@ -57,6 +69,8 @@ def rounded_weights(
     """
     weight = graph.constants[layer.weight]
     bias = graph.constants[layer.bias] if layer.bias and layout == "ort" else None
-    scales = exact_in(scale_type, weight_scales(np.moveaxis(weight, layer.axis, 0), bias, input_scale))
+    scales = weight_scales(np.moveaxis(weight, layer.axis, 0), bias, input_scale)
+    if layout == "trt":
+        scales = as_float16_holds(scales)
     each = scales.reshape([-1 if axis == layer.axis else 1 for axis in range(weight.ndim)])
     return np.clip(np.rint((weight if on_grid is None else on_grid) / each), -127, 127).astype(np.int8), scales

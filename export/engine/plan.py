@@ -196,6 +196,11 @@ def _notes(offers: Capabilities, wish: BuildRequest, strong: bool) -> list[str]:
         notes.append(
             f"{offers.title} with --explicit-qdq has not been tried by anyone here; without it the same ranges are set on the tensors"
         )
+    if wish.precision == "int8" and not strong and not wish.explicit_qdq and wish.own_calibration is None and wish.dla is None:
+        notes.append(
+            "int8 by ranges, whose weights, biases and grids are not corrected: people can agree less with fp32's than calibrate found for the "
+            f"graph that {'--explicit-qdq builds' if offers.strongly_typed else 'later versions build'}"
+        )
     if wish.precision == "fp8":
         notes.append("fp8 has not been run on any device yet: compare its people with fp32's by posetrt eval")
     if wish.version_compatible:

@@ -24,7 +24,7 @@ from posetrt.runtime.model.folder import ModelFolder
 LARGEST = float(np.finfo(np.float16).max)
 # From opset 19 on QuantizeLinear and DequantizeLinear take float16 scales; IR 9 came with it.
 INT8_OPSET, INT8_IR_VERSION = 19, 9
-# float16's smallest normal number. `quantize(..., scale_type=np.float16)` raises scales to it before it rounds weights by them.
+# float16's smallest normal number. `quantize` raises the scales of TensorRT's layout to it before it rounds weights by them.
 SMALLEST_SCALE = float(np.finfo(np.float16).tiny)
 
 # What a network is made of. Nodes that lead to none of these stand behind the network: they decode, and stay float32.
@@ -68,7 +68,7 @@ def half_around_int8(quantized: ModelProto, where: str) -> ModelProto:
     """A Q/DQ graph whose convolutions, activations and scales are float16; inputs and outputs stay float32.
 
     Args:
-        quantized: ModelProto in TensorRT's layout, quantised with scales that float16 holds (`quantize(..., scale_type=np.float16)`).
+        quantized: ModelProto in TensorRT's layout, with scales that float16 holds, as `quantize` gives it.
         where: name of the graph, for errors.
 
     Raises:
@@ -286,6 +286,6 @@ def _as_half(array: NDArray[Any], name: str, where: str, *, is_scale: bool) -> N
         # Raising it here would multiply the int8 weights that were rounded with the smaller one.
         raise PosetrtError(
             f"{name} of {where} holds {np.min(array):g}, less than float16's smallest normal number {SMALLEST_SCALE:g}: "
-            "quantise the graph with scale_type=np.float16"
+            "quantise the float graph again, with scales that float16 holds"
         )
     return np.asarray(array, np.float16)

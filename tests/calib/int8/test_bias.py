@@ -49,4 +49,5 @@ def test_an_error_that_every_photograph_shows_is_taken_from_the_bias(layout: Lay
 
 
 def test_an_error_of_few_photographs_is_left_alone() -> None:
-    assert "first" not in bias_corrections(one_layer(), NARROW, "trt", images([4.0] * 11 + [9.0]))
+    found = bias_corrections(one_layer(), NARROW, "trt", images([4.0] * 11 + [9.0])).get("first", np.zeros(2))
+    assert np.abs(found).max() < 1e-3, "float16 holds the scale to three digits; the ninth photograph alone would be 1.25 / 12"

@@ -133,6 +133,15 @@ def test_tf32_is_switched_off_by_name_since_it_is_on_by_default() -> None:
         assert "TF32" not in plan.builder_flags
 
 
+def test_int8_by_ranges_says_that_its_price_is_another_graphs() -> None:
+    def notes(version: str, **asked: Any) -> str:
+        return " ".join(plan_build(offers(version), BuildRequest("int8", **asked), manifest(), RANGES).notes)
+
+    assert "--explicit-qdq builds" in notes("10.3.0")
+    assert "later versions build" in notes("8.6.1")
+    assert "calibrate found" not in notes("10.3.0", explicit_qdq=True) + notes("11.4.0")
+
+
 def test_int8_by_ranges_without_ranges_names_the_command() -> None:
     with pytest.raises(PosetrtError, match="posetrt calibrate"):
         plan_build(offers("10.3.0"), BuildRequest("int8"), manifest())

@@ -23,11 +23,9 @@ from tests.tiny_model import tiny_graph, tiny_manifest
 SMALLEST = float(np.finfo(np.float16).tiny)
 
 
-def quantized(model: Any, scale_type: Any) -> Any:
+def quantized(model: Any) -> Any:
     graph = Graph(model, "tiny")
-    return quantize(
-        graph, {name: Range(-1.0, 1.0, 1.0, "minmax", -1.0, 1.0) for name in graph.float_tensors}, "trt", (), scale_type=scale_type
-    )
+    return quantize(graph, {name: Range(-1.0, 1.0, 1.0, "minmax", -1.0, 1.0) for name in graph.float_tensors}, "trt")
 
 
 def with_dead_filters() -> Any:
@@ -46,7 +44,7 @@ def test_a_filter_whose_scale_float16_raises_keeps_its_size() -> None:
     """Raised behind the rounding, the scale made dead filters up to 27 times as large."""
     model = with_dead_filters()
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}["w1"]
-    half = Graph(half_around_int8(quantized(model, np.float16), "tiny"), "tiny")
+    half = Graph(half_around_int8(quantized(model), "tiny"), "tiny")
     whole = half.constants["c1/weight/int8"].astype(np.float32)
     scale = half.constants["c1/weight/scale"].astype(np.float32)
     assert scale.min() >= SMALLEST
@@ -55,14 +53,18 @@ def test_a_filter_whose_scale_float16_raises_keeps_its_size() -> None:
     assert not whole[0].any(), "weights below half of a step are 0"
 
 
-def test_scales_that_were_rounded_for_float32_are_refused_and_not_raised() -> None:
-    with pytest.raises(PosetrtError, match=r"c1/weight/scale.*scale_type=np\.float16"):
-        half_around_int8(quantized(with_dead_filters(), np.float32), "tiny")
+def test_scales_that_float16_does_not_hold_are_refused_and_not_raised() -> None:
+    model = quantized(with_dead_filters())
+    for one in model.graph.initializer:
+        if one.name == "c1/weight/scale":
+            one.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(one) / np.float32(4), one.name))
+    with pytest.raises(PosetrtError, match=r"c1/weight/scale.*quantise the float graph again"):
+        half_around_int8(model, "tiny")
 
 
 def test_what_stands_in_front_of_the_network_stays_float32() -> None:
     model, _ = with_uint8_input(tiny_graph(), tiny_manifest())
-    half = half_around_int8(quantized(model, np.float16), "tiny")
+    half = half_around_int8(quantized(model), "tiny")
     types = {value.name: value.type.tensor_type.elem_type for value in onnx.shape_inference.infer_shapes(half).graph.value_info}
     front = [name for node in half.graph.node if node.name.startswith("input/") and "Linear" not in node.op_type for name in node.output]
     assert front
