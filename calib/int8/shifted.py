@@ -5,7 +5,8 @@ in its bias, as `middle` times the sum of each filter. What writes it takes the 
 lowest level, and rounding cuts there. So the graph has no operator more. Where what writes it is no layer, as behind SiLU, one subtraction joins the
 element-wise operators that are there.
 
-TensorRT rounds to -128 to 127 with the zero point 0 alone. Source: its documentation of IQuantizeLayer. A convolution that pads does not serve: its padding is a 0 of the moved tensor, which is the middle of the range.
+TensorRT rounds to -128 to 127, with the zero point 0 alone (source: its documentation of IQuantizeLayer). A convolution that pads does not serve: its
+padding is a 0 of the moved tensor, which is the middle of the range.
 """
 
 from __future__ import annotations
