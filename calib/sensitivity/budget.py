@@ -109,8 +109,7 @@ def spare_noisiest(
 ) -> Calibration:
     """Keep in float the layers that make more of the noise than they take of the multiply-adds, while nine tenths of these stay in INT8.
 
-    TensorRT's grid is signed: behind a ReLU half of the levels are never used. In ONNX Runtime's layout a layer kept in float takes the one before it
-    along, and costs speed on this computer's processor: it keeps them where people agree more by `WORTH`. Nothing is written.
+    A layer in float costs speed, so a layout keeps them where people then agree more by `WORTH`. Nothing is written.
 
     Args:
         made: as `calibrate` gave it for this folder.
@@ -128,20 +127,18 @@ def spare_noisiest(
         noise = {cost.layer: cost.noise_ort if layout == "ort" else cost.noise for cost in costs}
         ranked = set(ranked_by_shares(base, noise, found.shares, layout, LEAST_EIGHT_BIT, kept[layout], least_worth=1.0))
         spared = tuple(layer.name for layer in base.layers if layer.name in ranked)
-        if layout == "trt" or (set(spared) != set(kept["ort"]) and _gain(folder, found, judge_by, (kept["ort"], spared)) >= WORTH):
+        if set(spared) != set(kept[layout]) and _gain(folder, found, judge_by, layout, (kept[layout], spared)) >= WORTH:
             kept[layout] = spared
     return calibration.keeping(kept["trt"], kept["ort"])
 
 
-def _gain(folder: ModelFolder, found: _Layers, judge_by: Sequence[Path], sets: Sequence[Sequence[str]]) -> float:
-    """By how much the second set of layers in float agrees more with FP32 than the first, in ONNX Runtime's layout."""
+def _gain(folder: ModelFolder, found: _Layers, judge_by: Sequence[Path], layout: Layout, sets: Sequence[Sequence[str]]) -> float:
+    """By how much the second set of layers in float agrees more with FP32 than the first."""
     judge = Judge(folder.manifest(), judge_by)
     people = judge.people(runner(found.base.model, judge.manifest))
-    corrections = found.calibration.corrections("ort")
-    before, after = (
-        judge.compare(people, runner(quantize(found.base, found.calibration.ranges, "ort", one, corrections), judge.manifest)).oks
-        for one in sets
-    )
+    corrections, ranges = found.calibration.corrections(layout), found.calibration.ranges
+    graphs = (quantize(found.base, ranges, layout, one, corrections) for one in sets)
+    before, after = (judge.compare(people, runner(graph, judge.manifest, fused=layout == "ort")).oks for graph in graphs)
     return after - before
 
 

@@ -15,6 +15,7 @@ import posetrt
 from posetrt.calib.accuracy.agreement import Agreement
 from posetrt.calib.int8.calibrate import Calibrated, calibrate, folder_calibration, write_variants
 from posetrt.calib.int8.calibration import Calibration
+from posetrt.calib.int8.scales import Layout
 from posetrt.calib.sensitivity.budget import spare_noisiest
 from posetrt.calib.sensitivity.judge import Judge, Runner
 from posetrt.calib.sensitivity.outputs import Outputs
@@ -192,7 +193,7 @@ def test_fp8_is_made_and_priced_where_it_is_asked_for_and_goes_with_the_next_cal
 
 
 @pytest.mark.parametrize(("oks", "options", "spared"), [(0.92, [], True), (0.96, [], False), (0.92, ["--no-sensitivity"], False)])
-def test_tensorrts_layout_gets_its_noisiest_layers_in_float_where_it_is_fine_but_not_close(
+def test_a_layout_gets_its_noisiest_layers_in_float_where_it_is_fine_but_not_close_and_that_helps(
     small_folder: ModelFolder,
     many: Path,
     oks: float,
@@ -206,6 +207,7 @@ def test_tensorrts_layout_gets_its_noisiest_layers_in_float_where_it_is_fine_but
 
     monkeypatch.setattr(Judge, "people", people)
     monkeypatch.setattr(Judge, "compare", lambda *_args: Agreement(oks, np.ones(1), np.ones(18), 180, 180))
+    monkeypatch.setattr("posetrt.calib.sensitivity.budget._gain", lambda *args: 0.02 if args[3] == "trt" else 0.0)
     monkeypatch.setattr("posetrt.calib.sensitivity.budget.LEAST_EIGHT_BIT", 0.5)  # each layer of so small a network is a large share
     assert main(["calibrate", str(small_folder.path), "--images", str(many), "--no-sensitivity", *options]) == 0
     before = folder_calibration(small_folder)
@@ -219,17 +221,19 @@ def test_tensorrts_layout_gets_its_noisiest_layers_in_float_where_it_is_fine_but
     assert after.price["layouts"]["trt"]["eight_bit_share"] >= 0.5
 
 
+@pytest.mark.parametrize("layout", ["ort", "trt"])
 @pytest.mark.parametrize(("gain", "spared"), [(0.02, True), (0.0, False)])
-def test_onnx_runtimes_layout_keeps_its_noisiest_layers_where_people_agree_more_by_that(
-    small_folder: ModelFolder, many: Path, gain: float, spared: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_layout_keeps_its_noisiest_layers_where_people_agree_more_by_that(
+    small_folder: ModelFolder, many: Path, gain: float, spared: bool, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("posetrt.calib.sensitivity.budget.LEAST_EIGHT_BIT", 0.2)
     monkeypatch.setattr("posetrt.calib.sensitivity.budget._gain", lambda *_args: gain)
     images = sorted(many.iterdir())
     made = calibrate(small_folder, images, all_int8=True, write=False)
-    after = spare_noisiest(small_folder, made, images, ["ort"])
-    assert bool(after.kept_float_ort) == spared
-    assert after.kept_float == ()
+    after = spare_noisiest(small_folder, made, images, [layout])
+    own, other = (after.kept_float, after.kept_float_ort)[:: 1 if layout == "trt" else -1]
+    assert bool(own) == spared
+    assert other == ()
 
 
 @pytest.mark.parametrize(("first_search", "floors"), [(0.91, [0.85]), (0.85, [0.85, 0.6])])
