@@ -36,7 +36,8 @@ LEAST_HELD_BACK = 20
 WANTED_VIEWS = 60
 # How often each graph is timed for `speed_here`.
 SPEED_TURNS = 8
-LAYOUT_NAMES = {"ort": "ONNX Runtime", "trt": "TensorRT (simulated)", "fp8": "FP8 (simulated)"}
+# By layout of the graph; "ranges" is int8-base with a range on each tensor, as TensorRT 8 and 10 build it unless they are given --explicit-qdq.
+LAYOUT_NAMES = {"ort": "ONNX Runtime", "trt": "TensorRT (simulated)", "ranges": "TensorRT 8, 10 by ranges", "fp8": "FP8 (simulated)"}
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ class Price:
 
     @property
     def unusable(self) -> list[str]:
-        """Layouts of ours that nobody should build."""
-        return [name for name, one in self.layouts.items() if name in LAYOUT_NAMES and one.verdict == "unusable"]
+        """Layouts of ours that nobody should build; ranges are not named, since the graph in TensorRT's layout goes in their place."""
+        return [name for name, one in self.layouts.items() if name in LAYOUT_NAMES and name != "ranges" and one.verdict == "unusable"]
 
 
 def price_from(fields: Mapping[str, Any]) -> Price:
@@ -125,15 +126,15 @@ def table(price: Price, *, speed: Mapping[str, float] | None = None, advise: boo
     fast = speed or {}
     lines = [
         f"INT8 beside FP32 on {price.photographs} photographs that calibrated nothing (FP32 finds {price.reference_people} people):",
-        f"{'layout':<22} {price.measure + ' agreement':>14} {'people':>7} {'in INT8':>8} {'speed':>6}  verdict",
+        f"{'layout':<24} {price.measure + ' agreement':>14} {'people':>7} {'in INT8':>8} {'speed':>6}  verdict",
     ]
     for name, one in price.layouts.items():
         agreement = "-" if one.verdict == "unknown" else f"{one.agreement:.3f}"
         times = f"{fast[name]:.1f}x" if name in fast else "-"
         lines.append(
-            f"{LAYOUT_NAMES.get(name, name):<22} {agreement:>14} {one.people:>7} {100 * one.eight_bit_share:>6.1f} % {times:>6}  {one.verdict}"
+            f"{LAYOUT_NAMES.get(name, name):<24} {agreement:>14} {one.people:>7} {100 * one.eight_bit_share:>6.1f} % {times:>6}  {one.verdict}"
         )
-    verdicts = {one.verdict for one in price.layouts.values()}
+    verdicts = {one.verdict for name, one in price.layouts.items() if name != "ranges"}
     if "unknown" in verdicts:
         lines.append("The price cannot be told: the photographs show too few people. Give photographs of people.")
     if any(times < 1 for times in fast.values()):
@@ -144,6 +145,9 @@ def table(price: Price, *, speed: Mapping[str, float] | None = None, advise: boo
         )
     if advise and verdicts & {"costly", "unusable"}:
         lines.append("Keep more layers in float with --sensitivity and a smaller --budget-oks; or use fp16.")
+    by_ranges, written = price.layouts.get("ranges"), price.layouts.get("trt")
+    if advise and by_ranges and written and (by_ranges.verdict in ("costly", "unusable") and written.verdict == "fine"):
+        lines.append("TensorRT 10 does better with the graph than by ranges: posetrt build --explicit-qdq.")
     return "\n".join(lines)
 
 
@@ -164,6 +168,12 @@ def line(fields: Mapping[str, Any] | None, layout: str) -> str:
         f"{what}: {one.verdict} ({price.measure} agreement with fp32 {one.agreement:.3f}, {one.people} people where fp32 finds "
         f"{price.reference_people}, on {price.photographs} photographs; {LAYOUT_NAMES.get(layout, layout)})"
     )
+
+
+def layout_of(graph: str) -> str:
+    """The layout that an engine was priced in, from the graph that it was built from, as "variants/int8-trt-fp16.onnx"."""
+    name = graph.rpartition("/")[2].removesuffix(".onnx")
+    return {"int8-ort": "ort", "int8-base": "ranges", "model": "ranges", "fp8-trt": "fp8"}.get(name, "trt")
 
 
 def folder_line(folder: ModelFolder, layout: str) -> str:
@@ -281,6 +291,8 @@ def priced(
         )
         for name, layers in kept.items()
     }
+    by_ranges = partial(quantize, base, calibration.ranges, "trt", kept["trt"], move=False)
+    candidates["ranges"] = (by_ranges, "trt", candidates["trt"][2])
     if fp8:
         candidates["fp8"] = (partial(quantize_fp8, base, calibration.ranges, kept["trt"]), "trt", candidates["trt"][2])
     for name, one in (beside or {}).items():

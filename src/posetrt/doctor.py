@@ -95,7 +95,7 @@ def model_findings(path: Path) -> list[Finding]:
     command = f"posetrt calibrate {folder.path} --images DIR"
     if not folder.calibration.is_file():
         return [Finding("INT8", None, f"build {folder.path} --precision int8", command)]
-    lines = {layout: folder_line(folder, layout).removeprefix("int8: ") for layout in ("ort", "trt")}
+    lines = {layout: folder_line(folder, layout).removeprefix("int8: ") for layout in ("ort", "trt", "ranges")}
     return [
         Finding(f"INT8, {layout}", told, "", f"{command} --sensitivity" if told.startswith(("costly", "unusable")) else "")
         for layout, told in lines.items()

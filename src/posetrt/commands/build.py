@@ -100,9 +100,9 @@ def run(args: argparse.Namespace) -> int:
         folder.set_default_precision(precision)
     size_mb, peak_mb = engine.stat().st_size / 1e6, resident_mb(peak=True)
     if precision in ("int8", "fp8") and folder.calibration.is_file():
-        from posetrt.calib.sensitivity.price import folder_line
+        from posetrt.calib.sensitivity.price import folder_line, layout_of
 
-        print(folder_line(folder, "fp8" if precision == "fp8" else "ort" if sidecar.backend == "onnxruntime" else "trt"), file=sys.stderr)
+        print(folder_line(folder, layout_of(sidecar.graph)), file=sys.stderr)
     print(
         f"{engine}: {precision} by {sidecar.backend} {sidecar.library_version}, {size_mb:.1f} MB, built in {sidecar.build_s:.1f} s from {sidecar.graph}"
         + (f"; peak memory {peak_mb:.0f} MB" if peak_mb else "")

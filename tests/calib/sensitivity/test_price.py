@@ -19,7 +19,7 @@ from posetrt.calib.int8.scales import Layout
 from posetrt.calib.sensitivity.budget import spare_noisiest
 from posetrt.calib.sensitivity.judge import Judge, Runner
 from posetrt.calib.sensitivity.outputs import Outputs
-from posetrt.calib.sensitivity.price import LayoutPrice, Price, hold_back, line, price_from, priced, table, verdict_on
+from posetrt.calib.sensitivity.price import LayoutPrice, Price, hold_back, layout_of, line, price_from, priced, table, verdict_on
 from posetrt.cli import main
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.heads.coordinates import CoordinatesHead
@@ -124,6 +124,31 @@ def test_the_price_is_written_and_read_and_put_into_a_table() -> None:
     assert "not measured" in line(None, "trt")
 
 
+def test_ranges_alone_are_priced_and_advised_against_but_end_no_command() -> None:
+    price = priced_at(ort=0.95, trt=0.93, ranges=0.31)
+    assert price.unusable == []
+    assert "TensorRT 8, 10 by ranges" in table(price)
+    assert "--explicit-qdq" in table(price)
+    assert "Keep more layers" not in table(price)
+    assert "--explicit-qdq" not in table(priced_at(ort=0.95, trt=0.93, ranges=0.92))
+    assert "TensorRT 8, 10 by ranges" in line(price.to_dict(), "ranges")
+
+
+@pytest.mark.parametrize(
+    ("graph", "layout"),
+    [
+        ("variants/int8-ort.onnx", "ort"),
+        ("variants/int8-trt-fp16.onnx", "trt"),
+        ("variants/int8-trt-weak.onnx", "trt"),
+        ("variants/int8-base.onnx", "ranges"),
+        ("model.onnx", "ranges"),  # where nothing was equalised
+        ("variants/fp8-trt.onnx", "fp8"),
+    ],
+)
+def test_an_engine_repeats_the_price_of_what_it_was_built_from(graph: str, layout: str) -> None:
+    assert layout_of(graph) == layout
+
+
 @pytest.fixture
 def many(pictures: list[Path]) -> Path:
     """42 pictures: enough to hold some back."""
@@ -143,7 +168,7 @@ def test_calibrate_measures_the_price_and_says_that_nobody_was_there(
     assert price is not None
     assert price["photographs"] == 20
     assert folder_calibration(small_folder).images["count"] == 22
-    assert set(price["layouts"]) == {"ort", "trt"}
+    assert set(price["layouts"]) == {"ort", "trt", "ranges"}
     assert "verdict" in told.out
     assert "photographs held back: fp32" in told.err, "a line says what takes the time"
 
@@ -185,7 +210,7 @@ def test_the_door_measures_the_same_price_as_the_command(small_folder: ModelFold
 def test_fp8_is_made_and_priced_where_it_is_asked_for_and_goes_with_the_next_calibration(small_folder: ModelFolder, many: Path) -> None:
     command = ["calibrate", str(small_folder.path), "--images", str(many), "--no-sensitivity", "--force"]
     assert main([*command, "--fp8"]) == 0
-    assert set((folder_calibration(small_folder).price or {})["layouts"]) == {"ort", "trt", "fp8"}
+    assert set((folder_calibration(small_folder).price or {})["layouts"]) == {"ort", "trt", "ranges", "fp8"}
     assert small_folder.checked_variant("fp8-trt").is_file()
     assert main(["build", str(small_folder.path), "--precision", "fp8", "--backend", "onnxruntime"]) == 2
     assert main(command) == 0
