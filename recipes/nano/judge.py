@@ -35,11 +35,17 @@ FIRST_SEED, SCENES = 1000, 60
 LEAST = find_network("nano").least or 0.5
 
 
-def accuracy(net: Nano, photos: CocoPhotos, exact: Mapping[int, tuple[slice, NDArray[np.float32]]] | None = None) -> Accuracy:
-    """AP of a network in evaluation mode at SIZE_WH.
+def accuracy(
+    net: Nano,
+    photos: CocoPhotos,
+    exact: Mapping[int, tuple[slice, NDArray[np.float32]]] | None = None,
+    size_wh: tuple[int, int] = SIZE_WH,
+) -> Accuracy:
+    """AP of a network in evaluation mode.
 
     Args:
         exact: by photograph, channels and the maps that go in their place.
+        size_wh: at which it is shown them.
     """
     layout = load_layout("coco18")
     skeleton = layout.skeleton
@@ -47,7 +53,7 @@ def accuracy(net: Nano, photos: CocoPhotos, exact: Mapping[int, tuple[slice, NDA
     results = []
     for image_id, path in photos.paths.items():
         frame = read_photo(path)
-        box = letterbox((frame.shape[1], frame.shape[0]), SIZE_WH)
+        box = letterbox((frame.shape[1], frame.shape[0]), size_wh)
         maps = maps_of(net, place(frame, box))
         if exact is not None:
             channels, given = exact[image_id]
@@ -57,9 +63,9 @@ def accuracy(net: Nano, photos: CocoPhotos, exact: Mapping[int, tuple[slice, NDA
     return coco_accuracy(results, photos)
 
 
-def people_in(net: Nano, frame: NDArray[np.uint8], parser: PafParser) -> People:
+def people_in(net: Nano, frame: NDArray[np.uint8], parser: PafParser, size_wh: tuple[int, int] = SIZE_WH) -> People:
     """The people in a (H, W, 3) BGR frame, in its pixels."""
-    box = letterbox((frame.shape[1], frame.shape[0]), SIZE_WH)
+    box = letterbox((frame.shape[1], frame.shape[0]), size_wh)
     maps = maps_of(net, place(frame, box))
     return box.people_to_frame(in_pixels(parser.parse(maps[:HEATMAPS], maps[HEATMAPS:]), 8))
 
