@@ -119,7 +119,9 @@ def maker_of(graph: Graph, name: str, one: Range, readers: Collection[str], roun
     sums = node is not None and node.op_type == "Add"
     wanted = [part for part in node.input if part not in rounded] if sums else [bare]
     for layer in graph.layers:
-        if layer.output in wanted and layer.kind != "MatMul" and (not sums or len(graph.consumers[layer.output]) == 1):
+        if layer.output not in wanted or layer.kind == "MatMul":
+            continue
+        if not sums or (len(graph.consumers[layer.output]) == 1 and layer.output not in graph.outputs):
             return layer
     return None
 

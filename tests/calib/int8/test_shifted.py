@@ -176,6 +176,19 @@ def test_a_sum_is_moved_by_the_bias_of_the_layer_that_it_is_computed_with() -> N
     assert moved < still
 
 
+def test_a_layer_that_leaves_the_network_too_gives_nothing_to_a_sum() -> None:
+    nodes = [
+        NODE("Conv", ["x", "w1", "b1"], ["made"], "first"),
+        NODE("Add", ["made", "x"], ["sum"], "sum"),
+        NODE("Relu", ["sum"], ["h"], "relu"),
+        LAST,
+    ]
+    graph = graph_of(nodes, CONV, ("b1", "b2"), ("y", "made"))
+    model = quantize(graph, ranges_of(graph), "trt", ["first"])
+    np.testing.assert_allclose(values_of(graph, model, ["made"])["made"], values_of(graph, graph.model, ["made"])["made"], rtol=1e-6)
+    assert ops(model).count("Sub") == 1
+
+
 def test_what_a_concatenation_joins_is_moved_together_or_not_at_all() -> None:
     nodes = [
         *FIRST,
