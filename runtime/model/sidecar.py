@@ -74,8 +74,8 @@ def read_sidecar(engine: Path) -> Sidecar:
     path = sidecar_path(engine)
     if not path.is_file():
         raise EngineMismatch(
-            f"{engine.name} has no sidecar {path.name}, so nothing is known of what it was built for. "
-            "Copy the sidecar along, or build again with: posetrt build"
+            f"{engine.name} is no model folder and no .onnx file; if it is an engine, its sidecar {path.name} is missing, so nothing is known of "
+            "what it was built for. Copy the sidecar along, or build again with: posetrt build"
         )
     given = read_fields(path, "sidecar", _REMEDY, EngineMismatch)
     if given.values.get("format") != FORMAT:

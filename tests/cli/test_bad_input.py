@@ -153,7 +153,7 @@ def test_an_engine_without_its_sidecar_is_refused(posetrt: Posetrt, tiny: Path, 
     Path(f"{engine}.json").unlink()
     said = posetrt("run", tiny, "--source", photo)
     assert said.code == 3
-    assert "no sidecar" in said.err
+    assert "its sidecar" in said.err
 
 
 @pytest.mark.parametrize(
