@@ -153,7 +153,7 @@ def test_an_engine_without_its_sidecar_is_refused(posetrt: Posetrt, tiny: Path, 
     Path(f"{engine}.json").unlink()
     said = posetrt("run", tiny, "--source", photo)
     assert said.code == 3
-    assert "its sidecar" in said.err
+    assert "no sidecar" in said.err
 
 
 @pytest.mark.parametrize(
@@ -522,3 +522,11 @@ def test_results_do_not_overwrite_each_other_or_their_source(posetrt: Posetrt, t
         assert refused.code == 2
         assert said in refused.err
     assert photo.read_bytes() == before
+
+
+def test_a_file_of_another_kind_is_told_what_goes_there(posetrt: Posetrt, photo: Path, tmp_path: Path) -> None:
+    other = tmp_path / "notes.bin"
+    other.write_text("no network")
+    said = posetrt("run", other, "--source", photo)
+    assert said.code == 3
+    assert "no model folder and no .onnx file" in said.err
