@@ -14,7 +14,7 @@ from posetrt.calib.int8.elu import spread_elus
 from posetrt.calib.int8.ranges import Range
 from posetrt.calib.int8.scales import Layout, activation_scale, rounded_weights
 from posetrt.calib.int8.shares import multiply_adds
-from posetrt.calib.int8.shifted import given_back, maker_of, moved_scale, moved_tensors
+from posetrt.calib.int8.shifted import cut_by_rounding, given_back, maker_of, moved_scale, moved_tensors
 from posetrt.export.graph.canonical import in_run_order
 from posetrt.export.graph.graph import Graph, Layer
 from posetrt.export.graph.onnx_file import check, reads
@@ -283,8 +283,8 @@ class _Writer:
         self.replaced: dict[str, str] = {}  # float tensor -> the name that readers of the dequantised form take
         self.made_as: dict[str, str] = {}  # tensor -> the name that its producer writes, where that is another
         self.by_output = {layer.output: layer for layer in plan.eight_bit}
-        # Of moved tensors: what they are moved by, where a layer's bias takes that.
-        self.taken: dict[str, NDArray[np.float32]] = {}
+        # By what they write: layers whose bias takes what a moved tensor is moved by, and that.
+        self.taken: dict[str, tuple[Layer, NDArray[np.float32]]] = {}
         self.dropped: set[str] = set()
 
     def model(self) -> Any:
@@ -361,7 +361,7 @@ class _Writer:
             middle_name = self._constant(f"{name}/middle", middle)
             self.nodes.append(helper.make_node("Sub", [name, middle_name], [f"{name}/moved"], f"{name}/moved"))
             return f"{name}/moved"
-        self.taken[maker.output] = middle
+        self.taken[maker.output] = maker, middle
         node = self.graph.producers[name]
         if node.op_type in ("Relu", "Clip"):
             self.made_as[node.input[0]] = name
@@ -374,11 +374,9 @@ class _Writer:
             return
         for name in (*self.by_output, *(node.output[0] for node in self.plan.operators)):
             behind = self.plan.activated.get(name)
-            if behind is None or behind not in self.plan.tensors or self.plan.ranges[behind].low != 0:
+            if behind is None or behind not in self.plan.tensors:
                 continue
-            node = self.graph.producers[behind]
-            high = self.graph.clip_bounds(node)[1] if node.op_type == "Clip" else None
-            if high is None or self.plan.ranges[behind].high <= high:
+            if cut_by_rounding(self.graph, self.graph.producers[behind], self.plan.ranges[behind]):
                 self.made_as[name] = self.made_as.get(behind, behind)
                 self.dropped.add(behind)
 
@@ -396,7 +394,7 @@ class _Writer:
         if layer is not None:
             self._quantise_weights(copied, layer)
         elif node.output[0] in self.taken:
-            own = next(one for one in self.graph.layers if one.output == node.output[0])
+            own, _ = self.taken[node.output[0]]
             self._write_float_bias(copied, own, self.graph.constants[own.bias] if own.bias else None)
         for index, name in enumerate(node.output):
             copied.output[index] = self.made_as.get(name, name)
@@ -435,7 +433,7 @@ class _Writer:
         """The bias of a layer of TensorRT's layout, less what the moved tensor is moved by that it makes."""
         if layer.output in self.taken:
             own = np.zeros(layer.shape[layer.axis], np.float32) if bias is None else bias
-            bias = (own - self.taken[layer.output]).astype(np.float32)
+            bias = (own - self.taken[layer.output][1]).astype(np.float32)
         if bias is None or (layer.bias and bias is self.graph.constants[layer.bias]):
             return
         if len(node.input) < 3:

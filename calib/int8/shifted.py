@@ -111,9 +111,8 @@ def maker_of(graph: Graph, name: str, one: Range, readers: Collection[str], roun
     bare = name
     node = graph.producers[name]
     if node.op_type in ("Relu", "Clip"):
-        high = graph.clip_bounds(node)[1] if node.op_type == "Clip" else None
         bare = node.input[0]
-        if graph.activated(bare) != name or one.low != 0 or (high is not None and one.high > high):
+        if graph.activated(bare) != name or not cut_by_rounding(graph, node, one):
             return None
         node = graph.producers.get(bare)
     sums = node is not None and node.op_type == "Add"
@@ -124,6 +123,12 @@ def maker_of(graph: Graph, name: str, one: Range, readers: Collection[str], roun
         if not sums or (len(graph.consumers[layer.output]) == 1 and layer.output not in graph.outputs):
             return layer
     return None
+
+
+def cut_by_rounding(graph: Graph, node: Any, one: Range) -> bool:
+    """Whether rounding to a range that begins at 0 does what a ReLU, or a clip from 0, would do."""
+    high = graph.clip_bounds(node)[1] if node.op_type == "Clip" else None
+    return one.low == 0 and (high is None or one.high <= high)
 
 
 def given_back(rounded: NDArray[np.int8], scales: NDArray[np.float32], axis: int) -> NDArray[np.float32]:

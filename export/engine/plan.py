@@ -198,7 +198,7 @@ def _notes(offers: Capabilities, wish: BuildRequest, strong: bool) -> list[str]:
         )
     if wish.precision == "int8" and not strong and not wish.explicit_qdq and wish.own_calibration is None and wish.dla is None:
         notes.append(
-            "int8 by ranges, whose weights, biases and grids are not corrected: people can agree less with fp32's than calibrate found for the "
+            "int8 set tensor by tensor, whose weights, biases and grids are not corrected: people can agree less with fp32's than calibrate found for the "
             f"graph that {'--explicit-qdq builds' if offers.strongly_typed else 'later versions build'}"
         )
     if wish.precision == "fp8":

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from photographs import everyday_photographs
 from prepare import labels_of
 
+from posetrt.arguments import size_wh
 from posetrt.calib.accuracy.coco import coco_accuracy, coco_photos
 from posetrt.calib.scenes.scenes import draw_scene
 from posetrt.calib.scenes.truth import write_scenes
@@ -76,34 +77,26 @@ def row(identity: int, image: int, box: NDArray[np.float64], points: list[float]
     }  # fmt: skip
 
 
-def choice(net: Nano, photographs: list[Path], labels: dict[str, Labels], parser: PafParser, size_wh: tuple[int, int] = SIZE_WH) -> Choice:
+def choice(net: Nano, photographs: list[Path], labels: dict[str, Labels], parser: PafParser, shown_wh: tuple[int, int] = SIZE_WH) -> Choice:
     """How a network in evaluation mode does, shown pictures of a size."""
     skeleton = load_skeleton("coco18")
     results, false, empties, found_empty = [], 0, 0, 0
     for number, path in enumerate(photographs, 1):
         photo, one = cv2.imread(str(path)), labels[path.name]
-        people = people_in(net, photo, parser, size_wh)
+        people = people_in(net, photo, parser, shown_wh)
         results += to_coco_results(people, skeleton, number)
         known = [outline(person) for person in one.people] + list(one.doubtful)
         false += sum(all(covered(outline(person), box) < KNOWN for box in known) for person in people.keypoints)
         for x0, y0, x1, y1 in one.empty.astype(int):
             if min(x1 - x0, y1 - y0) >= SMALL:
-                part = cv2.resize(photo[y0:y1, x0:x1], size_wh, interpolation=cv2.INTER_CUBIC)
-                found_empty += len(people_in(net, np.asarray(part, np.uint8), parser, size_wh).keypoints)
+                part = cv2.resize(photo[y0:y1, x0:x1], shown_wh, interpolation=cv2.INTER_CUBIC)
+                found_empty += len(people_in(net, np.asarray(part, np.uint8), parser, shown_wh).keypoints)
                 empties += 1
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "labels.json"
         file.write_text(json.dumps(annotations(photographs, labels)))
         accuracy = coco_accuracy(results, coco_photos(file, photographs[0].parent))
     return Choice(accuracy.ap, false / len(photographs), found_empty / max(1, empties))
-
-
-def size_wh_of(text: str) -> tuple[int, int]:
-    """(width, height) of "416x280"."""
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal()) or int(width) % 8 or int(height) % 8 or not int(width) * int(height):
-        raise argparse.ArgumentTypeError(f"a size is written as 416x280, both multiples of 8; got {text!r}")
-    return int(width), int(height)
 
 
 def main() -> None:
@@ -114,10 +107,12 @@ def main() -> None:
     parser.add_argument("--store", type=Path, required=True, help="folder of the run, where the labels are")
     parser.add_argument("--photographs", type=int, default=160)
     parser.add_argument("--least", type=float, default=LEAST, help="least score of a person (default: the network's, %(default)s)")
-    parser.add_argument("--size", type=size_wh_of, default=SIZE_WH, metavar="WxH", help="of the network's input, multiples of 8")
-    parser.add_argument("--scene-size", type=size_wh_of, default=SIZE_WH, metavar="WxH", help="of the drawn scenes")
+    parser.add_argument("--size", type=size_wh, default=SIZE_WH, metavar="WxH", help="of the network's input, multiples of 8")
+    parser.add_argument("--scene-size", type=size_wh, default=SIZE_WH, metavar="WxH", help="of the drawn scenes")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
+    if any(side % 8 for side in (*arguments.size, *arguments.scene_size)):
+        parser.error("--size and --scene-size take multiples of 8, as 416x280")
     torch.set_num_threads(arguments.threads)
     photographs = list(everyday_photographs(arguments.data).choosing)
     labels = labels_of(arguments.data, arguments.store, "choosing", 0, photographs)
