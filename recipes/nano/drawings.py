@@ -14,8 +14,11 @@ from posetrt.runtime.heads.paf.layout import load_layout
 SIGMA = 9.0
 SQUARE = (CANVAS, CANVAS)
 WIDE = (456, 256)
-# Seeds of the scenes of each size; tests and figures use seeds below all of them.
-TRAIN_SEEDS = {SQUARE: 10_000_000, WIDE: 20_000_000}
+# Of the network that ships.
+NETWORK = (416, 280)
+# Seeds of the scenes of each size, and the folder that holds them; tests and figures use seeds below all of them.
+TRAIN_SEEDS = {SQUARE: 10_000_000, WIDE: 20_000_000, NETWORK: 30_000_000}
+FOLDERS = {SQUARE: "scenes", WIDE: "wide", NETWORK: "network"}
 
 
 def draw_chunk(chunk: int, store: Path, size_wh: tuple[int, int] = SQUARE) -> Path:

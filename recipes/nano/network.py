@@ -5,10 +5,11 @@ Every layer is a convolution with a bias, and ReLU or nothing after it: no batch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 HEATMAPS = 19
 PAFS = 38
@@ -18,30 +19,38 @@ FEATURES = 128
 EARLY = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
 # Dilations of the depthwise convolutions of its other blocks.
 DILATED = (1, 2, 1, 1, 1, 1)
-# Of the blocks with a wide view: channels inside, dilations.
-WIDE, DILATIONS = 48, (3,)
+# Channels inside the blocks with a wide view, and inside the one that looks at stride 4.
+WIDE, DETAIL = 48, 32
+# Of the blocks up to stride 8, the one that gives the detail.
+AT_STRIDE_4 = 2
 HIDDEN = 128
 
 
 @dataclass(frozen=True)
 class Size:
-    """What differs between the wider network, which the first steps train, and the one that ships.
+    """What differs between the networks that were trained one after another; the last ships.
 
     Attributes:
         late: channels of the blocks at stride 8.
         ranks: of their pointwise convolutions.
         middle, guess: ranks of the 3x3 convolutions: of the one that gives the features, and of the first guess.
+        dilations: of the blocks with a wide view.
+        detail: whether the heat maps see stride 4.
     """
 
     late: int
     ranks: tuple[int, ...]
     middle: int
     guess: tuple[int, ...]
+    dilations: tuple[int, ...] = (3,)
+    detail: bool = False
 
 
 WIDER = Size(late=512, ranks=(80, 72, 72, 108, 104, 88), middle=56, guess=(40, 40, 32))
 # Multiples of 16: a processor with AVX-512 computes so many channels at once.
-SHIPPED = Size(late=384, ranks=(80, 64, 64, 96, 96, 80), middle=48, guess=(32, 32, 32))
+SLIM = Size(late=384, ranks=(80, 64, 64, 96, 96, 80), middle=48, guess=(32, 32, 32))
+SHIPPED = replace(SLIM, dilations=(3, 9, 5), detail=True)
+SIZES = (WIDER, SLIM, SHIPPED)
 
 
 class Depthwise(nn.Module):
@@ -53,12 +62,27 @@ class Depthwise(nn.Module):
         self.pointwise = nn.Conv2d(inputs, outputs, 1) if rank is None else Factored(inputs, outputs, rank, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.depthwise.dilation == (1, 1):
-            return torch.relu(self.pointwise(torch.relu(self.depthwise(x))))
-        # PyTorch 2.13's gradient of a dilated depthwise convolution's weights in bfloat16 on the CPU reads memory that is not its own.
-        with torch.autocast(x.device.type, enabled=False):
-            x = torch.relu(self.depthwise(x.float()))
-        return torch.relu(self.pointwise(x))
+        return torch.relu(self.pointwise(torch.relu(self.around(x))))
+
+    def around(self, x: Tensor) -> Tensor:
+        """What the 3x3 convolution gives.
+
+        A dilated one is computed without dilation on every second (third, ...) row and column by itself, which is the same: the gradient of a
+        dilated depthwise convolution's weights in bfloat16 on the CPU reads memory that is not its own (PyTorch 2.13), and is slow in float32.
+        """
+        layer, step = self.depthwise, self.depthwise.dilation[0]
+        count, channels, rows, columns = x.shape
+        if step == 1:
+            y: Tensor = layer(x)
+            return y
+        if rows % step or columns % step:
+            with torch.autocast(x.device.type, enabled=False):
+                return functional.conv2d(x.float(), layer.weight, layer.bias, 1, step, step, channels)
+        x = x.permute(0, 2, 3, 1).reshape(count, rows // step, step, columns // step, step, channels)
+        x = x.permute(0, 2, 4, 1, 3, 5).reshape(-1, rows // step, columns // step, channels).permute(0, 3, 1, 2)
+        x = functional.conv2d(x, layer.weight, layer.bias, 1, 1, 1, channels)
+        x = x.permute(0, 2, 3, 1).reshape(count, step, step, rows // step, columns // step, channels)
+        return x.permute(0, 3, 1, 4, 2, 5).reshape(count, rows, columns, channels).permute(0, 3, 1, 2)
 
 
 class Factored(nn.Module):
@@ -87,6 +111,24 @@ class Wide(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(x + self.third(torch.relu(self.second(torch.relu(self.first(x))))))
+
+
+class Detail(nn.Module):
+    """What stride 4 shows of a place, beside what is known of it at stride 8, added; begins as nothing."""
+
+    def __init__(self, fine: int, channels: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(fine, fine, 3, 2, 1, 1, fine)
+        self.pointwise = nn.Conv2d(fine, DETAIL, 1)
+        self.beside = nn.Conv2d(channels, DETAIL, 1)
+        self.second = nn.Conv2d(DETAIL, DETAIL, 3, 1, 1)
+        self.third = nn.Conv2d(DETAIL, channels, 1)
+        nn.init.zeros_(self.third.weight)
+        nn.init.zeros_(self.third.bias)
+
+    def forward(self, x: Tensor, fine: Tensor) -> Tensor:
+        both = torch.relu(self.pointwise(torch.relu(self.depthwise(fine))) + self.beside(x))
+        return torch.relu(x + self.third(torch.relu(self.second(both))))
 
 
 class Head(nn.Module):
@@ -120,7 +162,8 @@ class Nano(nn.Module):
         self.narrow = nn.Conv2d(width, FEATURES, 1)
         self.middle = Factored(FEATURES, FEATURES, size.middle, 3)
         self.guess = nn.ModuleList(Factored(FEATURES, FEATURES, rank, 3) for rank in size.guess)
-        self.wide = nn.ModuleList(Wide(FEATURES, WIDE, dilation) for dilation in DILATIONS)
+        self.wide = nn.ModuleList(Wide(FEATURES, WIDE, dilation) for dilation in size.dilations)
+        self.detail = Detail(EARLY[AT_STRIDE_4][0], FEATURES) if size.detail else None
         self.heatmaps = Head(HEATMAPS)
         self.pafs = Head(PAFS)
 
@@ -129,15 +172,15 @@ class Nano(nn.Module):
         for module in (self.stem, *self.trunk[: len(EARLY)]):
             module.requires_grad_(trains)
 
-    def narrowed(self, x: Tensor) -> Tensor:
-        """(N, 128, h, w): what the trunk gives."""
-        y: Tensor = torch.relu(self.narrow(self.trunk(torch.relu(self.stem(x)))))
-        return y
+    def narrowed(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the trunk gives: (N, 128, h, w) at its end, and (N, 128, 2 h, 2 w) at stride 4."""
+        fine: Tensor = self.trunk[: AT_STRIDE_4 + 1](torch.relu(self.stem(x)))
+        return torch.relu(self.narrow(self.trunk[AT_STRIDE_4 + 1 :](fine))), fine
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.head(self.narrowed(x))
+        return self.head(*self.narrowed(x))
 
-    def head(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def head(self, x: Tensor, fine: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Maps and features from what the trunk gives."""
         features = torch.relu(self.middle(x))
         x = features
@@ -145,17 +188,18 @@ class Nano(nn.Module):
             x = torch.relu(layer(x))
         for layer in self.wide:
             x = layer(x)
-        return torch.cat([self.heatmaps(x), self.pafs(x)], 1), features
+        detailed = x if self.detail is None or fine is None else self.detail(x, fine)
+        return torch.cat([self.heatmaps(detailed), self.pafs(x)], 1), features
 
 
 def size_of(state: dict[str, Tensor]) -> Size:
     """The size of the network that weights are of.
 
     Raises:
-        ValueError: it is neither `WIDER` nor `SHIPPED`.
+        ValueError: it is none of `SIZES`.
     """
-    late, middle = state["narrow.weight"].shape[1], state["middle.inner.weight"].shape[0]
-    for size in (WIDER, SHIPPED):
-        if (size.late, size.middle) == (late, middle):
+    late, wide = state["narrow.weight"].shape[1], len({name.split(".")[1] for name in state if name.startswith("wide.")})
+    for size in SIZES:
+        if (size.late, len(size.dilations), size.detail) == (late, wide, "detail.beside.weight" in state):
             return size
-    raise ValueError(f"expected weights of nano, of {WIDER.late} or {SHIPPED.late} channels at stride 8; found {late}")
+    raise ValueError(f"expected weights of nano, of {WIDER.late} or {SLIM.late} channels at stride 8; found {late}, and {wide} wide blocks")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from canvases import Labelled, MapsAndFeatures, label_chunk
 from compress import Large, compress
-from drawings import SQUARE, WIDE, draw_chunk
+from drawings import FOLDERS, SQUARE, draw_chunk
 from labels import Labeller, Labels, label_photographs, load_labels
 from network import WIDER, Nano
 from photographs import MissingData, everyday_photographs, split_photographs, teacher_path
@@ -93,12 +93,11 @@ def labels_of(data: Path, store: Path, name: str, number: int, paths: list[Path]
     return load_labels(target)
 
 
-def chunks(data: Path, store: Path, photographs: int, scenes: int, wide: bool = False) -> tuple[list[Path], list[Path]]:
-    """Files of so many chunks of canvases and of drawn scenes (square, or as wide as it is judged on), below `store`; made where absent."""
+def chunks(data: Path, store: Path, photographs: int, scenes: int, size_wh: tuple[int, int] = SQUARE) -> tuple[list[Path], list[Path]]:
+    """Files of so many chunks of canvases and of drawn scenes of a size, below `store`; made where absent."""
     folder = store / "canvases"
     pictures = [folder / f"{index:03d}.npz" for index in range(photographs)]
     if not all(path.is_file() for path in pictures):
         known, teacher = labelled(data, store), MapsAndFeatures(teacher_path(data))
         pictures = [label_chunk(known, teacher, index, folder, CANVAS_SEED) for index in range(photographs)]
-    place, size_wh = (store / "wide", WIDE) if wide else (store / "scenes", SQUARE)
-    return pictures, [draw_chunk(index, place, size_wh) for index in range(scenes)]
+    return pictures, [draw_chunk(index, store / FOLDERS[size_wh], size_wh) for index in range(scenes)]

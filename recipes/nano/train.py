@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 from batches import Batch, Canvases, draw_batch, draw_trunk_batch, load_canvases, turned_away
+from drawings import NETWORK, SQUARE, WIDE
 from losses import either_side, feature_loss, map_loss, place_loss, place_weights
 from muon import Muon
-from network import SHIPPED, WIDER, Factored, Nano, Size, size_of
+from network import SHIPPED, SLIM, WIDER, Factored, Nano, Size, size_of
 from numpy.typing import NDArray
 from prepare import beginning, chunks, fitting_pictures
 from slim import slim
@@ -52,10 +53,10 @@ class Stage:
         photographs, scenes: chunks of canvases that it draws from.
         crop, batch: side of the crops in pixels, and crops a step.
         drawn: share of drawn scenes.
-        wide: the scenes are of 456x256, in place of 320x320.
+        scene: width and height of the scenes.
         features: weight of the loss against the teacher's features.
         place: weight of the place loss.
-        size: of the network; one that is wider is made slim at the stage's beginning.
+        size: of the network; one of another size is fitted into it at the stage's beginning.
         trains: "head": the trunk stays as it began, and what it gives is computed once; "late": all but the blocks up to stride 8; "all".
     """
 
@@ -66,7 +67,7 @@ class Stage:
     crop: int = 192
     batch: int = 8
     drawn: float = 0.25
-    wide: bool = False
+    scene: tuple[int, int] = SQUARE
     features: float = 0.3
     place: float = 1.0
     trains: str = "late"
@@ -74,7 +75,7 @@ class Stage:
 
 
 # Larger crops, wide scenes.
-_as_judged = partial(Stage, crop=256, batch=7, drawn=0.43, wide=True)
+_as_judged = partial(Stage, crop=256, batch=7, drawn=0.43, scene=WIDE)
 
 STAGES = (
     # Its loss was weighed by what is wanted alone (see `map_loss`), which finds people who are not there.
@@ -85,12 +86,14 @@ STAGES = (
     _as_judged(steps=1_439, rate=(9e-4, 6e-4), photographs=24, scenes=14, features=0.15),
     _as_judged(steps=999, rate=(6e-4, 2.9e-4), photographs=24, scenes=14, features=0.15),
     _as_judged(steps=420, rate=(2.9e-4, 0.0), photographs=24, scenes=14, features=0.15),
-    _as_judged(steps=300, rate=(1e-3, 1e-3), photographs=24, scenes=14, features=0.15, size=SHIPPED),
-    _as_judged(steps=3_000, rate=(1e-3, 1e-3), photographs=64, scenes=48, features=0.1, size=SHIPPED),
-    _as_judged(steps=24_000, rate=(6e-4, 0.0), photographs=64, scenes=48, features=0.1, size=SHIPPED),
-    _as_judged(steps=7_000, rate=(4e-4, 0.0), photographs=64, scenes=48, features=0.1, size=SHIPPED),
+    _as_judged(steps=300, rate=(1e-3, 1e-3), photographs=24, scenes=14, features=0.15, size=SLIM),
+    _as_judged(steps=3_000, rate=(1e-3, 1e-3), photographs=64, scenes=48, features=0.1, size=SLIM),
+    _as_judged(steps=24_000, rate=(6e-4, 0.0), photographs=64, scenes=48, features=0.1, size=SLIM),
+    _as_judged(steps=7_000, rate=(4e-4, 0.0), photographs=64, scenes=48, features=0.1, size=SLIM),
     # Begun with the weights in this folder. More of it is drawn: drawn scenes were what fell short.
-    _as_judged(steps=24_000, rate=(6e-4, 0.0), photographs=64, scenes=64, features=0.1, size=SHIPPED, drawn=0.57),
+    _as_judged(steps=24_000, rate=(6e-4, 0.0), photographs=64, scenes=64, features=0.1, size=SLIM, drawn=0.57),
+    # Begun with those weights again, in a network that sees farther and finer; the scenes are of the network's size.
+    Stage(steps=24_000, rate=(6e-4, 0.0), photographs=64, scenes=64, crop=256, batch=8, drawn=0.625, scene=NETWORK, features=0.1, size=SHIPPED),
 )
 
 
@@ -164,14 +167,21 @@ def new_run(state: dict[str, Tensor] | None = None, device: str = "cpu", size: S
     return Run(net, smooth, new_optimisers(net))
 
 
-def slimmed(run: Run, size: Size, data: Path) -> Run:
-    """The run with the averaged weights fitted into a smaller network, and new optimisers."""
+def resized(run: Run, size: Size, data: Path) -> Run:
+    """The run with the averaged weights in a network of another size, and new optimisers.
+
+    A narrower network is fitted to this one (`slim.py`); in one with more blocks, the new ones begin as nothing.
+    """
     device = str(next(run.net.parameters()).device)
+    torch.manual_seed(SEED)
     net = Nano(size)
-    slim(run.smooth.cpu(), net, fitting_pictures(data))
-    smaller = new_run(net.state_dict(), device)
-    smaller.step = run.step
-    return smaller
+    if size.late < run.net.size.late:
+        slim(run.smooth.cpu(), net, fitting_pictures(data))
+    else:
+        net.load_state_dict(net.state_dict() | run.smooth.cpu().state_dict())
+    other = new_run(net.state_dict(), device)
+    other.step = run.step
+    return other
 
 
 def follow(smooth: Nano, net: Nano, step: int) -> None:
@@ -267,7 +277,7 @@ def trunk_of(net: Nano, paths: list[Path], store: Path) -> NDArray[np.float16]:
             for first in range(0, len(images), 4):
                 inputs = torch.from_numpy((images[first : first + 4].transpose(0, 3, 1, 2).astype(np.float32) - 128) / 256)
                 with torch.autocast(device.type, torch.bfloat16, enabled=can_bfloat16(device)):
-                    whole.append(net.narrowed(inputs.to(device, memory_format=torch.channels_last)).half().cpu().numpy())
+                    whole.append(net.narrowed(inputs.to(device, memory_format=torch.channels_last))[0].half().cpu().numpy())
             temporary = folder / f".{target.name}"
             np.save(temporary, np.concatenate(whole))
             temporary.replace(target)
@@ -300,8 +310,8 @@ def train(run: Run, stages: tuple[Stage, ...], data: Path, store: Path, checkpoi
     for stage in stages:
         if run.step < first + stage.steps:
             if run.net.size != stage.size:
-                run = slimmed(run, stage.size, data)
-            paths = chunks(data, store, stage.photographs, stage.scenes, stage.wide)
+                run = resized(run, stage.size, data)
+            paths = chunks(data, store, stage.photographs, stage.scenes, stage.scene)
             photographs, scenes = (load_canvases(ones) for ones in paths)
             trunk = None
             if stage.trains == "head":

@@ -270,6 +270,23 @@ def test_a_narrower_network_keeps_the_channels_that_matter():
     assert float((given - wanted).std()) < 0.03 * float(wanted.std())
 
 
+def test_a_network_that_sees_farther_and_finer_begins_as_the_one_before_and_learns_where_that_stood(tmp_path):
+    torch = pytest.importorskip("torch")
+    from network import SHIPPED, SLIM, size_of
+    from train import new_run, resized
+
+    before = new_run(size=SLIM)
+    before.step = 7
+    after = resized(before, SHIPPED, tmp_path)
+    assert (after.step, size_of(before.net.state_dict()), size_of(after.net.state_dict())) == (7, SLIM, SHIPPED)
+    x = torch.rand(1, 3, 64, 96) - 0.5
+    with torch.no_grad():
+        torch.testing.assert_close(after.net(x)[0], before.net(x)[0])
+    after.net(x)[0].square().sum().backward()
+    for name in ("wide.1.third.weight", "wide.2.third.weight", "detail.third.weight"):
+        assert dict(after.net.named_parameters())[name].grad.abs().max() > 0
+
+
 def test_a_run_that_is_cut_short_cools_from_the_rate_that_it_had():
     pytest.importorskip("torch")
     from train import STAGES, cooled_plan
