@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.int8.observe import open_session
-from posetrt.calib.int8.quantize import grids
+from posetrt.calib.int8.plan import grids
 from posetrt.calib.int8.ranges import Range
 from posetrt.calib.int8.scales import Layout, activation_scale, rounded_weights
 from posetrt.export.graph.graph import Graph, Layer

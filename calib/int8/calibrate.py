@@ -23,7 +23,8 @@ from posetrt.calib.int8.fp8 import quantize_fp8
 from posetrt.calib.int8.kept import kept_by_default
 from posetrt.calib.int8.observe import Observation, channel_ends, channel_peaks, observe
 from posetrt.calib.int8.photographs import read_photograph, set_hash
-from posetrt.calib.int8.quantize import fused_activations, quantize
+from posetrt.calib.int8.plan import fused_activations
+from posetrt.calib.int8.quantize import quantize
 from posetrt.calib.int8.ranges import Range, check_method, find_range
 from posetrt.calib.int8.rounding import PHOTOGRAPHS as ROUNDING_PHOTOGRAPHS
 from posetrt.calib.int8.rounding import rounded_by_outputs

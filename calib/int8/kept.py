@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from posetrt.calib.int8.quantize import eight_bit_layers, layer_shares
+from posetrt.calib.int8.plan import eight_bit_layers, layer_shares
 from posetrt.calib.int8.scales import Layout, coarsened
 from posetrt.export.graph.graph import Graph, Layer
 

@@ -48,11 +48,16 @@ _POINTWISE = frozenset(
 )
 
 
-def moved_scale(one: Range) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Scale of the 8-bit form of a moved tensor with this range, and what is taken from it before it is rounded; 0 stays a level."""
+def moved_grid(one: Range) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Scale and zero point by which a moved tensor with this range is rounded, as uint8 where it lies; 0 is a level."""
     scale = as_float16_holds(activation_scale(one, "ort")[0])
-    zero = np.clip(np.rint(-one.low / scale), 0, 255)
-    return scale, np.asarray((128 - zero) * scale, np.float32)
+    return scale, np.asarray(np.clip(np.rint(-one.low / scale), 0, 255), np.uint8)
+
+
+def moved_scale(one: Range) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scale of the 8-bit form of a moved tensor with this range, and what is taken from it before it is rounded."""
+    scale, zero = moved_grid(one)
+    return scale, np.asarray((128 - zero.astype(np.float32)) * scale, np.float32)
 
 
 def moved_tensors(

@@ -13,7 +13,8 @@ from posetrt.calib.accuracy.coco import CocoPhotos
 from posetrt.calib.int8.calibrate import Calibrated
 from posetrt.calib.int8.calibration import Calibration
 from posetrt.calib.int8.equalise import equalised
-from posetrt.calib.int8.quantize import layer_shares, quantize
+from posetrt.calib.int8.plan import layer_shares
+from posetrt.calib.int8.quantize import quantize
 from posetrt.calib.int8.scales import Layout
 from posetrt.calib.sensitivity.judge import SHIFTS, Judge, runner
 from posetrt.calib.sensitivity.measure import LAYOUTS, LEAST_EIGHT_BIT, Choice, LayerCost, choose_float, layer_costs

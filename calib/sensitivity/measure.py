@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.accuracy.agreement import agreement
-from posetrt.calib.int8.quantize import Corrections, eight_bit_share, layer_shares, quantize, quantize_only, with_rounded_output
+from posetrt.calib.int8.plan import eight_bit_share, layer_shares
+from posetrt.calib.int8.quantize import Corrections, quantize, quantize_only, with_rounded_output
 from posetrt.calib.int8.ranges import Range
 from posetrt.calib.int8.scales import Layout
 from posetrt.calib.sensitivity.judge import Judge, runner

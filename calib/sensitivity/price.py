@@ -277,7 +277,8 @@ def priced(
     """
     from posetrt.calib.int8.equalise import equalised
     from posetrt.calib.int8.fp8 import quantize_fp8
-    from posetrt.calib.int8.quantize import eight_bit_share, quantize
+    from posetrt.calib.int8.plan import eight_bit_share
+    from posetrt.calib.int8.quantize import quantize
     from posetrt.calib.sensitivity.judge import SHIFTS, Judge
     from posetrt.export.graph.graph import load_graph
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from posetrt.calib.int8.quantize import eight_bit_layers
+from posetrt.calib.int8.plan import eight_bit_layers
 from posetrt.calib.int8.scales import Layout
 from posetrt.export.graph.graph import Graph, Layer
 

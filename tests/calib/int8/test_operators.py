@@ -12,7 +12,8 @@ import pytest
 
 from posetrt.calib.int8.calibrate import find_ranges
 from posetrt.calib.int8.observe import Observation, observe
-from posetrt.calib.int8.quantize import eight_bit_share, fused_activations, quantize
+from posetrt.calib.int8.plan import eight_bit_share, fused_activations
+from posetrt.calib.int8.quantize import quantize
 from posetrt.calib.int8.shares import by_operator
 from posetrt.export.graph.graph import Graph
 from posetrt.runtime.engines.onnxruntime import open_session

@@ -16,7 +16,8 @@ from posetrt.calib.int8.elu import spread_elus
 from posetrt.calib.int8.equalise import divisors, equalised, not_equalised, watched
 from posetrt.calib.int8.kept import kept_by_default
 from posetrt.calib.int8.photographs import read_photograph
-from posetrt.calib.int8.quantize import eight_bit_layers, eight_bit_share, quantize
+from posetrt.calib.int8.plan import eight_bit_layers, eight_bit_share
+from posetrt.calib.int8.quantize import quantize
 from posetrt.calib.int8.ranges import Range
 from posetrt.calib.int8.trained import trained_ranges
 from posetrt.export.graph.float16 import half_around_int8

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from posetrt.calib.int8.fp8 import quantize_fp8
 from posetrt.calib.int8.kept import kept_by_default
+from posetrt.calib.int8.plan import grids
 from posetrt.calib.int8.quantize import Corrections, quantize
 from posetrt.calib.int8.ranges import Range
 from posetrt.calib.int8.scales import as_float16_holds
@@ -129,6 +130,19 @@ def test_padding_is_a_zero_so_such_a_reader_keeps_the_tensor_where_it_lies() -> 
     same = NODE("Conv", ["h", "w3", "b2"], ["y"], "last", auto_pad="SAME_UPPER")
     graph = graph_of([*FIRST, same], {**CONV, "w3": (CHANNELS, CHANNELS, 3, 3)}, ("b1", "b2"))
     assert quantize(graph, ranges_of(graph), "trt") == quantize(graph, ranges_of(graph), "trt", move=False)
+
+
+def test_the_grid_that_biases_are_corrected_for_is_the_graph_s_own() -> None:
+    """The scale is rounded to float16, so the zero point has to be counted from the rounded one."""
+    graph = graph_of([NODE("Conv", ["x", "w1", "b1"], ["made"], "first"), NODE("Sigmoid", ["made"], ["g"], "gate"),
+                      NODE("Mul", ["made", "g"], ["h"], "silu"), LAST], CONV, ("b1", "b2"))  # fmt: skip
+    for low in np.linspace(-0.9, -0.1, 40):
+        ranges = ranges_of(graph) | {"h": Range(float(low), 3.1, 3.1, "minmax", float(low), 3.1)}
+        model = quantize(graph, ranges, "trt", ["first"])
+        constants = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+        scale, zero = grids(graph, ranges, "trt")["h"]
+        assert scale == constants["h/scale"]
+        assert (128 - float(zero)) * scale == constants["h/middle"]
 
 
 def test_a_large_filter_without_padding_serves() -> None:

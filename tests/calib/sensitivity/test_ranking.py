@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from posetrt.calib.int8.quantize import eight_bit_layers
+from posetrt.calib.int8.plan import eight_bit_layers
 from posetrt.calib.sensitivity.ranking import ranked_by_measuring, ranked_by_shares
 from posetrt.export.graph.graph import Graph, load_graph
 from posetrt.runtime.model.folder import ModelFolder
