@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from posetrt.export.heads.base import GraphFacts, OutputFacts
-from posetrt.export.heads.candidate_columns import Columns, Family
+from posetrt.export.heads.candidate_terms import Columns, Family
 from posetrt.runtime.heads.candidates import cells_of
 
 GRIDS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (((8, 16), (2, 6)), ((8, 16, 32), (2, 2, 6)), ((16, 32), (2, 6)), ((4,), (1,)))

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from posetrt.export.heads.base import Asked, GraphFacts
-from posetrt.export.heads.candidate_columns import BINS, YOLO_BOX, Columns, Family, Missing, distances_of, part_counts
+from posetrt.export.heads.candidate_columns import BINS, YOLO_BOX, distances_of
 from posetrt.export.heads.candidate_table import Level, Table, grid_of, person_of
+from posetrt.export.heads.candidate_terms import Columns, Family, Missing, part_counts
 
 _PICODET_LEVELS = 4
 """Strides of PicoDet: 8, 16, 32, 64."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from posetrt.export.heads.base import Asked, GraphFacts, OutputFacts
-from posetrt.export.heads.candidate_columns import Columns, Family, Missing, part_counts
 from posetrt.export.heads.candidate_levels import of_levels, one_grid
 from posetrt.export.heads.candidate_table import RANKED_AT_MOST, Table, grid_of, levels_of, person_of
+from posetrt.export.heads.candidate_terms import Columns, Family, Missing, part_counts
 
 _LARGEST_SHARE = 2.0
 """Greatest coordinate that is still a share of the picture: those of pixels reach further."""

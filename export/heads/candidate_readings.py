@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, OutputFacts, Reading
 from posetrt.export.heads.candidate_blaze import blaze_readings
-from posetrt.export.heads.candidate_columns import Columns, Family, Missing, part_counts, readings_of, skeleton_names
+from posetrt.export.heads.candidate_columns import readings_of
 from posetrt.export.heads.candidate_outputs import outputs_readings
 from posetrt.export.heads.candidate_table import HUMAN, anchors_missing, class_names, is_human, level_table, single_tables
+from posetrt.export.heads.candidate_terms import Columns, Family, Missing, part_counts, skeleton_names
 from posetrt.export.heads.refused import is_face_detector
 from posetrt.runtime.heads.boxes import BoxesHead
 from posetrt.runtime.heads.candidates import STRIDES, CandidateHead
