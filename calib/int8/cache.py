@@ -40,8 +40,16 @@ def cache_text(ranges: Mapping[str, Range], tensorrt_version: str, algorithm: st
 
     Args:
         ranges: by tensor name, as in variants/int8-base.onnx.
+
+    Raises:
+        UsageError: as `cache_header`.
+        PosetrtError: there are no ranges, or a name has a line break.
     """
     lines = [cache_header(tensorrt_version, algorithm)]
+    if not ranges:
+        raise PosetrtError(
+            "there is no range to write into a cache: the INT8 graph of this folder came from another tool, with its own scales"
+        )
     for name, one in ranges.items():
         if "\n" in name:
             raise PosetrtError(f"tensor {name!r} has a line break in its name, which a calibration cache cannot hold")

@@ -115,7 +115,7 @@ def calibrate(
     used = [path for path in paths if path not in set(skipped)]
     ends = channel_ends(base, by_channel(base), _inputs(_mixed(used), manifest, []))
     ranges = {**with_channel_ranges(find_ranges(base, seen, method), ends), **own}
-    shapes = {name: one.shape for name, one in seen.tensors.items()}
+    shapes = seen.shapes
     unequal = not_equalised(graph) if equalise else {}
     weights = {} if own else rounded_by_outputs(base, _inputs(_mixed(used)[:ROUNDING_PHOTOGRAPHS], manifest, []))
     calibration = Calibration(
@@ -195,13 +195,17 @@ def keep_peaks(graph: Graph) -> set[str]:
     return maps
 
 
-def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph | None = None, *, fp8: bool = False) -> None:
+def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph | None = None, *, fp8: bool = False) -> tuple[str, ...]:
     """Write calibration.json, and the graphs that it makes: int8-base (float, equalised), int8-ort, int8-trt and int8-trt-fp16; with `fp8` fp8-trt too.
 
     There is no int8-trt-fp16 where float16 cannot hold a layer that stays in float: `build` then takes int8-trt, with float32 around INT8.
 
     All of them or none, but for a kill between two renames, which leaves graphs that say that they belong to another calibration.
+
+    Returns:
+        Sentences for the user on graphs that were asked for and could not be made.
     """
+    missing = []
     graph = graph if graph is not None else load_graph(folder.onnx)
     manifest = folder.manifest().to_json()
     base = equalised(graph, calibration.scales)
@@ -211,7 +215,10 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
     with contextlib.suppress(PosetrtError):
         models["int8-trt-fp16"] = half_around_int8(models["int8-trt"], folder.onnx.name)
     if fp8:
-        models["fp8-trt"] = half_around_int8(quantize_fp8(base, calibration.ranges, calibration.kept_float), folder.onnx.name)
+        try:
+            models["fp8-trt"] = half_around_int8(quantize_fp8(base, calibration.ranges, calibration.kept_float), folder.onnx.name)
+        except PosetrtError as error:
+            missing.append(f"no float8 graph, whose other layers are in float16: {error}")
     with written_together(folder.calibration, *map(folder.variant, models)) as temporaries:
         write_calibration(temporaries[0], calibration)
         made_from = {"model": calibration.model_sha256, "calibration": sha256_of(temporaries[0])}
@@ -220,6 +227,7 @@ def write_variants(folder: ModelFolder, calibration: Calibration, graph: Graph |
     for name in ("int8-trt-fp16", "fp8-trt"):
         if name not in models:
             folder.variant(name).unlink(missing_ok=True)  # it was made from the calibration before
+    return tuple(missing)
 
 
 def folder_calibration(folder: ModelFolder) -> Calibration:

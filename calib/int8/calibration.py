@@ -93,6 +93,10 @@ class Calibration:
         """Of the layers' biases and weights."""
         return Corrections(self.bias.get(layout, {}), self.weights)
 
+    def kept(self, layout: Layout) -> tuple[str, ...]:
+        """Names of the layers that a layout keeps in float."""
+        return self.kept_float_ort if layout == "ort" else self.kept_float
+
     def keeping(
         self, kept_float: tuple[str, ...], kept_float_ort: tuple[str, ...], sensitivity: Mapping[str, Any] | None = None
     ) -> Calibration:
@@ -119,7 +123,12 @@ def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration
     remedy = f"calibrate again with: posetrt calibrate {shlex.quote(str(path.parent))} --images DIR"
     given = read_fields(path, "calibration", remedy)
     if given.values.get("format") not in READ_FORMATS:
-        raise PosetrtError(f"{path} is no calibration of format {FORMAT}; {remedy}")
+        found = given.values.get("format")
+        newer = isinstance(found, int) and found > FORMAT
+        way = "install the posetrt that wrote it, or " if newer else ""
+        raise PosetrtError(
+            f"{path} has format {found!r}, and this posetrt reads {' and '.join(map(str, sorted(READ_FORMATS)))}; {way}{remedy}"
+        )
     equalised = given.inner("equalised")
     # Files from before there was a list for each layout keep the same layers in both.
     kept_float = given.texts("kept_float")
@@ -146,7 +155,7 @@ def read_calibration(path: Path, model_sha256: str | None = None) -> Calibration
 
 
 def _biases(given: Fields) -> dict[str, dict[str, NDArray[np.float32]]]:
-    """What is added to the biases of each layout, by layer; nothing in files of format 1."""
+    """What is taken from the biases of each layout, by layer; nothing in files of format 1."""
     if "bias" not in given:
         return {}
     return {

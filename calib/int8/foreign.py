@@ -13,8 +13,8 @@ from posetrt.calib.int8.scales import Layout
 from posetrt.calib.int8.shares import multiply_adds
 from posetrt.export.graph.graph import LAYER_KINDS, Graph, load_graph
 from posetrt.export.graph.onnx_file import describe, save_model
-from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.files import sha256_of, written_together
+from posetrt.runtime.errors import PosetrtError, UsageError
+from posetrt.runtime.files import read_json, sha256_of, written_together
 from posetrt.runtime.model.folder import ModelFolder
 
 
@@ -88,6 +88,20 @@ def read_quantised(path: Path, original: Graph) -> Foreign:
 
 ELSEWHERE = "quantised elsewhere"
 """The method that calibration.json names where the folder's INT8 graphs came from another tool."""
+
+
+def refuse_adopted(folder: ModelFolder) -> None:
+    """Leave a folder alone whose INT8 graphs came from another tool.
+
+    Raises:
+        UsageError: it is one.
+    """
+    fields = read_json(folder.calibration, "calibration") if folder.calibration.is_file() else None
+    if isinstance(fields, dict) and fields.get("method") == ELSEWHERE:
+        raise UsageError(
+            f"{folder.path}: its INT8 graphs were quantised by another tool ({fields.get('images', {}).get('from', 'unknown')}), and calibrating would "
+            "replace them. To compare, export the float network to a folder of its own and calibrate that with --beside; to replace them, --force"
+        )
 
 
 def adopt(folder: ModelFolder, path: Path) -> Foreign:

@@ -104,12 +104,17 @@ class Observation:
     Attributes:
         tensors: what was seen, by tensor name.
         count: images that were looked at.
-        empty: how many of them showed nobody: no heat map of a part reached 0.2.
+        empty: how many of them showed nobody, as the head tells.
     """
 
     tensors: dict[str, Seen] = field(default_factory=dict)
     count: int = 0
     empty: int = 0
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor."""
+        return {name: seen.shape for name, seen in self.tensors.items()}
 
 
 def observe(

@@ -108,7 +108,7 @@ class Plan:
                 continue
             inside = list(node.input)
             if node.op_type == "Add":
-                fused = next((name for name in inside if name in bare), None)
+                fused = next((name for name in inside if name in bare and inside.count(name) == 1), None)
                 inside = [name for name in inside if name != fused]
             self.operators.append(node)
             self.tensors.update(inside)

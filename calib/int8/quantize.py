@@ -13,7 +13,7 @@ from posetrt.calib.int8.channels import by_channel, steps
 from posetrt.calib.int8.elu import spread_elus
 from posetrt.calib.int8.plan import WRITES_FLOAT, Plan, makes_small_map
 from posetrt.calib.int8.ranges import Range
-from posetrt.calib.int8.scales import Layout, activation_scale, rounded_weights
+from posetrt.calib.int8.scales import Layout, activation_scale, bias_of, rounded_weights
 from posetrt.calib.int8.shifted import cut_by_rounding, given_back, maker_of, moved_scale
 from posetrt.export.graph.canonical import in_run_order
 from posetrt.export.graph.graph import Graph, Layer
@@ -216,7 +216,8 @@ class _Writer:
             return
         for name in (*self.by_output, *(node.output[0] for node in self.plan.operators)):
             behind = self.plan.activated.get(name)
-            if behind is None or behind not in self.plan.tensors:
+            # Who reads it in float reads what this node makes: a Gemm or a MatMul may have such a reader beside one in 8 bits.
+            if behind is None or behind not in self.plan.tensors or behind in self.plan.float_read:
                 continue
             if cut_by_rounding(self.graph, self.graph.producers[behind], self.plan.ranges[behind]):
                 self.made_as[name] = self.made_as.get(behind, behind)
@@ -237,13 +238,13 @@ class _Writer:
             self._quantise_weights(copied, layer)
         elif node.output[0] in self.taken:
             own, _ = self.taken[node.output[0]]
-            self._write_float_bias(copied, own, self.graph.constants[own.bias] if own.bias else None)
+            self._write_float_bias(copied, own, bias_of(self.graph, own))
         for index, name in enumerate(node.output):
             copied.output[index] = self.made_as.get(name, name)
         return copied
 
     def _quantise_weights(self, node: Any, layer: Layer) -> None:
-        bias = self.graph.constants[layer.bias] if layer.bias else None
+        bias = bias_of(self.graph, layer)
         correction = self.corrections.bias.get(layer.name)
         if bias is not None and correction is not None:
             bias = (bias - correction).astype(np.float32)

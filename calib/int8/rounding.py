@@ -65,15 +65,25 @@ def _filter_inputs(base: Graph, layer: Layer, value: NDArray[Any], random: np.ra
     high, wide = layer.shape[2:]
     down, across = attributes.get("strides", (1, 1))
     dilated = attributes.get("dilations", (1, 1))
-    top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
-    padded = np.pad(value[0], ((0, 0), (top, bottom), (left, right)))
     reach = ((high - 1) * dilated[0] + 1, (wide - 1) * dilated[1] + 1)
+    padded = np.pad(value[0], ((0, 0), *_padding(base.producers[layer.output], value.shape[2:], reach, (down, across))))
     windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(1, 2))
     windows = windows[:, ::down, ::across, :: dilated[0], :: dilated[1]]
     places = random.permutation(windows.shape[1] * windows.shape[2])[:PLACES]
     taken = windows[:, places // windows.shape[2], places % windows.shape[2]]
     grouped = taken.reshape(layer.group, -1, len(places), high * wide)
     return np.ascontiguousarray(grouped.transpose(0, 2, 1, 3).reshape(layer.group, len(places), -1))
+
+
+def _padding(node: Any, size: Sequence[int], reach: Sequence[int], steps: Sequence[int]) -> list[tuple[int, int]]:
+    """Zeros before and behind rows and columns, of a convolution whose filter reaches so far. Source: ONNX's description of Conv."""
+    pads = next((list(one.ints) for one in node.attribute if one.name == "pads"), [0, 0, 0, 0])
+    own = next((one.s for one in node.attribute if one.name == "auto_pad"), b"NOTSET")
+    if own not in (b"SAME_UPPER", b"SAME_LOWER"):
+        return [(pads[0], pads[2]), (pads[1], pads[3])] if own == b"NOTSET" else [(0, 0), (0, 0)]
+    missing = [max(0, (-(-side // step) - 1) * step + far - side) for side, step, far in zip(size, steps, reach, strict=True)]
+    halves = [(one // 2, one - one // 2) for one in missing]
+    return halves if own == b"SAME_UPPER" else [(behind, before) for before, behind in halves]
 
 
 def _rounded(base: Graph, layer: Layer, squares: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -55,6 +55,12 @@ def activation_scale(one: Range, layout: Layout) -> tuple[NDArray[np.float32], N
     return scale, np.asarray(np.clip(np.rint(-one.low / scale), 0, 255), np.uint8)
 
 
+def bias_of(graph: Graph, layer: Layer) -> NDArray[Any] | None:
+    """(out,) a layer's bias, which a Gemm may hold as a row of a table; None where it has none."""
+    bias = graph.constants[layer.bias] if layer.bias else None
+    return bias if bias is None or bias.ndim == 1 else bias.reshape(-1)
+
+
 def rounded_weights(
     graph: Graph,
     layer: Layer,
@@ -68,7 +74,7 @@ def rounded_weights(
         on_grid: its weights in `Corrections.weights`.
     """
     weight = graph.constants[layer.weight]
-    bias = graph.constants[layer.bias] if layer.bias and layout == "ort" else None
+    bias = bias_of(graph, layer) if layout == "ort" else None
     scales = weight_scales(np.moveaxis(weight, layer.axis, 0), bias, input_scale)
     if layout == "trt":
         scales = as_float16_holds(scales)

@@ -77,7 +77,7 @@ def fit_budget(
     costs = found.costs(glance, layouts, progress, weighing if table else None, weighed_score)
     reference = judge.people(runner(found.base.model, manifest))
     points = budget if budget is not None else DEFAULT_OKS_BUDGET if annotated is None else DEFAULT_AP_BUDGET
-    kept: dict[Layout, tuple[str, ...]] = {"trt": made.calibration.kept_float, "ort": made.calibration.kept_float_ort}
+    kept = {layout: made.calibration.kept(layout) for layout in LAYOUTS}
     choice = choose_float(
         found.base,
         made.calibration.ranges,
@@ -122,21 +122,21 @@ def spare_noisiest(
     """
     found = _Layers.of(folder, made)
     base, calibration = found.base, made.calibration
-    costs = found.costs(Judge(folder.manifest(), judge_by[:GLANCE]), layouts, progress)
-    kept: dict[Layout, tuple[str, ...]] = {"trt": calibration.kept_float, "ort": calibration.kept_float_ort}
+    judge = Judge(folder.manifest(), judge_by)
+    costs = found.costs(Judge(judge.manifest, judge.paths[:GLANCE]), layouts, progress)
+    people = judge.people(runner(base.model, judge.manifest))
+    kept = {layout: calibration.kept(layout) for layout in LAYOUTS}
     for layout in layouts:
         noise = {cost.layer: cost.noise_ort if layout == "ort" else cost.noise for cost in costs}
         ranked = set(ranked_by_shares(base, noise, found.shares, layout, LEAST_EIGHT_BIT, kept[layout], least_worth=1.0))
         spared = tuple(layer.name for layer in base.layers if layer.name in ranked)
-        if set(spared) != set(kept[layout]) and _gain(folder, found, judge_by, layout, (kept[layout], spared)) >= WORTH:
+        if set(spared) != set(kept[layout]) and _gain(found, judge, people, layout, (kept[layout], spared)) >= WORTH:
             kept[layout] = spared
     return calibration.keeping(kept["trt"], kept["ort"])
 
 
-def _gain(folder: ModelFolder, found: _Layers, judge_by: Sequence[Path], layout: Layout, sets: Sequence[Sequence[str]]) -> float:
-    """By how much the second set of layers in float agrees more with FP32 than the first."""
-    judge = Judge(folder.manifest(), judge_by)
-    people = judge.people(runner(found.base.model, judge.manifest))
+def _gain(found: _Layers, judge: Judge, people: Sequence[People], layout: Layout, sets: Sequence[Sequence[str]]) -> float:
+    """By how much the second set of layers in float agrees more with FP32, which finds `people`, than the first."""
     corrections, ranges = found.calibration.corrections(layout), found.calibration.ranges
     graphs = (quantize(found.base, ranges, layout, one, corrections) for one in sets)
     before, after = (judge.compare(people, runner(graph, judge.manifest, fused=layout == "ort")).oks for graph in graphs)
@@ -162,7 +162,7 @@ class _Layers:
     @classmethod
     def of(cls, folder: ModelFolder, made: Calibrated) -> _Layers:
         base = equalised(load_graph(folder.onnx), made.calibration.scales)
-        shapes = {name: seen.shape for name, seen in made.observation.tensors.items()}
+        shapes = made.observation.shapes
         return cls(base, shapes, layer_shares(base, shapes), made.calibration)
 
     def costs(

@@ -34,7 +34,7 @@ _LEAST_STEP_PX = 8
 
 
 class Judge:
-    """Photographs held letterboxed in memory (0.35 MB each at 456x256), and the people that the float32 graph finds on them.
+    """Photographs held letterboxed in memory (0.35 MB each at 456x256), on which a graph finds people.
 
     Args:
         manifest: of the network.
@@ -128,12 +128,7 @@ def runner(model: Any, manifest: Manifest, *, fused: bool = True, inner: Sequenc
         if not fused:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
 
-    session = open_session(
-        model.SerializeToString(),
-        configure,
-        # It would put layers that were left in float back into INT8, and every figure about them would lie.
-        disabled_optimizers=["WeightBiasQuantization"],
-    )
+    session = open_session(model.SerializeToString(), configure)
     names = list(dict.fromkeys([*manifest.head.outputs.values(), *inner]))
 
     def run(tensor: NDArray[Any]) -> Tensors:

@@ -10,13 +10,13 @@ from pathlib import Path
 from posetrt.calib.accuracy.coco import CocoPhotos
 from posetrt.calib.int8.calibrate import DEFAULT_METHOD, Calibrated, calibrate, write_variants
 from posetrt.calib.int8.calibration import Calibration
-from posetrt.calib.int8.foreign import Foreign
+from posetrt.calib.int8.foreign import Foreign, refuse_adopted
 from posetrt.calib.int8.photographs import sample
 from posetrt.calib.int8.scales import Layout
 from posetrt.calib.int8.selection import select
 from posetrt.calib.sensitivity.budget import chart, fit_budget, spare_noisiest
 from posetrt.calib.sensitivity.measure import LAYOUTS, LEAST_EIGHT_BIT
-from posetrt.calib.sensitivity.price import Price, hold_back, price_from, priced, speed_here, table
+from posetrt.calib.sensitivity.price import LEAST_HELD_BACK, Price, hold_back, price_from, priced, speed_here, table
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.model.folder import ModelFolder
 
@@ -47,6 +47,7 @@ class CalibrationOptions:
         annotated: photographs with COCO key points to judge layers by.
         beside: graphs that other tools quantised, by name, to be priced beside ours.
         fp8: make and price a graph in float8 too.
+        replace_foreign: replace INT8 graphs that came from another tool.
     """
 
     method: str = DEFAULT_METHOD
@@ -62,6 +63,7 @@ class CalibrationOptions:
     annotated: CocoPhotos | None = None
     beside: Mapping[str, Foreign] = field(default_factory=dict)
     fp8: bool = False
+    replace_foreign: bool = False
 
 
 def calibrate_judged(
@@ -88,6 +90,8 @@ def calibrate_judged(
         UsageError, PosetrtError: as `calibrate`.
     """
     wish = options or CalibrationOptions()
+    if not wish.replace_foreign:
+        refuse_adopted(folder)
     judge_by: list[Path] = []
     images = list(images)
     if wish.sensitivity and wish.annotated is None:
@@ -115,7 +119,7 @@ def calibrate_judged(
         )
     for warning in made.warnings:
         say(f"warning: {warning}")
-    shapes = {name: seen.shape for name, seen in made.observation.tensors.items()}
+    shapes = made.observation.shapes
     if wish.sensitivity:
         with bar("layers", "layer") as progress:
             fitted = fit_budget(folder, made, judge_by, budget=wish.budget, annotated=wish.annotated, progress=progress, say=say)
@@ -128,7 +132,8 @@ def calibrate_judged(
         made = with_price(made.calibration)
         if wish.sensitivity is None and not wish.all_int8:
             # On photographs that calibrated, so that those held back still judge the result alone.
-            judge_by = sample(drawn, wish.judge, wish.seed)
+            unreadable = set(made.skipped)
+            judge_by = sample([path for path in drawn if path not in unreadable], wish.judge, wish.seed)
             price = price_from(made.calibration.price or {})
             noisy = [name for name in LAYOUTS if price.layouts[name].verdict == "fine" and price.layouts[name].agreement < CLOSE]
             unpriced = False
@@ -137,7 +142,7 @@ def calibrate_judged(
                 say("Keeping the layers that make the most noise in float; --no-sensitivity leaves this out")
                 with bar("layers", "layer") as progress:
                     spared = spare_noisiest(folder, made, judge_by, noisy, progress=progress)
-                unpriced = _kept(spared) != _kept(made.calibration)
+                unpriced = any(set(spared.kept(layout)) != set(made.calibration.kept(layout)) for layout in LAYOUTS)
                 made = replace(made, calibration=spared)
             for floors in AUTOMATIC_FLOORS:
                 costly = _costly(price)
@@ -166,10 +171,13 @@ def calibrate_judged(
                 made = with_price(made.calibration)
         made = replace(made, speed=speed_here(folder, made.calibration, held_back))
     else:
+        needed = 2 * LEAST_HELD_BACK + min(len(judge_by), 2 * LEAST_HELD_BACK)
         say(
-            f"warning: of {len(drawn)} photograph{'s' * (len(drawn) != 1)} none can be held back, so what INT8 costs is not measured. Give 40"
+            f"warning: of {len(drawn)} photograph{'s' * (len(drawn) != 1)} that calibrate none can be held back, so what INT8 costs is not "
+            f"measured. Give {needed}" + (f", since half of them, up to {wish.judge}, judge layers" if judge_by else "")
         )
-    write_variants(folder, made.calibration, fp8=wish.fp8)
+    for warning in write_variants(folder, made.calibration, fp8=wish.fp8):
+        say(f"warning: {warning}")
     if made.calibration.sensitivity is not None:
         chart(made.calibration, folder.path / "sensitivity.png")
     return made
@@ -178,8 +186,3 @@ def calibrate_judged(
 def _costly(price: Price) -> list[Layout]:
     """The layouts for whose layers a search is worth its minutes."""
     return [name for name in LAYOUTS if price.layouts[name].verdict in ("costly", "unusable")]
-
-
-def _kept(calibration: Calibration) -> tuple[set[str], set[str]]:
-    """The layers that stay in float, in each layout."""
-    return set(calibration.kept_float), set(calibration.kept_float_ort)

@@ -151,15 +151,16 @@ def table(price: Price, *, speed: Mapping[str, float] | None = None, advise: boo
     return "\n".join(lines)
 
 
-def line(fields: Mapping[str, Any] | None, layout: str) -> str:
+def line(fields: Mapping[str, Any] | None, layout: str, folder: str = "FOLDER") -> str:
     """One line on what INT8 costs in a layout, for `build`, `doctor` and reports.
 
     Args:
         fields: `price` of calibration.json; None where it was not measured.
+        folder: as a command would be given it.
     """
     what = "fp8" if layout == "fp8" else "int8"
     if fields is None or layout not in fields["layouts"]:
-        return f"{what}: its price was not measured; posetrt calibrate FOLDER --images DIR with 40 photographs or more measures it"
+        return f"{what}: its price was not measured; posetrt calibrate {folder} --images DIR with 40 photographs or more measures it"
     price = price_from(fields)
     one = price.layouts[layout]
     if one.verdict == "unknown":
@@ -182,8 +183,12 @@ def folder_line(folder: ModelFolder, layout: str) -> str:
     Raises:
         PosetrtError: the file cannot be read.
     """
+    from posetrt.calib.int8.foreign import ELSEWHERE
+
     fields = read_json(folder.calibration, "calibration")
-    return line(fields.get("price") if isinstance(fields, dict) else None, layout)
+    if isinstance(fields, dict) and fields.get("method") == ELSEWHERE:
+        return f"int8: as another tool quantised it; posetrt eval {folder.quoted} --images DIR says how far it agrees with fp32"
+    return line(fields.get("price") if isinstance(fields, dict) else None, layout, folder.quoted)
 
 
 def hold_back(images: Sequence[Path], limit: int | None, seed: int) -> tuple[list[Path], list[Path]]:
@@ -283,19 +288,19 @@ def priced(
     from posetrt.export.graph.graph import load_graph
 
     base = equalised(load_graph(folder.onnx), calibration.scales)
-    kept: dict[Layout, tuple[str, ...]] = {"ort": calibration.kept_float_ort, "trt": calibration.kept_float}
+    layouts: tuple[Layout, ...] = ("ort", "trt")
     candidates: dict[str, Candidate] = {
         name: (
-            partial(quantize, base, calibration.ranges, name, layers, calibration.corrections(name)),
+            partial(quantize, base, calibration.ranges, name, calibration.kept(name), calibration.corrections(name)),
             name,
-            eight_bit_share(base, name, layers, shapes),
+            eight_bit_share(base, name, calibration.kept(name), shapes),
         )
-        for name, layers in kept.items()
+        for name in layouts
     }
-    by_ranges = partial(quantize, base, calibration.ranges, "trt", kept["trt"], move=False)
+    by_ranges = partial(quantize, base, calibration.ranges, "trt", calibration.kept_float, move=False)
     candidates["ranges"] = (by_ranges, "trt", candidates["trt"][2])
     if fp8:
-        candidates["fp8"] = (partial(quantize_fp8, base, calibration.ranges, kept["trt"]), "trt", candidates["trt"][2])
+        candidates["fp8"] = (partial(quantize_fp8, base, calibration.ranges, calibration.kept_float), "trt", candidates["trt"][2])
     for name, one in (beside or {}).items():
         candidates[name] = (partial(_model_of, one), one.layout, one.share(dict(shapes)))
     positions = min(len(SHIFTS), -(-WANTED_VIEWS // len(held_back)))

@@ -95,18 +95,22 @@ class Graph:
         return tuple(layer for node in self.nodes if (layer := self._layer(node)) is not None)
 
     def _layer(self, node: Any) -> Layer | None:
-        """The layer that a node is, or None where INT8 has no form for it: weights that are computed, a deconvolution in groups."""
+        """The layer that a node is, or None where INT8 has no form for it: computed weights, a deconvolution in groups, a bias that is no row."""
         if (node.name or "").startswith(INPUT_PREFIX):
             return None  # it makes the network's picture: rounded to 8 bits, that would lose all that a camera shows in the dark
         if node.op_type not in LAYER_KINDS or len(node.input) < 2 or node.input[1] not in self.constants:
             return None
         bias = node.input[2] if len(node.input) > 2 else ""
         shape = self.constants[node.input[1]].shape
+        if node.op_type in ("Conv", "ConvTranspose") and len(shape) != 4:
+            return None  # of a signal or a volume
         number = {one.name: one.i if one.type == one.INT else one.f for one in node.attribute if one.type in (one.INT, one.FLOAT)}
         group = int(number.get("group", 1))
         axis = {"Conv": 0, "ConvTranspose": 1, "Gemm": 0 if number.get("transB") else 1, "MatMul": 1}[node.op_type]
         scaled = number.get("alpha", 1.0) != 1 or number.get("beta", 1.0) != 1 or number.get("transA", 0) != 0
         if (bias and bias not in self.constants) or (axis == 1 and group > 1) or scaled or (node.op_type == "MatMul" and len(shape) != 2):
+            return None
+        if bias and self.constants[bias].size != shape[axis]:
             return None
         output = node.output[0]
         return Layer(

@@ -99,7 +99,9 @@ def run(args: argparse.Namespace) -> int:
     if args.default:
         folder.set_default_precision(precision)
     size_mb, peak_mb = engine.stat().st_size / 1e6, resident_mb(peak=True)
-    if precision in ("int8", "fp8") and folder.calibration.is_file():
+    if args.trt_calibration:
+        print("int8: by TensorRT's own calibration, whose price was not measured: posetrt eval measures it", file=sys.stderr)
+    elif precision in ("int8", "fp8") and folder.calibration.is_file():
         from posetrt.calib.sensitivity.price import folder_line, layout_of
 
         print(folder_line(folder, layout_of(sidecar.graph)), file=sys.stderr)

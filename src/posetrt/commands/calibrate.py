@@ -80,7 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--budget-ap", type=float, metavar="POINTS", help="AP that INT8 may lose, with --coco (default 0.5)")
     parser.add_argument("--budget-oks", type=float, metavar="POINTS", help="OKS agreement that INT8 may lose, without (default 5)")
     parser.add_argument("--fp8", action="store_true", help="make a graph in float8 too, for TensorRT on Thor and on GPUs from Ada on")
-    parser.add_argument("--force", action="store_true", help="exit with 0 even where INT8 is unusable in a layout")
+    parser.add_argument(
+        "--force", action="store_true", help="exit with 0 even where INT8 is unusable in a layout, and replace INT8 graphs of another tool"
+    )
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
 
 
@@ -94,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
 
     folder = open_folder(args.folder, to_write=True)
     _check(args)
-    beside = {path.name: read_quantised(path, load_graph(folder.onnx)) for path in args.beside}
+    alike = len({path.name for path in args.beside}) < len(args.beside)
+    beside = {str(path) if alike else path.name: read_quantised(path, load_graph(folder.onnx)) for path in args.beside}
     if args.images is None:
         if args.cache is None:
             raise UsageError("--images DIR is needed: photographs of people, 50 or more")
@@ -159,6 +162,7 @@ def _calibrate(args: argparse.Namespace, folder: ModelFolder, images: list[Path]
         annotated=annotated,
         beside=beside,
         fp8=args.fp8,
+        replace_foreign=args.force,
     )
     made = calibrate_judged(folder, images, options, say=lambda line: print(line, file=sys.stderr), bar=progress_bar)
     calibration = made.calibration
@@ -216,10 +220,12 @@ def _annotated(args: argparse.Namespace) -> CocoPhotos | None:
 
 def _print_sensitivity(calibration: Calibration) -> None:
     """The costliest layers, and what the choice costs as measured."""
+    from posetrt.calib.sensitivity.measure import LAYOUTS
+
     found = calibration.sensitivity
     if found is None:
         return
-    kept = {"trt": calibration.kept_float, "ort": calibration.kept_float_ort}
+    kept = {layout: calibration.kept(layout) for layout in LAYOUTS}
     print(f"{'layer alone in INT8':<46} {'OKS lost':>8} {'AP lost':>8} {'noise':>7}")
     for layer in found["layers"][:LISTED]:
         oks = "" if layer["oks_cost"] is None else f"{100 * layer['oks_cost']:8.2f}"
@@ -243,7 +249,11 @@ def _print_sensitivity(calibration: Calibration) -> None:
 def _write_cache(folder: ModelFolder, text: str, version: str) -> None:
     path = folder.path / f"calibration.trt-{version}.cache"
     write_text(path, text)
-    print(f"{path}: for TensorRT {version} alone; another version skips it without a word", file=sys.stderr)
+    print(
+        f"{path}: the ranges of {folder.variant('int8-base')} (not of model.onnx, whose channels reach otherwise), for TensorRT {version} alone; "
+        "another version skips it without a word",
+        file=sys.stderr,
+    )
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ def inputs(count: int = 6) -> list[tuple[Path, NDArray[np.float32]]]:
 
 
 def outputs(model: onnx.ModelProto) -> NDArray[np.float32]:
-    session = open_session(model.SerializeToString(), disabled_optimizers=["WeightBiasQuantization"])
+    session = open_session(model.SerializeToString())
     return np.concatenate([session.run(None, {"x": tensor})[0] for _, tensor in inputs()])
 
 

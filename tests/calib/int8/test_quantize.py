@@ -40,7 +40,7 @@ def run(model: Any, tensor: np.ndarray, optimised: Path | None = None) -> list[n
             options.optimized_model_filepath = str(optimised)
 
     data = model if isinstance(model, (str, bytes)) else model.SerializeToString()
-    session = open_session(data, configure, disabled_optimizers=["WeightBiasQuantization"])
+    session = open_session(data, configure)
     return session.run(None, {session.get_inputs()[0].name: tensor})
 
 
