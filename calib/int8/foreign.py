@@ -41,9 +41,30 @@ class Foreign:
         return "ort" if self.refused else "trt"
 
     def share(self, shapes: dict[str, tuple[int, ...]]) -> float:
-        """Share of all multiply-adds in INT8; `shapes` of its float tensors, as observed."""
-        cost = multiply_adds(self.graph, shapes)
+        """Share of all multiply-adds in INT8.
+
+        Args:
+            shapes: of the float network's tensors, as observed; those that the other tool named are inferred.
+
+        Raises:
+            PosetrtError: the shape of a tensor is not to be found.
+        """
+        try:
+            cost = multiply_adds(self.graph, _inferred(self.graph) | shapes)
+        except KeyError as error:
+            raise PosetrtError(
+                f"{self.graph.where}: nothing tells the shape of {error.args[0]!r}: export the graph with fixed shapes, or run onnx.shape_inference on it"
+            ) from error
         return sum(cost[name] for name in self.inside) / max(sum(cost.values()), 1)
+
+
+def _inferred(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors, as far as ONNX infers them."""
+    import onnx
+
+    values = onnx.shape_inference.infer_shapes(graph.model).graph.value_info
+    sizes = {one.name: tuple(dim.dim_value for dim in one.type.tensor_type.shape.dim) for one in values}
+    return {name: size for name, size in sizes.items() if all(size)}
 
 
 def is_quantised(graph: Graph) -> bool:

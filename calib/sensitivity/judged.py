@@ -171,7 +171,7 @@ def calibrate_judged(
                 made = with_price(made.calibration)
         made = replace(made, speed=speed_here(folder, made.calibration, held_back))
     else:
-        needed = 2 * LEAST_HELD_BACK + min(len(judge_by), 2 * LEAST_HELD_BACK)
+        needed = 2 * LEAST_HELD_BACK + (min(wish.judge, 2 * LEAST_HELD_BACK) if judge_by else 0)
         say(
             f"warning: of {len(drawn)} photograph{'s' * (len(drawn) != 1)} that calibrate none can be held back, so what INT8 costs is not "
             f"measured. Give {needed}" + (f", since half of them, up to {wish.judge}, judge layers" if judge_by else "")

@@ -123,3 +123,13 @@ def hpe_folder(hpe0001: Path, tmp_path_factory: pytest.TempPathFactory) -> Model
     """A model folder of the real network at 456x256. Tests that change it copy it first."""
     model, manifest = model_from_onnx(hpe0001, GraphOptions(normalise="in-graph", size_wh=(456, 256)))
     return write_folder(model, manifest, tmp_path_factory.mktemp("hpe") / "hpe0001")
+
+
+@pytest.fixture
+def many(pictures: list[Path]) -> Path:
+    """42 pictures: enough to hold some back."""
+    random = np.random.default_rng(5)
+    for index in range(12, 42):
+        picture = random.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        cv2.imwrite(str(pictures[0].parent / f"{index:02}.png"), cv2.GaussianBlur(picture, (5, 5), 0))
+    return pictures[0].parent

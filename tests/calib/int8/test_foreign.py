@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from posetrt.calib.int8.calibrate import calibrate
+from posetrt.calib.int8.calibrate import calibrate, folder_calibration
 from posetrt.calib.int8.foreign import is_quantised, read_quantised
 from posetrt.calib.int8.photographs import read_photograph
 from posetrt.calib.sensitivity.judge import Judge
@@ -101,6 +101,44 @@ def test_export_keeps_another_tools_graph_and_int8_runs_it(
     # TensorRT parses it as it is: its Q/DQ nodes carry the ranges.
     assert read_ranges(folder).in_graph
     assert folder.checked_variant("int8-trt").is_file()
+
+
+def test_a_folder_with_another_tools_graph_is_not_calibrated_over(
+    small_folder: ModelFolder, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = by_onnx_runtime(small_folder, pictures, tmp_path / "s.onnx", for_tensorrt=True)
+    out = tmp_path / "person"
+    given = ["--weights", str(small_folder.onnx), "--quantised", str(theirs), "-o", str(out)]
+    assert main(["export", "onnx", *given, "--no-look", "--normalise", "in-graph"]) == 0
+    before = (out / "variants" / "int8-trt.onnx").read_bytes()
+    images = str(pictures[0].parent)
+    capsys.readouterr()
+    assert main(["build", str(out), "--precision", "int8"]) == 0
+    told = capsys.readouterr().err
+    assert "as another tool quantised it" in told
+    assert f"posetrt eval {out}" in told
+    assert main(["calibrate", str(out), "--images", images]) == 2
+    told = capsys.readouterr().err
+    assert "s.onnx" in told
+    assert "--beside" in told
+    assert main(["calibrate", str(out), "--cache", "10.3.0"]) == 1
+    assert "no range" in capsys.readouterr().err
+    assert not list(out.glob("*.cache"))
+    assert (out / "variants" / "int8-trt.onnx").read_bytes() == before
+    assert main(["calibrate", str(out), "--images", images, "--force"]) == 0
+    assert (out / "variants" / "int8-trt.onnx").read_bytes() != before
+
+
+def test_graphs_of_one_name_are_all_judged(small_folder: ModelFolder, many: Path, pictures: list[Path], tmp_path: Path) -> None:
+    paths = []
+    for place in ("one", "other"):
+        (tmp_path / place).mkdir()
+        paths.append(by_onnx_runtime(small_folder, pictures, tmp_path / place / "q.onnx", for_tensorrt=True))
+    beside = [part for path in paths for part in ("--beside", str(path))]
+    assert main(["calibrate", str(small_folder.path), "--images", str(many), "--no-sensitivity", "--force", *beside]) == 0
+    price = folder_calibration(small_folder).price
+    assert price is not None
+    assert {str(path) for path in paths} <= set(price["layouts"])
 
 
 def test_a_graph_of_another_network_leaves_no_folder(small_folder: ModelFolder, tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ import posetrt
 from posetrt.calib.accuracy.agreement import Agreement
 from posetrt.calib.int8.calibrate import Calibrated, calibrate, folder_calibration, write_variants
 from posetrt.calib.int8.calibration import Calibration
+from posetrt.calib.int8.photographs import sample
 from posetrt.calib.int8.scales import Layout
 from posetrt.calib.sensitivity.budget import spare_noisiest
 from posetrt.calib.sensitivity.judge import Judge, Runner
 from posetrt.calib.sensitivity.outputs import Outputs
 from posetrt.calib.sensitivity.price import LayoutPrice, Price, hold_back, layout_of, line, price_from, priced, table, verdict_on
 from posetrt.cli import main
-from posetrt.runtime.errors import UsageError
+from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.heads.coordinates import CoordinatesHead
 from posetrt.runtime.model.folder import ModelFolder
 from posetrt.runtime.model.manifest import InputSpec, Manifest
@@ -149,16 +150,6 @@ def test_an_engine_repeats_the_price_of_what_it_was_built_from(graph: str, layou
     assert layout_of(graph) == layout
 
 
-@pytest.fixture
-def many(pictures: list[Path]) -> Path:
-    """42 pictures: enough to hold some back."""
-    random = np.random.default_rng(5)
-    for index in range(12, 42):
-        picture = random.integers(0, 256, (48, 64, 3), dtype=np.uint8)
-        cv2.imwrite(str(pictures[0].parent / f"{index:02}.png"), cv2.GaussianBlur(picture, (5, 5), 0))
-    return pictures[0].parent
-
-
 def test_calibrate_measures_the_price_and_says_that_nobody_was_there(
     small_folder: ModelFolder, many: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,6 +206,55 @@ def test_fp8_is_made_and_priced_where_it_is_asked_for_and_goes_with_the_next_cal
     assert main(["build", str(small_folder.path), "--precision", "fp8", "--backend", "onnxruntime"]) == 2
     assert main(command) == 0
     assert not small_folder.variant("fp8-trt").exists(), "it was made from the calibration before"
+
+
+def test_where_float16_cannot_hold_a_float_layer_int8_is_written_and_fp8_is_not(
+    small_folder: ModelFolder, many: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object) -> None:
+        raise PosetrtError("float16 holds no 1e6")
+
+    monkeypatch.setattr("posetrt.calib.int8.calibrate.half_around_int8", refuse)
+    assert main(["calibrate", str(small_folder.path), "--images", str(many), "--no-sensitivity", "--force", "--fp8"]) == 0
+    assert "warning: no float8 graph, whose other layers are in float16: float16 holds no 1e6" in capsys.readouterr().err
+    assert small_folder.checked_variant("int8-trt").is_file()
+    assert not small_folder.variant("fp8-trt").exists()
+
+
+def test_photographs_that_cannot_be_read_end_no_search(small_folder: ModelFolder, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here all of the first photographs of the draw; they are left out of it."""
+    monkeypatch.setattr("posetrt.calib.sensitivity.judged.AUTOMATIC_FLOORS", ((0.5,),))
+    monkeypatch.setattr("posetrt.calib.sensitivity.price.verdict_on", lambda *_args: "costly")
+    drawn, _ = hold_back(sorted(many.iterdir()), None, 0)
+    for path in sample(drawn, 48, 0)[:4]:
+        path.write_bytes(b"no picture")
+    judged: list[Path] = []
+
+    def fit(_folder: ModelFolder, made: Calibrated, judge_by: list[Path], **_options: Any) -> Calibration:
+        judged.extend(judge_by)
+        return made.calibration
+
+    monkeypatch.setattr("posetrt.calib.sensitivity.judged.fit_budget", fit)
+    assert main(["calibrate", str(small_folder.path), "--images", str(many)]) == 0
+    assert len(judged) == len(drawn) - 4
+    assert all(path.read_bytes() != b"no picture" for path in judged)
+
+
+def test_the_noise_is_read_from_photographs_that_can_be_read(small_folder: ModelFolder, many: Path) -> None:
+    images = sorted(many.iterdir())
+    made = calibrate(small_folder, images[6:], write=False)
+    for path in images[:3]:
+        path.write_bytes(b"no picture")
+    assert spare_noisiest(small_folder, made, images, ["trt"]).ranges == made.calibration.ranges
+
+
+def test_who_gives_too_few_for_a_price_and_for_the_layers_is_told_how_many(
+    small_folder: ModelFolder, many: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["calibrate", str(small_folder.path), "--images", str(many), "--sensitivity"]) == 0
+    assert "of 21 photographs that calibrate none can be held back" in (told := capsys.readouterr().err)
+    assert "Give 80, since half of them, up to 48, judge layers" in told
+    assert [len(part) for part in hold_back(paths(80)[40:], None, 0)] == [20, 20]
 
 
 @pytest.mark.parametrize(("oks", "options", "spared"), [(0.92, [], True), (0.96, [], False), (0.92, ["--no-sensitivity"], False)])
