@@ -13,7 +13,7 @@ from posetrt.runtime.errors import UsageError
 from posetrt.runtime.model.skeleton import Skeleton
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class People:
     """Everyone found in one frame, best first.
 
@@ -45,6 +45,11 @@ class People:
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+    def __repr__(self) -> str:
+        name = self.skeleton.name if self.skeleton is not None else "parts without names"
+        ids = "" if self.ids is None else f", ids {' '.join(map(str, self.ids.tolist()))}"
+        return f"People({len(self)}: {self.keypoints.shape[1]} key points each ({name}), scores {' '.join(f'{one:.2f}' for one in self.scores)}{ids})"
 
     def chosen(self, rows: NDArray[Any]) -> People:
         """Those that `rows` names, as NumPy indexes: numbers or a mask."""

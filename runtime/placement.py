@@ -223,7 +223,8 @@ def check_frame(frame: NDArray[np.uint8]) -> None:
     """
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
         came = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
-        raise PosetrtError(f"a frame must be a uint8 array (H, W, 3) in BGR order; got {came}")
+        more = ", which is what cv2.imread gives for a file that it cannot read" if frame is None else ""
+        raise PosetrtError(f"a frame must be a uint8 array (H, W, 3) in BGR order; got {came}{more}")
 
 
 def _mapped(keypoints: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDArray[np.float32]:

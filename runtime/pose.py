@@ -170,7 +170,7 @@ class Pose:
 
         Args:
             source: what `posetrt run --source` takes, or an open source.
-            track: give people stable ids.
+            track: give people stable ids; photographs have none.
             smooth: smooth key points with a One-Euro filter.
             stats: counted up meanwhile: rates, drops, ages.
             say: takes a line when a camera goes away or comes back, or a stage fails and goes on.

@@ -147,6 +147,15 @@ def test_the_site_has_every_public_name() -> None:
     assert [line.split(".")[1].strip() for line in _generate().python_names()] == [one for one in posetrt.__all__ if one != "__version__"]
 
 
+def test_the_python_page_has_every_keyword_of_open() -> None:
+    from dataclasses import fields
+
+    page = (DOCS / "reference" / "python.md").read_text()
+    for kind in (posetrt.PoseOptions, posetrt.EngineOptions):
+        for each in fields(kind):
+            assert re.search(rf"^\|[^|\n]*`{each.name}`[^|\n]*\|", page, re.M), each.name
+
+
 def test_the_python_page_has_every_public_name() -> None:
     text = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
     assert [name for name in posetrt.__all__ if not re.search(rf"`[^`]*\b{name}\b[^`]*`", text)] == []

@@ -114,7 +114,7 @@ def model_from_onnx(path: Path, options: GraphOptions | None = None) -> tuple[Mo
     how: How = wish.fit or _how(reading)
     model, reference, head = _as_the_head_wants(original, image, reading, pixels, size, path)
     manifest = Manifest(
-        network="onnx",
+        network=path.stem,
         skeleton=skeleton,
         input=InputSpec(
             image.name,

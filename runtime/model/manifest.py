@@ -131,7 +131,7 @@ class Manifest:
     """All that the runtime must know of a network.
 
     Attributes:
-        network: name in the zoo, or "onnx" for a user's own graph.
+        network: name in the zoo, or of the file of a user's own graph.
         skeleton: in full, so that no lookup is needed on the robot.
         input: the picture's tensor.
         head: what the outputs mean, and how they become people.

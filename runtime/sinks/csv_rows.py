@@ -9,7 +9,7 @@ from pathlib import Path
 from posetrt.runtime.sinks.appended import Appended
 from posetrt.runtime.sinks.base import Result, Sink
 
-COLUMNS = ("source", "frame", "time_s", "person_id", "person_score", "part", "x", "y", "score")
+COLUMNS = ("source", "frame", "time_s", "person_id", "person_score", "part", "x", "y", "score", "name")
 
 
 class CsvRows(Sink):
@@ -37,7 +37,7 @@ class CsvRows(Sink):
             person = int(people.ids[index]) if people.ids is not None else -1
             head = (frame.label, frame.index, round(frame.time_s, 4), person, round(float(people.scores[index]), 4))
             rows.writerows(
-                (*head, part, round(float(x), 2), round(float(y), 2), round(float(score), 4))
+                (*head, part, round(float(x), 2), round(float(y), 2), round(float(score), 4), frame.name)
                 for parts, keypoints in kinds
                 for part, (x, y, score) in zip(parts, keypoints[index], strict=True)
                 if score > 0

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError
 from posetrt.runtime.people import People
+from posetrt.runtime.placement import check_frame
 from posetrt.runtime.sinks.base import Result
 
 
@@ -32,18 +33,21 @@ def draw(frame: NDArray[np.uint8], people: People) -> NDArray[np.uint8]:
 
     Raises:
         UsageError: the people have no skeleton.
+        PosetrtError: the frame is no picture.
     """
     import cv2
 
+    check_frame(frame)
     image: NDArray[np.uint8] = frame.copy()
     skeleton = people.named()
     colours = _rainbow(len(skeleton.limbs))
     unit = max(1, round(min(image.shape[:2]) / 240))
+    units = [_unit_of(person, unit) for person in people.keypoints]
     limbs = image.copy()
-    for person in people.keypoints:
+    for person, own in zip(people.keypoints, units, strict=True):
         for (a, b), colour in zip(skeleton.limbs, colours, strict=True):
             if person[a, 2] > 0 and person[b, 2] > 0 and not _is_redundant(skeleton.parts[a], skeleton.parts[b]):
-                cv2.line(limbs, _pixel(person[a]), _pixel(person[b]), colour, 2 * unit, cv2.LINE_AA)
+                cv2.line(limbs, _pixel(person[a]), _pixel(person[b]), colour, 2 * own, cv2.LINE_AA)
     cv2.addWeighted(limbs, 0.75, image, 0.25, 0, dst=image)
     part_colours = _rainbow(len(skeleton.parts))
     if people.boxes is not None and not skeleton.parts:
@@ -52,7 +56,7 @@ def draw(frame: NDArray[np.uint8], people: People) -> NDArray[np.uint8]:
     for index, person in enumerate(people.keypoints):
         for point, colour in zip(person, part_colours, strict=True):
             if point[2] > 0:
-                cv2.circle(image, _pixel(point), 2 * unit, colour, -1, cv2.LINE_AA)
+                cv2.circle(image, _pixel(point), 2 * units[index], colour, -1, cv2.LINE_AA)
         found = person[person[:, 2] > 0]
         if people.ids is not None and len(found):
             top = found[np.argmin(found[:, 1])]
@@ -63,6 +67,12 @@ def draw(frame: NDArray[np.uint8], people: People) -> NDArray[np.uint8]:
                 cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * unit, colour, width, cv2.LINE_AA)
     _draw_hands_and_faces(image, people, unit)
     return image
+
+
+def _unit_of(person: NDArray[np.float32], unit: int) -> int:
+    """Half the thickness of a person's limbs in pixels: that of the picture, less where the person is so small that dots would hide it."""
+    found = person[person[:, 2] > 0, :2]
+    return max(1, min(unit, round(float(np.ptp(found, axis=0).max()) / 50))) if len(found) else unit
 
 
 def _draw_hands_and_faces(image: NDArray[np.uint8], people: People, unit: int) -> None:

@@ -61,7 +61,7 @@ With a network of your own:
   posetrt export onnx --weights pose.onnx -o person/     make a model folder
   posetrt calibrate person/ --images photos/             ranges for INT8, once, on any computer
   posetrt build person/ --precision int8                 on the device that will run it
-  posetrt run person/ --source clip.mp4 --write-video out.mp4
+  posetrt run person/ --precision int8 --source clip.mp4 --write-video out.mp4
   posetrt bench person/ --source clip.mp4                fps, latency and memory per precision
 
 All commands: posetrt --help. One command: posetrt run --help."""

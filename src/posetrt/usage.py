@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from posetrt.runtime.errors import UsageError, printable
 
@@ -16,7 +16,10 @@ _ELSEWHERE |= {"quantize": "calibrate", "quantise": "calibrate", "download": "fe
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are two lines."""
+    """A parser whose errors are two lines, and that takes no option cut short: `--conf` of another tool is not `--config`."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **{"allow_abbrev": False, **named})
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where all options are listed; exit with 2."""
@@ -40,10 +43,10 @@ def check_command(typed: Sequence[str], commands: Sequence[str]) -> None:
 
 
 def unknown_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
-    """The words that look like long options and begin none of the command's."""
+    """The words that look like long options and are none of the command's."""
     before = words[: words.index("--")] if "--" in words else words
-    known = [text for action in parser._actions for text in action.option_strings]
-    return [word for word in before if word.startswith("--") and not any(text.startswith(word.partition("=")[0]) for text in known)]
+    known = {text for action in parser._actions for text in action.option_strings}
+    return [word for word in before if word.startswith("--") and word != "--" and word.partition("=")[0] not in known]
 
 
 def check_options(parser: argparse.ArgumentParser, command: str, unknown: Sequence[str]) -> None:

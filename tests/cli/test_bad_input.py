@@ -129,6 +129,21 @@ def test_run_never_builds_and_names_the_command(posetrt: Posetrt, tiny: Path, ph
     assert posetrt("run", tiny, "--source", photo, "--build").code == 0
 
 
+def test_an_engine_of_another_precision_is_named_where_the_wanted_one_is_not_there(posetrt: Posetrt, tiny: Path, photo: Path) -> None:
+    pictures = photo.parent / "pictures"
+    pictures.mkdir()
+    shutil.copy(photo, pictures)
+    assert posetrt("calibrate", tiny, "--images", pictures, "--force").code == 0
+    shutil.rmtree(tiny / "engines")
+    assert posetrt("build", tiny, "--precision", "int8").code == 0
+    said = posetrt("run", tiny, "--source", photo)
+    assert said.code == 3
+    assert "no fp32 engine for this device, but one of int8: give --precision int8, or build that again with --default" in said.err
+    assert posetrt("run", tiny, "--source", photo, "--precision", "int8").code == 0
+    assert posetrt("build", tiny, "--precision", "int8", "--default").code == 0
+    assert posetrt("run", tiny, "--source", photo).code == 0
+
+
 @pytest.mark.parametrize("command", ["run", "bench", "eval", "bench-live", "build"])
 def test_a_mistyped_backend_is_wrong_usage(posetrt: Posetrt, tmp_path: Path, command: str) -> None:
     said = posetrt(command, tmp_path, "--backend", "onnxruntme")

@@ -147,6 +147,8 @@ def test_fetching_what_ships_says_how_to_use_it(posetrt: Posetrt) -> None:
         ("run photos --write-images out", "did you mean --source photos?"),
         ("run nano photo.png --source photo.png", "a source is given as: --source photo.png"),
         ("run --source photo.png --writ-images out", "has no option --writ-images; did you mean --write-images?"),
+        ("run --source photo.png --conf 0.5", "has no option --conf; did you mean --config?"),
+        ("run --source photo.png --json out", "has no option --json; did you mean --jsonl?"),
         ("run --source photo.png --write-images out.jpg", "out.jpg looks like a file; give a folder"),
         ("run --source photo.png --precision int4", "invalid choice: 'int4'"),
         ("run Nano --source photo.png", "did you mean nano?"),

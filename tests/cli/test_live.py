@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import pytest
 
+from posetrt.calib.scenes.scenes import draw_scene
 from tests.cli.conftest import Posetrt
 from tests.tiny import tiny_network
 
@@ -208,13 +209,19 @@ def test_a_page_for_others_needs_a_token(posetrt: Posetrt, tiny: Path, clip: Pat
     assert "POSETRT_WEB_TOKEN" in said.err
 
 
-def test_the_library_streams_a_source(tiny: Path, clip: Path) -> None:
+def test_the_library_streams_a_source(tiny: Path, clip: Path, tmp_path: Path) -> None:
     import posetrt
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for seed in (1, 2):
+        cv2.imwrite(str(photos / f"{seed}.png"), draw_scene(seed, (96, 64)).image)
 
     with posetrt.open(tiny) as pose:
         results = list(pose.stream(clip))
         assert [result.frame.index for result in results] == list(range(20))
         assert all(result.people.ids is not None for result in results)
+        assert all(result.people.ids is None for result in pose.stream(photos)), "photographs are no frames of one scene"
         for number, result in enumerate(pose.stream(f"paced:{clip}?fps=50&frames=0")):
             assert result.age_s is not None
             if number == 3:

@@ -170,7 +170,8 @@ def run(args: argparse.Namespace) -> int:
                     f"that {annotated.name} gives" if detector is None else f"of {detector.manifest.network}, {detector.engine.precision}"
                 )
                 print(f"{manifest.network} looks at one person: judged in the boxes {whose}", file=sys.stderr)
-            preset: Preset = "evaluate" if args.preset == "balanced" else args.preset
+            # AP ranks doubtful people too; where nothing is annotated, the people of `run` are compared.
+            preset: Preset = "evaluate" if args.preset == "balanced" and annotated is not None else args.preset
             if args.on is None:
                 found[name] = people_of(
                     engine,

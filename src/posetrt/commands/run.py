@@ -129,6 +129,10 @@ def run(args: argparse.Namespace) -> int:
             say(f"detector: {first.network} {'x'.join(map(str, first.input.size_wh))}, {pose.engine.precision}, {pose.engine.backend}")
         engine = pose.people_engine
         if not pose.skeleton.parts:
+            if args.write_csv:
+                raise UsageError(
+                    "--write-csv has a row for each key point, and a detector gives none: use --jsonl, or --write-coco for its boxes"
+                )
             say(
                 f"{engine.manifest.network} is a detector: it gives boxes, and no key points. For those give it to a network for crops: "
                 f"posetrt run POSE --detector {args.folder}"

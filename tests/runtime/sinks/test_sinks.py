@@ -22,7 +22,7 @@ from posetrt.runtime.placement import letterbox
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sinks.coco import CocoResults
 from posetrt.runtime.sinks.csv_rows import COLUMNS, CsvRows
-from posetrt.runtime.sinks.draw import draw_people
+from posetrt.runtime.sinks.draw import draw, draw_people
 from posetrt.runtime.sinks.json_lines import FileLines, SocketLines, open_json_lines
 from posetrt.runtime.sinks.video import VideoFile, VideoFiles
 from posetrt.runtime.sources import Frame
@@ -69,8 +69,30 @@ def test_csv_is_read_back_by_a_csv_reader(tmp_path: Path) -> None:
     assert len(rows) == 2 * 17
     assert {row["person_id"] for row in rows} == {"7", "8"}
     assert "RElbow" not in {row["part"] for row in rows}
+    assert {row["name"] for row in rows} == {"clip_000000000004"}
     wrist = next(row for row in rows if row["part"] == "RWrist" and row["person_id"] == "8")
     assert float(wrist["x"]) == pytest.approx(result.people.keypoints[1, 4, 0], abs=0.006)
+
+
+def test_people_are_told_in_a_line() -> None:
+    result = made(0)
+    assert repr(replace(result.people, skeleton=MANIFEST.skeleton)) == "People(2: 18 key points each (coco18), scores 0.90 0.50, ids 7 8)"
+    assert repr(nobody(18)) == "People(0: 18 key points each (parts without names), scores )"
+
+
+def test_what_is_no_picture_is_not_drawn_on() -> None:
+    with pytest.raises(PosetrtError, match=r"cv2\.imread gives for a file that it cannot read"):
+        draw(None, made(0).people)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("height", "least", "most"), [(400, 8, 11), (60, 2, 5)])
+def test_dots_do_not_hide_small_people(height: int, least: int, most: int) -> None:
+    """In a picture of 1080 rows limbs are 8 px wide; those of somebody 60 px high are 2; smooth edges take a pixel more on each side."""
+    points = np.zeros((1, 18, 3), np.float32)
+    points[0, [1, 8]] = (200, 300, 1), (200, 300 + height, 1)
+    drawn = draw(np.zeros((1080, 1920, 3), np.uint8), People(points, np.ones(1, np.float32), skeleton=MANIFEST.skeleton))
+    middle = drawn[300 + height // 2, :, :].max(axis=1)
+    assert least <= (middle > 40).sum() <= most
 
 
 def test_coco_results_are_read_and_scored_by_pycocotools(tmp_path: Path) -> None:
