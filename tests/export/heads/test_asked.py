@@ -15,7 +15,7 @@ from posetrt.export.heads.anchors import read_anchors
 from posetrt.export.heads.base import Asked, GraphFacts, OutputFacts
 from posetrt.export.heads.facts import image_input, with_batch_axis
 from posetrt.export.heads.recognise import recognise
-from posetrt.export.heads.user_graph import model_from_onnx
+from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.heads.boxes import BoxesHead
 from posetrt.runtime.heads.embedding import EmbeddingHead
@@ -24,6 +24,7 @@ from tests.export.heads.candidate_networks import SIZE, facts_for
 from tests.export.heads.graph_facts import drawn, facts
 from tests.runtime.heads.drawn_people import COCO17, people_in_a_frame
 from tests.runtime.heads.families import DETECTORS, ROWS
+from tests.tiny import tiny_network
 
 ALIKE = DETECTORS["yolox"]
 
@@ -151,3 +152,16 @@ def test_queries_of_detr_are_boxes_in_fractions() -> None:
     head = recognise(GraphFacts("detr.onnx", "pixel_values", "NCHW", "float32", (640, 640), outputs), Asked())[0].head
     assert isinstance(head, BoxesHead)
     assert (head.box, head.unit, head.activation, head.nms, head.person_class) == ("centre", "fraction", "sigmoid", "none", 0)
+
+
+@pytest.mark.parametrize("size_wh", [(8, 8), (64, 8)])
+def test_a_size_at_which_maps_have_a_single_row_of_cells_is_refused(size_wh: tuple[int, int], tmp_path: Path) -> None:
+    path = tiny_network(tmp_path / "tiny.onnx")
+    with pytest.raises(UsageError, match=f"--input-size {size_wh[0]}x{size_wh[1]} is so small that its maps have a single row or column"):
+        model_from_onnx(path, GraphOptions(size_wh=size_wh))
+    assert model_from_onnx(path, GraphOptions(size_wh=(64, 64)))[1].head.kind == "paf"
+
+
+def test_a_free_size_is_asked_for_with_examples_that_fit_each_family(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--input-size WxH\. .*PoseNet wants 16 n \+ 1, as 449x257"):
+        model_from_onnx(tiny_network(tmp_path / "tiny.onnx"))
