@@ -149,7 +149,7 @@ def test_posenet_at_a_size_without_whole_cells_says_which_sizes_there_are():
     (miss,) = offsets.recognise(facts((456, 256), maps), NOTHING)
     assert isinstance(miss, NearMiss)
     assert "16 n + 1, as in --input-size 449x257" in miss.why
-    with pytest.raises(UsageError, match="^drawn.onnx has PoseNet's maps") as said:
+    with pytest.raises(UsageError, match=r"^drawn\.onnx has PoseNet's maps") as said:
         recognise(facts((456, 256), maps), NOTHING)
     assert "Nearly" not in str(said.value)
 
