@@ -149,15 +149,18 @@ def model_from_onnx(path: Path, options: GraphOptions | None = None) -> tuple[Mo
         run_plainly(model.SerializeToString(), noise(image, manifest.input.min_wh, pixels), path)
     normalise = wish.normalise or reading.normalise
     if wish.judge is not None:
-        names = rivals(normalise, lambda one: _pixels(image, one))
+        names = rivals((normalise, reading.normalise), lambda one: _pixels(image, one))
         forms = [_fed(manifest, _pixels(image, NORMALISATIONS[name])) for name in names]
         found = wish.judge(model, forms)
         if found is not None:
-            normalise, line = choose(normalise, wish.normalise is not None, dict(zip(names, found, strict=True)))
+            own = reading.normalise if reading.normalise in names else None
+            normalise, line = choose(normalise, wish.normalise is not None, dict(zip(names, found, strict=True)), own)
             manifest = forms[names.index(normalise)]
             model = described(model, manifest)
             if line:
                 wish.tell(f"{path.name}: {line}")
+    if head.scope == "crop" and wish.batch == 1 and not image.batch:
+        wish.tell(f"{path.name}: it takes one crop a call; its batch is open, and with --batch 8 it takes up to 8")
     wish.tell(
         f"{path.name}: {reading.why}; head {reading.head.kind}, skeleton {skeleton.name}, "
         f"picture {how}{'' if wish.fit or how == 'crop' else ' (override with --placement)'}, "

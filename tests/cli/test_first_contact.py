@@ -127,6 +127,7 @@ def test_a_folder_of_the_same_name_comes_before_the_network_that_ships(
     said = posetrt("run", "nano", "--source", photo)
     assert said.code == 1
     assert "no model.onnx" in said.err
+    assert "posetrt export onnx --weights FILE.onnx -o nano" in said.err
     assert posetrt("run", "--source", photo, "--jsonl", "-").code == 0
 
 
