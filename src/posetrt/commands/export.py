@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.export.graph.onnx_model import write_folder
     from posetrt.export.heads.fuse import with_decoding
     from posetrt.runtime.errors import PosetrtError, UsageError
-    from posetrt.runtime.files import check_name
+    from posetrt.runtime.files import check_name, check_writable
 
     if args.list:
         _print_zoo(args.json)
@@ -158,6 +158,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{' and '.join(missing)} missing: posetrt export NETWORK --weights FILE -o FOLDER, or posetrt export --list")
     for path in (args.weights, args.output):
         check_name(path.absolute())
+    check_writable(args.output.absolute())
     if args.batch < 1:
         raise UsageError(f"--batch is at least 1; got {args.batch}")
     if args.camera is not None and args.input != "uint8":
