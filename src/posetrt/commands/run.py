@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.runtime.memory import one_heap
     from posetrt.runtime.model.shipped import as_shipped, network_folder, shipped_model, shipped_name
     from posetrt.runtime.pipeline import pipeline
+    from posetrt.runtime.sinks.choose import file_of
     from posetrt.runtime.sources import complaints, open_source
 
     if not args.source:
@@ -160,8 +161,11 @@ def run(args: argparse.Namespace) -> int:
     for line in details:
         say(line)
     doubt(EMPTY)
-    lines = args.jsonl if args.jsonl != "-" else None
-    places = [args.write_images, args.write_json, args.write_video, args.write_coco, args.write_csv, lines]
+    if rules is not None:
+        say(f"{stats.happened} event{'s' * (stats.happened != 1)}")
+    lines, events = (given if given != "-" else None for given in (args.jsonl, args.write_events))
+    places = [args.write_images, args.write_json, args.write_video, args.write_coco, args.write_csv, lines, events]
+    places += [file_of(given) for given in args.sink]
     if any(places):
         say(f"written: {', '.join(str(place) for place in places if place)}")
     if not sinks and not args.status_port:
