@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -79,7 +80,7 @@ def written_together(*targets: Path) -> Iterator[list[Path]]:
     except OSError as error:
         raise PosetrtError(
             f"cannot write {' and '.join(map(str, targets))}: {error.strerror or error}. What stood there before is unchanged; "
-            "free space or choose a folder that you may write to."
+            f"{write_remedy(error)}"
         ) from error
     finally:
         for temporary in temporaries:
@@ -89,6 +90,28 @@ def written_together(*targets: Path) -> Iterator[list[Path]]:
         for folder in reversed(made if not done else []):
             with contextlib.suppress(OSError):  # somebody else has put a file there
                 folder.rmdir()
+
+
+def write_remedy(error: Exception) -> str:
+    """What to do about a file that could not be written."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "free space, or choose a folder on another disk" if full else "choose a folder that you may write to"
+
+
+def check_writable(folder: Path) -> None:
+    """Try to write where a folder is or will be, before work whose result would be lost. Nothing stays there.
+
+    Raises:
+        PosetrtError: it cannot be written to, or a file stands in its way.
+    """
+    try:
+        nearest = next(one for one in (folder, *folder.parents) if one.exists())
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is a file")
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise PosetrtError(f"cannot write {folder}: {error.strerror or error}; {write_remedy(error)}") from error
 
 
 def _missing(folder: Path) -> list[Path]:

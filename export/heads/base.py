@@ -154,11 +154,13 @@ class NearMiss:
         kind: which one.
         why: what is missing, and which option would supply it.
         likely: whether something of the outputs speaks for that kind; else it is named last.
+        sure: the outputs are of that kind and of no other; `why`, of which the file is the subject, is then all that an error says.
     """
 
     kind: str
     why: str
     likely: bool = True
+    sure: bool = False
 
 
 def one_frame(values: NDArray[Any]) -> NDArray[np.float32]:

@@ -194,6 +194,33 @@ def gather(model: ModelProto, path: Path, image: ImageInput, size_wh: tuple[int,
     )
 
 
+_LARGER = 4
+"""How many times larger an input shows whether an axis of length 1 counts cells."""
+
+
+def single_cells(model: ModelProto, facts: GraphFacts, image: ImageInput, path: Path) -> list[OutputFacts]:
+    """The outputs that are maps with a single row or column of cells at this size: both axes of the cells grow with the picture."""
+    suspects = [output for output in facts.outputs if len(output.shape) == 4 and 1 in output.shape[1:]]
+    if not suspects:
+        return []
+    size = (_LARGER * facts.size_wh[0], _LARGER * facts.size_wh[1])
+    larger = type(model)()
+    larger.CopyFrom(model)
+    (picture,) = (value for value in larger.graph.input if value.name == image.name)
+    for dim, length in zip(picture.type.tensor_type.shape.dim, image.shape(size), strict=True):
+        dim.dim_value = length
+    try:
+        grown = run_plainly(larger.SerializeToString(), noise(image, size, None), path)
+    except PosetrtError:
+        return []  # a graph that holds this one size in its middle
+    found = []
+    for output in suspects:
+        here, there = output.shape, grown[output.name].shape
+        if any(there[axis] > here[axis] and there[axis + 1] > here[axis + 1] and 1 in here[axis : axis + 2] for axis in (1, 2)):
+            found.append(output)
+    return found
+
+
 _CARRIED = {"Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Squeeze", "Transpose", "Unsqueeze"}
 """Operators that leave each pixel as it is and all of them together."""
 _PIXELWISE = _CARRIED | {"Add", "Div", "Mul", "Sub"}

@@ -22,28 +22,30 @@ FAR_BETTER = 5.0
 """or how many times better another normalisation must be where both find few: weak networks differ by twice between similar pixels."""
 
 
-def rivals(first: str, seen: Callable[[Normalisation], Normalisation]) -> list[str]:
-    """Presets that feed the graph different numbers, `first` leading.
+def rivals(first: Sequence[str], seen: Callable[[Normalisation], Normalisation]) -> list[str]:
+    """Presets that feed the graph different numbers, `first` leading: of presets that feed the same, the one that comes first stands for all.
 
     Args:
-        first: a name of `NORMALISATIONS`.
+        first: names of `NORMALISATIONS`.
         seen: what becomes of a preset at this graph's input.
     """
     names: dict[object, str] = {}
-    for name in (first, *NORMALISATIONS):
+    for name in (*first, *NORMALISATIONS):
         one = seen(NORMALISATIONS[name])
         numbers = tuple(float(f"{value:.3g}") for value in (*one.mean, *one.scale))
         names.setdefault((one.colour, numbers), name)
     return list(names.values())
 
 
-def choose(usual: str, given: bool, found: Mapping[str, float]) -> tuple[str, str | None]:
+def choose(usual: str, given: bool, found: Mapping[str, float], own: str | None = None) -> tuple[str, str | None]:
     """The normalisation to take, and what to tell about it.
 
     Args:
         usual: the preset that the user gave, or the one that networks of this kind usually want.
         given: whether the user gave it; it is then never replaced.
         found: AP on pictures of people, by preset; `usual` among them.
+        own: what networks of this kind usually want, where the user gave another; in `found` too. A warning names what would be taken without
+            the user's word.
 
     Returns:
         A name, and a line for people; None where all is as expected.
@@ -54,6 +56,8 @@ def choose(usual: str, given: bool, found: Mapping[str, float]) -> tuple[str, st
             f"warning: it finds nobody in drawn scenes, whatever the normalisation; {usual} stays. "
             "Look at its pictures of a photograph before you go on (posetrt run FOLDER --source photo.jpg --write-images out/)"
         )
+    if given and own is not None:
+        best, _ = choose(own, False, found)
     better = found[best] >= BETTER * found[usual]
     if best == usual or not better or (found[best] - found[usual] < CLEARLY and found[best] < FAR_BETTER * found[usual]):
         return usual, None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
 from posetrt.export.heads.grids import Grid, grids_of, named
 from posetrt.export.heads.part_counts import skeletons_of
@@ -47,9 +49,13 @@ def _reading(facts: GraphFacts, asked: Asked, maps: Grid, outputs: dict[str, str
     across, down = (width - 1) / (columns - 1), (height - 1) / (rows - 1)
     skeletons = skeletons_of(PARTS, asked)
     if across != down or across != int(across):
-        size = f"{width}x{height}"
+        stride = 2 ** max(0, round(math.log2(width / columns)))
+        near = "x".join(str(max(1, round((side - 1) / stride)) * stride + 1) for side in (width, height))
         return NearMiss(
-            "offsets", f"its cells do not lie on whole pixels of {size}: give a size 16 n + 1 with --size, as 385x385 (8 n + 1, 32 n + 1)"
+            "offsets",
+            f"has PoseNet's maps, and at {width}x{height} their cells do not lie on whole pixels: it wants sides of {stride} n + 1, as in "
+            f"--input-size {near}",
+            sure=True,
         )
     if skeletons is None:
         return NearMiss("offsets", "PoseNet's edges join the 17 parts of COCO; use --skeleton coco17")

@@ -138,6 +138,9 @@ def _otherwise(facts: GraphFacts, asked: Asked) -> str:
 
 
 def _nothing(facts: GraphFacts, asked: Asked, near: list[NearMiss], otherwise: str) -> str:
+    sure = next((one for one in near if one.sure), None)
+    if sure is not None:
+        return f"{facts.file} {sure.why}. Its outputs are {facts.listing()}"
     told = f"{facts.file} is no network that posetrt knows: its outputs are {facts.listing()}"
     if asked.head is not None:
         told = f"{facts.file} cannot be read as --head {asked.head}: its outputs are {facts.listing()}"

@@ -18,8 +18,8 @@ from posetrt.export.graph.float32 import in_float32
 from posetrt.export.graph.fused import described
 from posetrt.export.graph.normalisation import NORMALISATIONS, Normalisation
 from posetrt.export.graph.onnx_model import DEFAULT_OPSET, ModelProto, check_equal, finish, run_plainly
-from posetrt.export.heads.base import Asked, Reading
-from posetrt.export.heads.facts import ImageInput, gather, image_input, noise, with_batch_axis, with_known_inputs
+from posetrt.export.heads.base import Asked, GraphFacts, Reading
+from posetrt.export.heads.facts import ImageInput, gather, image_input, noise, single_cells, with_batch_axis, with_known_inputs
 from posetrt.export.heads.normalise import Judge, choose, rivals
 from posetrt.export.heads.recognise import recognise
 from posetrt.runtime.errors import PosetrtError, UsageError
@@ -107,6 +107,8 @@ def model_from_onnx(path: Path, options: GraphOptions | None = None) -> tuple[Mo
             raise UsageError(f"{path.name} has no output {name!r} for --role {role}={name}; its outputs are {', '.join(sorted(outputs))}")
     given = None if wish.normalise is None else NORMALISATIONS[wish.normalise]
     facts = gather(original, path, image, size, given)
+    if not all(image.size_wh):
+        _check_cells(original, facts, image, path)
     reading, skeleton = recognise(facts, wish.asked, wish.tell)
     reading.head.check(skeleton)
     pixels = _pixels(image, given or NORMALISATIONS[reading.normalise])
@@ -147,15 +149,18 @@ def model_from_onnx(path: Path, options: GraphOptions | None = None) -> tuple[Mo
         run_plainly(model.SerializeToString(), noise(image, manifest.input.min_wh, pixels), path)
     normalise = wish.normalise or reading.normalise
     if wish.judge is not None:
-        names = rivals(normalise, lambda one: _pixels(image, one))
+        names = rivals((normalise, reading.normalise), lambda one: _pixels(image, one))
         forms = [_fed(manifest, _pixels(image, NORMALISATIONS[name])) for name in names]
         found = wish.judge(model, forms)
         if found is not None:
-            normalise, line = choose(normalise, wish.normalise is not None, dict(zip(names, found, strict=True)))
+            own = reading.normalise if reading.normalise in names else None
+            normalise, line = choose(normalise, wish.normalise is not None, dict(zip(names, found, strict=True)), own)
             manifest = forms[names.index(normalise)]
             model = described(model, manifest)
             if line:
                 wish.tell(f"{path.name}: {line}")
+    if head.scope == "crop" and wish.batch == 1 and not image.batch:
+        wish.tell(f"{path.name}: it takes one crop a call; its batch is open, and with --batch 8 it takes up to 8")
     wish.tell(
         f"{path.name}: {reading.why}; head {reading.head.kind}, skeleton {skeleton.name}, "
         f"picture {how}{'' if wish.fit or how == 'crop' else ' (override with --placement)'}, "
@@ -198,7 +203,10 @@ def _set_size(model: ModelProto, image: ImageInput, wish: GraphOptions, path: Pa
     if size_wh is None and not all(own):
         size_wh = size_told(model)
     if size_wh is None and not all(own):
-        raise UsageError(f"{path.name} takes any input size: say which with --input-size WxH, as in --input-size 456x256")
+        raise UsageError(
+            f"{path.name} takes any input size: say which with --input-size WxH. Most networks want multiples of 32, as 448x256; PoseNet wants "
+            "16 n + 1, as 449x257"
+        )
     size = size_wh or own
     if any(mine and mine != asked for mine, asked in zip(own, size, strict=True)):
         raise UsageError(
@@ -227,6 +235,18 @@ def _set_size(model: ModelProto, image: ImageInput, wish: GraphOptions, path: Pa
             if index == 0 or (index >= 2 and len(output.type.tensor_type.shape.dim) == 4) or not dim.dim_value:
                 dim.Clear()
     return size
+
+
+def _check_cells(model: ModelProto, facts: GraphFacts, image: ImageInput, path: Path) -> None:
+    """Raises: UsageError: at this size the maps have a single row or column of cells, and look like another head's outputs."""
+    single = single_cells(model, facts, image, path)
+    if single:
+        shapes = ", ".join(f"{output.name} {'x'.join(map(str, output.shape))}" for output in single)
+        width, height = facts.size_wh
+        raise UsageError(
+            f"{path.name}: --input-size {width}x{height} is so small that its maps have a single row or column of cells ({shapes}): give the size "
+            "that it was trained at, or one near that"
+        )
 
 
 def size_told(model: ModelProto) -> tuple[int, int] | None:

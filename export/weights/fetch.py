@@ -18,7 +18,7 @@ from typing import Any
 
 from posetrt.export.weights.zoo import Network
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.files import sha256_of, write_text
+from posetrt.runtime.files import sha256_of, write_remedy, write_text
 from posetrt.runtime.sources.address import redacted
 
 _CHUNK = 1 << 18
@@ -99,7 +99,7 @@ def _from(address: str, network: Network, target: Path) -> Fetched | str:
         return str(error)
     except OSError as error:
         raise PosetrtError(
-            f"cannot write {target}: {error.strerror or error}. Free space or choose another folder with -o; what came so far is kept"
+            f"cannot write {target}: {error.strerror or error}. What came so far is kept; {write_remedy(error)} (-o DIR)"
         ) from error
 
 

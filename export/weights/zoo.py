@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 
 from posetrt.export.graph.onnx_graph import GraphWriter, Tensor
@@ -203,8 +204,10 @@ def find_network(name: str) -> Network:
     for network in _NETWORKS:
         if network.name == name:
             return network
+    near = get_close_matches(name.lower(), names(), 1)
+    known = f"; did you mean {near[0]}? posetrt export --list shows all" if near else f": it has {', '.join(names())}"
     raise UsageError(
-        f"no network {name!r} in the zoo: it has {', '.join(names())}. Any other comes as an ONNX file, from the tool that trained it: "
+        f"no network {name!r} in the zoo{known}. Any other comes as an ONNX file, from the tool that trained it: "
         "posetrt export onnx --weights FILE.onnx -o FOLDER"
     )
 

@@ -100,7 +100,7 @@ class TopDown:
     def __str__(self) -> str:
         """A line for people: network, size, precision, library, crops per call."""
         width, height = self.manifest.input.size_wh
-        calls = f"up to {self.at_once} crops a call" if self.at_once > 1 else "one crop a call (exported with --batch 8 it takes 8)"
+        calls = f"up to {self.at_once} crops a call" if self.at_once > 1 else "one crop a call"
         return f"{self.manifest.network} {width}x{height}, {self.engine.precision}, {self.engine.backend}, {calls}"
 
     def __call__(

@@ -64,7 +64,8 @@ class ModelFolder:
         """
         if not self.onnx.is_file():
             raise PosetrtError(
-                f"{self.path} holds no model.onnx; make a model folder with: posetrt export NETWORK --weights FILE -o {self.quoted}"
+                f"{self.path} holds no model.onnx; make a model folder of your own network with: "
+                f"posetrt export onnx --weights FILE.onnx -o {self.quoted} (posetrt export --list: published ones)"
             )
         return manifest_of_onnx(self.onnx)
 
@@ -134,7 +135,10 @@ def open_folder(path: str | Path, *, to_write: bool = False) -> ModelFolder:
     folder = ModelFolder(own_copy(path) if to_write else network_folder(path))
     check_name(folder.path.absolute())
     if not folder.path.is_dir():
-        raise UsageError(f"there is no model folder {folder.path}; make one with: posetrt export NETWORK --weights FILE -o {folder.quoted}")
+        raise UsageError(
+            f"there is no model folder {folder.path}; make one of your own network with: "
+            f"posetrt export onnx --weights FILE.onnx -o {folder.quoted} (posetrt export --list: published ones)"
+        )
     for place in (folder.path, folder.path / "variants", folder.engines):
         remove_leftovers(place)
     folder.manifest()

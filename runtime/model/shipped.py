@@ -42,6 +42,15 @@ def shipped_name(path: str | Path) -> str | None:
     return None
 
 
+def as_shipped(folder: Path) -> bool:
+    """Whether the folder of a network that ships has the ranges that it ships with; a user's copy may have been calibrated since."""
+    name = shipped_name(folder)
+    if name is None:
+        return False
+    ours, theirs = (path / "calibration.json" for path in (_packaged(name), folder))
+    return theirs.is_file() and sha256_of(ours) == sha256_of(theirs)
+
+
 def network_folder(given: str | Path) -> Path:
     """Where a network stands that was given by its path, or by the name of one that ships; a folder of that name comes first.
 

@@ -138,6 +138,7 @@ class RunStats:
     Attributes:
         sources: one a source.
         looks: "hands", "face", "people": of the second look, where there is one.
+        happened: events among the people, as many as `--write-events` writes lines.
         detections: frames that the detector looked at, of a run where it does not look at all; else 0.
         stages: busy time by name; a run of several sources has their reading added up in "source", over `readers` threads.
         wall_s: from the first frame asked for until now, or the end.
@@ -150,6 +151,7 @@ class RunStats:
         self.readers = 1
         self.people = 0
         self.people_now = 0
+        self.happened = 0
         self.not_finite = 0
         self.detections = 0
         self.wall_s = 0.0

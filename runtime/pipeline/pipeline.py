@@ -153,7 +153,7 @@ class Pipeline:
                 result = self._looked.take()[0]
             except Closed:
                 break
-            self.supervisor.delivered(result.frame, len(result.people))
+            self.supervisor.delivered(result.frame, len(result.people), len(result.events or ()))
             yield result
         self.finish()
 

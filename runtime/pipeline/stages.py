@@ -295,7 +295,7 @@ class Writing(Stage):
         while self._supervisor.mine(self.name, turn):
             result = self.inlet.take()[0]
             if self._supervisor.on(self.name, turn, [result.frame], partial(self._write, result)):
-                self._supervisor.delivered(result.frame, len(result.people))
+                self._supervisor.delivered(result.frame, len(result.people), len(result.events or ()))
 
     def _write(self, result: Result) -> bool:
         for sink in list(self._sinks):

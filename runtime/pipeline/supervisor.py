@@ -226,9 +226,10 @@ class Supervisor:
             self.error = error
             self.stats.reason = str(error)
 
-    def delivered(self, frame: Frame, people: int) -> None:
+    def delivered(self, frame: Frame, people: int, events: int) -> None:
         """Count a frame that reached its end."""
         self.stats.delivered(frame.source, people, frame.captured_s)
+        self.stats.happened += events
         self.note_time()
 
     def stopped(self, frames: Iterable[Frame]) -> None:

@@ -12,6 +12,9 @@ from posetrt.runtime.sinks.base import Sink
 OWN = {"mqtt": "mqtt:open_mqtt", "mcap": "mcap_file:open_mcap", "rerun": "rerun_log:open_rerun"}
 """Name → module of `runtime.sinks`, and its function (argument, say) -> Sink. Each imports its package when it is opened."""
 
+_FILES = frozenset({"mcap", "rerun"})
+"""Those that write a file, unless their argument is an address."""
+
 
 def open_sink(given: str, say: Callable[[str], None]) -> Sink:
     """Open `NAME=ARGUMENT`.
@@ -34,3 +37,10 @@ def open_sink(given: str, say: Callable[[str], None]) -> Sink:
         raise UsageError(f"there is no sink {name!r}; posetrt has {', '.join(OWN)}, and other packages that are installed add: {others}")
     made: Sink = load_plugin(SINKS, name)(argument)
     return made
+
+
+def file_of(given: str) -> str | None:
+    """The file that `NAME=ARGUMENT` writes; None of a sink that sends elsewhere, or that another package adds."""
+    name, _, argument = given.partition("=")
+    place = argument.partition("?")[0]
+    return place if name in _FILES and "://" not in place else None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.files import written_whole
+from posetrt.runtime.files import write_remedy, written_whole
 from posetrt.runtime.sinks.base import Result, Sink
 from posetrt.runtime.sinks.draw import drawing
 from posetrt.runtime.sinks.encoder import KINDS, TICK, Encoder, check_whole, errors, try_encoder
@@ -108,9 +108,7 @@ class VideoFile(Sink):
         """Give the file up: what it holds cannot be played."""
         self._give_up()
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-        return PosetrtError(
-            f"cannot write {self.path}: {reason}. What stood there before is unchanged; free space or choose a folder that you may write to"
-        )
+        return PosetrtError(f"cannot write {self.path}: {reason}. What stood there before is unchanged; {write_remedy(error)}")
 
     def _give_up(self) -> None:
         self._closed = True

@@ -134,7 +134,8 @@ def complaints(source: Source) -> list[str]:
     """What a source could not give, a line each."""
     lines = [f"skipped: {line}" for line in source.skipped]
     if source.skipped:
-        lines.append(f"{len(source.skipped)} broken photographs were skipped")
+        count = len(source.skipped)
+        lines.append(f"{count} broken photograph{' was' if count == 1 else 's were'} skipped")
     if source.shortfall:
         lines.append(source.shortfall)
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +15,8 @@ from posetrt.runtime.plugins import SOURCES, load_plugin
 from posetrt.runtime.sources.address import Address, parse_address
 from posetrt.runtime.sources.base import Source
 from posetrt.runtime.sources.camera import FIRST_TRIES
-from posetrt.runtime.sources.files import Photos, is_photo, photos_in
+from posetrt.runtime.sources.files import Photos, is_photo, photos_in, videos_in
+from posetrt.runtime.sources.names import readable
 from posetrt.runtime.sources.paced import Paced
 from posetrt.runtime.sources.picture_header import MOST_MEGAPIXELS
 from posetrt.runtime.sources.video import Video
@@ -58,7 +60,18 @@ def open_source(
 
 def _open_file(path: Path, say: Callable[[str], None] | None, most_megapixels: float) -> Source:
     if path.is_dir():
-        return Photos(photos_in(path), most_megapixels)
+        try:
+            return Photos(photos_in(path), most_megapixels)
+        except PosetrtError:
+            videos = videos_in(path)
+            if not videos:
+                raise
+            count = f"{len(videos)} video{'s' * (len(videos) != 1)}"
+            one, folder = (shlex.quote(readable(str(each))) for each in (videos[0], path))
+            raise PosetrtError(
+                f"{readable(str(path))} holds no photographs but {count}; a video is a source of its own: --source {one}. "
+                f"Many at once: posetrt map nano --source {folder} -o out/"
+            ) from None
     if not path.is_file():
         raise UsageError(f"there is no photograph, folder or video at {path}")
     # An animated GIF is a video, and OpenCV's reader of videos takes one that stands still too.

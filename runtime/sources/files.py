@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,17 @@ PHOTO_SUFFIXES = frozenset(
 )  # fmt: skip
 """What photographs are called; other files are looked into. Not every OpenCV reads all of them: one that it cannot is skipped and counted."""
 
+
+VIDEO_SUFFIXES = frozenset(
+    {
+        *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv", ".flv"),
+        *(".3gp", ".ogv", ".mjpeg", ".mjpg"),
+    }
+)  # fmt: skip
+"""What is taken for a video where a folder is named; a pattern of `posetrt map` takes whatever it matches."""
+
+_MOST_FOLDERS = 200
+"""Folders below one without photographs that are looked into for some, so that naming a whole disk is answered at once."""
 
 _JPEG_REDUCTIONS = (8, 4, 2)
 """By which a JPEG decoder makes a picture smaller while it decodes: it leaves out the finest of each block of 8x8 (libjpeg, scale_num)."""
@@ -113,8 +126,25 @@ def photos_in(folder: Path) -> list[Path]:
         raise UsageError(f"there is no folder {readable(str(folder))}")
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file() and is_photo(path))
     if not paths:
-        raise PosetrtError(f"{readable(str(folder))} holds no photographs ({', '.join(sorted(PHOTO_SUFFIXES))}); give a folder with some")
+        below = _photographs_below(folder)
+        if below is not None:
+            raise PosetrtError(f"{readable(str(folder))} holds no photographs itself, but {readable(str(below))} does: give that folder")
+        raise PosetrtError(f"{readable(str(folder))} holds no photographs (JPEG, PNG, WebP, TIFF, ...); give a folder with some")
     return paths
+
+
+def videos_in(folder: Path) -> list[Path]:
+    """The videos of a folder by their suffix, by name; hidden ones are left out."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix.lower() in VIDEO_SUFFIXES)
+
+
+def _photographs_below(folder: Path) -> Path | None:
+    """The first folder below that holds photographs, by their suffix; None where none of the first `_MOST_FOLDERS` does."""
+    for here, folders, names in islice(os.walk(folder), _MOST_FOLDERS):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if any(not name.startswith(".") and Path(name).suffix.lower() in PHOTO_SUFFIXES for name in names):
+            return Path(here)
+    return None
 
 
 class Photos:

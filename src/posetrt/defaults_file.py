@@ -132,7 +132,7 @@ def _options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
 
 def _unknown(said: str, key: str, known: Sequence[str]) -> str:
     near = get_close_matches(_plain(key), known, 1)
-    return f"{said}{f'; did you mean {near[0]}?' if near else ''} Known are: {', '.join(known)}"
+    return f"{said}; did you mean {near[0]}?" if near else f"{said}. Known are: {', '.join(known)}"
 
 
 def _set(parser: argparse.ArgumentParser, action: argparse.Action, value: Any, where: str) -> None:

@@ -273,7 +273,7 @@ def test_a_broken_photograph_among_good_ones_is_skipped_and_counted(posetrt: Pos
     (folder / "broken.jpg").write_bytes(photo.read_bytes()[:40])
     said = posetrt("run", tiny, "--source", folder, "--write-json", tmp_path / "json")
     assert said.code == 0
-    assert "1 broken photographs were skipped" in said.err
+    assert "1 broken photograph was skipped" in said.err
     assert [path.name for path in (tmp_path / "json").iterdir()] == ["good_keypoints.json"]
     alone = posetrt("run", tiny, "--source", folder / "broken.jpg")
     assert alone.code == 1
@@ -475,7 +475,7 @@ def test_eval_skips_a_broken_photograph_and_counts_it(posetrt: Posetrt, tiny: Pa
     assert said.code == 0, said.err
     row = json.loads(said.out)["fp32"]
     assert (row["images"], row["broken"]) == (1, 1)
-    assert "1 broken photographs were skipped" in said.err
+    assert "1 broken photograph was skipped" in said.err
 
 
 def test_a_model_folder_whose_name_no_engine_library_takes_is_refused(posetrt: Posetrt, tiny: Path, photo: Path, tmp_path: Path) -> None:

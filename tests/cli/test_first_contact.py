@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,24 @@ def test_engines_of_the_shipped_network_are_built_in_the_users_copy(posetrt: Pos
     assert posetrt("inspect", "nano").code == 0
 
 
+def test_calibrating_what_ships_says_what_it_replaces_and_how_to_undo_it(
+    posetrt: Posetrt, own_cache: Path, photo: Path, tmp_path: Path
+) -> None:
+    photos = tmp_path / "few"
+    photos.mkdir()
+    for seed in range(3):
+        cv2.imwrite(str(photos / f"{seed}.png"), draw_scene(seed, (456, 256)).image)
+    said = posetrt("calibrate", "nano", "--images", photos, "--no-sensitivity")
+    assert said.code == 0, said.err
+    (copy,) = (own_cache / "networks").iterdir()
+    assert f"these ranges replace those that ship with nano, in your copy of it: {copy}. To have those back, delete that folder" in said.err
+    told = posetrt("run", "nano", "--source", photo, "--jsonl", "-").err
+    assert "as it ships" not in told
+    assert f"nano runs from your copy with its own INT8 ranges ({copy})" in told
+    shutil.rmtree(copy)
+    assert "nano runs as it ships" in posetrt("run", "nano", "--source", photo, "--jsonl", "-").err
+
+
 def test_a_precision_that_does_not_ship_is_built_by_the_command_of_the_message(posetrt: Posetrt, own_cache: Path, photo: Path) -> None:
     said = posetrt("run", "nano", "--precision", "fp16", "--source", photo, "--jsonl", "-")
     assert said.code == 3
@@ -108,6 +127,7 @@ def test_a_folder_of_the_same_name_comes_before_the_network_that_ships(
     said = posetrt("run", "nano", "--source", photo)
     assert said.code == 1
     assert "no model.onnx" in said.err
+    assert "posetrt export onnx --weights FILE.onnx -o nano" in said.err
     assert posetrt("run", "--source", photo, "--jsonl", "-").code == 0
 
 

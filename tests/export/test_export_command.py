@@ -102,6 +102,13 @@ def test_a_skeleton_of_ones_own_sets_the_number_of_maps(tmp_path: Path) -> None:
         (["export"], "NETWORK and --weights and -o missing"),
         (["export", "yolo11n-pose.onnx", "-o", "out"], "write: posetrt export onnx --weights yolo11n-pose.onnx -o out"),
         (["export", "pose.caffemodel"], "write: posetrt export NETWORK --weights pose.caffemodel -o FOLDER"),
+        (
+            ["export", "nano", "-o", "out"],
+            "nano ships with posetrt as a model folder, so there is nothing to export. Use it by its name: posetrt run",
+        ),
+        (["export", "openpose-boddy25", "-o", "out"], "no network 'openpose-boddy25' in the zoo; did you mean openpose-body25?"),
+        (["export", "openpose-body25", "-o", "my out"], "weights/pose_iter_584000.caffemodel -o 'my out'"),
+        (["export", "openpose-body25"], "  posetrt fetch openpose-body25\n"),
         (["export", "no-such-net", "--weights", "x.npz", "-o", "out"], "no network 'no-such-net' in the zoo"),
         (["export", "openpose-body25", "--weights", "x.npz", "-o", "out", "--input-size", "650x368"], "multiples of 8"),
         (["export", "openpose-body25", "--weights", "x.npz", "-o", "out", "--role", "pafs=y"], "a network of the zoo knows its own"),
@@ -120,6 +127,14 @@ def test_the_four_stage_network_reads_the_six_stage_networks_file(tmp_path: Path
     write_random_weights("openpose-mpi", six)
     model, _ = model_from_weights(find_network("openpose-mpi-4stage"), six, size_wh=(64, 64))
     assert sum(node.op_type == "Conv" for node in model.graph.node) == 12 + 10 + 3 * 14
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_weights_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert main(["export", "lightweight-openpose", "--weights", str(tmp_path / "absent.npz"), "-o", str(tmp_path / "file" / "out")]) == 1
+    assert "file is a file; choose a folder that you may write to" in capsys.readouterr().err
 
 
 def test_an_export_that_fails_leaves_no_half_of_a_folder(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

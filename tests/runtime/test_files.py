@@ -11,7 +11,7 @@ import pytest
 
 from posetrt.runtime import files
 from posetrt.runtime.errors import PosetrtError
-from posetrt.runtime.files import is_leftover, remove_leftovers, write_text, written_together, written_whole
+from posetrt.runtime.files import check_writable, is_leftover, remove_leftovers, write_text, written_together, written_whole
 
 
 def _write(first: Path, second: Path, *, second_to: Path | None) -> None:
@@ -44,6 +44,21 @@ def test_a_disk_that_is_full_at_the_second_file_leaves_the_first_as_it_was(tmp_p
     with pytest.raises(PosetrtError, match=r"x.engine and .*x.engine.json: No space left"):
         _write(first, second, second_to=Path("/dev/full"))
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"x.engine": "old"}
+
+
+def test_room_is_asked_for_on_a_full_disk_alone(tmp_path: Path) -> None:
+    with pytest.raises(PosetrtError, match="free space"):
+        _write(tmp_path / "x.engine", tmp_path / "x.json", second_to=Path("/dev/full"))
+    (tmp_path / "file").write_text("in the way")
+    for refused in (lambda: write_text(tmp_path / "file" / "x.json", "{}"), lambda: check_writable(tmp_path / "file" / "deep" / "folder")):
+        with pytest.raises(PosetrtError, match="choose a folder that you may write to") as said:
+            refused()
+        assert "free space" not in str(said.value)
+
+
+def test_trying_a_folder_leaves_nothing(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "folder")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_a_kill_left_is_removed_by_the_next_program_and_what_is_being_written_stays(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from posetrt.arguments import network_path
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.files import write_text
 from posetrt.runtime.model.folder import ModelFolder, open_folder
+from posetrt.runtime.model.shipped import shipped_name
 
 if TYPE_CHECKING:
     from posetrt.calib.accuracy.coco import CocoPhotos
@@ -166,6 +167,12 @@ def _calibrate(args: argparse.Namespace, folder: ModelFolder, images: list[Path]
     )
     made = calibrate_judged(folder, images, options, say=lambda line: print(line, file=sys.stderr), bar=progress_bar)
     calibration = made.calibration
+    name = shipped_name(folder.path)
+    if name is not None:
+        print(
+            f"these ranges replace those that ship with {name}, in your copy of it: {folder.path}. To have those back, delete that folder",
+            file=sys.stderr,
+        )
     if args.cache is not None:
         _write_cache(folder, cache_text(calibration.ranges, args.cache), args.cache)
     price = price_from(calibration.price) if calibration.price is not None else None

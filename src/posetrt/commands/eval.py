@@ -202,7 +202,7 @@ def run(args: argparse.Namespace) -> int:
             )
     if broken:
         counted = "; in the figures nobody was found in them" if annotated is not None else ""
-        print(f"{len(broken)} broken photographs were skipped{counted}", file=sys.stderr)
+        print(f"{len(broken)} broken photograph{' was' if len(broken) == 1 else 's were'} skipped{counted}", file=sys.stderr)
     reference = found.get("fp32")
     rows: dict[str, dict[str, float | None]] = {}
     titles: Mapping[str, str] = {}

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -139,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.export.graph.onnx_model import write_folder
     from posetrt.export.heads.fuse import with_decoding
     from posetrt.runtime.errors import PosetrtError, UsageError
-    from posetrt.runtime.files import check_name
+    from posetrt.runtime.files import check_name, check_writable
 
     if args.list:
         _print_zoo(args.json)
@@ -150,11 +151,14 @@ def run(args: argparse.Namespace) -> int:
             f"{args.network} stands where `onnx` or the name of a published network is expected; write: "
             f"posetrt export {network} --weights {args.network} -o {args.output or 'FOLDER'}"
         )
+    if args.network is not None and args.network != "onnx":
+        _check_zoo(args)
     missing = [name for name, value in (("NETWORK", args.network), ("--weights", args.weights), ("-o", args.output)) if value is None]
     if missing:
         raise UsageError(f"{' and '.join(missing)} missing: posetrt export NETWORK --weights FILE -o FOLDER, or posetrt export --list")
     for path in (args.weights, args.output):
         check_name(path.absolute())
+    check_writable(args.output.absolute())
     if args.batch < 1:
         raise UsageError(f"--batch is at least 1; got {args.batch}")
     if args.camera is not None and args.input != "uint8":
@@ -191,6 +195,27 @@ def run(args: argparse.Namespace) -> int:
         print(f"licence of the weights: {manifest.licence}", file=sys.stderr)
     print(f"next: posetrt build {folder.quoted} --precision fp32", file=sys.stderr)
     return 0
+
+
+def _check_zoo(args: argparse.Namespace) -> None:
+    """Raises: UsageError: the zoo has no such network, or its weights were not given: says where they are."""
+    from posetrt.export.weights.zoo import find_network
+    from posetrt.runtime.errors import UsageError
+
+    network = find_network(args.network)
+    if args.weights is not None:
+        return
+    if not network.urls:
+        raise UsageError(
+            f"{network.name} ships with posetrt as a model folder, so there is nothing to export. Use it by its name: posetrt run {network.name} "
+            "--source photo.jpg --write-images out/. To export weights of your own training: --weights FILE"
+        )
+    output = shlex.quote(str(args.output)) if args.output else f"{network.name}/"
+    raise UsageError(
+        f"--weights missing: the trained file of {network.name}. Download it, and export again:",
+        f"  posetrt fetch {network.name}",
+        f"  posetrt export {network.name} --weights weights/{network.file} -o {output}",
+    )
 
 
 def _own_graph(args: argparse.Namespace) -> tuple[Any, Any]:

@@ -57,8 +57,9 @@ def run(args: argparse.Namespace) -> int:
     from posetrt.looking import why_nobody
     from posetrt.runtime.errors import UsageError
     from posetrt.runtime.memory import one_heap
-    from posetrt.runtime.model.shipped import network_folder, shipped_model, shipped_name
+    from posetrt.runtime.model.shipped import as_shipped, network_folder, shipped_model, shipped_name
     from posetrt.runtime.pipeline import pipeline
+    from posetrt.runtime.sinks.choose import file_of
     from posetrt.runtime.sources import complaints, open_source
 
     if not args.source:
@@ -137,10 +138,10 @@ def run(args: argparse.Namespace) -> int:
                 f"{engine.manifest.network} is a detector: it gives boxes, and no key points. For those give it to a network for crops: "
                 f"posetrt run POSE --detector {args.folder}"
             )
-        if not engine.built and shipped_name(args.folder):
-            say(
-                f"{shipped_name(args.folder)} runs as it ships, on ONNX Runtime; to tune it for this computer: posetrt build {shipped_name(args.folder)}"
-            )
+        name = shipped_name(args.folder)
+        if not engine.built and name:
+            how = "as it ships" if as_shipped(args.folder) else f"from your copy with its own INT8 ranges ({args.folder})"
+            say(f"{name} runs {how}, on ONNX Runtime; to tune it for this computer: posetrt build {name}")
         stopped = held.enter_context(_stop_signals())
         held.enter_context(_status(args.status_port, stats, _token(args), say))
         telemetry = None
@@ -164,8 +165,11 @@ def run(args: argparse.Namespace) -> int:
     for line in details:
         say(line)
     doubt(EMPTY)
-    lines = args.jsonl if args.jsonl != "-" else None
-    places = [args.write_images, args.write_json, args.write_video, args.write_coco, args.write_csv, lines]
+    if rules is not None:
+        say(f"{stats.happened} event{'s' * (stats.happened != 1)}")
+    lines, events = (given if given != "-" else None for given in (args.jsonl, args.write_events))
+    places = [args.write_images, args.write_json, args.write_video, args.write_coco, args.write_csv, lines, events]
+    places += [file_of(given) for given in args.sink]
     if any(places):
         say(f"written: {', '.join(str(place) for place in places if place)}")
     if not sinks and not args.status_port:

@@ -10,16 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posetrt.runtime.errors import PosetrtError, UsageError
-from posetrt.runtime.sources.files import PHOTO_SUFFIXES
+from posetrt.runtime.sources.files import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 from posetrt.runtime.sources.names import readable
 
-VIDEO_SUFFIXES = frozenset(
-    {
-        *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv", ".flv"),
-        *(".3gp", ".ogv", ".mjpeg", ".mjpg"),
-    }
-)  # fmt: skip
-"""What is taken for a video where a folder is named; a pattern takes whatever it matches."""
 _MAGIC = frozenset("*?[")
 
 

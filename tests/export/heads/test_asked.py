@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -15,15 +16,17 @@ from posetrt.export.heads.anchors import read_anchors
 from posetrt.export.heads.base import Asked, GraphFacts, OutputFacts
 from posetrt.export.heads.facts import image_input, with_batch_axis
 from posetrt.export.heads.recognise import recognise
-from posetrt.export.heads.user_graph import model_from_onnx
+from posetrt.export.heads.user_graph import GraphOptions, model_from_onnx
 from posetrt.runtime.errors import PosetrtError, UsageError
 from posetrt.runtime.heads.boxes import BoxesHead
 from posetrt.runtime.heads.embedding import EmbeddingHead
 from posetrt.runtime.heads.rows import RowsHead
+from posetrt.runtime.model.skeleton import load_skeleton
 from tests.export.heads.candidate_networks import SIZE, facts_for
 from tests.export.heads.graph_facts import drawn, facts
 from tests.runtime.heads.drawn_people import COCO17, people_in_a_frame
 from tests.runtime.heads.families import DETECTORS, ROWS
+from tests.tiny import tiny_network
 
 ALIKE = DETECTORS["yolox"]
 
@@ -151,3 +154,29 @@ def test_queries_of_detr_are_boxes_in_fractions() -> None:
     head = recognise(GraphFacts("detr.onnx", "pixel_values", "NCHW", "float32", (640, 640), outputs), Asked())[0].head
     assert isinstance(head, BoxesHead)
     assert (head.box, head.unit, head.activation, head.nms, head.person_class) == ("centre", "fraction", "sigmoid", "none", 0)
+
+
+@pytest.mark.parametrize("size_wh", [(8, 8), (64, 8)])
+def test_a_size_at_which_maps_have_a_single_row_of_cells_is_refused(size_wh: tuple[int, int], tmp_path: Path) -> None:
+    path = tiny_network(tmp_path / "tiny.onnx")
+    with pytest.raises(UsageError, match=f"--input-size {size_wh[0]}x{size_wh[1]} is so small that its maps have a single row or column"):
+        model_from_onnx(path, GraphOptions(size_wh=size_wh))
+    assert model_from_onnx(path, GraphOptions(size_wh=(64, 64)))[1].head.kind == "paf"
+
+
+def test_a_free_size_is_asked_for_with_examples_that_fit_each_family(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--input-size WxH\. .*PoseNet wants 16 n \+ 1, as 449x257"):
+        model_from_onnx(tiny_network(tmp_path / "tiny.onnx"))
+
+
+@pytest.mark.parametrize("batch", ["N", 1])
+def test_crops_in_one_call_are_proposed_where_the_graph_takes_several(batch: str | int, tmp_path: Path) -> None:
+    """A graph of a fixed batch would refuse the option."""
+    path, told = tiny_network(tmp_path / "hand.onnx", maps=22, fields=0, size_wh=(64, 64)), []
+    model = onnx.load(str(path))
+    if batch == 1:
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+        onnx.save(model, str(path))
+    options = GraphOptions(asked=Asked(skeleton=load_skeleton("hand21")), tell=told.append)
+    assert model_from_onnx(path, options)[1].head.scope == "crop"
+    assert any("with --batch 8" in line for line in told) == (batch == "N")

@@ -14,7 +14,7 @@ from posetrt.runtime.model.shipped import network_folder
 
 
 def test_presets_that_feed_the_same_numbers_are_tried_once() -> None:
-    names = rivals("yolo", lambda one: one)
+    names = rivals(["yolo"], lambda one: one)
     assert names[0] == "yolo"
     assert "unit" not in names
     assert "mediapipe" not in names
@@ -40,6 +40,14 @@ def test_what_the_user_gave_stays_with_a_warning() -> None:
     name, line = choose("openpose", True, {"openpose": 0.0, "in-graph": 0.2})
     assert name == "openpose"
     assert "probably wrong" in (line or "")
+
+
+def test_a_warning_names_what_export_would_take_by_itself() -> None:
+    names = rivals(["unit", "yolox"], lambda one: one)
+    assert names[:2] == ["unit", "yolox"]
+    assert "in-graph" not in names, "it feeds the numbers of yolox"
+    _, line = choose("unit", True, {"unit": 0.01, "yolox": 0.4, "movenet": 0.41}, "yolox")
+    assert "yolox finds people better (AP on drawn scenes unit 0.010, yolox 0.400)" in (line or "")
 
 
 def test_a_network_that_finds_nobody_at_all_is_told() -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from posetrt.export.heads import coordinates, embedding, heatmap, offsets, segmentation, simcc
 from posetrt.export.heads.base import Asked, GraphFacts, NearMiss, Reading
+from posetrt.export.heads.recognise import recognise
+from posetrt.runtime.errors import UsageError
 from posetrt.runtime.model.skeleton import Skeleton, load_skeleton
 from tests.export.heads.graph_facts import drawn, facts, facts_of
 
@@ -143,10 +145,13 @@ def test_posenet_of_any_stride_and_layout(last, size, stride):
 
 
 def test_posenet_at_a_size_without_whole_cells_says_which_sizes_there_are():
-    maps = {name: drawn((1, channels, 24, 24)) for name, channels in (("a", 17), ("b", 34), ("c", 32), ("d", 32))}
-    (miss,) = offsets.recognise(facts((384, 384), maps), NOTHING)
+    maps = {name: drawn((1, channels, 16, 29)) for name, channels in (("a", 17), ("b", 34), ("c", 32), ("d", 32))}
+    (miss,) = offsets.recognise(facts((456, 256), maps), NOTHING)
     assert isinstance(miss, NearMiss)
-    assert "16 n + 1" in miss.why
+    assert "16 n + 1, as in --input-size 449x257" in miss.why
+    with pytest.raises(UsageError, match=r"^drawn\.onnx has PoseNet's maps") as said:
+        recognise(facts((456, 256), maps), NOTHING)
+    assert "Nearly" not in str(said.value)
 
 
 def test_higherhrnet_has_tags_behind_its_coarser_heat_maps():

@@ -30,7 +30,8 @@ EVERYWHERE = Rules((Zone(name="there", polygon=((-0.5, -0.5), (1.5, -0.5), (1.5,
 def test_events_of_a_run_reach_every_sink(tmp_path: Path) -> None:
     sinks: list[Sink] = [FileLines(tmp_path / "events.jsonl", event_lines), FileLines(tmp_path / "people.jsonl")]
     with stand_in() as pose:
-        pipeline.run(pose, [Listed(frames(6))], sinks, pipeline.Options(track=True, events=EVERYWHERE))
+        stats = pipeline.run(pose, [Listed(frames(6))], sinks, pipeline.Options(track=True, events=EVERYWHERE))
+    assert stats.happened == 1
     (line,) = (tmp_path / "events.jsonl").read_text().splitlines()
     event = json.loads(line)
     assert (event["event"], event["kind"], event["state"], event["person_id"], event["frame"]) == ("there", "zone", "start", 0, 0)
@@ -82,6 +83,20 @@ def test_options_that_do_not_go_together_are_told(
     given = [each.format(rules=rules, out=tmp_path / "o.jsonl") for each in options]
     assert main(["run", str(tiny_folder(tmp_path / "m").onnx), "--source", str(photo), *given]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_clip_in_which_nothing_happens_says_0_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules, clip = tmp_path / "rules.toml", tmp_path / "clip.avi"
+    rules.write_text('[[event]]\nkind = "raised-hand"\n')
+    video = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for _ in range(3):
+        video.write(np.zeros((48, 64, 3), np.uint8))
+    video.release()
+    assert main(["run", "--source", str(clip), "--events", str(rules), "--write-events", "-"]) == 0
+    said = capsys.readouterr()
+    assert (said.out, "\n0 events\n" in said.err) == ("", True)
+    assert main(["run", "--source", str(clip), "--events", str(rules), "--write-events", str(tmp_path / "e.jsonl")]) == 0
+    assert f"written: {tmp_path / 'e.jsonl'}" in capsys.readouterr().err
 
 
 def test_nothing_is_imported_that_nobody_asked_for() -> None:

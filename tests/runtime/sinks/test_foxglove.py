@@ -113,12 +113,13 @@ def test_a_live_source_has_the_time_of_the_day(tmp_path: Path) -> None:
     assert abs(at - (time.time() - 1)) < 30
 
 
-def test_run_writes_a_file(tmp_path: Path) -> None:
+def test_run_writes_a_file_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import cv2
 
     cv2.imwrite(str(tmp_path / "photo.png"), np.full((48, 64, 3), 128, np.uint8))
     folder, path = tiny_folder(tmp_path / "m"), tmp_path / "out.mcap"
-    assert main(["run", str(folder.onnx), "--source", str(tmp_path / "photo.png"), "--sink", f"mcap={path}", "--quiet"]) == 0
+    assert main(["run", str(folder.onnx), "--source", str(tmp_path / "photo.png"), "--sink", f"mcap={path}?quality=70"]) == 0
+    assert f"written: {path}\n" in capsys.readouterr().err
     assert len(messages(path)["/photo/image foxglove.CompressedImage"]) == 1
 
 

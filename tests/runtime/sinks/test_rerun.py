@@ -81,12 +81,13 @@ def test_people_who_were_triangulated_have_points_in_space(tmp_path: Path) -> No
     np.testing.assert_allclose(column(read["/cam_1/people/5/space"][0], "Points3D:positions"), spots[0, :, :3], rtol=1e-5)
 
 
-def test_run_writes_a_recording(tmp_path: Path) -> None:
+def test_run_writes_a_recording_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import cv2
 
     cv2.imwrite(str(tmp_path / "photo.png"), np.full((48, 64, 3), 128, np.uint8))
     folder, path = tiny_folder(tmp_path / "m"), tmp_path / "out.rrd"
-    assert main(["run", str(folder.onnx), "--source", str(tmp_path / "photo.png"), "--sink", f"rerun={path}", "--quiet"]) == 0
+    assert main(["run", str(folder.onnx), "--source", str(tmp_path / "photo.png"), "--sink", f"rerun={path}"]) == 0
+    assert f"written: {path}\n" in capsys.readouterr().err
     assert len(rows(path)["/photo/image"]) == 1
 
 

@@ -101,6 +101,23 @@ def test_photographs_that_would_share_an_image_id_are_refused_and_others_keep_th
     assert [frame.image_id for frame in photos] == [0, 1, 2]
 
 
+def test_a_folder_without_photographs_is_answered_with_what_it_does_hold(tmp_path: Path) -> None:
+    (tmp_path / "set" / "images" / "train").mkdir(parents=True)
+    with pytest.raises(PosetrtError, match=r"set holds no photographs \(JPEG, PNG"):
+        open_source(str(tmp_path / "set"))
+    picture(tmp_path / "set" / "images" / "train" / "a.png")
+    with pytest.raises(PosetrtError, match=r"set holds no photographs itself, but .*set/images/train does: give that folder"):
+        open_source(str(tmp_path / "set"))
+    clips = tmp_path / "my clips"
+    clips.mkdir()
+    for name in ("s.avi", "t.mp4"):
+        (clips / name).write_bytes(b"\0")
+    with pytest.raises(PosetrtError) as said:
+        open_source(str(clips))
+    assert f"holds no photographs but 2 videos; a video is a source of its own: --source '{clips / 's.avi'}'" in str(said.value)
+    assert f"posetrt map nano --source '{clips}' -o out/" in str(said.value)
+
+
 def test_a_picture_of_any_suffix_is_read_or_counted(tmp_path: Path) -> None:
     for name in ("a.jfif", "b.gif", "c.jp2", "d.avif", "noname", "e.JPG_large"):
         picture(tmp_path / name, suffix={"b.gif": ".gif", "c.jp2": ".jp2", "d.avif": ".avif"}.get(name, ".jpg"))
