@@ -93,7 +93,9 @@ STAGES = (
     # Begun with the weights in this folder. More of it is drawn: drawn scenes were what fell short.
     _as_judged(steps=24_000, rate=(6e-4, 0.0), photographs=64, scenes=64, features=0.1, size=SLIM, drawn=0.57),
     # Begun with those weights again, in a network that sees farther and finer; the scenes are of the network's size.
-    Stage(steps=14_000, rate=(6e-4, 0.0), photographs=64, scenes=64, crop=256, batch=8, drawn=0.625, scene=NETWORK, features=0.1, size=SHIPPED),
+    Stage(
+        steps=14_000, rate=(6e-4, 0.0), photographs=64, scenes=64, crop=256, batch=8, drawn=0.625, scene=NETWORK, features=0.1, size=SHIPPED
+    ),
 )
 
 
