@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
+import pytest
 from onnx import helper, numpy_helper
 
 from posetrt.runtime.engines.onnxruntime import open_session
+from posetrt.runtime.model.shipped import shipped_model
 
 
 def test_int8_sums_do_not_overflow_on_processors_without_vnni() -> None:
@@ -38,3 +42,30 @@ def test_int8_sums_do_not_overflow_on_processors_without_vnni() -> None:
     session = open_session(model.SerializeToString())
     (found,) = session.run(["y"], {"x": np.full((1, 8, 8, 8), 255, np.float32)})
     np.testing.assert_allclose(found, total, rtol=0.005)
+
+
+@pytest.mark.parametrize(
+    ("machine", "features", "asked"),
+    [
+        ("x86_64", ["avx2"], True),
+        ("x86_64", ["avx2", "avx512f"], True),
+        ("x86_64", ["avx2", "avx512f", "avx512_vnni", "amx_int8"], False),
+        ("AMD64", ["avx2", "avx_vnni"], False),
+        ("aarch64", ["asimddp"], False),
+    ],
+)
+def test_exact_sums_are_asked_for_where_they_are_not_exact_anyhow(
+    machine: str, features: list[str], asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With VNNI they make INT8 slower than float32."""
+    monkeypatch.setattr("posetrt.runtime.engines.onnxruntime.device", lambda: {"machine": machine, "features": features})
+    said: list[bool] = []
+
+    def look(options: Any) -> None:
+        try:
+            said.append(options.get_session_config_entry("session.x64quantprecision") == "1")
+        except RuntimeError:
+            said.append(False)
+
+    open_session(str(shipped_model() / "model.onnx"), look)
+    assert said == [asked]
