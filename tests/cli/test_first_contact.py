@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -66,6 +67,8 @@ def test_engines_of_the_shipped_network_are_built_in_the_users_copy(posetrt: Pos
     assert said.code == 0
     assert "as it ships" not in said.err
     assert posetrt("inspect", "nano").code == 0
+    # A build adds what is compared, and takes nothing away.
+    assert list(json.loads(posetrt("eval", "nano", "--images", photo.parent, "--json").out)) == ["fp32", "int8"]
 
 
 def test_calibrating_what_ships_says_what_it_replaces_and_how_to_undo_it(

@@ -57,9 +57,9 @@ def precisions_of(path: Path, asked: Sequence[str] | None = None, backend: str =
     engines = built_engines(folder, backend=backend)
     reasons = {engine.name: why_not(engine, sidecar, hashes) for engine, sidecar in engines.items()}
     fitting = {sidecar.precision for engine, sidecar in engines.items() if reasons[engine.name] is None}
-    if not fitting and shipped_name(folder.path) and (best_backend() if backend == "auto" else backend) == "onnxruntime":
+    if shipped_name(folder.path) and (best_backend() if backend == "auto" else backend) == "onnxruntime":
         # Its graphs run without a build; there is one of float16 only after one.
-        return ["fp32", "int8"]
+        fitting |= {"fp32", "int8"}
     if not fitting:
         told = "; ".join(f"{name} {reason}" for name, reason in reasons.items()) or f"{path} has no engine for this device yet"
         raise EngineMismatch(f"{told}. Build one with: {build_command(path, default_precision(folder), backend)}")
