@@ -181,10 +181,11 @@ class Pose:
             PosetrtError: the source or a network failed.
         """
         from posetrt.runtime.pipeline import pipeline
-        from posetrt.runtime.sources import open_source
+        from posetrt.runtime.sources import Photos, open_source
 
         opened = open_source(source, say, wait=wait) if isinstance(source, (str, Path)) else source
-        options = pipeline.Options(track=track, smooth=smooth, say=say)
+        # Photographs are no frames of one scene: nobody in them is somebody of the one before.
+        options = pipeline.Options(track=track and not isinstance(opened, Photos), smooth=smooth, say=say)
         yield from pipeline.results(self, opened, stats, options=options)
 
     def close(self) -> None:

@@ -74,9 +74,7 @@ class Pipeline:
         self._found: Mailbox[Result] = Mailbox(live)
         self._looked: Mailbox[Result] = Mailbox(live) if pose.stages else self._found
         cues = {"smooth": options.smooth, "camera_motion": options.camera_motion, "appearance": options.appearance}
-        # Photographs are no frames of one scene: nobody in them is somebody of the one before.
-        moving = [source.live or bool(source.fps) for source in self.sources]
-        trackers = [Tracker(pose.skeleton, **cues) if options.track and moves else None for moves in moving]
+        trackers = [Tracker(pose.skeleton, **cues) if options.track else None for _ in live]
         follow = _Follow(trackers, options.follow, _watchers(pose, options, live))
         self._stages: list[Stage] = []
         every = [self._every_of(source) for source in self.sources]

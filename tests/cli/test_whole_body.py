@@ -64,7 +64,7 @@ def test_one_command_writes_hands_and_face_of_everybody(
     assert any(any(one["face_keypoints_2d"]) or any(one["hand_left_keypoints_2d"]) for one in people)
     assert "face: " in said.err
     assert "looked at" in said.err
-    assert "hands: onnx 96x96, fp32, onnxruntime, up to 8 crops a call" in said.err
+    assert "hands: hand 96x96, fp32, onnxruntime, up to 8 crops a call" in said.err
     assert cv2.imread(str(out / f"{photo.stem}_rendered.jpg")) is not None
 
 
