@@ -76,6 +76,7 @@ class Stage:
 
 # Larger crops, wide scenes.
 _as_judged = partial(Stage, crop=256, batch=7, drawn=0.43, scene=WIDE)
+_farther = partial(Stage, photographs=64, scenes=64, crop=256, batch=8, drawn=0.625, scene=NETWORK, features=0.1, size=SHIPPED)
 
 STAGES = (
     # Its loss was weighed by what is wanted alone (see `map_loss`), which finds people who are not there.
@@ -93,9 +94,8 @@ STAGES = (
     # Begun with the weights in this folder. More of it is drawn: drawn scenes were what fell short.
     _as_judged(steps=24_000, rate=(6e-4, 0.0), photographs=64, scenes=64, features=0.1, size=SLIM, drawn=0.57),
     # Begun with those weights again, in a network that sees farther and finer; the scenes are of the network's size.
-    Stage(
-        steps=14_000, rate=(6e-4, 0.0), photographs=64, scenes=64, crop=256, batch=8, drawn=0.625, scene=NETWORK, features=0.1, size=SHIPPED
-    ),
+    _farther(steps=14_000, rate=(6e-4, 0.0)),
+    _farther(steps=4_650, rate=(4e-4, 0.0)),
 )
 
 

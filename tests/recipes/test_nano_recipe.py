@@ -198,6 +198,27 @@ def test_what_is_exported_computes_what_was_trained(tmp_path):
     np.testing.assert_allclose(given, expected, atol=1e-4 * np.abs(expected).max())
 
 
+def test_several_checkpoints_become_their_mean(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    import to_npz
+    from network import SHIPPED
+    from train import new_run
+
+    for step in (3, 5):
+        run = new_run(size=SHIPPED)
+        run.step = step
+        with torch.no_grad():
+            run.smooth.stem.bias.fill_(step)
+        run.save(tmp_path / f"{step}.pt")
+    monkeypatch.setattr("sys.argv", ["to_npz.py", str(tmp_path / "3.pt"), str(tmp_path / "5.pt"), str(tmp_path / "mean.npz")])
+    to_npz.main()
+    with np.load(tmp_path / "mean.npz") as arrays:
+        state, step = to_npz.trained_state(dict(arrays))
+    assert step == 5
+    assert (state["stem.bias"] == 4).all()
+    torch.testing.assert_close(state["narrow.weight"], run.smooth.state_dict()["narrow.weight"].half().float())
+
+
 def test_even_weights_compute_the_same_and_need_no_second_float_graph(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     cv2 = pytest.importorskip("cv2")
