@@ -285,17 +285,17 @@ def priced(
     from posetrt.calib.int8.plan import eight_bit_share
     from posetrt.calib.int8.quantize import quantize
     from posetrt.calib.sensitivity.judge import SHIFTS, Judge
+    from posetrt.calib.sensitivity.measure import LAYOUTS
     from posetrt.export.graph.graph import load_graph
 
     base = equalised(load_graph(folder.onnx), calibration.scales)
-    layouts: tuple[Layout, ...] = ("ort", "trt")
     candidates: dict[str, Candidate] = {
         name: (
             partial(quantize, base, calibration.ranges, name, calibration.kept(name), calibration.corrections(name)),
             name,
             eight_bit_share(base, name, calibration.kept(name), shapes),
         )
-        for name in layouts
+        for name in LAYOUTS
     }
     by_ranges = partial(quantize, base, calibration.ranges, "trt", calibration.kept_float, move=False)
     candidates["ranges"] = (by_ranges, "trt", candidates["trt"][2])

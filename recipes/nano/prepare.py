@@ -94,7 +94,7 @@ def labels_of(data: Path, store: Path, name: str, number: int, paths: list[Path]
 
 
 def chunks(data: Path, store: Path, photographs: int, scenes: int, size_wh: tuple[int, int] = SQUARE) -> tuple[list[Path], list[Path]]:
-    """Files of so many chunks of canvases and of drawn scenes of a size, below `store`; made where absent."""
+    """Files of the chunks of canvases and of drawn scenes of a size, below `store`; made where absent."""
     folder = store / "canvases"
     pictures = [folder / f"{index:03d}.npz" for index in range(photographs)]
     if not all(path.is_file() for path in pictures):

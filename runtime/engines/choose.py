@@ -168,7 +168,8 @@ def find_engine(
     )
     if orphans:
         raise EngineMismatch(f"{', '.join(orphans)} has no sidecar, so nothing is known of what it was built for. {remedy}")
-    others = [one for one in PRECISIONS if one != precision and _read_sidecars(folder, one, backend)[0]]
+    fitting = {one.precision for engine, one in built_engines(folder, backend=backend).items() if why_not(engine, one, hashes) is None}
+    others = [one for one in PRECISIONS if one in fitting]
     here = f", but one of {' and of '.join(others)}: give --precision {others[0]}, or build that again with --default" if others else " yet"
     raise EngineMismatch(f"{shipped_name(folder.path) or folder.path} has no {precision} engine for this device{here}. {remedy}")
 

@@ -46,7 +46,7 @@ def unknown_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> li
     """The words that look like long options and are none of the command's."""
     before = words[: words.index("--")] if "--" in words else words
     known = {text for action in parser._actions for text in action.option_strings}
-    return [word for word in before if word.startswith("--") and word != "--" and word.partition("=")[0] not in known]
+    return [word for word in before if word.startswith("--") and word.partition("=")[0] not in known]
 
 
 def check_options(parser: argparse.ArgumentParser, command: str, unknown: Sequence[str]) -> None:
@@ -66,9 +66,6 @@ def check_options(parser: argparse.ArgumentParser, command: str, unknown: Sequen
 
 def is_source(word: str) -> bool:
     """Whether a word looks like a photograph, a video, a camera or an address, rather than a command or a network."""
-    from posetrt.runtime.sources.files import PHOTO_SUFFIXES
+    from posetrt.runtime.sources.files import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 
-    return "://" in word or word.startswith("/dev/") or Path(word).suffix.lower() in PHOTO_SUFFIXES | _VIDEO_SUFFIXES
-
-
-_VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+    return "://" in word or word.startswith("/dev/") or Path(word).suffix.lower() in PHOTO_SUFFIXES | VIDEO_SUFFIXES

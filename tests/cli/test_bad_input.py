@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from posetrt.runtime.errors import PosetrtError
@@ -142,6 +143,16 @@ def test_an_engine_of_another_precision_is_named_where_the_wanted_one_is_not_the
     assert posetrt("run", tiny, "--source", photo, "--precision", "int8").code == 0
     assert posetrt("build", tiny, "--precision", "int8", "--default").code == 0
     assert posetrt("run", tiny, "--source", photo).code == 0
+    assert posetrt("build", tiny, "--precision", "fp32", "--default").code == 0
+    for sidecar in (tiny / "engines").glob("*.json"):
+        if "fp32" in sidecar.name:
+            sidecar.unlink()
+            sidecar.with_suffix("").unlink()
+        else:
+            sidecar.write_text(sidecar.read_text().replace(onnxruntime.__version__, "0.1.0"))
+    said = posetrt("run", tiny, "--source", photo)
+    assert said.code == 3
+    assert "no fp32 engine for this device yet" in said.err, "one of another library is no advice"
 
 
 @pytest.mark.parametrize("command", ["run", "bench", "eval", "bench-live", "build"])
