@@ -15,11 +15,13 @@ EARLY = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
 LATE = ((1, 80), (2, 64), (1, 64), (1, 96), (1, 96), (1, 80))
 LATE_WIDTH = 384
 WIDTH = 128
-# Ranks of the 3x3 convolutions behind the trunk, and the blocks with a wide view: channels inside, dilations.
-MIDDLE, GUESS = 48, (32, 32, 32)
+# Ranks of the convolutions behind the trunk (1x1, then 3x3), and the blocks with a wide view: channels inside, dilations.
+NARROW, MIDDLE, GUESS = 64, 48, (32, 32, 32)
 INSIDE, DILATIONS = 48, (3, 9, 5)
 # What stride 4 gives for the heat maps: the block that it comes from, and its channels at stride 8.
 AT_STRIDE_4, DETAIL = 2, 32
+# Channels inside a head.
+HIDDEN = 96
 
 
 def nano(net: GraphWriter, image: Tensor, layout: MapLayout) -> Maps:
@@ -35,7 +37,7 @@ def nano(net: GraphWriter, image: Tensor, layout: MapLayout) -> Maps:
     for index, (dilation, rank) in enumerate(LATE, start=len(EARLY)):
         x = _depthwise(net, x, f"trunk.{index}", dilation=dilation)
         x = _factored(net, x, f"trunk.{index}.pointwise", LATE_WIDTH, rank, 1)
-    x = net.conv(x, "narrow", WIDTH, 1)
+    x = _factored(net, x, "narrow", WIDTH, NARROW, 1)
     x = _factored(net, x, "middle", WIDTH, MIDDLE, 3)
     for index, rank in enumerate(GUESS):
         x = _factored(net, x, f"guess.{index}", WIDTH, rank, 3)
@@ -69,4 +71,4 @@ def _detail(net: GraphWriter, x: Tensor, fine: Tensor) -> Tensor:
 
 
 def _head(net: GraphWriter, x: Tensor, name: str, maps: int) -> Tensor:
-    return net.conv(net.conv(x, f"{name}.hidden", WIDTH, 1), f"{name}.maps", maps, 1, activation=None)
+    return net.conv(net.conv(x, f"{name}.hidden", HIDDEN, 1), f"{name}.maps", maps, 1, activation=None)

@@ -23,7 +23,6 @@ DILATED = (1, 2, 1, 1, 1, 1)
 WIDE, DETAIL = 48, 32
 # Of the blocks up to stride 8, the one that gives the detail.
 AT_STRIDE_4 = 2
-HIDDEN = 128
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,8 @@ class Size:
         middle, guess: ranks of the 3x3 convolutions: of the one that gives the features, and of the first guess.
         dilations: of the blocks with a wide view.
         detail: whether the heat maps see stride 4.
+        narrow: rank of the convolution behind the trunk; None: it is whole.
+        hidden: channels inside a head.
     """
 
     late: int
@@ -44,13 +45,16 @@ class Size:
     guess: tuple[int, ...]
     dilations: tuple[int, ...] = (3,)
     detail: bool = False
+    narrow: int | None = None
+    hidden: int = 128
 
 
 WIDER = Size(late=512, ranks=(80, 72, 72, 108, 104, 88), middle=56, guess=(40, 40, 32))
 # Multiples of 16: a processor with AVX-512 computes so many channels at once.
 SLIM = Size(late=384, ranks=(80, 64, 64, 96, 96, 80), middle=48, guess=(32, 32, 32))
-SHIPPED = replace(SLIM, dilations=(3, 9, 5), detail=True)
-SIZES = (WIDER, SLIM, SHIPPED)
+FARTHER = replace(SLIM, dilations=(3, 9, 5), detail=True)
+SHIPPED = replace(FARTHER, narrow=64, hidden=96)
+SIZES = (WIDER, SLIM, FARTHER, SHIPPED)
 
 
 class Depthwise(nn.Module):
@@ -59,7 +63,7 @@ class Depthwise(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int = 1, dilation: int = 1, rank: int | None = None) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(inputs, inputs, 3, stride, dilation, dilation, inputs)
-        self.pointwise = nn.Conv2d(inputs, outputs, 1) if rank is None else Factored(inputs, outputs, rank, 1)
+        self.pointwise = pointwise(inputs, outputs, rank)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.pointwise(torch.relu(self.around(x))))
@@ -98,6 +102,11 @@ class Factored(nn.Module):
         return y
 
 
+def pointwise(inputs: int, outputs: int, rank: int | None) -> nn.Module:
+    """A 1x1 convolution, in two factors where a rank is given."""
+    return nn.Conv2d(inputs, outputs, 1) if rank is None else Factored(inputs, outputs, rank, 1)
+
+
 class Wide(nn.Module):
     """What a dilated convolution sees around, added; begins as nothing."""
 
@@ -132,12 +141,12 @@ class Detail(nn.Module):
 
 
 class Head(nn.Module):
-    """Maps from features, by way of HIDDEN channels."""
+    """Maps from features, by way of hidden channels."""
 
-    def __init__(self, maps: int) -> None:
+    def __init__(self, maps: int, hidden: int) -> None:
         super().__init__()
-        self.hidden = nn.Conv2d(FEATURES, HIDDEN, 1)
-        self.maps = nn.Conv2d(HIDDEN, maps, 1)
+        self.hidden = nn.Conv2d(FEATURES, hidden, 1)
+        self.maps = nn.Conv2d(hidden, maps, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.maps(torch.relu(self.hidden(x)))
@@ -159,13 +168,13 @@ class Nano(nn.Module):
             blocks.append(Depthwise(width, size.late, 1, dilation, rank))
             width = size.late
         self.trunk = nn.Sequential(*blocks)
-        self.narrow = nn.Conv2d(width, FEATURES, 1)
+        self.narrow = pointwise(width, FEATURES, size.narrow)
         self.middle = Factored(FEATURES, FEATURES, size.middle, 3)
         self.guess = nn.ModuleList(Factored(FEATURES, FEATURES, rank, 3) for rank in size.guess)
         self.wide = nn.ModuleList(Wide(FEATURES, WIDE, dilation) for dilation in size.dilations)
         self.detail = Detail(EARLY[AT_STRIDE_4][0], FEATURES) if size.detail else None
-        self.heatmaps = Head(HEATMAPS)
-        self.pafs = Head(PAFS)
+        self.heatmaps = Head(HEATMAPS, size.hidden)
+        self.pafs = Head(PAFS, size.hidden)
 
     def early_trains(self, trains: bool) -> None:
         """Whether the blocks up to stride 8, which are the large network's own, learn as well."""
@@ -198,8 +207,8 @@ def size_of(state: dict[str, Tensor]) -> Size:
     Raises:
         ValueError: it is none of `SIZES`.
     """
-    late, wide = state["narrow.weight"].shape[1], len({name.split(".")[1] for name in state if name.startswith("wide.")})
+    names = {name: tuple(value.shape) for name, value in state.items()}
     for size in SIZES:
-        if (size.late, len(size.dilations), size.detail) == (late, wide, "detail.beside.weight" in state):
+        if {name: tuple(value.shape) for name, value in Nano(size).state_dict().items()} == names:
             return size
-    raise ValueError(f"expected weights of nano, of {WIDER.late} or {SLIM.late} channels at stride 8; found {late}, and {wide} wide blocks")
+    raise ValueError(f"expected weights of nano, in one of the sizes of recipes/nano/network.py; found {len(names)} arrays of other shapes")

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from compress import ROWS, columns, error, fit_factored, fitted, take
-from network import Depthwise, Factored, Nano
+from network import Depthwise, Factored, Head, Nano
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @torch.no_grad()
@@ -57,7 +57,38 @@ def slim(wide: Nano, net: Nano, pictures: NDArray[np.uint8], seed: int = 0, repo
         getattr(net, part).load_state_dict(getattr(wide, part).state_dict())
 
 
-def most_important(given: Tensor, after: Depthwise | torch.nn.Conv2d, count: int) -> Tensor:
+@torch.no_grad()
+def trim(large: Nano, net: Nano, pictures: NDArray[np.uint8], seed: int = 0) -> None:
+    """Fill `net` from `large`, whose trunk has as many channels: the layer behind it in factors, and heads of fewer hidden channels.
+
+    Both are fitted to what `large` gives for (N, H, W, 3) BGR pictures; all else is copied.
+    """
+    x = (torch.from_numpy(pictures.transpose(0, 3, 1, 2).astype(np.float32)) - 128) / 256
+    own, old = net.state_dict(), large.state_dict()
+    net.load_state_dict({name: old[name] if name in old and old[name].shape == value.shape else value for name, value in own.items()})
+    x = large.trunk(torch.relu(large.stem(x)))
+    rows = np.random.default_rng(seed).permutation(x.shape[0] * x.shape[2] * x.shape[3])[:ROWS]
+    given = large.narrow(x)
+    fit_factored(net.narrow, x, given, rows)  # type: ignore[arg-type]
+    x = torch.relu(large.middle(torch.relu(given)))
+    for layer in large.guess:
+        x = torch.relu(layer(x))
+    for layer in large.wide:
+        x = layer(x)
+    for name in ("heatmaps", "pafs"):
+        _fewer_hidden(getattr(large, name), getattr(net, name), x, rows)
+
+
+def _fewer_hidden(large: Head, small: Head, x: Tensor, rows: NDArray[np.intp]) -> None:
+    """The hidden channels that matter most to the maps, and the maps fitted from them."""
+    hidden = torch.relu(large.hidden(x))
+    kept = most_important(hidden, large.maps, small.hidden.out_channels)
+    take(small.hidden, [weight[kept] for weight in _weights(large.hidden)])  # type: ignore[index]
+    weight, _, bias = fitted(columns(hidden[:, kept], 1, rows), columns(large.maps(hidden), 1, rows), None)
+    take(small.maps, [weight[:, :, None, None], bias])
+
+
+def most_important(given: Tensor, after: nn.Module, count: int) -> Tensor:
     """(count,) channels of (N, c, h, w), in order, whose changes change most what the layer `after` them gives."""
     if isinstance(after, Depthwise):
         pointwise = after.pointwise
@@ -73,6 +104,6 @@ def most_important(given: Tensor, after: Depthwise | torch.nn.Conv2d, count: int
     return matters.argsort(descending=True)[:count].sort().values
 
 
-def _weights(layer: torch.nn.Module) -> list[Tensor]:
+def _weights(layer: nn.Module) -> list[Tensor]:
     """Weight and bias of a convolution."""
     return [layer.weight, layer.bias]  # type: ignore[list-item]

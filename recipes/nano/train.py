@@ -22,10 +22,10 @@ from batches import Batch, Canvases, draw_batch, draw_trunk_batch, load_canvases
 from drawings import NETWORK, SQUARE, WIDE
 from losses import either_side, feature_loss, map_loss, place_loss, place_weights
 from muon import Muon
-from network import SHIPPED, SLIM, WIDER, Factored, Nano, Size, size_of
+from network import FARTHER, SHIPPED, SLIM, WIDER, Factored, Nano, Size, size_of
 from numpy.typing import NDArray
 from prepare import beginning, chunks, fitting_pictures
-from slim import slim
+from slim import slim, trim
 from to_npz import trained_state
 from torch import Tensor
 
@@ -76,7 +76,7 @@ class Stage:
 
 # Larger crops, wide scenes.
 _as_judged = partial(Stage, crop=256, batch=7, drawn=0.43, scene=WIDE)
-_farther = partial(Stage, photographs=64, scenes=64, crop=256, batch=8, drawn=0.625, scene=NETWORK, features=0.1, size=SHIPPED)
+_farther = partial(Stage, photographs=64, scenes=64, crop=256, batch=8, drawn=0.625, scene=NETWORK, features=0.1, size=FARTHER)
 
 STAGES = (
     # Its loss was weighed by what is wanted alone (see `map_loss`), which finds people who are not there.
@@ -96,6 +96,8 @@ STAGES = (
     # Begun with those weights again, in a network that sees farther and finer; the scenes are of the network's size.
     _farther(steps=14_000, rate=(6e-4, 0.0)),
     _farther(steps=4_650, rate=(4e-4, 0.0)),
+    # Begun with the mean of those two, in a network with fewer multiply-adds where they matter least; half of the scenes are new.
+    _farther(steps=20_000, rate=(6e-4, 0.0), scenes=96, size=SHIPPED),
 )
 
 
@@ -172,15 +174,18 @@ def new_run(state: dict[str, Tensor] | None = None, device: str = "cpu", size: S
 def resized(run: Run, size: Size, data: Path) -> Run:
     """The run with the averaged weights in a network of another size, and new optimisers.
 
-    A narrower network is fitted to this one (`slim.py`); in one with more blocks, the new ones begin as nothing.
+    A narrower one is fitted to this one (`slim.py`); in one with more blocks, the new ones begin as nothing.
     """
     device = str(next(run.net.parameters()).device)
     torch.manual_seed(SEED)
     net = Nano(size)
-    if size.late < run.net.size.late:
-        slim(run.smooth.cpu(), net, fitting_pictures(data))
+    before = run.smooth.cpu()
+    if size.late < before.size.late:
+        slim(before, net, fitting_pictures(data))
+    elif size.narrow is not None:
+        trim(before, net, fitting_pictures(data))
     else:
-        net.load_state_dict(net.state_dict() | run.smooth.cpu().state_dict())
+        net.load_state_dict(net.state_dict() | before.state_dict())
     other = new_run(net.state_dict(), device)
     other.step = run.step
     return other

@@ -216,7 +216,7 @@ def test_several_checkpoints_become_their_mean(tmp_path, monkeypatch):
         state, step = to_npz.trained_state(dict(arrays))
     assert step == 5
     assert (state["stem.bias"] == 4).all()
-    torch.testing.assert_close(state["narrow.weight"], run.smooth.state_dict()["narrow.weight"].half().float())
+    torch.testing.assert_close(state["middle.outer.weight"], run.smooth.state_dict()["middle.outer.weight"].half().float())
 
 
 def test_even_weights_compute_the_same_and_need_no_second_float_graph(tmp_path, monkeypatch):
@@ -293,13 +293,13 @@ def test_a_narrower_network_keeps_the_channels_that_matter():
 
 def test_a_network_that_sees_farther_and_finer_begins_as_the_one_before_and_learns_where_that_stood(tmp_path):
     torch = pytest.importorskip("torch")
-    from network import SHIPPED, SLIM, size_of
+    from network import FARTHER, SLIM, size_of
     from train import new_run, resized
 
     before = new_run(size=SLIM)
     before.step = 7
-    after = resized(before, SHIPPED, tmp_path)
-    assert (after.step, size_of(before.net.state_dict()), size_of(after.net.state_dict())) == (7, SLIM, SHIPPED)
+    after = resized(before, FARTHER, tmp_path)
+    assert (after.step, size_of(before.net.state_dict()), size_of(after.net.state_dict())) == (7, SLIM, FARTHER)
     x = torch.rand(1, 3, 64, 96) - 0.5
     with torch.no_grad():
         torch.testing.assert_close(after.net(x)[0], before.net(x)[0])
@@ -501,3 +501,33 @@ def test_a_chunk_of_drawn_scenes_has_the_maps_of_its_people(tmp_path, monkeypatc
         np.testing.assert_array_equal(images[1], scene.image)
         targets = draw_targets(scene.keypoints, load_layout("coco18"), size_wh, sigma=drawings.SIGMA)
         assert np.abs(maps[1] / 120 - np.concatenate([targets.heatmaps, targets.pafs])).max() < 0.5 / 120 + 1e-3
+
+
+def test_a_trimmed_network_computes_the_same_where_what_it_drops_gives_nothing():
+    torch = pytest.importorskip("torch")
+    from network import FARTHER, SHIPPED, Nano
+    from slim import trim
+
+    torch.manual_seed(6)
+    large, net = Nano(FARTHER).eval(), Nano(SHIPPED).eval()
+    with torch.no_grad():
+        low = torch.randn(128, SHIPPED.narrow) @ torch.randn(SHIPPED.narrow, FARTHER.late) / 40
+        large.narrow.weight.copy_(low[:, :, None, None])
+        for layer in (*large.wide, large.detail):
+            torch.nn.init.normal_(layer.third.weight, std=0.05)
+        for head in (large.heatmaps, large.pafs):
+            dead = torch.randperm(FARTHER.hidden)[: FARTHER.hidden - SHIPPED.hidden]
+            head.hidden.weight[dead], head.hidden.bias[dead] = 0.0, -1.0
+        pictures = np.random.default_rng(0).integers(0, 256, (6, 128, 128, 3), np.uint8)
+        trim(large, net, pictures)
+        x = (torch.from_numpy(pictures.transpose(0, 3, 1, 2).astype(np.float32)) - 128) / 256
+        wanted, given = large(x)[0], net(x)[0]
+    assert float((given - wanted).std()) < 0.03 * float(wanted.std())
+
+
+def test_weights_of_another_network_are_refused_in_words():
+    torch = pytest.importorskip("torch")
+    from network import size_of
+
+    with pytest.raises(ValueError, match=r"expected weights of nano.*found 1 arrays"):
+        size_of({"narrow.weight": torch.zeros(3, 3, 1, 1)})
