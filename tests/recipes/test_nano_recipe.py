@@ -531,3 +531,16 @@ def test_weights_of_another_network_are_refused_in_words():
 
     with pytest.raises(ValueError, match=r"expected weights of nano.*found 1 arrays"):
         size_of({"narrow.weight": torch.zeros(3, 3, 1, 1)})
+
+
+def test_networks_are_timed_in_turns(tmp_path, capsys, monkeypatch):
+    import times
+
+    from posetrt.runtime.model.shipped import SHIPPED
+
+    shipped = RECIPE.parents[1] / "runtime" / "model" / "networks" / next(iter(SHIPPED)) / "model.onnx"
+    monkeypatch.setattr("sys.argv", ["times.py", str(shipped), str(shipped), "--turns", "2"])
+    times.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all(float(line.split()[0]) > 0 and line.endswith("model.onnx") for line in lines)
