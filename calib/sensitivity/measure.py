@@ -16,7 +16,7 @@ from posetrt.calib.int8.ranges import Range
 from posetrt.calib.int8.scales import Layout
 from posetrt.calib.sensitivity.judge import Judge, runner
 from posetrt.calib.sensitivity.outputs import Outputs
-from posetrt.calib.sensitivity.ranking import BOUNDARY, MapErrors, ranked_by_measuring, ranked_by_shares
+from posetrt.calib.sensitivity.ranking import BOUNDARY, MapErrors, from_the_end, ranked_by_measuring, ranked_by_shares
 from posetrt.export.graph.graph import Graph
 from posetrt.runtime.people import People
 
@@ -184,7 +184,8 @@ def choose_float(
 
     Small is what takes few multiply-adds out of INT8. Layers are ranked by the noise that goes with them over their share of the multiply-adds:
     people tell what a set costs, but hardly which of two good layers is better. For TensorRT's layout the noise is that of `costs`; for ONNX
-    Runtime's it is measured on the graphs themselves. Prefixes of the ranking are tried by bisection, each measured as a whole.
+    Runtime's it is measured on the graphs themselves. The layers before the outputs are another ranking (`from_the_end`), with and without those
+    that are kept anyhow. Prefixes of each are tried by bisection, each measured as a whole.
 
     Args:
         budget: how far the score may stay below the float graph's, as 0.005.
@@ -208,39 +209,49 @@ def choose_float(
     eight_bit: dict[str, float] = {}
     for layout in layouts:
         first = (begin_with or {}).get(layout, ())
-        # The score by how many layers of the order are in float: an order only grows.
-        known: dict[int, float] = {}
+        known: dict[frozenset[str], float] = {}
+        looked = [1]
 
-        def reached(order: Sequence[str], count: int, layout: Layout = layout, known: dict[int, float] = known) -> float:
-            if count not in known:
-                model: Any = quantize(base, ranges, layout, order[:count], (corrections or {}).get(layout))
-                known[count] = measure(judge.people(runner(model, judge.manifest, fused=layout == "ort")))
-                say(f"{count} layer{'s' * (count != 1)} in float, {layout} layout: {known[count]:.4f} (target {target:.4f})")
-            return known[count]
+        def reached(order: Sequence[str], layout: Layout = layout, known: dict[frozenset[str], float] = known) -> float:
+            if frozenset(order) not in known:
+                model: Any = quantize(base, ranges, layout, order, (corrections or {}).get(layout))
+                found = known[frozenset(order)] = measure(judge.people(runner(model, judge.manifest, fused=layout == "ort")))
+                say(f"{len(order)} layer{'s' * (len(order) != 1)} in float, {layout} layout: {found:.4f} (target {target:.4f})")
+            return known[frozenset(order)]
 
-        def enough(order: Sequence[str], known: dict[int, float] = known, reached: Callable[..., float] = reached) -> bool:
-            return len(order) >= LOOK_AGAIN * max(known, default=1) and reached(order, len(order)) >= target
+        def enough(order: Sequence[str], looked: list[int] = looked, reached: Callable[..., float] = reached) -> bool:
+            if len(order) < LOOK_AGAIN * looked[-1]:
+                return False
+            looked.append(len(order))
+            return reached(order) >= target
 
+        least = least_eight_bit[-1]
         if layout == "ort":
             errors = map_errors(base, ranges, layout, weighing or judge, (corrections or {}).get(layout))
             alone = {cost.layer: cost.noise_ort for cost in costs}
             near = short_list(alone, shares)
-            order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit[-1], first, progress, near=near, enough=enough)
+            order = ranked_by_measuring(base, errors, shares, layout, least, first, progress, near=near, enough=enough)
             if max(known.values(), default=0.0) < target:
                 # No run of a few layers lowers the error any more: many together may.
-                order = ranked_by_shares(base, alone, shares, layout, least_eight_bit[-1], order)
+                order = ranked_by_shares(base, alone, shares, layout, least, order)
         else:
-            order = ranked_by_shares(base, {cost.layer: cost.noise for cost in costs}, shares, layout, least_eight_bit[-1], first)
+            order = ranked_by_shares(base, {cost.layer: cost.noise for cost in costs}, shares, layout, least, first)
+        last = from_the_end(base)
+        orders = [order, last, [*first, *(name for name in last if name not in first)]]
 
-        def scored(count: int, order: list[str] = order, reached: Callable[..., float] = reached) -> float:
-            return reached(order, count)
+        def best_of(
+            order: Sequence[str], layout: Layout = layout, reached: Callable[..., float] = reached
+        ) -> tuple[bool, float, tuple[str, ...]]:
+            left = [eight_bit_share(base, layout, order[:count], shapes) for count in range(len(order) + 1)]
+            tops = [max(count for count, share in enumerate(left) if count == 0 or share >= least) for least in least_eight_bit]
+            best = _fewest(lambda count: reached(order[:count]), tops, target)
+            score_of_it = reached(order[:best])
+            # Of the sets that meet the budget the one that leaves most in INT8, of others the best.
+            return score_of_it >= target, left[best] if score_of_it >= target else score_of_it, tuple(order[:best])
 
-        left = [eight_bit_share(base, layout, order[:count], shapes) for count in range(len(order) + 1)]
-        tops = [max(count for count, share in enumerate(left) if count == 0 or share >= least) for least in least_eight_bit]
-        best = _fewest(scored, tops, target)
-        kept[layout] = tuple(order[:best])
-        all_int8[layout], chosen[layout] = scored(0), scored(best)
-        eight_bit[layout] = eight_bit_share(base, layout, order[:best], shapes)
+        kept[layout] = max((best_of(one) for one in orders), key=lambda one: one[:2])[2]
+        all_int8[layout], chosen[layout] = reached(()), reached(kept[layout])
+        eight_bit[layout] = eight_bit_share(base, layout, kept[layout], shapes)
     return Choice(kept, all_int8, chosen, float_score, eight_bit, {layout: chosen[layout] >= target for layout in layouts})
 
 

@@ -114,6 +114,25 @@ def ranked_by_measuring(
     return order
 
 
+def from_the_end(base: Graph) -> list[str]:
+    """Layers in the order in which they stand before the outputs: those that make them first, then what these read, along the longest way.
+
+    In networks of several stages a later one makes up for what an earlier one rounded, and nothing makes up for the last.
+    """
+    layers = {layer.output: layer for layer in base.layers}
+    behind: dict[str, int] = {}
+    far: dict[str, int] = {}
+    for node in reversed(base.nodes):
+        steps = max((behind.get(name, 0) for name in node.output), default=0)
+        layer = layers.get(node.output[0])
+        if layer is not None:
+            far[layer.name] = steps
+            steps += 1
+        for name in node.input:
+            behind[name] = max(behind.get(name, 0), steps)
+    return sorted(far, key=lambda name: far[name])
+
+
 def _runs(base: Graph) -> list[tuple[str, ...]]:
     """Every layer, every two and every three that read each other's output, by name."""
     readers: dict[str, list[Layer]] = {}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from posetrt.calib.int8.plan import eight_bit_layers
-from posetrt.calib.sensitivity.ranking import ranked_by_measuring, ranked_by_shares
+from posetrt.calib.sensitivity import measure
+from posetrt.calib.sensitivity.measure import LayerCost, choose_float
+from posetrt.calib.sensitivity.ranking import from_the_end, ranked_by_measuring, ranked_by_shares
 from posetrt.export.graph.graph import Graph, load_graph
 from posetrt.runtime.model.folder import ModelFolder
 
@@ -104,3 +107,45 @@ def test_each_run_is_tried_once_and_then_only_what_still_promises_most(small_fol
     assert order[0] == "first"
     assert len(tried) == len(told) < len(graph.layers) ** 2
     assert [done for done, _ in told] == list(range(1, len(tried) + 1))
+
+
+def test_from_the_end_come_the_layers_that_make_the_outputs_and_then_what_these_read_along_the_longest_way(
+    small_folder: ModelFolder,
+) -> None:
+    """`side` and `head` read the same tensor; a sum joins them in front of the maps."""
+    order = from_the_end(load_graph(small_folder.onnx))
+    assert set(order[:2]) == {"heatmaps", "pafs"}
+    assert order.index("head") < order.index("smooth") < order.index("point") < order.index("depth") < order.index("first")
+    assert len(order) == len(load_graph(small_folder.onnx).layers)
+
+
+@pytest.mark.parametrize("layout", ["ort", "trt"])
+def test_the_layers_before_the_outputs_are_kept_where_they_alone_meet_the_budget(
+    small_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, layout: Any
+) -> None:
+    """Every layer but the first makes no noise alone, and `side` is kept anyhow, so the ranking by noise is [side, first]."""
+    graph = load_graph(small_folder.onnx)
+
+    class FakeJudge:
+        manifest = small_folder.manifest()
+
+        def people(self, run: Any) -> Any:
+            return run
+
+    monkeypatch.setattr(measure, "quantize", lambda _base, _ranges, _layout, kept, _corrections: kept)
+    monkeypatch.setattr(measure, "runner", lambda kept, *_, **__: list(kept))
+    monkeypatch.setattr(measure, "map_errors", lambda *_, **__: lambda kept: np.array([1.0 if "first" in kept else 2.0]))
+    shapes = dict.fromkeys(graph.float_tensors, (1, 8, 4, 4))
+
+    def score(kept: Any) -> float:
+        return 1.0 if kept == ["side"] * 99 or {"heatmaps", "pafs", "head"} <= set(kept) else 0.5
+
+    costs = [LayerCost(layer.name, None, None, float(layer.name == "first"), float(layer.name == "first")) for layer in graph.layers]
+    reference: Any = ["side"] * 99
+    choice = choose_float(
+        graph, {}, costs, FakeJudge(), reference, 0.1, shapes, score=score, begin_with={layout: ("side",)}, layouts=[layout],
+        least_eight_bit=(0.0,),
+    )  # type: ignore[arg-type]  # fmt: skip
+    assert choice.met[layout]
+    assert {"heatmaps", "pafs", "head"} <= set(choice.kept_float[layout])
+    assert "first" not in choice.kept_float[layout]
