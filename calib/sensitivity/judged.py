@@ -20,12 +20,10 @@ from posetrt.calib.sensitivity.price import LEAST_HELD_BACK, Price, hold_back, p
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.model.folder import ModelFolder
 
-AUTOMATIC_BUDGET = 7.0
-"""OKS points that INT8 may lose where layers are kept in float without being asked for: .93 of the agreement, more than "fine" asks for, because
-what does best on the photographs that choose does less well on those held back."""
-AUTOMATIC_FLOORS = ((LEAST_EIGHT_BIT, 0.85), (0.6,))
-"""Share of the multiply-adds that then stays in INT8: less where the budget cannot be met with more, and least for layouts that are not fine even
-so on the photographs held back."""
+AUTOMATIC = ((5.0, (LEAST_EIGHT_BIT, 0.85)), (7.0, (0.6,)))
+"""Of each search for layers that nobody asked for: the OKS points that INT8 may lose, and the share of the multiply-adds that stays in INT8. More is
+aimed at than "fine" asks for, because what does best on the photographs that choose does less well on those held back. The second is for layouts that are
+not fine even so; there a point more would cost much speed."""
 CLOSE = 0.95
 """Agreement from which nothing more is kept in float."""
 
@@ -144,21 +142,21 @@ def calibrate_judged(
                     spared = spare_noisiest(folder, made, judge_by, noisy, progress=progress)
                 unpriced = any(set(spared.kept(layout)) != set(made.calibration.kept(layout)) for layout in LAYOUTS)
                 made = replace(made, calibration=spared)
-            for floors in AUTOMATIC_FLOORS:
+            for budget, floors in AUTOMATIC:
                 costly = _costly(price)
                 if not costly:
                     break
                 say(table(price, advise=False))
                 say(
-                    f"Looking for the layers to keep in float, until .93 of agreement is reached, with {100 * floors[-1]:.0f} % of the multiply-adds "
-                    "in INT8 at the least; --no-sensitivity leaves this out"
+                    f"Looking for the layers to keep in float, until .{100 - budget:.0f} of agreement is reached, with {100 * floors[-1]:.0f} % of the "
+                    "multiply-adds in INT8 at the least; --no-sensitivity leaves this out"
                 )
                 with bar("layers", "layer") as progress:
                     fitted = fit_budget(
                         folder,
                         made,
                         judge_by,
-                        budget=AUTOMATIC_BUDGET,
+                        budget=budget,
                         least_eight_bit=floors,
                         layouts=costly,
                         table=False,
