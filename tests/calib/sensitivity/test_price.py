@@ -271,7 +271,7 @@ def test_where_float16_cannot_hold_a_float_layer_int8_is_written_and_fp8_is_not(
 
 def test_photographs_that_cannot_be_read_end_no_search(small_folder: ModelFolder, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here all of the first photographs of the draw; they are left out of it."""
-    monkeypatch.setattr("posetrt.calib.sensitivity.judged.AUTOMATIC_FLOORS", ((0.5,),))
+    monkeypatch.setattr("posetrt.calib.sensitivity.judged.AUTOMATIC", ((7.0, (0.5,)),))
     monkeypatch.setattr("posetrt.calib.sensitivity.price.verdict_on", lambda *_args: "costly")
     drawn, _ = hold_back(sorted(many.iterdir()), None, 0)
     for path in sample(drawn, 48, 0)[:4]:
