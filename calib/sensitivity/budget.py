@@ -16,8 +16,9 @@ from posetrt.calib.int8.equalise import equalised
 from posetrt.calib.int8.plan import layer_shares
 from posetrt.calib.int8.quantize import quantize
 from posetrt.calib.int8.scales import Layout
+from posetrt.calib.sensitivity.choice import Choice, choose_float
 from posetrt.calib.sensitivity.judge import SHIFTS, Judge, runner
-from posetrt.calib.sensitivity.measure import LAYOUTS, LEAST_EIGHT_BIT, Choice, LayerCost, choose_float, layer_costs
+from posetrt.calib.sensitivity.measure import LAYOUTS, LEAST_EIGHT_BIT, LayerCost, layer_costs
 from posetrt.calib.sensitivity.ranking import MOST_GRAPHS, ranked_by_shares
 from posetrt.export.graph.graph import Graph, load_graph
 from posetrt.runtime.files import written_whole
@@ -58,7 +59,7 @@ def fit_budget(
         budget: in points: of AP below FP32's where photographs are annotated (default 0.5), else of OKS agreement
             below 100 (default 5).
         annotated: photographs with COCO key points, to judge by their AP; up to 100 of them in several positions each, by the mean.
-        least_eight_bit: as `measure.choose_float` takes it.
+        least_eight_bit: as `choice.choose_float` takes it.
         layouts: those for which layers are looked for; the others keep theirs.
         table: look at what the costliest layers alone do to people, which the choice does not need.
 

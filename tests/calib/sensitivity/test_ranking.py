@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from posetrt.calib.int8.plan import eight_bit_layers
-from posetrt.calib.sensitivity import measure
-from posetrt.calib.sensitivity.measure import LayerCost, choose_float
+from posetrt.calib.sensitivity import choice
+from posetrt.calib.sensitivity.choice import choose_float
+from posetrt.calib.sensitivity.measure import LayerCost
 from posetrt.calib.sensitivity.ranking import from_the_end, ranked_by_measuring, ranked_by_shares
 from posetrt.export.graph.graph import Graph, load_graph
 from posetrt.runtime.model.folder import ModelFolder
@@ -132,9 +133,9 @@ def test_the_layers_before_the_outputs_are_kept_where_they_alone_meet_the_budget
         def people(self, run: Any) -> Any:
             return run
 
-    monkeypatch.setattr(measure, "quantize", lambda _base, _ranges, _layout, kept, _corrections: kept)
-    monkeypatch.setattr(measure, "runner", lambda kept, *_, **__: list(kept))
-    monkeypatch.setattr(measure, "map_errors", lambda *_, **__: lambda kept: np.array([1.0 if "first" in kept else 2.0]))
+    monkeypatch.setattr(choice, "quantize", lambda _base, _ranges, _layout, kept, _corrections: kept)
+    monkeypatch.setattr(choice, "runner", lambda kept, *_, **__: list(kept))
+    monkeypatch.setattr(choice, "map_errors", lambda *_, **__: lambda kept: np.array([1.0 if "first" in kept else 2.0]))
     shapes = dict.fromkeys(graph.float_tensors, (1, 8, 4, 4))
 
     def score(kept: Any) -> float:
@@ -142,10 +143,10 @@ def test_the_layers_before_the_outputs_are_kept_where_they_alone_meet_the_budget
 
     costs = [LayerCost(layer.name, None, None, float(layer.name == "first"), float(layer.name == "first")) for layer in graph.layers]
     reference: Any = ["side"] * 99
-    choice = choose_float(
+    found = choose_float(
         graph, {}, costs, FakeJudge(), reference, 0.1, shapes, score=score, begin_with={layout: ("side",)}, layouts=[layout],
         least_eight_bit=(0.0,),
     )  # type: ignore[arg-type]  # fmt: skip
-    assert choice.met[layout]
-    assert {"heatmaps", "pafs", "head"} <= set(choice.kept_float[layout])
-    assert "first" not in choice.kept_float[layout]
+    assert found.met[layout]
+    assert {"heatmaps", "pafs", "head"} <= set(found.kept_float[layout])
+    assert "first" not in found.kept_float[layout]
