@@ -12,10 +12,6 @@ from posetrt.export.graph.graph import Graph, Layer
 
 Layout = Literal["ort", "trt"]
 
-# Operators that give each channel of a convolution's output by itself.
-_ELEMENTWISE = frozenset(
-    {"Add", "Clip", "Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "MaxPool", "Mul", "PRelu", "Relu", "Resize", "Sigmoid", "Sub"}
-)
 _LARGEST, _SMALLEST = float(np.finfo(np.float16).max), float(np.finfo(np.float16).tiny)
 
 
@@ -42,50 +38,6 @@ def as_float16_holds(scales: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         held = np.maximum(scales, _SMALLEST).astype(np.float16).astype(np.float32)
     kept: NDArray[np.float32] = np.where(scales > _LARGEST, scales, held).astype(np.float32)
     return kept
-
-
-def coarsened(graph: Graph, layer: Layer) -> float:
-    """How many times as large the squared error of a layer's weights gets because float16 holds no scale as small as theirs; 1 where it does.
-
-    A channel counts by how much its readers make of it: one that hardly differs from its bias has small weights, and its readers none that make
-    up for them. Where they cannot be followed, channels count alike.
-    """
-    weight = graph.constants[layer.weight]
-    wanted = weight_scales(np.moveaxis(weight, layer.axis, 0), None, 1.0).astype(np.float64)
-    held = as_float16_holds(wanted).astype(np.float64)
-    heard = _heard(graph, layer.output, len(wanted))
-    if heard is None or not heard.any():
-        heard = np.ones_like(wanted)
-    return float(np.square(held * heard).sum() / np.square(wanted * heard).sum())
-
-
-def _heard(graph: Graph, name: str, channels: int) -> NDArray[np.float64] | None:
-    """(channels,) the largest factor that a tensor's readers give each channel; of depthwise ones, with that of their own readers.
-
-    None where something reads it that mixes channels otherwise than by a convolution, and where nothing does.
-    """
-    layers = {layer.output: layer for layer in graph.layers}
-    found: list[NDArray[np.float64]] = []
-    waiting, done = [name], set[str]()
-    while waiting:
-        here = waiting.pop()
-        done.add(here)
-        for node in graph.consumers.get(here, ()):
-            layer = layers.get(node.output[0])
-            if layer is None:
-                if node.op_type not in _ELEMENTWISE:
-                    return None
-                waiting += [one for one in node.output if one not in done]
-                continue
-            weight = graph.constants[layer.weight].astype(np.float64)
-            if layer.depthwise and len(weight) == channels:
-                behind = _heard(graph, layer.output, channels)
-                found.append(np.abs(weight).reshape(channels, -1).max(axis=1) * (1.0 if behind is None else behind))
-            elif layer.kind == "Conv" and layer.group == 1 and weight.shape[1] == channels:
-                found.append(np.sqrt(np.square(weight).sum(axis=(0, 2, 3))))
-            else:
-                return None
-    return np.max(found, axis=0) if found else None
 
 
 def activation_scale(one: Range, layout: Layout) -> tuple[NDArray[np.float32], NDArray[Any]]:

@@ -33,6 +33,8 @@ GLANCE, WEIGHING = 3, 16
 RANKING = 4
 # Few annotated photographs are looked at in several positions: AP of 38 moves by .007 either way with another rounding, whatever the method.
 ENOUGH_VIEWS = 200
+# Sets that are looked at whole in one layout, about as many as there were with any network.
+SETS = 25
 # Agreement that the noisiest layers in float must bring in ONNX Runtime's layout.
 WORTH = 0.01
 
@@ -74,7 +76,7 @@ def fit_budget(
     weighing = Judge(manifest, judge.paths[:WEIGHING])
     weighed_score = _score_by(annotated, weighing) if annotated is not None else None
     glance = Judge(manifest, weighing.paths[:GLANCE])
-    say(f"{len(judge)} photographs choose; about {_minutes(found.base, made.calibration, glance, layouts):.0f} minutes at most")
+    say(f"{len(judge)} photographs choose; about {_minutes(found.base, made.calibration, glance, layouts, len(judge)):.0f} minutes at most")
     costs = found.costs(glance, layouts, progress, weighing if table else None, weighed_score)
     reference = judge.people(runner(found.base.model, manifest))
     points = budget if budget is not None else DEFAULT_OKS_BUDGET if annotated is None else DEFAULT_AP_BUDGET
@@ -189,14 +191,17 @@ class _Layers:
         )
 
 
-def _minutes(base: Graph, calibration: Calibration, glance: Judge, layouts: Collection[Layout]) -> float:
-    """What a search takes at most on this computer, from one graph of each layout."""
+def _minutes(base: Graph, calibration: Calibration, glance: Judge, layouts: Collection[Layout], photographs: int) -> float:
+    """What a search takes at most on this computer, from one graph of each layout: each layer and each graph of a ranking on `glance`, and `SETS` on all
+    photographs."""
     seconds = 0.0
     for layout in layouts:
         started = time.perf_counter()
         model = quantize(base, calibration.ranges, layout, (), calibration.corrections(layout))
         glance.outputs(runner(model, glance.manifest, fused=layout == "ort"))
-        seconds += (time.perf_counter() - started) * (len(base.layers) + (MOST_GRAPHS if layout == "ort" else 0))
+        seconds += (time.perf_counter() - started) * (
+            len(base.layers) + (MOST_GRAPHS if layout == "ort" else 0) + SETS * photographs / len(glance)
+        )
     return max(seconds / 60, 1.0)
 
 

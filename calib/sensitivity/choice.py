@@ -93,7 +93,11 @@ def choose_float(
             last,
             [*first, *(name for name in last if name not in first)],
         ]
-        kept[layout] = max((sets.best(order, least_eight_bit, shapes) for order in orders), key=lambda one: one[:2])[2]
+        found = sets.best(orders[0], least_eight_bit, shapes)
+        for order in orders[1:]:
+            other = sets.best(order, least_eight_bit, shapes, more_than=found[1] if found[0] else 0.0)
+            found = max(found, other, key=lambda one: one[:2])
+        kept[layout] = found[2]
         all_int8[layout], chosen[layout] = sets.reached(()), sets.reached(kept[layout])
         eight_bit[layout] = eight_bit_share(base, layout, kept[layout], shapes)
     return Choice(kept, all_int8, chosen, float_score, eight_bit, {layout: chosen[layout] >= float_score - budget for layout in layouts})
@@ -104,9 +108,13 @@ class _Sets:
     """Sets of layers in float of one layout, each measured once.
 
     Attributes:
+        base: the equalised float graph.
+        ranges: of its tensors.
+        judge: photographs on which people are looked at.
         corrections: for this layout.
         measure: what is measured of the people whom the judge's photographs show.
         target: what is to be reached.
+        say: called with a line for each set.
         known: what a set reached.
     """
 
@@ -132,13 +140,21 @@ class _Sets:
         return self.known[names]
 
     def best(
-        self, order: Sequence[str], least_eight_bit: Sequence[float], shapes: Mapping[str, tuple[int, ...]]
+        self, order: Sequence[str], least_eight_bit: Sequence[float], shapes: Mapping[str, tuple[int, ...]], more_than: float = 0.0
     ) -> tuple[bool, float, tuple[str, ...]]:
         """The best of an order's beginnings: whether it meets the target, what it is compared by with others, and its layers.
 
         Of those that meet the target the one counts that leaves most in INT8, of others the one that reaches most.
+
+        Args:
+            more_than: only beginnings are tried that leave a larger share than this in INT8.
         """
-        left = [eight_bit_share(self.base, self.layout, order[:count], shapes) for count in range(len(order) + 1)]
+        left: list[float] = []
+        for count in range(len(order) + 1):
+            share = eight_bit_share(self.base, self.layout, order[:count], shapes)
+            if count and (share < least_eight_bit[-1] or share <= more_than):
+                break
+            left.append(share)
         tops = [max(count for count, share in enumerate(left) if count == 0 or share >= least) for least in least_eight_bit]
         count = _fewest(lambda count: self.reached(order[:count]), tops, self.target)
         score = self.reached(order[:count])

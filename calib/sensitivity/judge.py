@@ -41,7 +41,7 @@ class Judge:
         paths: photographs that calibrated nothing; unreadable ones are left out.
         positions: in how many positions each is looked at, 1 to 4: as it is, then moved by parts of a cell behind a grey border. A figure
             from few photographs hangs on a handful of doubtful people, and its mean over positions less so.
-        aside: move each further, by one pixel of the network's input, or by one of its own where that is more.
+        aside: move each one pixel of the network's input further; its last row and column are lost.
 
     Raises:
         PosetrtError: none of them can be read.
@@ -105,15 +105,15 @@ def _placed(frame: NDArray[np.uint8], manifest: Manifest, shift: tuple[float, fl
     spec, frame_wh = manifest.input, (frame.shape[1], frame.shape[0])
     scale = whole_in(frame_wh, spec.size_wh, spec.fit.how).scale_xy
     stride = max(manifest.head.map_stride(), _LEAST_STEP_PX)
-    left, top = (
-        round(cells * stride / per_pixel) + aside * max(round(1 / per_pixel), 1) for cells, per_pixel in zip(shift, scale, strict=True)
-    )
+    left, top = (round(cells * stride / per_pixel) for cells, per_pixel in zip(shift, scale, strict=True))
     if left or top:
         frame = np.asarray(cv2.copyMakeBorder(frame, top, 0, left, 0, cv2.BORDER_CONSTANT, value=(spec.fit.pad,) * 3), np.uint8)
     canvas, placement = whole_picture(frame, spec)
+    if aside:
+        canvas = np.asarray(cv2.copyMakeBorder(canvas[:-1, :-1], 1, 0, 1, 0, cv2.BORDER_CONSTANT, value=(spec.fit.pad,) * 3), np.uint8)
     # What lies at x, y of the photograph lies at x + left, y + top of what was placed.
     (a, b, c), (d, e, f) = placement.matrix
-    moved = (a, b, c + a * left + b * top), (d, e, f + d * left + e * top)
+    moved = (a, b, c + a * left + b * top + aside), (d, e, f + d * left + e * top + aside)
     return canvas, Placement(placement.size_wh, moved)
 
 

@@ -75,7 +75,8 @@ class Price:
         measure: of the agreement, as "OKS".
         reference_people: whom FP32 shows there.
         layouts: by layout.
-        moved: agreement of FP32 with itself where the photographs are moved by one pixel of the network's input; None where no layout is costly.
+        moved: agreement of FP32 with itself where the photographs are moved by one pixel of the network's input; None where nothing that is run as a
+            graph was costly or unusable.
     """
 
     photographs: int
@@ -213,13 +214,20 @@ def hold_back(images: Sequence[Path], limit: int | None, seed: int) -> tuple[lis
     return drawn, sample(rest, max(count, WANTED_VIEWS) if limit is not None else count, seed)
 
 
-def measured(reference: Any, candidates: Mapping[str, Candidate], judge: Judge, say: Callable[[str], None] = lambda _line: None) -> Price:
+def measured(
+    reference: Any,
+    candidates: Mapping[str, Candidate],
+    judge: Judge,
+    say: Callable[[str], None] = lambda _line: None,
+    moved: float | None = None,
+) -> Price:
     """Compare graphs with a float one on the judge's photographs: ours, or one that another tool quantised, beside them.
 
     Args:
         reference: the float ModelProto.
         candidates: by name: what makes the ModelProto, the layout whose arithmetic it gets, and the share of the multiply-adds in INT8.
         say: called with a line before each graph is looked at.
+        moved: of the price, where it is known already.
     """
     from posetrt.calib.sensitivity.judge import Judge, runner
 
@@ -234,8 +242,7 @@ def measured(reference: Any, candidates: Mapping[str, Candidate], judge: Judge, 
         found = judge.compare(people, runner(make(), judge.manifest, fused=layout == "ort"))
         count = round(found.people / judge.positions)
         layouts[name] = LayoutPrice(found.oks, count, share, verdict_on(found.oks, seen, count))
-    moved = None
-    if any(one.verdict in ("costly", "unusable") for name, one in layouts.items() if name != "ranges"):
+    if moved is None and any(one.verdict in ("costly", "unusable") for name, one in layouts.items() if name != "ranges"):
         say(f"{about}: fp32, moved by a pixel")
         moved = Judge(judge.manifest, judge.paths, judge.positions, aside=True).compare(people, run).oks
     return Price(len(judge), "OKS", seen, layouts, moved)
@@ -282,6 +289,7 @@ def priced(
 
     Args:
         folder: with model.onnx.
+        calibration: one that has a price has that of the same photographs.
         shapes: of the float tensors, as observed.
         say: called with a line before each graph is looked at.
         beside: graphs of the same network that other tools quantised, by name, to be judged as ours are.
@@ -314,7 +322,8 @@ def priced(
     for name, one in (beside or {}).items():
         candidates[name] = (partial(_model_of, one), one.layout, one.share(dict(shapes)))
     positions = min(len(SHIFTS), -(-WANTED_VIEWS // len(held_back)))
-    price = measured(base.model, candidates, Judge(folder.manifest(), held_back, positions), say)
+    known = (calibration.price or {}).get("moved")
+    price = measured(base.model, candidates, Judge(folder.manifest(), held_back, positions), say, known)
     return replace(calibration, price=price.to_dict())
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from posetrt.calib.int8.plan import eight_bit_layers
 from posetrt.calib.int8.scales import Layout
 from posetrt.export.graph.graph import Graph, Layer
+from posetrt.export.graph.onnx_file import reads
 
 # What a boundary between INT8 and float costs beside the layer itself, as a share of all multiply-adds; without it the smallest layers
 # would come first however little they cost.
@@ -123,12 +124,12 @@ def from_the_end(base: Graph) -> list[str]:
     behind: dict[str, int] = {}
     far: dict[str, int] = {}
     for node in reversed(base.nodes):
-        steps = max((behind.get(name, 0) for name in node.output), default=0)
+        steps = max((behind.get(name, 0) for name in node.output if name), default=0)
         layer = layers.get(node.output[0])
         if layer is not None:
             far[layer.name] = steps
             steps += 1
-        for name in node.input:
+        for name in reads(node):
             behind[name] = max(behind.get(name, 0), steps)
     return sorted(far, key=lambda name: far[name])
 

@@ -139,16 +139,17 @@ class BrightestSpot(Judge):
 
 
 def test_pictures_moved_by_a_pixel_show_people_where_they_are(small_folder: ModelFolder, tmp_path: Path) -> None:
-    """The picture is half as large as the network's input, so that it moves by one of its own pixels, which are two there."""
+    """By a pixel of the network's input, which is half a pixel of this picture."""
     manifest = small_folder.manifest()
     width, height = manifest.input.size_wh
     picture = np.zeros((height // 2, width // 2, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "spot.png"), cv2.circle(picture, (7, 9), 1, (255, 255, 255), -1))
     here, aside = (BrightestSpot(manifest, [tmp_path / "spot.png"], aside=one) for one in (False, True))
-    assert not np.array_equal(here._placed[0][0], aside._placed[0][0])
+    (canvas, _), (moved, _) = here._placed[0], aside._placed[0]
+    np.testing.assert_array_equal(moved[1:, 1:], canvas[:-1, :-1])
     (one,), (other,) = here.people(lambda _: {}), aside.people(lambda _: {})
     np.testing.assert_allclose(one.keypoints[0, 0, :2], [7, 9], atol=1)
-    np.testing.assert_allclose(other.keypoints, one.keypoints, atol=0.6)
+    np.testing.assert_allclose(other.keypoints, one.keypoints, atol=1e-4)
 
 
 def test_where_int8_is_costly_the_network_is_compared_with_itself_a_pixel_aside(small_folder: ModelFolder, pictures: list[Path]) -> None:
@@ -271,7 +272,7 @@ def test_where_float16_cannot_hold_a_float_layer_int8_is_written_and_fp8_is_not(
 
 def test_photographs_that_cannot_be_read_end_no_search(small_folder: ModelFolder, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here all of the first photographs of the draw; they are left out of it."""
-    monkeypatch.setattr("posetrt.calib.sensitivity.judged.AUTOMATIC", ((7.0, (0.5,)),))
+    monkeypatch.setattr("posetrt.calib.sensitivity.judged.AUTOMATIC_FLOORS", ((0.5,),))
     monkeypatch.setattr("posetrt.calib.sensitivity.price.verdict_on", lambda *_args: "costly")
     drawn, _ = hold_back(sorted(many.iterdir()), None, 0)
     for path in sample(drawn, 48, 0)[:4]:
@@ -349,14 +350,15 @@ def test_a_layout_keeps_its_noisiest_layers_where_people_agree_more_by_that(
     assert other == ()
 
 
-@pytest.mark.parametrize(("first_search", "floors"), [(0.91, [0.85]), (0.85, [0.85, 0.6])])
+@pytest.mark.parametrize(("first_search", "floors"), [(0.91, {0.85: 5}), (0.88, {0.85: 5, 0.6: 1}), (0.75, {0.85: 5, 0.6: 1})])
 def test_a_search_leaves_more_in_float_only_where_a_layout_is_still_costly_on_photographs_held_back(
-    small_folder: ModelFolder, many: Path, first_search: float, floors: list[float], monkeypatch: pytest.MonkeyPatch
+    small_folder: ModelFolder, many: Path, first_search: float, floors: dict[float, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    searched: list[float] = []
+    """The second search aims higher: at .95, which the first reached where it chose, and at what was missing from .92 where it was held back."""
+    searched: dict[float, float] = {}
 
     def fit(_folder: ModelFolder, made: Calibrated, _judge_by: object, **options: Any) -> Calibration:
-        searched.append(options["least_eight_bit"][-1])
+        searched[options["least_eight_bit"][-1]] = options["budget"]
         assert options["layouts"] == ["ort", "trt"]
         return made.calibration
 
@@ -370,7 +372,7 @@ def test_a_search_leaves_more_in_float_only_where_a_layout_is_still_costly_on_ph
     monkeypatch.setattr(Judge, "people", people)
     monkeypatch.setattr(Judge, "compare", compare)
     assert main(["calibrate", str(small_folder.path), "--images", str(many)]) == 0
-    assert searched == floors
+    assert searched == pytest.approx(floors)
 
 
 @pytest.mark.parametrize(("force", "code"), [([], 1), (["--force"], 0)])
