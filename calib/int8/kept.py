@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
+from posetrt.calib.int8.heard import coarsened, heard
 from posetrt.calib.int8.plan import eight_bit_layers, layer_shares
-from posetrt.calib.int8.scales import Layout, coarsened
+from posetrt.calib.int8.scales import Layout
 from posetrt.export.graph.graph import Graph, Layer
 
 # A layer that takes more of the multiply-adds out of INT8 than this stays there, and all kept ones together take no more than that.
@@ -36,8 +37,13 @@ def kept_by_default(graph: Graph, shapes: Mapping[str, tuple[int, ...]], layout:
     def reads_unequal(_graph: Graph, layer: Layer, _shapes: Mapping[str, tuple[int, ...]]) -> bool:
         return layer.depthwise and layer.input in unequal
 
+    factors = heard(graph) if layout == "trt" else {}
+
+    def too_small(_graph: Graph, layer: Layer, _shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        return coarsened(graph, layer, factors) > MOST_COARSENED
+
     kinds: list[Callable[[Graph, Layer, Mapping[str, tuple[int, ...]]], bool]] = [_reads_maps, _reads_early]
-    kinds += [_makes_output, _too_small, reads_unequal] if layout == "trt" else [reads_unequal]
+    kinds += [_makes_output, too_small, reads_unequal] if layout == "trt" else [reads_unequal]
     shares = layer_shares(graph, shapes)
     chosen: list[Layer] = []
     inside = eight_bit_layers(graph, layout, ())
@@ -68,10 +74,6 @@ def _reads_early(graph: Graph, layer: Layer, shapes: Mapping[str, tuple[int, ...
         return False
     widest = max(shapes[one.input][-1] for one in graph.layers if len(shapes[one.input]) == 4)
     return 2 * shapes[layer.input][-1] >= widest
-
-
-def _too_small(graph: Graph, layer: Layer, _shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    return coarsened(graph, layer) > MOST_COARSENED
 
 
 def _makes_output(graph: Graph, layer: Layer, _shapes: Mapping[str, tuple[int, ...]]) -> bool:

@@ -40,13 +40,6 @@ def as_float16_holds(scales: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return kept
 
 
-def coarsened(graph: Graph, layer: Layer) -> float:
-    """How many times as large the squared error of a layer's weights gets because float16 holds no scale as small as theirs; 1 where it does."""
-    weight = graph.constants[layer.weight]
-    wanted = weight_scales(np.moveaxis(weight, layer.axis, 0), None, 1.0).astype(np.float64)
-    return float(np.mean((as_float16_holds(wanted) / wanted) ** 2))
-
-
 def activation_scale(one: Range, layout: Layout) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Scale and zero point of the 8-bit form of a tensor with this range: uint8 for ONNX Runtime, int8 around 0 for TensorRT."""
     if layout == "trt":

@@ -16,8 +16,9 @@ from posetrt.calib.int8.equalise import equalised
 from posetrt.calib.int8.plan import layer_shares
 from posetrt.calib.int8.quantize import quantize
 from posetrt.calib.int8.scales import Layout
+from posetrt.calib.sensitivity.choice import Choice, choose_float
 from posetrt.calib.sensitivity.judge import SHIFTS, Judge, runner
-from posetrt.calib.sensitivity.measure import LAYOUTS, LEAST_EIGHT_BIT, Choice, LayerCost, choose_float, layer_costs
+from posetrt.calib.sensitivity.measure import LAYOUTS, LEAST_EIGHT_BIT, LayerCost, layer_costs
 from posetrt.calib.sensitivity.ranking import MOST_GRAPHS, ranked_by_shares
 from posetrt.export.graph.graph import Graph, load_graph
 from posetrt.runtime.files import written_whole
@@ -32,6 +33,8 @@ GLANCE, WEIGHING = 3, 16
 RANKING = 4
 # Few annotated photographs are looked at in several positions: AP of 38 moves by .007 either way with another rounding, whatever the method.
 ENOUGH_VIEWS = 200
+# Sets that are looked at whole in one layout, about as many as there were with any network.
+SETS = 25
 # Agreement that the noisiest layers in float must bring in ONNX Runtime's layout.
 WORTH = 0.01
 
@@ -58,7 +61,7 @@ def fit_budget(
         budget: in points: of AP below FP32's where photographs are annotated (default 0.5), else of OKS agreement
             below 100 (default 5).
         annotated: photographs with COCO key points, to judge by their AP; up to 100 of them in several positions each, by the mean.
-        least_eight_bit: as `measure.choose_float` takes it.
+        least_eight_bit: as `choice.choose_float` takes it.
         layouts: those for which layers are looked for; the others keep theirs.
         table: look at what the costliest layers alone do to people, which the choice does not need.
 
@@ -73,7 +76,7 @@ def fit_budget(
     weighing = Judge(manifest, judge.paths[:WEIGHING])
     weighed_score = _score_by(annotated, weighing) if annotated is not None else None
     glance = Judge(manifest, weighing.paths[:GLANCE])
-    say(f"{len(judge)} photographs choose; about {_minutes(found.base, made.calibration, glance, layouts):.0f} minutes at most")
+    say(f"{len(judge)} photographs choose; about {_minutes(found.base, made.calibration, glance, layouts, len(judge)):.0f} minutes at most")
     costs = found.costs(glance, layouts, progress, weighing if table else None, weighed_score)
     reference = judge.people(runner(found.base.model, manifest))
     points = budget if budget is not None else DEFAULT_OKS_BUDGET if annotated is None else DEFAULT_AP_BUDGET
@@ -188,14 +191,17 @@ class _Layers:
         )
 
 
-def _minutes(base: Graph, calibration: Calibration, glance: Judge, layouts: Collection[Layout]) -> float:
-    """What a search takes at most on this computer, from one graph of each layout."""
+def _minutes(base: Graph, calibration: Calibration, glance: Judge, layouts: Collection[Layout], photographs: int) -> float:
+    """What a search takes at most on this computer, from one graph of each layout: each layer and each graph of a ranking on `glance`, and `SETS` on all
+    photographs."""
     seconds = 0.0
     for layout in layouts:
         started = time.perf_counter()
         model = quantize(base, calibration.ranges, layout, (), calibration.corrections(layout))
         glance.outputs(runner(model, glance.manifest, fused=layout == "ort"))
-        seconds += (time.perf_counter() - started) * (len(base.layers) + (MOST_GRAPHS if layout == "ort" else 0))
+        seconds += (time.perf_counter() - started) * (
+            len(base.layers) + (MOST_GRAPHS if layout == "ort" else 0) + SETS * photographs / len(glance)
+        )
     return max(seconds / 60, 1.0)
 
 

@@ -41,12 +41,13 @@ class Judge:
         paths: photographs that calibrated nothing; unreadable ones are left out.
         positions: in how many positions each is looked at, 1 to 4: as it is, then moved by parts of a cell behind a grey border. A figure
             from few photographs hangs on a handful of doubtful people, and its mean over positions less so.
+        aside: move each one pixel of the network's input further; its last row and column are lost.
 
     Raises:
         PosetrtError: none of them can be read.
     """
 
-    def __init__(self, manifest: Manifest, paths: Sequence[Path], positions: int = 1) -> None:
+    def __init__(self, manifest: Manifest, paths: Sequence[Path], positions: int = 1, *, aside: bool = False) -> None:
         self.manifest = manifest
         self.positions = positions
         self._decoder = manifest.head.decoder(manifest.skeleton)
@@ -58,7 +59,7 @@ class Judge:
             except (OSError, PosetrtError):
                 continue
             for where, shift in zip(placed, SHIFTS, strict=False):
-                where.append(_placed(frame, manifest, shift))
+                where.append(_placed(frame, manifest, shift, aside))
             self.paths.append(path)
         self._placed = [one for where in placed for one in where]
         if not self._placed:
@@ -97,8 +98,8 @@ class Judge:
         return agreement(reference, self.people(run), self.manifest.skeleton)
 
 
-def _placed(frame: NDArray[np.uint8], manifest: Manifest, shift: tuple[float, float]) -> _Placed:
-    """A photograph in the network's input, moved by parts of a cell."""
+def _placed(frame: NDArray[np.uint8], manifest: Manifest, shift: tuple[float, float], aside: bool) -> _Placed:
+    """A photograph in the network's input, moved by parts of a cell, and with `aside` by a pixel more."""
     import cv2
 
     spec, frame_wh = manifest.input, (frame.shape[1], frame.shape[0])
@@ -108,9 +109,11 @@ def _placed(frame: NDArray[np.uint8], manifest: Manifest, shift: tuple[float, fl
     if left or top:
         frame = np.asarray(cv2.copyMakeBorder(frame, top, 0, left, 0, cv2.BORDER_CONSTANT, value=(spec.fit.pad,) * 3), np.uint8)
     canvas, placement = whole_picture(frame, spec)
+    if aside:
+        canvas = np.asarray(cv2.copyMakeBorder(canvas[:-1, :-1], 1, 0, 1, 0, cv2.BORDER_CONSTANT, value=(spec.fit.pad,) * 3), np.uint8)
     # What lies at x, y of the photograph lies at x + left, y + top of what was placed.
     (a, b, c), (d, e, f) = placement.matrix
-    moved = (a, b, c + a * left + b * top), (d, e, f + d * left + e * top)
+    moved = (a, b, c + a * left + b * top + aside), (d, e, f + d * left + e * top + aside)
     return canvas, Placement(placement.size_wh, moved)
 
 

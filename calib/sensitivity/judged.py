@@ -20,9 +20,10 @@ from posetrt.calib.sensitivity.price import LEAST_HELD_BACK, Price, hold_back, p
 from posetrt.runtime.errors import UsageError
 from posetrt.runtime.model.folder import ModelFolder
 
-AUTOMATIC_BUDGET = 7.0
-"""OKS points that INT8 may lose where layers are kept in float without being asked for: .93 of the agreement, more than "fine" asks for, because
-what does best on the photographs that choose does less well on those held back."""
+AUTOMATIC_TARGET, MOST_AIMED_AT = 0.95, 0.99
+"""Agreement at which a search aims that nobody asked for: more than "fine" asks for, because what does best on the photographs that choose does less well
+on those held back. A second one aims higher by as much as a layout fell short there of being `SAFELY_FINE`."""
+SAFELY_FINE = 0.92
 AUTOMATIC_FLOORS = ((LEAST_EIGHT_BIT, 0.85), (0.6,))
 """Share of the multiply-adds that then stays in INT8: less where the budget cannot be met with more, and least for layouts that are not fine even
 so on the photographs held back."""
@@ -144,21 +145,22 @@ def calibrate_judged(
                     spared = spare_noisiest(folder, made, judge_by, noisy, progress=progress)
                 unpriced = any(set(spared.kept(layout)) != set(made.calibration.kept(layout)) for layout in LAYOUTS)
                 made = replace(made, calibration=spared)
+            target = AUTOMATIC_TARGET
             for floors in AUTOMATIC_FLOORS:
                 costly = _costly(price)
                 if not costly:
                     break
                 say(table(price, advise=False))
                 say(
-                    f"Looking for the layers to keep in float, until .93 of agreement is reached, with {100 * floors[-1]:.0f} % of the multiply-adds "
-                    "in INT8 at the least; --no-sensitivity leaves this out"
+                    f"Looking for the layers to keep in float, until {target:.2f} of agreement is reached, with {100 * floors[-1]:.0f} % of the "
+                    "multiply-adds in INT8 at the least; --no-sensitivity leaves this out"
                 )
                 with bar("layers", "layer") as progress:
                     fitted = fit_budget(
                         folder,
                         made,
                         judge_by,
-                        budget=AUTOMATIC_BUDGET,
+                        budget=100 * (1 - target),
                         least_eight_bit=floors,
                         layouts=costly,
                         table=False,
@@ -167,6 +169,9 @@ def calibrate_judged(
                     )
                 made, unpriced = with_price(fitted), False
                 price = price_from(made.calibration.price or {})
+                reached = (fitted.sensitivity or {}).get("chosen", {})
+                short = [reached.get(layout, target) + SAFELY_FINE - price.layouts[layout].agreement for layout in costly]
+                target = min(max(target, *short), MOST_AIMED_AT)
             if unpriced:
                 made = with_price(made.calibration)
         made = replace(made, speed=speed_here(folder, made.calibration, held_back))

@@ -1,22 +1,20 @@
-"""Which layer costs what in INT8, in people and not in decibels; and the fewest layers to keep in float for a budget."""
+"""Which layer costs what in INT8, in people and not in decibels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posetrt.calib.accuracy.agreement import agreement
-from posetrt.calib.int8.plan import eight_bit_share, layer_shares
 from posetrt.calib.int8.quantize import Corrections, quantize, quantize_only, with_rounded_output
 from posetrt.calib.int8.ranges import Range
 from posetrt.calib.int8.scales import Layout
 from posetrt.calib.sensitivity.judge import Judge, runner
 from posetrt.calib.sensitivity.outputs import Outputs
-from posetrt.calib.sensitivity.ranking import BOUNDARY, MapErrors, ranked_by_measuring, ranked_by_shares
+from posetrt.calib.sensitivity.ranking import BOUNDARY, MapErrors
 from posetrt.export.graph.graph import Graph
 from posetrt.runtime.people import People
 
@@ -24,8 +22,6 @@ Score = Callable[[Sequence[People]], float]
 LAYOUTS: tuple[Layout, ...] = ("ort", "trt")
 # Layers whose people are looked at, and around which sets are tried.
 SHORT_LIST = 16
-# The people are looked at again where the set has grown to so many times its size; ranking goes on until they reach the target.
-LOOK_AGAIN = 1.3
 # Share of the multiply-adds that stays in INT8 unless the caller says otherwise.
 LEAST_EIGHT_BIT = 0.9
 
@@ -48,26 +44,6 @@ class LayerCost:
     ap_cost: float | None = None
     noise: float = 0.0
     noise_ort: float = 0.0
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The layers to keep in float, and what the graphs with them cost as measured, not as summed.
-
-    Attributes:
-        kept_float: by layout: names, in the order in which they were chosen.
-        all_int8, chosen: by layout: the score with every layer in INT8, and with these kept.
-        float_score: what the float graph scores by the same measure: 1 for agreement, its AP where photographs are annotated.
-        eight_bit: by layout: share of the multiply-adds in INT8.
-        met: by layout: whether the budget was met.
-    """
-
-    kept_float: Mapping[Layout, tuple[str, ...]]
-    all_int8: Mapping[str, float]
-    chosen: Mapping[str, float]
-    float_score: float
-    eight_bit: Mapping[str, float]
-    met: Mapping[str, bool]
 
 
 def layer_costs(
@@ -160,109 +136,3 @@ def _shares(errors: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     shares: NDArray[np.float64] = (errors / np.maximum(errors.sum(axis=0), 1e-300)).mean(axis=1)
     return shares
-
-
-def choose_float(
-    base: Graph,
-    ranges: Mapping[str, Range],
-    costs: Sequence[LayerCost],
-    judge: Judge,
-    reference: Sequence[People],
-    budget: float,
-    shapes: Mapping[str, tuple[int, ...]],
-    *,
-    score: Score | None = None,
-    weighing: Judge | None = None,
-    begin_with: Mapping[Layout, Sequence[str]] | None = None,
-    layouts: Collection[Layout] = LAYOUTS,
-    corrections: Mapping[str, Corrections] | None = None,
-    least_eight_bit: Sequence[float] = (LEAST_EIGHT_BIT,),
-    say: Callable[[str], None] = lambda _what: None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Choice:
-    """For each layout the smallest set of layers whose float computation meets the budget.
-
-    Small is what takes few multiply-adds out of INT8. Layers are ranked by the noise that goes with them over their share of the multiply-adds:
-    people tell what a set costs, but hardly which of two good layers is better. For TensorRT's layout the noise is that of `costs`; for ONNX
-    Runtime's it is measured on the graphs themselves. Prefixes of the ranking are tried by bisection, each measured as a whole.
-
-    Args:
-        budget: how far the score may stay below the float graph's, as 0.005.
-        shapes: of each layer's activated tensor, as observed; they give the multiply-adds.
-        score: AP of people where photographs are annotated; None takes the agreement with `reference`.
-        weighing: photographs on which ONNX Runtime's graphs are ranked; None takes the judge's.
-        begin_with: by layout, layers that are the first to be kept in float.
-        layouts: for which a set is looked for.
-        corrections: by layout.
-        least_eight_bit: share of the multiply-adds that should stay in INT8, then what may stay if the budget cannot be met so; a set that
-            leaves less than the last is not tried.
-    """
-    skeleton = judge.manifest.skeleton
-    measure: Score = score if score is not None else lambda people: agreement(reference, people, skeleton).oks
-    float_score = measure(reference)
-    target = float_score - budget
-    shares = layer_shares(base, shapes)
-    kept: dict[Layout, tuple[str, ...]] = {}
-    all_int8: dict[str, float] = {}
-    chosen: dict[str, float] = {}
-    eight_bit: dict[str, float] = {}
-    for layout in layouts:
-        first = (begin_with or {}).get(layout, ())
-        # The score by how many layers of the order are in float: an order only grows.
-        known: dict[int, float] = {}
-
-        def reached(order: Sequence[str], count: int, layout: Layout = layout, known: dict[int, float] = known) -> float:
-            if count not in known:
-                model: Any = quantize(base, ranges, layout, order[:count], (corrections or {}).get(layout))
-                known[count] = measure(judge.people(runner(model, judge.manifest, fused=layout == "ort")))
-                say(f"{count} layer{'s' * (count != 1)} in float, {layout} layout: {known[count]:.4f} (target {target:.4f})")
-            return known[count]
-
-        def enough(order: Sequence[str], known: dict[int, float] = known, reached: Callable[..., float] = reached) -> bool:
-            return len(order) >= LOOK_AGAIN * max(known, default=1) and reached(order, len(order)) >= target
-
-        if layout == "ort":
-            errors = map_errors(base, ranges, layout, weighing or judge, (corrections or {}).get(layout))
-            alone = {cost.layer: cost.noise_ort for cost in costs}
-            near = short_list(alone, shares)
-            order = ranked_by_measuring(base, errors, shares, layout, least_eight_bit[-1], first, progress, near=near, enough=enough)
-            if max(known.values(), default=0.0) < target:
-                # No run of a few layers lowers the error any more: many together may.
-                order = ranked_by_shares(base, alone, shares, layout, least_eight_bit[-1], order)
-        else:
-            order = ranked_by_shares(base, {cost.layer: cost.noise for cost in costs}, shares, layout, least_eight_bit[-1], first)
-
-        def scored(count: int, order: list[str] = order, reached: Callable[..., float] = reached) -> float:
-            return reached(order, count)
-
-        left = [eight_bit_share(base, layout, order[:count], shapes) for count in range(len(order) + 1)]
-        tops = [max(count for count, share in enumerate(left) if count == 0 or share >= least) for least in least_eight_bit]
-        best = _fewest(scored, tops, target)
-        kept[layout] = tuple(order[:best])
-        all_int8[layout], chosen[layout] = scored(0), scored(best)
-        eight_bit[layout] = eight_bit_share(base, layout, order[:best], shapes)
-    return Choice(kept, all_int8, chosen, float_score, eight_bit, {layout: chosen[layout] >= target for layout in layouts})
-
-
-def _fewest(scored: Callable[[int], float], most: Sequence[int], target: float) -> int:
-    """The smallest count whose score reaches the target, by bisection from the first quarter, from the top, that reaches it; else the best of the quarters.
-
-    Scores of people are not monotone: that the longest set misses the target says little about those before it.
-
-    Args:
-        most: the largest count; then larger ones, to be tried where no count up to that reaches the target.
-    """
-    if scored(0) >= target:
-        return 0
-    tried = [0]
-    for top in most:
-        quarters = sorted({top, 3 * top // 4, top // 2, top // 4} - set(tried), reverse=True)
-        reaching = next((count for count in quarters if scored(count) >= target), None)
-        if reaching is not None:
-            below, best = max((count for count in tried if count < reaching), default=0), reaching
-            while best - below > 1:
-                middle = (below + best) // 2
-                below, best = (below, middle) if scored(middle) >= target else (middle, best)
-            return best
-        tried += quarters
-    return max(sorted(tried), key=scored)

@@ -75,12 +75,15 @@ class Price:
         measure: of the agreement, as "OKS".
         reference_people: whom FP32 shows there.
         layouts: by layout.
+        moved: agreement of FP32 with itself where the photographs are moved by one pixel of the network's input; None where nothing that is run as a
+            graph was costly or unusable.
     """
 
     photographs: int
     measure: str
     reference_people: int
     layouts: Mapping[str, LayoutPrice]
+    moved: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; `price_from` reads it back."""
@@ -89,6 +92,7 @@ class Price:
             "measure": self.measure,
             "reference_people": self.reference_people,
             "layouts": {name: one.to_dict() for name, one in self.layouts.items()},
+            **({} if self.moved is None else {"moved": round(self.moved, 4)}),
         }
 
     @property
@@ -100,7 +104,7 @@ class Price:
 def price_from(fields: Mapping[str, Any]) -> Price:
     """The price as calibration.json holds it."""
     layouts = {name: LayoutPrice(**one) for name, one in fields["layouts"].items()}
-    return Price(int(fields["photographs"]), str(fields["measure"]), int(fields["reference_people"]), layouts)
+    return Price(int(fields["photographs"]), str(fields["measure"]), int(fields["reference_people"]), layouts, fields.get("moved"))
 
 
 def verdict_on(agreement: float, reference_people: int, people: int) -> Verdict:
@@ -137,6 +141,8 @@ def table(price: Price, *, speed: Mapping[str, float] | None = None, advise: boo
     verdicts = {one.verdict for name, one in price.layouts.items() if name != "ranges"}
     if "unknown" in verdicts:
         lines.append("The price cannot be told: the photographs show too few people. Give photographs of people.")
+    if price.moved is not None:
+        lines.append(f"FP32 agrees with itself by {price.moved:.3f} where the photographs are moved by one pixel of the network's input.")
     if any(times < 1 for times in fast.values()):
         lines.append("INT8 is slower than FP32 on this computer's processor: run fp32 here. A GPU is another matter.")
     if advise and any(one.verdict == "costly" and one.agreement >= FINE for one in price.layouts.values()):
@@ -208,27 +214,38 @@ def hold_back(images: Sequence[Path], limit: int | None, seed: int) -> tuple[lis
     return drawn, sample(rest, max(count, WANTED_VIEWS) if limit is not None else count, seed)
 
 
-def measured(reference: Any, candidates: Mapping[str, Candidate], judge: Judge, say: Callable[[str], None] = lambda _line: None) -> Price:
+def measured(
+    reference: Any,
+    candidates: Mapping[str, Candidate],
+    judge: Judge,
+    say: Callable[[str], None] = lambda _line: None,
+    moved: float | None = None,
+) -> Price:
     """Compare graphs with a float one on the judge's photographs: ours, or one that another tool quantised, beside them.
 
     Args:
         reference: the float ModelProto.
         candidates: by name: what makes the ModelProto, the layout whose arithmetic it gets, and the share of the multiply-adds in INT8.
         say: called with a line before each graph is looked at.
+        moved: of the price, where it is known already.
     """
-    from posetrt.calib.sensitivity.judge import runner
+    from posetrt.calib.sensitivity.judge import Judge, runner
 
     about = f"measuring what INT8 costs on {len(judge)} photographs held back"
     say(f"{about}: fp32")
-    people = judge.people(runner(reference, judge.manifest))
-    layouts = {}
+    run = runner(reference, judge.manifest)
+    people = judge.people(run)
+    layouts: dict[str, LayoutPrice] = {}
     seen = round(sum(map(len, people)) / judge.positions)
     for name, (make, layout, share) in candidates.items():
         say(f"{about}: {LAYOUT_NAMES.get(name, name)}")
         found = judge.compare(people, runner(make(), judge.manifest, fused=layout == "ort"))
         count = round(found.people / judge.positions)
         layouts[name] = LayoutPrice(found.oks, count, share, verdict_on(found.oks, seen, count))
-    return Price(len(judge), "OKS", seen, layouts)
+    if moved is None and any(one.verdict in ("costly", "unusable") for name, one in layouts.items() if name != "ranges"):
+        say(f"{about}: fp32, moved by a pixel")
+        moved = Judge(judge.manifest, judge.paths, judge.positions, aside=True).compare(people, run).oks
+    return Price(len(judge), "OKS", seen, layouts, moved)
 
 
 def speed_here(folder: ModelFolder, calibration: Calibration, photographs: Sequence[Path]) -> dict[str, float]:
@@ -272,6 +289,7 @@ def priced(
 
     Args:
         folder: with model.onnx.
+        calibration: one that has a price has that of the same photographs.
         shapes: of the float tensors, as observed.
         say: called with a line before each graph is looked at.
         beside: graphs of the same network that other tools quantised, by name, to be judged as ours are.
@@ -304,7 +322,8 @@ def priced(
     for name, one in (beside or {}).items():
         candidates[name] = (partial(_model_of, one), one.layout, one.share(dict(shapes)))
     positions = min(len(SHIFTS), -(-WANTED_VIEWS // len(held_back)))
-    price = measured(base.model, candidates, Judge(folder.manifest(), held_back, positions), say)
+    known = (calibration.price or {}).get("moved")
+    price = measured(base.model, candidates, Judge(folder.manifest(), held_back, positions), say, known)
     return replace(calibration, price=price.to_dict())
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from posetrt.calib.int8.plan import eight_bit_layers
 from posetrt.calib.int8.scales import Layout
 from posetrt.export.graph.graph import Graph, Layer
+from posetrt.export.graph.onnx_file import reads
 
 # What a boundary between INT8 and float costs beside the layer itself, as a share of all multiply-adds; without it the smallest layers
 # would come first however little they cost.
@@ -112,6 +113,25 @@ def ranked_by_measuring(
         moves = _moves(base, promises, order, shares, layout, least)
         promises = {run: promises[run] for run in moves}
     return order
+
+
+def from_the_end(base: Graph) -> list[str]:
+    """Layers in the order in which they stand before the outputs: those that make them first, then what these read, along the longest way.
+
+    In networks of several stages a later one makes up for what an earlier one rounded, and nothing makes up for the last.
+    """
+    layers = {layer.output: layer for layer in base.layers}
+    behind: dict[str, int] = {}
+    far: dict[str, int] = {}
+    for node in reversed(base.nodes):
+        steps = max((behind.get(name, 0) for name in node.output if name), default=0)
+        layer = layers.get(node.output[0])
+        if layer is not None:
+            far[layer.name] = steps
+            steps += 1
+        for name in reads(node):
+            behind[name] = max(behind.get(name, 0), steps)
+    return sorted(far, key=lambda name: far[name])
 
 
 def _runs(base: Graph) -> list[tuple[str, ...]]:

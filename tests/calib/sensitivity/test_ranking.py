@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from posetrt.calib.int8.plan import eight_bit_layers
-from posetrt.calib.sensitivity.ranking import ranked_by_measuring, ranked_by_shares
+from posetrt.calib.sensitivity import choice
+from posetrt.calib.sensitivity.choice import choose_float
+from posetrt.calib.sensitivity.measure import LayerCost
+from posetrt.calib.sensitivity.ranking import from_the_end, ranked_by_measuring, ranked_by_shares
 from posetrt.export.graph.graph import Graph, load_graph
 from posetrt.runtime.model.folder import ModelFolder
+from tests.calib.int8.test_operators import graph_of
 
 
 def equal_shares(graph: Graph) -> dict[str, float]:
@@ -104,3 +109,82 @@ def test_each_run_is_tried_once_and_then_only_what_still_promises_most(small_fol
     assert order[0] == "first"
     assert len(tried) == len(told) < len(graph.layers) ** 2
     assert [done for done, _ in told] == list(range(1, len(tried) + 1))
+
+
+def test_from_the_end_come_the_layers_that_make_the_outputs_and_then_what_these_read_along_the_longest_way() -> None:
+    """`first` is read by `last` too, one step before the output: the way over `middle` counts."""
+    nodes = [
+        ("Conv", ["x", "w"], "first", {}), ("Conv", ["first", "w"], "middle", {}), ("Clip", ["middle", "", "six"], "clipped", {}),
+        ("Add", ["first", "clipped"], "sum", {}), ("Conv", ["sum", "w"], "last", {}), ("Conv", ["first", "w"], "side", {}),
+    ]  # fmt: skip
+    weights = {"w": np.ones((8, 8, 1, 1), np.float32), "six": np.float32(6)}
+    graph = graph_of(nodes, weights, {"x": [1, 8, 4, 4], "last": [1, 8, 4, 4], "side": [1, 8, 4, 4]})
+    order = from_the_end(graph)
+    assert set(order[:2]) == {"last", "side"}
+    assert order[2:] == ["middle", "first"]
+
+
+class FakeJudge:
+    """Gives the layers in float in the place of people."""
+
+    def __init__(self, folder: ModelFolder) -> None:
+        self.manifest = folder.manifest()
+
+    def people(self, run: Any) -> Any:
+        return run
+
+
+def chosen_of(
+    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, layout: Any, score: Callable[[Any], float], first: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """What `choose_float` keeps in float where no layer but `first` makes any noise alone, and nothing is asked of the share in INT8."""
+    graph = load_graph(folder.onnx)
+    monkeypatch.setattr(choice, "quantize", lambda _base, _ranges, _layout, kept, _corrections: kept)
+    monkeypatch.setattr(choice, "runner", lambda kept, *_, **__: list(kept))
+    monkeypatch.setattr(choice, "map_errors", lambda *_, **__: lambda kept: np.array([1.0 if "first" in kept else 2.0]))
+    shapes = dict.fromkeys(graph.float_tensors, (1, 8, 4, 4))
+    costs = [LayerCost(layer.name, None, None, float(layer.name == "first"), float(layer.name == "first")) for layer in graph.layers]
+    judge, reference = FakeJudge(folder), [FLOAT]
+    found = choose_float(
+        graph, {}, costs, judge, reference, 0.1, shapes, score=score, begin_with={layout: first}, layouts=[layout], least_eight_bit=(0.0,)
+    )  # type: ignore[arg-type]
+    assert found.met[layout]
+    return found.kept_float[layout]
+
+
+FLOAT = "the float graph"
+LAST = {"heatmaps", "pafs", "head"}
+
+
+@pytest.mark.parametrize("layout", ["ort", "trt"])
+def test_the_layers_before_the_outputs_are_kept_where_they_alone_meet_the_budget(
+    small_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, layout: Any
+) -> None:
+    def score(kept: Any) -> float:
+        return 1.0 if kept == [FLOAT] or (set(kept) >= LAST and "side" not in kept) else 0.5
+
+    kept = chosen_of(small_folder, monkeypatch, layout, score, ("side",))
+    assert set(kept) >= LAST
+    assert not set(kept) & {"side", "first"}
+
+
+@pytest.mark.parametrize("layout", ["ort", "trt"])
+def test_or_beside_those_that_are_kept_anyhow(small_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, layout: Any) -> None:
+    def score(kept: Any) -> float:
+        return 1.0 if kept == [FLOAT] or (set(kept) >= {*LAST, "depth"} and not set(kept) & {"first", "smooth"}) else 0.5
+
+    kept = chosen_of(small_folder, monkeypatch, layout, score, ("depth",))
+    assert kept[0] == "depth"
+    assert set(kept) >= LAST
+
+
+@pytest.mark.parametrize("layout", ["ort", "trt"])
+def test_of_sets_that_meet_the_budget_the_one_counts_that_leaves_most_in_int8(
+    small_folder: ModelFolder, monkeypatch: pytest.MonkeyPatch, layout: Any
+) -> None:
+    """One layer does by itself what the last ones do: the first of the noise's order, or the last by far."""
+
+    def score(kept: Any) -> float:
+        return 1.0 if kept == [FLOAT] or "first" in kept or set(kept) >= LAST else 0.5
+
+    assert chosen_of(small_folder, monkeypatch, layout, score) == ("first",)

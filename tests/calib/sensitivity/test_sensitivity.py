@@ -15,8 +15,9 @@ from posetrt.calib.int8.equalise import equalised
 from posetrt.calib.int8.observe import open_session
 from posetrt.calib.int8.photographs import read_photograph
 from posetrt.calib.int8.selection import k_center, select
+from posetrt.calib.sensitivity.choice import _fewest
 from posetrt.calib.sensitivity.judge import Judge, runner
-from posetrt.calib.sensitivity.measure import _fewest, layer_costs
+from posetrt.calib.sensitivity.measure import layer_costs
 from posetrt.cli import main
 from posetrt.export.graph.graph import load_graph
 from posetrt.runtime.model.folder import ModelFolder
