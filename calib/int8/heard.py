@@ -31,7 +31,7 @@ def heard(graph: Graph) -> Heard:
     for node in reversed(graph.nodes):
         layer = layers.get(node.output[0])
         for name in reads(node):
-            if not name or name in graph.constants:
+            if name in graph.constants:
                 continue
             if layer is not None:
                 factor = _by_layer(graph, layer, found) if name == layer.input else None

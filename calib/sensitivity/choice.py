@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from posetrt.calib.accuracy.agreement import agreement
-from posetrt.calib.int8.plan import eight_bit_share, layer_shares
+from posetrt.calib.int8.plan import eight_bit_layers, layer_shares
 from posetrt.calib.int8.quantize import Corrections, quantize
 from posetrt.calib.int8.ranges import Range
 from posetrt.calib.int8.scales import Layout
@@ -17,7 +17,7 @@ from posetrt.calib.sensitivity.ranking import from_the_end, ranked_by_measuring,
 from posetrt.export.graph.graph import Graph
 from posetrt.runtime.people import People
 
-# The people are looked at again where the set has grown to so many times its size; ranking goes on until they reach the target.
+# The people are looked at again where the set has grown by this factor; ranking goes on until they reach the target.
 LOOK_AGAIN = 1.3
 
 
@@ -80,26 +80,26 @@ def choose_float(
     skeleton = judge.manifest.skeleton
     measure: Score = score if score is not None else lambda people: agreement(reference, people, skeleton).oks
     float_score = measure(reference)
+    shares, last = layer_shares(base, shapes), from_the_end(base)
     kept: dict[Layout, tuple[str, ...]] = {}
     all_int8: dict[str, float] = {}
     chosen: dict[str, float] = {}
     eight_bit: dict[str, float] = {}
     for layout in layouts:
         correction, first = (corrections or {}).get(layout), list((begin_with or {}).get(layout, ()))
-        sets = _Sets(base, ranges, layout, correction, judge, measure, float_score - budget, say)
-        last = from_the_end(base)
+        sets = _Sets(base, ranges, layout, shares, correction, judge, measure, float_score - budget, say)
         orders = [
-            _by_noise(sets, costs, shapes, least_eight_bit[-1], first, weighing or judge, progress),
+            _by_noise(sets, costs, least_eight_bit[-1], first, weighing or judge, progress),
             last,
             [*first, *(name for name in last if name not in first)],
         ]
-        found = sets.best(orders[0], least_eight_bit, shapes)
+        found = sets.best(orders[0], least_eight_bit)
         for order in orders[1:]:
-            other = sets.best(order, least_eight_bit, shapes, more_than=found[1] if found[0] else 0.0)
+            other = sets.best(order, least_eight_bit, more_than=found[1] if found[0] else 0.0)
             found = max(found, other, key=lambda one: one[:2])
         kept[layout] = found[2]
         all_int8[layout], chosen[layout] = sets.reached(()), sets.reached(kept[layout])
-        eight_bit[layout] = eight_bit_share(base, layout, kept[layout], shapes)
+        eight_bit[layout] = sets.eight_bit_share(kept[layout])
     return Choice(kept, all_int8, chosen, float_score, eight_bit, {layout: chosen[layout] >= float_score - budget for layout in layouts})
 
 
@@ -110,6 +110,7 @@ class _Sets:
     Attributes:
         base: the equalised float graph.
         ranges: of its tensors.
+        shares: of its layers, of the multiply-adds.
         judge: photographs on which people are looked at.
         corrections: for this layout.
         measure: what is measured of the people whom the judge's photographs show.
@@ -121,6 +122,7 @@ class _Sets:
     base: Graph
     ranges: Mapping[str, Range]
     layout: Layout
+    shares: Mapping[str, float]
     corrections: Corrections | None
     judge: Judge
     measure: Score
@@ -139,8 +141,12 @@ class _Sets:
             self.say(f"{count} in float, {self.layout} layout: {self.known[names]:.4f} (target {self.target:.4f})")
         return self.known[names]
 
+    def eight_bit_share(self, kept: Sequence[str]) -> float:
+        """Share of the multiply-adds that stays in INT8 with these layers in float."""
+        return sum(self.shares[name] for name in eight_bit_layers(self.base, self.layout, kept))
+
     def best(
-        self, order: Sequence[str], least_eight_bit: Sequence[float], shapes: Mapping[str, tuple[int, ...]], more_than: float = 0.0
+        self, order: Sequence[str], least_eight_bit: Sequence[float], *, more_than: float = 0.0
     ) -> tuple[bool, float, tuple[str, ...]]:
         """The best of an order's beginnings: whether it meets the target, what it is compared by with others, and its layers.
 
@@ -151,7 +157,7 @@ class _Sets:
         """
         left: list[float] = []
         for count in range(len(order) + 1):
-            share = eight_bit_share(self.base, self.layout, order[:count], shapes)
+            share = self.eight_bit_share(order[:count])
             if count and (share < least_eight_bit[-1] or share <= more_than):
                 break
             left.append(share)
@@ -165,14 +171,13 @@ class _Sets:
 def _by_noise(
     sets: _Sets,
     costs: Sequence[LayerCost],
-    shapes: Mapping[str, tuple[int, ...]],
     least: float,
     first: Sequence[str],
     weighing: Judge,
     progress: Callable[[int, int], None],
 ) -> list[str]:
     """Layers in the order of what they take away of the noise for their multiply-adds, `first` before all others."""
-    base, shares = sets.base, layer_shares(sets.base, shapes)
+    base, shares = sets.base, sets.shares
     if sets.layout == "trt":
         return ranked_by_shares(base, {cost.layer: cost.noise for cost in costs}, shares, "trt", least, first)
     looked = 1

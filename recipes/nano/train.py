@@ -96,7 +96,7 @@ STAGES = (
     # Begun with those weights again, in a network that sees farther and finer; the scenes are of the network's size.
     _farther(steps=14_000, rate=(6e-4, 0.0)),
     _farther(steps=4_650, rate=(4e-4, 0.0)),
-    # Begun with the mean of those two, in a network with fewer multiply-adds where they matter least; half of the scenes are new.
+    # Begun with the mean of those two, in a network with fewer multiply-adds where they matter least; a third of the scenes are new.
     _farther(steps=28_000, rate=(6e-4, 0.0), scenes=96, size=SHIPPED),
 )
 
